@@ -1,0 +1,243 @@
+"""Options: argument > environment > the user's file > ``defaults.cfg``. The one place that looks up keys.
+
+Nothing is read when this module is imported, and nothing is frozen: an interface reads its options when it
+is made.
+"""
+
+from __future__ import annotations
+
+import configparser
+import enum
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from platformdirs import user_config_path
+
+from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+
+log = logging.getLogger(__name__)
+
+MIB = 2**20
+#: Names another user file than the one in the configuration folder.
+CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
+_UNSET = {"", "false", "none"}
+_TRUE = {"1", "yes", "true", "on"}
+_FALSE = {"0", "no", "false", "off", ""}
+
+
+class Source(enum.Enum):
+    """Where an option's value was found."""
+
+    ENVIRONMENT = "environment"
+    USER_FILE = "user file"
+    DEFAULTS = "defaults"
+
+
+def defaults_path() -> Path:
+    """The ``defaults.cfg`` of this installation: inside an installed package, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / "defaults.cfg"
+    return inside if inside.exists() else package.parent / "defaults.cfg"
+
+
+def user_file_path(environ: Mapping[str, str] | None = None) -> Path:
+    """Where the user's file is: ``~/.config/cottoncandy/options.cfg`` on Linux."""
+    environ = os.environ if environ is None else environ
+    named = environ.get(CONFIG_FILE_VARIABLE)
+    return Path(named).expanduser() if named else user_config_path("cottoncandy") / "options.cfg"
+
+
+def _parse(path: Path) -> configparser.ConfigParser:
+    # no interpolation: a secret key may hold a `%`
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        # the parser's own message quotes the line, which may be a key
+        where = (
+            f", line {error.lineno}"
+            if isinstance(error, configparser.ParsingError) and hasattr(error, "lineno")
+            else ""
+        )
+        raise ConfigurationError(
+            f"{path} is no valid configuration file ({type(error).__name__}{where}): mend or remove it"
+        ) from None
+    except PermissionError:
+        log.warning("%s cannot be read; its options are left out", path)
+    return parser
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options at one moment.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        The folder of the user's file; relative file names in options are resolved in it.
+    """
+
+    folder: Path
+    _defaults: configparser.ConfigParser = field(repr=False)
+    _user: configparser.ConfigParser = field(repr=False)
+    _environ: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, *, create: bool = True) -> Options:
+        """Read the defaults, the user's file and the environment.
+
+        Parameters
+        ----------
+        environ : Mapping, optional
+            Instead of ``os.environ``.
+        create : bool
+            Make the user's file if there is none. A home that cannot be written is no error.
+        """
+        environ = dict(os.environ if environ is None else environ)
+        path = user_file_path(environ)
+        if create:
+            create_user_file(path)
+        return cls(path.parent, _parse(defaults_path()), _parse(path), environ)
+
+    def find(self, section: str, key: str) -> tuple[str | None, Source]:
+        """An option and where it was found; None where it is not set (``False``, ``None`` or empty)."""
+        value, source = self._raw(section, key)
+        return (None if value.strip().lower() in _UNSET else value.strip()), source
+
+    def _raw(self, section: str, key: str) -> tuple[str, Source]:
+        variable = f"COTTONCANDY_{section}_{key}".upper()
+        if variable in self._environ:
+            return self._environ[variable], Source.ENVIRONMENT
+        if self._user.has_option(section, key):
+            return self._user.get(section, key), Source.USER_FILE
+        if self._defaults.has_option(section, key):
+            return self._defaults.get(section, key), Source.DEFAULTS
+        raise ConfigurationError(f"there is no option {key!r} in [{section}]")
+
+    def text(self, section: str, key: str) -> str | None:
+        """An option as text, None where it is not set."""
+        return self.find(section, key)[0]
+
+    def flag(self, section: str, key: str) -> bool:
+        """An option as a truth value."""
+        value = self._raw(section, key)[0].strip().lower()
+        if value not in _TRUE | _FALSE | _UNSET:
+            raise ConfigurationError(f"[{section}] {key} = {value!r}: give True or False")
+        return value in _TRUE
+
+    def number(self, section: str, key: str) -> float:
+        """An option as a positive number."""
+        value = self._raw(section, key)[0]
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            raise ConfigurationError(f"[{section}] {key} = {value!r}: give a number above 0")
+        return number
+
+    def integer(self, section: str, key: str) -> int:
+        """An option as a whole number, at least 1."""
+        return max(1, int(self.number(section, key)))
+
+    def megabytes(self, section: str, key: str) -> int:
+        """An option that is given in MB, as bytes."""
+        return int(self.number(section, key) * MIB)
+
+    def credentials(self, bucket: str | None = None) -> Credentials | None:
+        """S3 keys from our own places; None leaves it to boto3's standard chain.
+
+        They are looked for in the configuration, then in ``~/.passwd-s3fs``, then in ``AWS_ACCESS_KEY`` and
+        ``AWS_SECRET_KEY``.
+
+        Parameters
+        ----------
+        bucket : str, optional
+            ``~/.passwd-s3fs`` may have a line for one bucket: it is preferred.
+        """
+        return (
+            _pair(self.text("login", "access_key"), self.text("login", "secret_key"), "[login]")
+            or _s3fs_credentials(self._home() / ".passwd-s3fs", bucket)
+            or _pair(
+                self._environ.get("AWS_ACCESS_KEY"),
+                self._environ.get("AWS_SECRET_KEY"),
+                "AWS_ACCESS_KEY and AWS_SECRET_KEY",
+            )
+        )
+
+    def _home(self) -> Path:
+        return Path(self._environ.get("HOME") or Path.home())
+
+    def resolve(self, file_name: str) -> Path:
+        """A file named in an option: absolute, or in the configuration's folder."""
+        return self.folder / Path(file_name).expanduser()
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A pair of S3 keys. The repr shows neither."""
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+def _pair(access_key: str | None, secret_key: str | None, place: str) -> Credentials | None:
+    if access_key and secret_key:
+        return Credentials(access_key, secret_key)
+    if access_key or secret_key:
+        missing = "secret" if access_key else "access"
+        raise CredentialsNotFound(f"{place} has one key only: the {missing} key is missing")
+    return None
+
+
+def _s3fs_credentials(path: Path, bucket: str | None) -> Credentials | None:
+    """The keys of s3fs-fuse: ``ACCESS:SECRET`` lines, or ``BUCKET:ACCESS:SECRET`` for one bucket.
+
+    Source: https://github.com/s3fs-fuse/s3fs-fuse/wiki/Fuse-Over-Amazon
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    found: dict[str | None, Credentials] = {}
+    for line in lines:
+        fields = line.strip().split(":")
+        if line.lstrip().startswith("#") or not all(fields):
+            continue
+        if len(fields) == 2:
+            found.setdefault(None, Credentials(fields[0], fields[1]))
+        elif len(fields) == 3:
+            found.setdefault(fields[0], Credentials(fields[1], fields[2]))
+    return found.get(bucket) or found.get(None)
+
+
+def create_user_file(path: Path) -> None:
+    """Make the user's file, with every option commented out, readable by its owner only.
+
+    Commented out, because what stands in the file is what the user chose: the defaults of a later release
+    are not frozen, and no ACL is taken for one that the user named.
+    """
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        # a read-only home, or another process was faster: nothing is lost, the defaults serve
+        log.debug("no configuration file made at %s: %s", path, error)
+        return
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(_template(defaults_path().read_text(encoding="utf-8")))
+
+
+def _template(defaults: str) -> str:
+    lines = ["# Your own options of cottoncandy. Take the `#` away from a line `#key = value` to change it.", ""]
+    body = defaults.splitlines()
+    first_section = next(i for i, line in enumerate(body) if line.startswith("["))
+    for line in body[first_section:]:
+        is_option = line and not line.startswith(("#", "["))
+        lines.append(f"#{line}" if is_option else line)
+    return "\n".join(lines) + "\n"

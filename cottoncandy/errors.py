@@ -1,0 +1,121 @@
+"""What can go wrong, as one tree.
+
+::
+
+    CottonCandyError
+    ├── ObjectNotFound            FileNotFoundError    no such object
+    ├── ContainerNotFound         FileNotFoundError    no such bucket, directory or folder
+    ├── ObjectExists              FileExistsError      something is there and ``overwrite=False``
+    ├── ContainerExists           FileExistsError      the bucket's name is taken
+    ├── ContainerNotEmpty         OSError              a bucket that holds objects is not removed
+    ├── ObjectChanged             OSError              the object was replaced while it was being read
+    ├── InvalidObjectName         ValueError           a name that no object can have here
+    ├── AccessDenied              PermissionError      the store refuses these credentials
+    ├── CredentialsNotFound       PermissionError      no credentials, or only half of them
+    ├── NotSupported              NotImplementedError  this backend cannot do that
+    ├── UnsupportedArray          TypeError            an array that has no bytes of its own
+    ├── CorruptObject             ValueError           bytes and metadata do not fit each other
+    │   └── ChecksumMismatch                           the bytes are not those that were stored
+    ├── UnknownCodec              ValueError           no codec of that name
+    ├── ConfigurationError        ValueError           an option that makes no sense
+    └── ServiceError              OSError              the store answered with another error
+        └── TransientError        ConnectionError      it may work when tried again
+
+Each is also the builtin error that a caller would catch, so ``except FileNotFoundError`` works
+without an import. Messages name the container, the object and what to do; they never hold a key.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessDenied",
+    "ChecksumMismatch",
+    "ConfigurationError",
+    "ContainerExists",
+    "ContainerNotEmpty",
+    "ContainerNotFound",
+    "CorruptObject",
+    "CottonCandyError",
+    "CredentialsNotFound",
+    "InvalidObjectName",
+    "NotSupported",
+    "ObjectChanged",
+    "ObjectExists",
+    "ObjectNotFound",
+    "ServiceError",
+    "TransientError",
+    "UnknownCodec",
+    "UnsupportedArray",
+]
+
+
+class CottonCandyError(Exception):
+    """The root of all errors that cottoncandy raises on purpose."""
+
+
+class ObjectNotFound(CottonCandyError, FileNotFoundError):
+    """There is no object of that name in the container."""
+
+
+class ContainerNotFound(CottonCandyError, FileNotFoundError):
+    """There is no such bucket, directory or folder."""
+
+
+class ObjectExists(CottonCandyError, FileExistsError):
+    """An object of that name is there, and the call was told not to replace it."""
+
+
+class ContainerExists(CottonCandyError, FileExistsError):
+    """The container's name is taken."""
+
+
+class ContainerNotEmpty(CottonCandyError, OSError):
+    """A container that still holds objects is not removed."""
+
+
+class ObjectChanged(CottonCandyError, OSError):
+    """The object was replaced while it was being read; nothing of the mixture is returned."""
+
+
+class InvalidObjectName(CottonCandyError, ValueError):
+    """The name cannot be the name of an object here."""
+
+
+class AccessDenied(CottonCandyError, PermissionError):
+    """The store refuses what was asked with these credentials."""
+
+
+class CredentialsNotFound(CottonCandyError, PermissionError):
+    """No credentials were found, or only one half of a pair."""
+
+
+class NotSupported(CottonCandyError, NotImplementedError):
+    """The backend cannot do what was asked."""
+
+
+class UnsupportedArray(CottonCandyError, TypeError):
+    """The array holds references, not bytes (``object`` dtype and its like)."""
+
+
+class CorruptObject(CottonCandyError, ValueError):
+    """The stored bytes and the stored description do not fit each other."""
+
+
+class ChecksumMismatch(CorruptObject):
+    """The bytes that arrived are not the bytes that were stored."""
+
+
+class UnknownCodec(CottonCandyError, ValueError):
+    """No codec is registered under that name."""
+
+
+class ConfigurationError(CottonCandyError, ValueError):
+    """An option's value makes no sense."""
+
+
+class ServiceError(CottonCandyError, OSError):
+    """The store answered with an error that has no name of its own here."""
+
+
+class TransientError(ServiceError, ConnectionError):
+    """The connection or the service failed in a way that may pass: trying again is sensible."""
