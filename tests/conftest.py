@@ -1,0 +1,119 @@
+"""Fixtures of all tests: an environment of their own, and the stores to run on.
+
+``pytest --stores local,moto`` runs on these only. ``@pytest.mark.stores("moto", "ceph")`` asks for some,
+``@pytest.mark.stores(exclude=["local"])`` for all but some. A server that is not installed skips its tests, except
+where CI or COTTONCANDY_TEST_REQUIRE_SERVERS is set: there it fails them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import hypothesis
+import pytest
+from servers import Pool, ProgramMissing, Server, ServerPool, SharedPool
+from stores import STORES, Store
+
+Result = TypeVar("Result")
+
+_POOL = pytest.StashKey[ServerPool]()
+_REQUIRED = os.environ.get("CI", "").lower() in {"1", "true"} or bool(
+    os.environ.get("COTTONCANDY_TEST_REQUIRE_SERVERS")
+)
+
+# a shared machine is slow at times, and a fresh container for each example would be slower still
+hypothesis.settings.register_profile(
+    "cottoncandy",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("cottoncandy")
+
+
+# ------------------------------------------------------------------ which stores
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--stores", help=f"comma-separated, of: {', '.join(STORES)} (default: all)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "stores(*names, exclude=()): run on these stores only, or on all but some")
+    shared = getattr(config, "workerinput", {}).get("servers")
+    config.stash[_POOL] = SharedPool(*shared) if shared else Pool()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell a worker of pytest-xdist where to ask for servers."""
+    pool = node.config.stash[_POOL]  # type: ignore[attr-defined]
+    node.workerinput["servers"] = pool.share()  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _POOL in config.stash:
+        config.stash[_POOL].close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "store" in metafunc.fixturenames:
+        metafunc.parametrize("store", _chosen(metafunc), indirect=True)
+
+
+def _chosen(metafunc: pytest.Metafunc) -> list[str]:
+    option = metafunc.config.getoption("--stores")
+    wanted = option.split(",") if option else list(STORES)
+    for marker in metafunc.definition.iter_markers("stores"):
+        named, excluded = marker.args or STORES, marker.kwargs.get("exclude", ())
+        _check_names([*named, *excluded])
+        wanted = [name for name in wanted if name in named and name not in excluded]
+    _check_names(wanted)
+    return wanted
+
+
+def _check_names(names: list[str]) -> None:
+    if unknown := set(names) - set(STORES):
+        raise pytest.UsageError(f"no such store: {', '.join(sorted(unknown))}; there are: {', '.join(STORES)}")
+
+
+# ------------------------------------------------------------------ fixtures
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads the developer's files or keys, or asks the network for credentials."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "COTTONCANDY_", "XDG_", "BOTO_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> ServerPool:
+    """The servers of this session: ``servers.get(name)`` starts one at first use."""
+    return request.config.stash[_POOL]
+
+
+@pytest.fixture
+def server(servers: ServerPool) -> Callable[[str], Server]:
+    """``server(name)``: a running server. Where it is not installed the test is skipped, or fails in CI."""
+    return lambda name: _or_skip(lambda: servers.get(name))
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, servers: ServerPool, tmp_path: Path) -> Iterator[Store]:
+    """A fresh container of each store in turn."""
+    store = _or_skip(lambda: STORES[request.param](servers, tmp_path))
+    yield store
+    store.close()
+
+
+def _or_skip(make: Callable[[], Result]) -> Result:
+    try:
+        return make()
+    except ProgramMissing as error:
+        if _REQUIRED:
+            pytest.fail(f"{error}", pytrace=False)
+        pytest.skip(str(error))
