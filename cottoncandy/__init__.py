@@ -1,5 +1,115 @@
-"""Sugar for object storage, for people who compute."""
+"""Sugar for object storage, for people who compute.
+
+>>> import cottoncandy as cc
+>>> cci = cc.get_interface('my_bucket')                 # doctest: +SKIP
+>>> response = cci.upload_raw_array('sub01/bold', arr)  # doctest: +SKIP
+>>> arr = cci.download_raw_array('sub01/bold')          # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cottoncandy.browser import BrowserObject
+    from cottoncandy.interfaces import DefaultInterface
+
 __version__ = "0.5.0"
+
+__all__ = ["__version__", "get_browser", "get_interface"]
+
+
+def get_interface(
+    bucket_name: str | None = None,
+    ACCESS_KEY: str | None = None,  # noqa: N803 - the published name
+    SECRET_KEY: str | None = None,  # noqa: N803 - the published name
+    endpoint_url: str | None = None,
+    force_bucket_creation: bool | None = None,
+    verbose: bool = True,
+    backend: str = "s3",
+    **kwargs: Any,
+) -> DefaultInterface:
+    """Open a bucket, a directory or a Google Drive.
+
+    What is None is taken from the environment, your own configuration file or the defaults, in this order.
+
+    Parameters
+    ----------
+    bucket_name : str, optional
+        The bucket; the configured ``default_bucket`` by default. With ``backend='local'`` a directory, which is
+        made.
+    ACCESS_KEY, SECRET_KEY : str, optional
+        S3 keys; looked up by default: in the configuration, in ``~/.passwd-s3fs``, in ``AWS_ACCESS_KEY`` and
+        ``AWS_SECRET_KEY``, then in the whole standard chain of boto3.
+    endpoint_url : str, optional
+        The URL of an S3-compatible store; Amazon's own by default.
+    force_bucket_creation : bool, optional
+        Make the bucket if it does not exist; False by default.
+    verbose : bool
+        Print the buckets that can be seen, and the current one.
+    backend : str
+        ``'s3'``, ``'local'``, ``'gdrive'`` or the name of an installed backend.
+    **kwargs
+        Passed to the backend; on S3 to boto3: ``config=botocore.client.Config(...)``, ``region_name``, ``verify``.
+
+    Returns
+    -------
+    DefaultInterface
+
+    Raises
+    ------
+    ContainerNotFound
+        If the bucket does not exist, and is not to be made.
+    CredentialsNotFound, AccessDenied, TransientError
+        If the store cannot be used.
+
+    Examples
+    --------
+    >>> import cottoncandy as cc
+    >>> import numpy as np
+    >>> cci = cc.get_interface('/tmp/my_store', backend='local', verbose=False)
+    >>> response = cci.upload_raw_array('sub01/bold', np.arange(3))
+    >>> cci.download_raw_array('sub01/bold')
+    array([0, 1, 2])
+    """
+    # imported here, so that `import cottoncandy` is fast and does nothing
+    from cottoncandy.backends import backend_class
+    from cottoncandy.interfaces import DefaultInterface
+
+    if bucket_name is None:
+        bucket_name = backend_class(backend).default_container()
+    return DefaultInterface(
+        bucket_name,
+        ACCESS_KEY,
+        SECRET_KEY,
+        endpoint_url,
+        force_bucket_creation=force_bucket_creation,
+        verbose=verbose,
+        backend=backend,
+        **kwargs,
+    )
+
+
+def get_browser(
+    bucket_name: str | None = None,
+    ACCESS_KEY: str | None = None,  # noqa: N803 - the published name
+    SECRET_KEY: str | None = None,  # noqa: N803 - the published name
+    endpoint_url: str | None = None,
+    **kwargs: Any,
+) -> BrowserObject:
+    """Browse a bucket as if its names were attributes, completed with tab.
+
+    The parameters are those of `get_interface`.
+
+    Returns
+    -------
+    BrowserObject
+        The bucket's root.
+
+    Examples
+    --------
+    >>> browser = cc.get_browser('my_bucket')     # doctest: +SKIP
+    >>> browser.sub01_DOT_grp.bold.load()         # doctest: +SKIP
+    """
+    kwargs.setdefault("verbose", False)
+    return get_interface(bucket_name, ACCESS_KEY, SECRET_KEY, endpoint_url, **kwargs).get_browser()

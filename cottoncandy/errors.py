@@ -15,6 +15,7 @@
     ├── NotSupported              NotImplementedError  this backend cannot do that
     ├── UnsupportedArray          TypeError            an array that has no bytes of its own
     ├── CorruptObject             ValueError           bytes and metadata do not fit each other
+    │   ├── NotAnArray                                 an object that is not described as an array
     │   └── ChecksumMismatch                           the bytes are not those that were stored
     ├── UnknownCodec              ValueError           no codec of that name
     ├── ConfigurationError        ValueError           an option that makes no sense
@@ -38,6 +39,7 @@ __all__ = [
     "CottonCandyError",
     "CredentialsNotFound",
     "InvalidObjectName",
+    "NotAnArray",
     "NotSupported",
     "ObjectChanged",
     "ObjectExists",
@@ -99,6 +101,10 @@ class UnsupportedArray(CottonCandyError, TypeError):
 
 class CorruptObject(CottonCandyError, ValueError):
     """The stored bytes and the stored description do not fit each other."""
+
+
+class NotAnArray(CorruptObject):
+    """The object's metadata do not describe an array: it was stored by another call."""
 
 
 class ChecksumMismatch(CorruptObject):

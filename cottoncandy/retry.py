@@ -21,7 +21,7 @@ class RetryPolicy:
     cap : float
         Seconds that one wait lasts at most, but for a ``Retry-After`` of the server.
     total : float
-        Seconds after which nothing is tried again.
+        Seconds after the first failure from which on nothing is tried again.
     sleep, clock, draw : callable
         The world, for tests: `time.sleep`, `time.monotonic`, `random.random`.
 
@@ -60,7 +60,7 @@ class Retries:
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._began = policy.clock()
+        self._began = 0.0
         self.failures = 0
 
     def wait(self, error: BaseException, retry_after: float | None = None) -> None:
@@ -73,8 +73,10 @@ class Retries:
         retry_after : float, optional
             Seconds that the server asked for.
         """
-        self.failures += 1
         policy = self._policy
+        if not self.failures:
+            self._began = policy.clock()
+        self.failures += 1
         delay = policy.draw() * min(policy.cap, policy.base * 2 ** (self.failures - 1))
         delay = max(delay, retry_after or 0.0)
         spent = policy.clock() - self._began

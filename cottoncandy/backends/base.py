@@ -229,6 +229,11 @@ class Backend(ABC):
         Does no more than it must: whether the container exists is asked later, by `container_exists`.
         """
 
+    @classmethod
+    def default_container(cls) -> str | None:
+        """The container that is opened when none is named: none, but for backends that have an option for it."""
+        return None
+
     @abstractmethod
     def at(self, container: str | None) -> Backend:
         """The same store and connections, bound to another container."""

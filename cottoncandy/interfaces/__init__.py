@@ -1,1 +1,21 @@
 """The interfaces that users hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cottoncandy.interfaces.arrays import ArrayInterface
+from cottoncandy.interfaces.basic import BasicInterface, InterfaceObject
+from cottoncandy.interfaces.filesystem import FileSystemInterface
+
+__all__ = ["ArrayInterface", "BasicInterface", "DefaultInterface", "FileSystemInterface", "InterfaceObject"]
+
+
+class DefaultInterface(FileSystemInterface, ArrayInterface, BasicInterface):
+    """Arrays, files and a file system in one: what `cottoncandy.get_interface` gives.
+
+    The parameters are those of `BasicInterface`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)

@@ -1,0 +1,292 @@
+"""Browse a bucket by attributes: tab completion and reprs over an interface.
+
+Displaying a node costs at most one request where its parent was listed before; looking for attributes that begin with
+an underscore (as notebooks do), ``hasattr`` and copies cost none.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
+from cottoncandy.errors import ObjectNotFound
+
+__all__ = ["S3HDF5", "BrowserObject", "S3Directory", "S3FSLike", "browse"]
+
+# Names with such an extension hold arrays, as an HDF5 file does.
+_HDF_EXTENSIONS = frozenset({"grp", "arr", "hdf", "h5", "hf5", "hdf5", "he5"})
+_NO_IDENTIFIER = re.compile(r"\W")
+
+
+class Interface(Protocol):
+    """What a browser needs of an interface."""
+
+    @property
+    def bucket_name(self) -> str | None: ...
+    @property
+    def backend_interface(self) -> Backend: ...
+    def get_object(self, object_name: str) -> Any: ...
+    def lsdir(self, path: str = "/") -> list[str]: ...
+    def glob(self, pattern: str) -> list[str]: ...
+    def download_raw_array(self, object_name: str) -> Any: ...
+    def cloud2dict(self, object_root: str, verbose: bool = True, keys: Any = None) -> dict[str, Any]: ...
+
+
+# ---------------------------------------------------------------------- names
+def identifier(name: str) -> str:
+    """The attribute for an object's name: ``sub01.grp`` → ``sub01_DOT_grp``, ``01sub`` → ``NUM_01sub``, ``-`` → ``_``.
+
+    Examples
+    --------
+    >>> identifier('01-sub.grp')
+    'NUM_01_sub_DOT_grp'
+    """
+    # Python itself brings attributes into this form when it reads them
+    text = unicodedata.normalize("NFKC", name)
+    text = _NO_IDENTIFIER.sub("_", text.replace(".", "_DOT_"))
+    if not text.isidentifier():
+        text = f"NUM_{text}"
+    if text.startswith("_"):
+        text = f"US{text}"
+    return f"{text}_" if keyword.iskeyword(text) else text
+
+
+def guess_name(attribute: str) -> str:
+    """The name that an attribute stands for, as far as that can be told without a listing."""
+    return attribute.removeprefix("NUM_").replace("_DOT_", ".")
+
+
+def identifiers(names: list[str], taken: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The names by their attributes. Where two names make the same attribute, each gets one of its own.
+
+    A name that is an identifier keeps it; the others get a number in the order of their names.
+
+    Examples
+    --------
+    >>> identifiers(['a-b', 'a_b'])
+    {'a_b': 'a_b', 'a_b__2': 'a-b'}
+    """
+    result: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (identifier(name) != name, name)):
+        attribute, number = identifier(name), 1
+        while attribute in result or attribute in taken:
+            number += 1
+            attribute = f"{identifier(name)}__{number}"
+        result[attribute] = name
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """The configured extensions: of a group of arrays, and of an array."""
+
+    group: str = "grp"
+    dataset: str = "arr"
+
+    def holds_arrays(self, name: str) -> bool:
+        """Whether a component of the name has an extension under which arrays are kept."""
+        known = _HDF_EXTENSIONS | {self.group, self.dataset}
+        return any(_extension(part) in known for part in name.split(keys.SEPARATOR))
+
+    def is_group(self, name: str) -> bool:
+        """Whether the name is that of a group."""
+        return _extension(keys.basename(name)) == self.group
+
+
+def _extension(component: str) -> str:
+    return component.rpartition(".")[2].lower() if "." in component else ""
+
+
+# ---------------------------------------------------------------------- nodes
+def browse(
+    interface: Interface, name: str = "", extensions: Extensions = Extensions(), *, as_group: bool = False
+) -> S3FSLike:
+    """The node of an object name; of the bucket's root by default.
+
+    Parameters
+    ----------
+    interface : DefaultInterface
+    name : str
+    extensions : Extensions
+    as_group : bool
+        Take it for a group of arrays, whatever its name.
+    """
+    name = keys.clean(name).rstrip(keys.SEPARATOR)
+    kind = S3HDF5 if as_group or extensions.holds_arrays(name) else S3Directory
+    return kind(interface, name, extensions)
+
+
+class BrowserObject:
+    """The root of all nodes of a browser."""
+
+
+class S3FSLike(BrowserObject):
+    """A name in the bucket whose children are its attributes.
+
+    ``node.sub01_DOT_grp`` and ``node['sub01.grp']`` are the same; press tab to see what there is. A name typed in
+    full works though the listing did not show it.
+    """
+
+    def __init__(
+        self, interface: Interface, fullpath: str, extensions: Extensions, is_leaf: bool | None = None
+    ) -> None:
+        self._interface = interface
+        self._fullpath = fullpath
+        self._extensions = extensions
+        self._is_leaf = is_leaf
+        self._children: dict[str, bool] | None = None
+
+    # -------------------------------------------------------------- listing
+    def _list(self) -> dict[str, bool]:
+        """The children's names, and whether each is an object; one listing, kept for what comes next."""
+        prefix = keys.as_directory(self._fullpath)
+        found: dict[str, bool] = {}
+        for entry in self._interface.backend_interface.list_level(prefix):
+            name = entry.key.removeprefix(prefix).rstrip(keys.SEPARATOR)
+            if name:
+                found[name] = isinstance(entry, ObjectInfo)
+        self._children = found
+        return found
+
+    def _names(self) -> dict[str, str]:
+        """The children's names by their attributes."""
+        return identifiers(list(self._children or ()), frozenset(dir(type(self))))
+
+    def _ls(self) -> list[str]:
+        """List the full names of the children."""
+        return [keys.join(self._fullpath, name) for name in self._list()]
+
+    def _glob(self, pattern: str = "") -> list[str]:
+        """List the full names of all objects below this one, or of those that match a pattern below it."""
+        return self._interface.glob(keys.as_directory(self._fullpath) + pattern)
+
+    # -------------------------------------------------------------- children
+    def __dir__(self) -> list[str]:
+        self._list()
+        return [*super().__dir__(), *self._names()]
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self._list())
+
+    def __getattr__(self, attribute: str) -> S3FSLike:
+        # notebooks, copy and pickle probe names like these: no request, and no endless recursion
+        if attribute.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
+        name = self._names().get(attribute)
+        if name is not None:
+            return self._child(name)
+        child = self._child(guess_name(attribute))
+        child._typed = (self, attribute)  # noqa: SLF001 - a node of the same family
+        return child
+
+    def __getitem__(self, name: str) -> S3FSLike:
+        """The child of exactly this name; ``'a/b'`` goes down two levels."""
+        return self._child(keys.clean_object(name).rstrip(keys.SEPARATOR))
+
+    def _child(self, name: str) -> S3FSLike:
+        path = keys.join(self._fullpath, name)
+        holds_arrays = isinstance(self, S3HDF5) or self._extensions.holds_arrays(path)
+        kind = S3HDF5 if holds_arrays else S3Directory
+        return kind(self._interface, path, self._extensions, (self._children or {}).get(name))
+
+    #: The parent and the attribute that a child was typed as, where no listing told its name.
+    _typed: tuple[S3FSLike, str] | None = None
+
+    def _resolve(self) -> None:
+        """Find the name that was meant by an attribute which may stand for several."""
+        if self._typed is None:
+            return
+        parent, attribute = self._typed
+        self._typed = None
+        if "_" not in guess_name(attribute):
+            return
+        parent._list()  # noqa: SLF001 - a node of the same family
+        name = parent._names().get(attribute)  # noqa: SLF001
+        if name is not None:
+            self._fullpath = parent[name]._fullpath  # noqa: SLF001
+            self._is_leaf = parent[name]._is_leaf  # noqa: SLF001
+
+    # -------------------------------------------------------------- the object
+    def __call__(self) -> Any:
+        """The store's own object of this name: on S3 boto3's ``Object``."""
+        self._resolve()
+        return self._interface.get_object(self._fullpath)
+
+    def __repr__(self) -> str:
+        self._resolve()
+        return f"cottoncandy-path <bucket:{self._interface.bucket_name}> {self._fullpath}"
+
+
+class S3Directory(S3FSLike):
+    """A directory, or an object that is no array."""
+
+
+class S3HDF5(S3FSLike):
+    """A group of arrays, or an array (a dataset), as in an HDF5 file."""
+
+    def _look(self) -> ObjectHead | dict[str, bool]:
+        """The head of an array, or the children of a group: one request where the kind is known or the name tells."""
+        self._resolve()
+        if self._is_leaf is False or (self._is_leaf is None and self._extensions.is_group(self._fullpath)):
+            children = self._list()
+            if children:
+                return children
+        try:
+            head = self._interface.backend_interface.stat(self._fullpath)
+        except ObjectNotFound:
+            self._is_leaf = False
+            return self._list()
+        self._is_leaf = True
+        return head
+
+    def keys(self) -> list[str]:
+        """The names of the arrays and groups in a group; none for an array."""
+        self._resolve()
+        return [] if self._is_leaf else list(self._list())
+
+    def load(self, key: str | None = None) -> Any:
+        """Download the array, or the whole group as a dictionary.
+
+        Parameters
+        ----------
+        key : str, optional
+            Load this array (or group) of the group only.
+
+        Returns
+        -------
+        numpy.ndarray or dict
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        if key is not None:
+            return self[key].load()
+        self._resolve()
+        if self._is_leaf is not False:
+            try:
+                return self._interface.download_raw_array(self._fullpath)
+            except ObjectNotFound:
+                self._is_leaf = None
+        tree = self._interface.cloud2dict(self._fullpath, verbose=False)
+        if not tree:
+            raise ObjectNotFound(f"{self._interface.backend_interface.describe(self._fullpath)} does not exist")
+        return tree
+
+    def __repr__(self) -> str:
+        found = self._look()
+        bucket = f"bucket:{self._interface.bucket_name}"
+        if isinstance(found, dict):
+            return f"<cottoncandy-group <{bucket}> ({self._fullpath}: {len(found)} keys)>"
+        shape = _lower(found.metadata).get("shape", "")
+        return f"<cottoncandy-dataset <{bucket} [{found.size / 2**20:.2f}MB:shape=({shape})]>"
+
+
+def _lower(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in metadata.items()}

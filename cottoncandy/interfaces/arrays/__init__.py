@@ -1,0 +1,35 @@
+"""Arrays: raw, npy, sparse, chunked, and trees of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cottoncandy.browser import BrowserObject
+from cottoncandy.interfaces.arrays.chunked import ChunkedArrays
+from cottoncandy.interfaces.arrays.sparse import SparseArrays
+from cottoncandy.interfaces.arrays.tree import ArrayTrees
+
+__all__ = ["ArrayInterface"]
+
+
+class ArrayInterface(ArrayTrees, ChunkedArrays, SparseArrays):
+    """numpy, scipy.sparse and dask arrays, and trees of them.
+
+    The parameters are those of `BasicInterface`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    def cloud2dataset(self, object_root: str, **metadata: Any) -> BrowserObject:  # noqa: ARG002 - published
+        """Open a branch as a group with ``keys()`` and ``load()``, as h5py or pytables would.
+
+        Parameters
+        ----------
+        object_root : str
+
+        Returns
+        -------
+        BrowserObject
+        """
+        return self._browse(object_root, as_group=True)

@@ -1,0 +1,151 @@
+"""Arrays in chunks, for dask."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cottoncandy import chunkedarrays, chunking, keys
+from cottoncandy.backends.base import Receipt
+from cottoncandy.chunkedarrays import TABLE, VERSION, ChunkReader, ChunkTable
+from cottoncandy.interfaces.arrays.raw import RawArrays
+from cottoncandy.parallel import for_each
+
+if TYPE_CHECKING:
+    import dask.array
+
+
+class ChunkedArrays(RawArrays):
+    """Arrays that are stored in chunks."""
+
+    def upload_dask_array(
+        self,
+        object_name: str,
+        arr: Any,
+        axis: int | None = -1,
+        buffersize: int | None = None,
+        threads: int | None = None,
+        **metakwargs: Any,
+    ) -> Receipt:
+        """Upload an array in chunks, for `download_dask_array`.
+
+        An array that is there already is replaced as a whole: until the new one stands, readers get the old one.
+
+        Parameters
+        ----------
+        object_name : str
+        arr : numpy.ndarray
+            Or what gives one when it is sliced: a dask array, an h5py dataset, a memory map.
+        axis : int or None
+            The axis to cut; None cuts into nearly isotropic blocks.
+        buffersize : int, optional
+            The size of a chunk in bytes; the configured ``dask_chunksize`` (100 MB) by default.
+        threads : int, optional
+            Chunks at a time; the configured ``threads`` by default.
+        **metakwargs
+            For each chunk: ``compression``, ``acl``, and user metadata.
+
+        Returns
+        -------
+        dict
+            The boto3 response for ``metadata.json``, or one in its shape.
+
+        Notes
+        -----
+        The chunks are raw arrays ``NAME/pt0000``, ``NAME/pt0001``...; ``NAME/metadata.json``, written last, tells
+        where they lie in the array.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> arr = np.random.default_rng(0).standard_normal((10, 60, 100))
+        >>> response = cci.upload_dask_array('test_dim', arr, axis=-1, buffersize=100_000)
+        >>> dask_array = cci.download_dask_array('test_dim')
+        >>> np.array_equal(np.asarray(dask_array[..., :20]), arr[..., :20])
+        True
+        """
+        if not hasattr(arr, "dtype") or not hasattr(arr, "shape"):
+            arr = np.asarray(arr)
+        directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
+        buffersize = buffersize or self._options.megabytes("upload_settings", "dask_chunksize")
+        chunks = chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
+        old = self._chunk_keys(directory)
+        blocks = list(chunking.blocks(chunks))
+        numbers = chunkedarrays.free_numbers(old, len(blocks))
+        names = tuple(keys.join(directory, chunkedarrays.chunk_name(number)) for number in numbers)
+        table = ChunkTable(arr.shape, arr.dtype, chunks, names, version=secrets.token_hex(8))
+        try:
+            self._store_chunks(arr, table, blocks, threads, metakwargs)
+            receipt = self._upload(keys.join(directory, TABLE), table.to_json().encode(), {}, metakwargs.get("acl"))
+        except BaseException:
+            # the old array was not touched; what was sent of the new one is of no use
+            self.backend_interface.delete(names)
+            raise
+        self.backend_interface.delete(list(old.values()))
+        return receipt
+
+    def _chunk_keys(self, directory: str) -> dict[int, str]:
+        """The chunks that lie in a directory, by number."""
+        prefix = keys.as_directory(directory)
+        listed = self.backend_interface.list_objects(f"{prefix}pt")
+        found = ((chunkedarrays.chunk_number(info.key.removeprefix(prefix)), info.key) for info in listed)
+        return {number: key for number, key in found if number is not None}
+
+    def _store_chunks(
+        self,
+        arr: Any,
+        table: ChunkTable,
+        blocks: Sequence[chunking.Block],
+        threads: int | None,
+        metakwargs: Mapping[str, Any],
+    ) -> None:
+        metadata = {VERSION: table.version, **metakwargs}
+        compression, acl = metadata.pop("compression", True), metadata.pop("acl", None)
+
+        def send(job: tuple[str, chunking.Block]) -> None:
+            name, block = job
+            self._store(name, np.asarray(arr[block.slices]), compression, acl, 1, metadata)
+
+        for_each(send, zip(table.keys, blocks, strict=True), threads or self._settings.threads)
+
+    def download_dask_array(
+        self, object_name: str, dask_name: str = "array", threads: int | None = None
+    ) -> dask.array.Array:
+        """Open an array in chunks as a dask array. Only the chunks that a computation touches are read.
+
+        Parameters
+        ----------
+        object_name : str
+        dask_name : str
+            What the array's name in graphs begins with. A token of bucket, object and version follows.
+        threads : int, optional
+            Connections for one chunk, 1 by default: dask reads several chunks at a time.
+
+        Returns
+        -------
+        dask.array.Array
+
+        Raises
+        ------
+        ObjectNotFound
+            Here if there is no such array; when computing, if a chunk of it is missing.
+        """
+        import dask.array
+        from dask.base import tokenize
+
+        directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
+        with self._whole(keys.join(directory, TABLE), 1) as stream:
+            where, e_tag = self.backend_interface.describe(directory), stream.e_tag
+            table = ChunkTable.from_json(stream.read(), where)
+        read = ChunkReader(self.backend_interface, directory, table, self._settings, threads or 1)
+        token = tokenize(self.backend_interface.name, self.bucket_name, directory, e_tag, table.version)
+        return dask.array.map_blocks(
+            read,
+            name=f"{dask_name}-{token}",
+            chunks=table.chunks,
+            dtype=table.dtype,
+            meta=np.empty((0,) * len(table.shape), table.dtype),
+        )

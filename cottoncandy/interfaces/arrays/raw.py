@@ -1,0 +1,187 @@
+"""One array, one object: raw and npy."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Receipt
+from cottoncandy.errors import CorruptObject
+from cottoncandy.interfaces.basic import BasicInterface
+from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, store_array
+
+
+class RawArrays(BasicInterface):
+    """Arrays as one object each."""
+
+    def _load_options(self) -> None:
+        super()._load_options()
+        self._compression = CompressionDefaults.from_options(self._options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "_compression"}
+
+    def upload_raw_array(
+        self,
+        object_name: str,
+        array: npt.ArrayLike,
+        compression: str | bool | None = True,
+        acl: str | None = None,
+        threads: int | None = None,
+        **metadata: Any,
+    ) -> Receipt:
+        """Upload an array as it lies in memory, with its shape and dtype as metadata.
+
+        A contiguous array is not copied: an uncompressed one is sent from its own memory.
+
+        Parameters
+        ----------
+        object_name : str
+        array : numpy.ndarray
+            Of any shape, and any dtype that has bytes of its own (structured, datetime64, big-endian, unicode...).
+            Subclasses go up as plain arrays.
+        compression : str or bool
+            True takes what the configuration says; False is none. Or one of ``'gzip'``, ``'LZ4'``, ``'Zlib'``,
+            ``'Zstd'``, ``'BZ2'``.
+        acl : str, optional
+            A canned ACL.
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+        **metadata
+            More user metadata; values are turned into text.
+
+        Returns
+        -------
+        dict
+            The boto3 response, or one in its shape.
+
+        Raises
+        ------
+        UnsupportedArray
+            For ``object`` arrays, which hold references.
+        UnknownCodec
+
+        See Also
+        --------
+        download_raw_array
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> response = cci.upload_raw_array('sub01/bold', np.arange(6).reshape(2, 3))
+        >>> cci.download_raw_array('sub01/bold')
+        array([[0, 1, 2],
+               [3, 4, 5]])
+        """
+        return self._store(object_name, array, compression, acl, threads, metadata)
+
+    def _store(
+        self,
+        object_name: str,
+        array: Any,
+        compression: str | bool | None = True,
+        acl: str | None = None,
+        threads: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Send an array; all raw arrays pass through here."""
+        return store_array(
+            self.backend_interface,
+            keys.clean_object(object_name),
+            array,
+            compression=compression,
+            defaults=self._compression,
+            metadata={name: str(value) for name, value in (metadata or {}).items()},
+            options=self._write_options(acl),
+            settings=self._settings,
+            threads=threads,
+        )
+
+    def download_raw_array(
+        self,
+        object_name: str,
+        buffersize: int = 65536,  # noqa: ARG002 - published; the bytes go straight into the array
+        threads: int | None = None,
+        **kwargs: Any,  # noqa: ARG002 - published
+    ) -> npt.NDArray[Any]:
+        """Download an array that `upload_raw_array` stored.
+
+        The memory is allocated once, and an uncompressed array's bytes go straight into it.
+
+        Parameters
+        ----------
+        object_name : str
+        buffersize : int
+            Has no effect any more.
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+
+        Returns
+        -------
+        numpy.ndarray
+            Writeable, of the shape, dtype and order that were stored.
+
+        Raises
+        ------
+        ObjectNotFound
+        CorruptObject
+            If the object is no raw array, or its bytes do not fit its description.
+        """
+        return self._load(object_name, threads)
+
+    def _load(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
+        return load_array(self.backend_interface, keys.clean_object(object_name), self._settings, threads)[0]
+
+    def upload_npy_array(
+        self,
+        object_name: str,
+        array: npt.ArrayLike,
+        acl: str | None = None,
+        threads: int | None = None,
+        **metadata: Any,
+    ) -> Receipt:
+        """Upload an array as a ``.npy`` file, which other programs can read.
+
+        The file is made in memory first: `upload_raw_array` needs no copy.
+
+        Parameters
+        ----------
+        object_name : str
+        array : numpy.ndarray
+        acl : str, optional
+            A canned ACL.
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+        **metadata
+            User metadata.
+
+        Raises
+        ------
+        UnsupportedArray
+            For ``object`` arrays: they would be pickled, and `download_npy_array` reads no pickles.
+        """
+        file = io.BytesIO()
+        where = self.backend_interface.describe(keys.clean_object(object_name))
+        np.save(file, as_array(array, where), allow_pickle=False)
+        return self._upload(object_name, file.getbuffer(), metadata, acl, threads)
+
+    def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
+        """Download a ``.npy`` file as an array. Pickled (``object``) arrays are refused.
+
+        Raises
+        ------
+        ObjectNotFound
+        CorruptObject
+        """
+        key = keys.clean_object(object_name)
+        with self._whole(key, threads) as stream:
+            try:
+                array: npt.NDArray[Any] = np.load(stream, allow_pickle=False)
+            except (ValueError, EOFError) as error:
+                raise CorruptObject(f"{self.backend_interface.describe(key)} is no .npy file: {error}") from error
+            return array

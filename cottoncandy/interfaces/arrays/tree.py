@@ -1,0 +1,154 @@
+"""Trees of arrays: nested dictionaries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from cottoncandy import keys, trees
+from cottoncandy.errors import NotAnArray, ObjectNotFound
+from cottoncandy.interfaces.arrays.raw import RawArrays
+from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.rawarrays import as_array, load_array
+
+log = logging.getLogger(__name__)
+
+# The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root.
+_MARK = "tree"
+
+
+class ArrayTrees(RawArrays):
+    """Nested dictionaries of arrays."""
+
+    def dict2cloud(
+        self,
+        object_name: str,
+        array_dict: Mapping[str, Any],
+        acl: str | None = None,
+        verbose: bool = True,
+        threads: int | None = None,
+        **metadata: Any,
+    ) -> None:
+        """Upload a dictionary of arrays and dictionaries, of any depth.
+
+        Each leaf is a raw array under the name of its keys. Leaves that an earlier `dict2cloud` wrote below the same
+        name, and that are no longer in the dictionary, are removed when the new ones stand; other objects there
+        are left alone.
+
+        Parameters
+        ----------
+        object_name : str
+        array_dict : dict
+            What is neither a dictionary nor an array goes through `numpy.asarray`.
+        acl : str, optional
+            A canned ACL.
+        verbose : bool
+            Print the name when all is done.
+        threads : int, optional
+            Arrays at a time; the configured ``threads`` by default.
+        **metadata
+            For each array: ``compression``, and user metadata.
+
+        See Also
+        --------
+        cloud2dict
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> cci.dict2cloud('sub01.grp', {'bold': np.zeros(3), 'anat': {'mask': np.ones(2)}}, verbose=False)
+        >>> cci.cloud2dict('sub01.grp', verbose=False)
+        {'anat': {'mask': array([1., 1.])}, 'bold': array([0., 0., 0.])}
+        """
+        root = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
+        arrays = {
+            keys.join(root, name): as_array(leaf, self.backend_interface.describe(keys.join(root, name)))
+            for name, leaf in trees.flatten(array_dict).items()
+        }
+        compression = metadata.pop("compression", True)
+        threads = threads or self._settings.threads
+        old = [info.key for info in self.backend_interface.list_objects(keys.as_directory(root))]
+
+        def send(key: str) -> None:
+            mark = {_MARK: _depth(key, root)}
+            self._store(key, arrays[key], compression, acl, 1, {**metadata, **mark})
+
+        for_each(send, arrays, threads)
+        self._remove_leaves(root, [key for key in old if key not in arrays], threads)
+        if verbose:
+            print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
+
+    def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int) -> None:
+        """Remove those objects that an earlier `dict2cloud` of this root wrote."""
+
+        def is_leaf(key: str) -> bool:
+            try:
+                return self.backend_interface.stat(key).metadata.get(_MARK) == str(_depth(key, root))
+            except ObjectNotFound:
+                return False
+
+        verdicts = map_threads(is_leaf, candidates, threads)
+        stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
+        if len(stale) < len(candidates):
+            log.info(
+                "%d objects below %r were not written by dict2cloud: left alone", len(candidates) - len(stale), root
+            )
+        self.backend_interface.delete(stale)
+
+    def cloud2dict(
+        self,
+        object_root: str,
+        verbose: bool = True,
+        keys: Iterable[str] | None = None,
+        threads: int | None = None,
+        **metadata: Any,  # noqa: ARG002 - published
+    ) -> dict[str, Any]:
+        """Download all arrays below a name as a nested dictionary.
+
+        Objects that are no raw arrays are passed over, with a warning in the log.
+
+        Parameters
+        ----------
+        object_root : str
+        verbose : bool
+            Print the name when all is done.
+        keys : list of str, optional
+            Download these only: names of arrays, or of groups, below the root (``['bold', 'anat/mask']``).
+        threads : int, optional
+            Arrays at a time; the configured ``threads`` by default.
+
+        Returns
+        -------
+        dict
+            Empty where there is nothing.
+
+        Raises
+        ------
+        KeyError
+            For one of the ``keys`` that is not there.
+        """
+        tree = self._load_tree(object_root, keys, threads)
+        if verbose:
+            print(f"downloaded arrays in {object_root!r}")  # noqa: T201 - documented to print
+        return tree
+
+    def _load_tree(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, Any]:
+        prefix = keys.as_directory(object_root)
+        names = [info.key.removeprefix(prefix) for info in self.backend_interface.list_objects(prefix)]
+        names = trees.select([name for name in names if name and not name.endswith(keys.SEPARATOR)], wanted)
+        arrays = map_threads(lambda name: self._load_leaf(prefix + name), names, threads or self._settings.threads)
+        return trees.nest((name, array) for name, array in zip(names, arrays, strict=True) if array is not None)
+
+    def _load_leaf(self, key: str) -> npt.NDArray[Any] | None:
+        try:
+            return load_array(self.backend_interface, key, self._settings, 1)[0]
+        except NotAnArray:
+            log.warning("%s is no raw array: passed over", self.backend_interface.describe(key))
+            return None
+
+
+def _depth(key: str, root: str) -> int:
+    return key.removeprefix(f"{root}/").count("/") + 1

@@ -1,0 +1,88 @@
+"""What all calls of an interface share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cottoncandy import keys
+from cottoncandy.backends import backend_class
+from cottoncandy.backends.base import Backend, Receipt, WriteOptions
+from cottoncandy.browser import Extensions, S3FSLike, browse
+from cottoncandy.config import Options
+from cottoncandy.stream import TransferSettings, upload
+
+
+class InterfaceObject:
+    """The root of all interfaces."""
+
+
+class InterfaceCore(InterfaceObject):
+    """What all calls share: options, the backend, names. See `BasicInterface`."""
+
+    def _connect(self, backend: str, *args: Any, **kwargs: Any) -> None:
+        self._load_options()
+        container, access_key, secret_key, endpoint_url = args
+        self.backend_interface: Backend = backend_class(backend).connect(
+            container, access_key, secret_key, endpoint_url, self._options, **kwargs
+        )
+
+    @property
+    def bucket_name(self) -> str | None:
+        """The current bucket; None where none was chosen, and on a store that has none."""
+        return self.backend_interface.container
+
+    def _load_options(self) -> None:
+        self._options = Options.load()
+        self._settings = TransferSettings.from_options(self._options)
+
+    # Options hold what was found in files and in the environment: they are looked up again on the other side.
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in {"_options", "_settings"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._load_options()
+
+    def __repr__(self) -> str:
+        return f"<cottoncandy-interface <{self.backend_interface.name}:{self.bucket_name}>>"
+
+    # ------------------------------------------------------------------ names
+    def pathjoin(self, a: str, *p: str) -> str:
+        """Join parts of an object name with ``/``.
+
+        Examples
+        --------
+        >>> cci.pathjoin('sub01', 'run1', 'bold')
+        'sub01/run1/bold'
+        """
+        return keys.join(a, *p)
+
+    def _write_options(self, acl: str | None, extra: Mapping[str, Any] | None = None) -> WriteOptions:
+        return WriteOptions(acl=acl, extra=extra or {})
+
+    def _upload(
+        self,
+        object_name: str,
+        body: Any,
+        metadata: Mapping[str, Any],
+        acl: str | None = None,
+        threads: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Send an object; all uploads pass through here."""
+        texts = {name: str(value) for name, value in metadata.items()}
+        options = self._write_options(acl, extra)
+        key = keys.clean_object(object_name)
+        return upload(self._bound_backend(), key, body, texts, options, self._settings, threads)
+
+    def _bound_backend(self, bucket_name: str | None = None) -> Backend:
+        """The backend, bound to another bucket where one is named."""
+        if bucket_name is None or bucket_name == self.bucket_name:
+            return self.backend_interface
+        return self.backend_interface.at(bucket_name)
+
+    def _browse(self, name: str = "", *, as_group: bool = False) -> S3FSLike:
+        group, dataset = (self._options.text("extensions", key) for key in ("ccgroup", "ccdataset"))
+        extensions = Extensions((group or "grp").lstrip("."), (dataset or "arr").lstrip("."))
+        return browse(self, name, extensions, as_group=as_group)  # type: ignore[arg-type] # mixins make up the protocol

@@ -1,0 +1,128 @@
+"""Files and directories on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Receipt
+from cottoncandy.interfaces.basic.objects import Objects
+from cottoncandy.parallel import for_each
+
+
+class Files(Objects):
+    """Files on disk, up and down."""
+
+    def upload_from_file(
+        self,
+        flname: str | os.PathLike[str],
+        object_name: str | None = None,
+        ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803 - boto3's name
+        threads: int | None = None,
+    ) -> Receipt:
+        """Upload a file.
+
+        Parameters
+        ----------
+        flname : str or path
+            The file on disk.
+        object_name : str, optional
+            The file's full name by default.
+        ExtraArgs : dict, optional
+            boto3's: ``ACL``, ``Metadata``, ``ContentType``, ``StorageClass``...
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+
+        Returns
+        -------
+        dict
+            The boto3 response, or one in its shape.
+        """
+        extra = dict(ExtraArgs or {})
+        metadata, acl = extra.pop("Metadata", {}), extra.pop("ACL", None)
+        with Path(flname).open("rb") as file:
+            name = os.fspath(flname) if object_name is None else object_name
+            return self._upload(name, self._blocks(file), metadata, acl, threads, extra)
+
+    def upload_from_directory(
+        self,
+        disk_path: str | os.PathLike[str],
+        cloud_path: str | None = None,
+        recursive: bool = False,
+        ExtraArgs: Mapping[str, Any] | None = None,  # noqa: N803 - boto3's name
+        threads: int | None = None,
+    ) -> None:
+        """Upload the files of a directory, several at a time.
+
+        Parameters
+        ----------
+        disk_path : str or path
+        cloud_path : str, optional
+            The directory in the store; the directory's full name by default.
+        recursive : bool
+            Go down into its directories as well. Links to directories are not followed.
+        ExtraArgs : dict, optional
+            boto3's, for each file.
+        threads : int, optional
+            Files at a time; the configured ``threads`` by default.
+        """
+        root = Path(disk_path)
+        if not root.is_dir():
+            raise NotADirectoryError(f"{root} is no directory")
+        target = os.fspath(disk_path) if cloud_path is None else cloud_path
+
+        def send(path: Path) -> None:
+            name = keys.join(target, *path.relative_to(root).parts)
+            self.upload_from_file(path, name, ExtraArgs, threads=1)
+
+        for_each(send, _files(root, recursive), threads or self._settings.threads)
+
+    def download_to_file(self, object_name: str, file_name: str | os.PathLike[str], threads: int | None = None) -> None:
+        """Download an object to a file: the whole of it, or the file is left as it was.
+
+        Parameters
+        ----------
+        object_name : str
+        file_name : str or path
+            Where to write; its directory must exist.
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        self._download_key(keys.clean_object(object_name), Path(file_name), threads)
+
+    def _download_key(self, key: str, target: Path, threads: int | None) -> None:
+        with self._whole(key, threads) as stream, _replacing(target) as file:
+            for part in stream.parts():
+                file.write(part)
+
+
+def _files(root: Path, recursive: bool) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file())
+        folders.sort()
+        if not recursive:
+            return
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the target's place when all went well."""
+    if target.is_dir():
+        raise IsADirectoryError(f"{target} is a directory: name a file")
+    part = target.parent / f".cottoncandy-{secrets.token_hex(8)}"
+    try:
+        with part.open("xb") as file:
+            yield file
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,36 @@
+"""Limits and lines of listings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from cottoncandy.backends.base import ObjectInfo
+
+
+class DefaultLimit(int):
+    """A documented default of ``limit`` that stands for "all there are".
+
+    The published signatures say 1,000 and 1,000,000, at which listings were once cut off without a word. The
+    number is kept in the signature, the cut is not; a number that the caller gives is kept to.
+    """
+
+
+ALL_OF_A_THOUSAND = DefaultLimit(1000)
+ALL_OF_A_MILLION = DefaultLimit(10**6)
+
+
+def limited(items: Iterator[Any], limit: int | None) -> Iterator[Any]:
+    """At most ``limit`` items; None and a documented default mean all."""
+    if limit is None or isinstance(limit, DefaultLimit):
+        return items
+    if limit < 0:
+        raise ValueError(f"limit is the most names to give, not {limit}")
+    return islice(items, limit)
+
+
+def describe_object(info: ObjectInfo) -> str:
+    """One line of a listing: date, size in MB, name."""
+    date = info.last_modified.strftime("%Y/%m/%d (%H:%M)") if info.last_modified else "-"
+    return f"{date:<19}{info.size / 2**20:9.2f}MB {info.key}"

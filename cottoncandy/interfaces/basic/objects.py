@@ -1,0 +1,186 @@
+"""Objects: bytes, json and pickles."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from cottoncandy import keys
+from cottoncandy.backends.base import BytesLike, Receipt
+from cottoncandy.errors import ObjectNotFound
+from cottoncandy.interfaces.basic.core import InterfaceCore
+from cottoncandy.stream import CloudStream
+
+
+class Objects(InterfaceCore):
+    """Single objects of the current bucket."""
+
+    def exists_object(self, object_name: str, bucket_name: str | None = None, raise_err: bool = False) -> bool:
+        """Whether there is an object of exactly this name: a mere prefix is none.
+
+        Parameters
+        ----------
+        object_name : str
+        bucket_name : str, optional
+            The current bucket by default.
+        raise_err : bool
+            Raise `ObjectNotFound` where there is none.
+        """
+        backend = self._bound_backend(bucket_name)
+        key = keys.clean_object(object_name)
+        exists = backend.exists(key)
+        if raise_err and not exists:
+            raise ObjectNotFound(f"{backend.describe(key)} does not exist")
+        return exists
+
+    def get_object(self, object_name: str, bucket_name: str | None = None) -> Any:
+        """The store's own object of that name: on S3 boto3's ``Object``. Nothing is asked of the store yet."""
+        return self._bound_backend(bucket_name).native_object(keys.clean_object(object_name))
+
+    def upload_object(
+        self,
+        object_name: str,
+        body: BytesLike | str | BinaryIO,
+        acl: str | None = None,
+        threads: int | None = None,
+        **metadata: Any,
+    ) -> Receipt:
+        """Upload bytes.
+
+        Parameters
+        ----------
+        object_name : str
+        body : bytes-like, str or binary file
+            Text goes up as UTF-8; a file is read to its end, from where it stands.
+        acl : str, optional
+            A canned ACL.
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+        **metadata
+            User metadata; values are turned into text.
+
+        Returns
+        -------
+        dict
+            The boto3 response, or one in its shape.
+
+        Examples
+        --------
+        >>> response = cci.upload_object('notes.txt', b'slept well', subject='S01')
+        >>> cci.download_object('notes.txt')
+        b'slept well'
+        """
+        return self._upload(object_name, self._body(body), metadata, acl, threads)
+
+    def _body(self, body: Any) -> Any:
+        if isinstance(body, str):
+            return body.encode()
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            return body
+        if hasattr(body, "read"):
+            return self._blocks(body)
+        raise TypeError(f"the body is bytes, text or a binary file, not {type(body).__name__}")
+
+    def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
+        while block := file.read(self._settings.upload_part):
+            yield block.encode() if isinstance(block, str) else block
+
+    def download_stream(self, object_name: str, threads: int | None = None) -> CloudStream:
+        """Open an object as a readable, seekable binary file.
+
+        Parameters
+        ----------
+        object_name : str
+        threads : int, optional
+            Connections for large reads; the configured ``threads`` by default.
+
+        Returns
+        -------
+        CloudStream
+            With ``.content`` and ``.metadata`` beside the methods of a file.
+
+        Raises
+        ------
+        ObjectNotFound
+
+        Examples
+        --------
+        >>> response = cci.upload_object('table.csv', 'a,b', subject='S01')
+        >>> with cci.download_stream('table.csv') as stream:
+        ...     stream.metadata, stream.read()
+        ({'subject': 'S01'}, b'a,b')
+        """
+        return CloudStream(self.backend_interface, keys.clean_object(object_name), self._settings, threads)
+
+    def download_object(self, object_name: str, threads: int | None = None) -> bytes:
+        """Download the bytes of an object.
+
+        Parameters
+        ----------
+        object_name : str
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        with self._whole(keys.clean_object(object_name), threads) as stream:
+            return stream.read()
+
+    def _whole(self, key: str, threads: int | None) -> CloudStream:
+        """An object that will be read from end to end: as much as one request may bring comes with the first."""
+        first = self._settings.download_threshold
+        return CloudStream(self.backend_interface, key, self._settings, threads, first=first)
+
+    # ------------------------------------------------------------------ json and pickles
+    def upload_json(
+        self,
+        object_name: str,
+        ddict: Any,
+        acl: str | None = None,
+        threads: int | None = 1,
+        **metadata: Any,
+    ) -> Receipt:
+        """Upload a dictionary, or what else `json.dumps` takes, as JSON.
+
+        Examples
+        --------
+        >>> response = cci.upload_json('run.json', {'TR': 2.0})
+        >>> cci.download_json('run.json')
+        {'TR': 2.0}
+        """
+        return self.upload_object(object_name, json.dumps(ddict), acl, threads, **metadata)
+
+    def download_json(self, object_name: str, threads: int | None = 1) -> Any:
+        """Download a JSON object.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        return json.loads(self.download_object(object_name, threads))
+
+    def upload_pickle(
+        self,
+        object_name: str,
+        data_object: Any,
+        acl: str | None = None,
+        threads: int | None = None,
+        **metadata: Any,
+    ) -> Receipt:
+        """Upload what `pickle.dumps` takes."""
+        return self.upload_object(object_name, pickle.dumps(data_object), acl, threads, **metadata)
+
+    def download_pickle(self, object_name: str, threads: int | None = None) -> Any:
+        """Download a pickled object.
+
+        .. warning:: Reading a pickle runs what its writer put into it. Read only what people that you trust wrote.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        return pickle.loads(self.download_object(object_name, threads))  # noqa: S301 - that is the call's purpose

@@ -1,0 +1,421 @@
+"""The store as if it were a file system."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Backend, ObjectInfo, ObjectPrefix, WriteOptions
+from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
+from cottoncandy.interfaces.basic import BasicInterface
+from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited
+from cottoncandy.parallel import for_each
+
+if TYPE_CHECKING:
+    from cottoncandy.browser import BrowserObject
+
+
+class FileSystemInterface(BasicInterface):
+    """The names of a store as directories: ``ls``, ``glob``, ``cp``, ``mv``, ``rm``.
+
+    The parameters are those of `BasicInterface`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+    # ------------------------------------------------------------------ looking
+    def lsdir(self, path: str = "/", limit: int | None = ALL_OF_A_THOUSAND) -> list[str]:
+        """List one level of a directory.
+
+        Parameters
+        ----------
+        path : str
+            The bucket's root by default.
+        limit : int
+            The most names to give; all by default.
+
+        Returns
+        -------
+        list of str
+            The full names of the objects and directories in it, without a trailing ``/``; empty where there is
+            nothing.
+
+        Examples
+        --------
+        >>> response = cci.upload_json('exp/run1/info', {})
+        >>> response = cci.upload_json('exp/notes', {})
+        >>> cci.lsdir('exp')
+        ['exp/notes', 'exp/run1']
+        """
+        prefix = keys.as_directory(keys.without_trivial_magic(keys.clean(path)))
+        return _unique(limited(self._level(prefix), limit))
+
+    def _level(self, prefix: str, page_size: int | None = None) -> Iterator[str]:
+        """The names in a directory; its own marker object, where there is one, is not in it."""
+        for entry in self.backend_interface.list_level(prefix, page_size=page_size):
+            if entry.key != prefix:
+                yield entry.key.rstrip(keys.SEPARATOR)
+
+    def ls(
+        self,
+        pattern: str,
+        page_size: int | None = 1000,
+        limit: int | None = ALL_OF_A_THOUSAND,
+        verbose: bool = False,
+    ) -> list[str]:
+        """List names as the shell's ``ls`` does: a directory's children, or what matches a pattern.
+
+        Parameters
+        ----------
+        pattern : str
+            A name or a pattern; ``*``, ``?`` and ``[...]`` match within one component of a name.
+        page_size : int
+            How many names the store is asked for at once.
+        limit : int
+            The most names to give; all by default.
+        verbose : bool
+            Print them as well.
+
+        Returns
+        -------
+        list of str
+            Full names of objects and directories, without a trailing ``/``.
+
+        Examples
+        --------
+        >>> response = cci.upload_json('exp/run1/info', {})
+        >>> response = cci.upload_json('exp/run2/info', {})
+        >>> cci.ls('exp/run*')
+        ['exp/run1', 'exp/run2']
+        """
+        names = _unique(limited(self._match_levels(pattern, page_size), limit))
+        if verbose:
+            print("\n".join(names))  # noqa: T201 - documented to print
+        return names
+
+    def _match_levels(self, pattern: str, page_size: int | None) -> Iterator[str]:
+        pattern = keys.without_trivial_magic(keys.clean(pattern))
+        if keys.has_magic(pattern):
+            yield from self._walk("", pattern.rstrip(keys.SEPARATOR).split(keys.SEPARATOR), page_size)
+            return
+        children = self._level(keys.as_directory(pattern), page_size)
+        first = next(children, None)
+        if first is not None:
+            yield first
+            yield from children
+        elif pattern and not pattern.endswith(keys.SEPARATOR) and self.backend_interface.exists(pattern):
+            yield pattern
+
+    def _walk(self, directory: str, components: list[str], page_size: int | None) -> Iterator[str]:
+        """Match the components of a pattern level by level: only what can match is listed."""
+        plain = 0
+        while plain < len(components) - 1 and not keys.has_magic(components[plain]):
+            plain += 1
+        directory += "".join(f"{component}/" for component in components[:plain])
+        component, rest = components[plain], components[plain + 1 :]
+        matches = re.compile(fnmatch.translate(component)).match
+        prefix = directory + keys.literal_prefix(component)
+        for entry in self.backend_interface.list_level(prefix, page_size=page_size):
+            name = entry.key.rstrip(keys.SEPARATOR)
+            if entry.key == directory or not matches(name.removeprefix(directory)):
+                continue
+            if not rest:
+                yield name
+            elif isinstance(entry, ObjectPrefix):
+                yield from self._walk(entry.key, rest, page_size)
+
+    def glob(self, pattern: str, **kwargs: Any) -> list[str]:
+        """Find the objects whose full name matches a pattern.
+
+        Parameters
+        ----------
+        pattern : str
+            As in `fnmatch`: ``*`` matches everything, ``/`` as well. Without ``*``, ``?`` or ``[``, all objects
+            below the name are given.
+        verbose : bool, optional
+            Print date, size and name of each as well.
+        limit : int, optional
+            The most names to give; all by default.
+        page_size : int, optional
+            How many names the store is asked for at once.
+
+        Returns
+        -------
+        list of str
+            The names of objects, in the order of their bytes.
+
+        Examples
+        --------
+        >>> for name in ['my/file01a.grp/image', 'my/file02a.grp/image', 'your/file01b.grp/image']:
+        ...     response = cci.upload_json(name, {})
+        >>> cci.glob('/*/file01*.grp/image')
+        ['my/file01a.grp/image', 'your/file01b.grp/image']
+        """
+        verbose = kwargs.pop("verbose", False)
+        found = list(self._find(pattern, **kwargs))
+        if verbose:
+            for info in found:
+                print(describe_object(info))  # noqa: T201 - documented to print
+        return [info.key for info in found]
+
+    def glob_s3(self, pattern: str, **kwargs: Any) -> list[str]:
+        """Do what `glob` does; kept for older scripts."""
+        return self.glob(pattern, **kwargs)
+
+    def glob_google_drive(self, pattern: str) -> list[str]:
+        """Do what `glob` does; kept for older scripts."""
+        return self.glob(pattern)
+
+    def search(self, pattern: str, **kwargs: Any) -> None:
+        """Print the objects whose name matches a pattern, with date and size. See `glob`."""
+        self.glob(pattern, **{**kwargs, "verbose": True})
+
+    def _find(self, pattern: str, limit: int | None = None, page_size: int | None = None) -> Iterator[ObjectInfo]:
+        pattern = keys.without_trivial_magic(keys.clean(pattern))
+        if not keys.has_magic(pattern):
+            return limited(self._below(pattern, page_size), limit)
+        matches = keys.matcher(pattern)
+        listed = self.backend_interface.list_objects(keys.literal_prefix(pattern), page_size=page_size)
+        return limited((info for info in listed if matches(info.key)), limit)
+
+    def _below(self, name: str, page_size: int | None = None) -> Iterator[ObjectInfo]:
+        """All objects below a name; the object itself where there is nothing below it."""
+        listed = self.backend_interface.list_objects(keys.as_directory(name), page_size=page_size)
+        first = next(listed, None)
+        if first is not None:
+            yield first
+            yield from listed
+        elif name and not name.endswith(keys.SEPARATOR):
+            with contextlib.suppress(ObjectNotFound):
+                yield self.backend_interface.stat(name)
+
+    def get_object_owner(self, object_name: str) -> str:
+        """Print, and give, the name of an object's owner."""
+        owner = self.backend_interface.owner(keys.clean_object(object_name))
+        print(owner)  # noqa: T201 - documented to print
+        return owner
+
+    def get_browser(self) -> BrowserObject:
+        """Give an object whose attributes, completed with tab, are the names in the bucket.
+
+        See Also
+        --------
+        cottoncandy.get_browser
+        """
+        return self._browse()
+
+    # ------------------------------------------------------------------ copying and moving
+    def cp(
+        self,
+        source_name: str,
+        dest_name: str,
+        source_bucket: str | None = None,
+        dest_bucket: str | None = None,
+        overwrite: bool = False,
+    ) -> Any:
+        """Copy an object, or all objects below a name, inside the store. Metadata goes along.
+
+        Parameters
+        ----------
+        source_name : str
+        dest_name : str
+            The new name; one that ends with ``/`` is a directory to copy into.
+        source_bucket : str, optional
+            The current bucket by default.
+        dest_bucket : str, optional
+            The source's bucket by default.
+        overwrite : bool
+            Whether what is there may be replaced.
+
+        Returns
+        -------
+        object
+            The store's own object of the new name: on S3 boto3's ``Object``.
+
+        Raises
+        ------
+        ObjectNotFound
+            If there is neither an object of that name nor one below it.
+        ObjectExists
+            If the new name is taken and ``overwrite`` is False.
+        """
+        plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
+        plan.run(self._settings.threads)
+        return plan.target.native_object(plan.name)
+
+    def mv(
+        self,
+        source_name: str,
+        dest_name: str,
+        source_bucket: str | None = None,
+        dest_bucket: str | None = None,
+        overwrite: bool = False,
+    ) -> Any:
+        """Move an object, or all objects below a name: copy them, and when all copies stand, delete the old ones.
+
+        An object that is moved onto itself stays. Parameters, result and errors are those of `cp`.
+        """
+        plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
+        plan.run(self._settings.threads)
+        plan.delete_sources()
+        return plan.target.native_object(plan.name)
+
+    def _plan_copy(
+        self,
+        source_name: str,
+        dest_name: str,
+        source_bucket: str | None,
+        dest_bucket: str | None,
+        overwrite: bool,
+    ) -> _Copies:
+        source = self._bound_backend(source_bucket)
+        target = self._bound_backend(dest_bucket or source_bucket)
+        old, new = keys.clean_object(source_name), keys.clean(dest_name)
+        if not new or new.endswith(keys.SEPARATOR):
+            new = keys.join(new, keys.basename(old))
+        if not old.endswith(keys.SEPARATOR) and source.exists(old):
+            return _Copies(source, target, new, [(old, new)], overwrite)
+        prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
+        pairs = [(info.key, new_prefix + info.key.removeprefix(prefix)) for info in source.list_objects(prefix)]
+        if not pairs:
+            raise ObjectNotFound(f"{source.describe(old)} does not exist, and nothing is below that name")
+        return _Copies(source, target, new, pairs, overwrite)
+
+    # ------------------------------------------------------------------ removing
+    def rm(self, object_name: str, recursive: bool = False, delete: bool = True) -> dict[str, int] | None:
+        """Delete an object, or with ``recursive`` all objects below a name.
+
+        Parameters
+        ----------
+        object_name : str
+            A prefix is no directory: ``rm('exp', recursive=True)`` leaves ``exp2`` alone.
+        recursive : bool
+            Needed to remove a branch; without it, a message is printed instead.
+        delete : bool
+            On Google Drive, False moves to the trash. Other stores have none and delete.
+
+        Returns
+        -------
+        dict or None
+            ``{'DeletedCount': n}``; None where nothing was done.
+
+        Raises
+        ------
+        ObjectNotFound
+            Without ``recursive``, if there is neither an object of that name nor one below it.
+
+        Examples
+        --------
+        >>> response = cci.upload_json('exp/a', {})
+        >>> cci.rm('exp')
+        cannot remove 'exp': use `recursive` to remove branch
+        >>> response = cci.rm('exp', recursive=True)
+        deleting 1 objects...
+        """
+        name = keys.clean(object_name)
+        backend = self.backend_interface
+        if recursive:
+            return self._rm_branch(name, delete)
+        if name and not name.endswith(keys.SEPARATOR) and backend.exists(name):
+            return {"DeletedCount": backend.delete([name], trash=not delete)}
+        if next(backend.list_objects(keys.as_directory(name), page_size=1), None) is None:
+            raise ObjectNotFound(f"{backend.describe(name)} does not exist, and nothing is below that name")
+        print(f"cannot remove {object_name!r}: use `recursive` to remove branch")  # noqa: T201 - documented to print
+        return None
+
+    def _rm_branch(self, name: str, delete: bool) -> dict[str, int]:
+        backend = self.backend_interface
+        names = [info.key for info in backend.list_objects(keys.as_directory(name))]
+        if name and not name.endswith(keys.SEPARATOR) and backend.exists(name):
+            names.append(name)
+        print(f"deleting {len(names)} objects...")  # noqa: T201 - documented to print
+        return {"DeletedCount": backend.delete(names, trash=not delete)}
+
+    # ------------------------------------------------------------------ directories
+    def download_directory(self, directory: str, disk_name: str, threads: int | None = None) -> None:
+        """Download all objects below a name to a directory on disk, several at a time.
+
+        Parameters
+        ----------
+        directory : str
+        disk_name : str
+            Where to put them; made where it does not exist. Files of other names in it stay.
+        threads : int, optional
+            Objects at a time; the configured ``threads`` by default.
+
+        Raises
+        ------
+        ObjectNotFound
+            If nothing is below that name.
+        InvalidObjectName
+            If an object's name would leave the directory; nothing is written then.
+        """
+        prefix, root = keys.as_directory(directory), Path(disk_name)
+        names = [info.key for info in self.backend_interface.list_objects(prefix)]
+        if not names:
+            raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
+        paths = {name: _disk_path(root, name.removeprefix(prefix)) for name in names}
+        files = {name: path for name, path in paths.items() if not name.endswith(keys.SEPARATOR)}
+        root.mkdir(parents=True, exist_ok=True)
+
+        def fetch(name: str) -> None:
+            files[name].parent.mkdir(parents=True, exist_ok=True)
+            self._download_key(name, files[name], 1)
+
+        for_each(fetch, files, threads or self._settings.threads)
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Copies inside a store that belong together: of one object, or of a branch."""
+
+    source: Backend
+    target: Backend
+    name: str
+    pairs: Sequence[tuple[str, str]]
+    overwrite: bool
+
+    def run(self, threads: int) -> None:
+        if not self.overwrite:
+            self._require_absent()
+        for_each(self._copy, self.pairs, threads)
+
+    def _require_absent(self) -> None:
+        """Nothing of a branch is copied when something is in the way."""
+        if len(self.pairs) > 1:
+            taken = next(self.target.list_objects(keys.as_directory(self.name), page_size=1), None)
+            if taken is not None:
+                raise ObjectExists(f"{self.target.describe(taken.key)} exists: pass overwrite=True to replace it")
+
+    def _copy(self, pair: tuple[str, str]) -> None:
+        old, new = pair
+        options = WriteOptions(if_absent=not self.overwrite)
+        self.target.copy(old, new, source_container=self.source.container, options=options)
+
+    def delete_sources(self) -> None:
+        same = self.source.container == self.target.container
+        written = {new for _, new in self.pairs} if same else set()
+        self.source.delete([old for old, _ in self.pairs if old not in written])
+
+
+def _unique(names: Iterator[str]) -> list[str]:
+    """Each name once: on S3 ``a`` may be an object and a directory at the same time."""
+    return list(dict.fromkeys(names))
+
+
+def _disk_path(root: Path, name: str) -> Path:
+    """Where an object goes on disk. A foreign server's names are not trusted to stay below the root."""
+    parts = PurePath(name).parts
+    outside = ".." in parts or PurePath(name).is_absolute() or PureWindowsPath(name).drive or "\0" in name
+    if outside or (not parts and name):
+        raise InvalidObjectName(
+            f"object {name!r} would be written outside of {root}: download it with download_to_file"
+        )
+    return root.joinpath(*parts)

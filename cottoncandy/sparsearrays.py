@@ -1,0 +1,85 @@
+"""Sparse arrays as named parts, and back. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cottoncandy.errors import CorruptObject, UnsupportedArray
+
+#: The parts of each format, under the names of scipy's attributes.
+PARTS: dict[str, tuple[str, ...]] = {
+    "bsr": ("data", "indices", "indptr"),
+    "coo": ("row", "col", "data"),
+    "csc": ("data", "indices", "indptr"),
+    "csr": ("data", "indices", "indptr"),
+    "dia": ("data", "offsets"),
+}
+
+
+def take_apart(array: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Describe a sparse array, and name its parts.
+
+    Formats that hold Python objects (DOK, LIL) are made CSR first.
+
+    Parameters
+    ----------
+    array : scipy.sparse.sparray or scipy.sparse.spmatrix
+        Of two dimensions.
+
+    Returns
+    -------
+    description : dict
+        What goes into ``metadata.json``: ``type``, ``attrs``, ``shape``, and ``container``, a key of ours that
+        tells scipy's sparse arrays from its matrices.
+    parts : dict of str to numpy.ndarray
+
+    Raises
+    ------
+    UnsupportedArray
+    """
+    import scipy.sparse
+
+    if not scipy.sparse.issparse(array):
+        raise UnsupportedArray(f"{type(array).__name__} is no scipy.sparse array: use upload_raw_array")
+    if array.ndim != 2:
+        raise UnsupportedArray(f"a sparse array of {array.ndim} dimensions cannot be stored: reshape it to two")
+    if array.format not in PARTS:
+        array = array.tocsr()
+    names = PARTS[array.format]
+    description = {
+        "type": array.format,
+        "attrs": list(names),
+        "shape": [int(length) for length in array.shape],
+        "container": "array" if isinstance(array, scipy.sparse.sparray) else "matrix",
+    }
+    return description, {name: getattr(array, name) for name in names}
+
+
+def part_names(description: Any) -> tuple[str, ...]:
+    """The parts that a description says there are.
+
+    Raises
+    ------
+    CorruptObject
+        If it describes no sparse array.
+    """
+    kind = description.get("type") if isinstance(description, dict) else None
+    if kind not in PARTS:
+        raise CorruptObject(f"describes no sparse array: type {kind!r}")
+    return PARTS[kind]
+
+
+def put_together(description: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
+    """Make a sparse array of its parts: a matrix, or an array where the description says so."""
+    import scipy.sparse
+
+    kind = description["type"]
+    suffix = "array" if description.get("container") == "array" else "matrix"
+    make = getattr(scipy.sparse, f"{kind}_{suffix}")
+    data = [parts[name] for name in PARTS[kind]]
+    arguments: Any = (data[2], (data[0], data[1])) if kind == "coo" else tuple(data)
+    try:
+        return make(arguments, shape=tuple(description["shape"]))
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptObject(f"the parts do not make a {kind} array: {error}") from error

@@ -1,0 +1,146 @@
+"""An object as a binary file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from cottoncandy.backends.base import MIB, Backend
+from cottoncandy.stream.settings import TransferSettings
+from cottoncandy.stream.source import ObjectSource
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# What a file-like reader asks for at once: enough for the header of most formats, little enough to throw away.
+_READ_AHEAD = 1 * MIB
+
+
+class _ObjectFile(io.RawIOBase):
+    """The unbuffered file over a source: what `CloudStream` buffers."""
+
+    def __init__(self, source: ObjectSource, threads: int) -> None:
+        super().__init__()
+        self.source = source
+        self.threads = threads
+        self.name = source.key
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.source.head.size}
+        if whence not in base:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence!r}")
+        if base[whence] + offset < 0:
+            raise ValueError(f"cannot seek to {base[whence] + offset}: a position is not negative")
+        self._position = base[whence] + offset
+        return self._position
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self.source.head.size - self._position))
+        self.source.fill(self._position, view[:count], self.threads)
+        self._position += count
+        return count
+
+    def readall(self) -> bytes:
+        # BytesIO hands its own memory over as bytes: no second copy of a large object
+        rest, gathered = max(0, self.source.head.size - self._position), io.BytesIO()
+        if rest:
+            gathered.seek(rest - 1)
+            gathered.write(b"\0")
+            with gathered.getbuffer() as view:
+                self.readinto(view)
+        return gathered.getvalue()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.source.close()
+        super().close()
+
+
+class CloudStream(io.BufferedReader):
+    """An object of the store as a readable, seekable binary file.
+
+    `numpy.load`, `pandas.read_csv`, ``h5py.File`` and others that take a binary file take it. Large reads go
+    straight into the reader's memory, in ranges over several connections. All that is read is of one version:
+    if the object is replaced meanwhile, `ObjectChanged` is raised.
+
+    Parameters
+    ----------
+    backend : Backend
+    key : str
+        A clean object name.
+    settings : TransferSettings
+    threads : int, optional
+        Connections for large reads.
+    first : int, optional
+        How many bytes the opening request brings at most, 1 MiB by default.
+
+    Attributes
+    ----------
+    metadata : dict of str to str
+        The user metadata, as the store gives it back.
+    content : CloudStream
+        The stream itself: scripts that read ``stream.content`` find the bytes there.
+    size : int
+        Bytes.
+    e_tag : str or None
+        The version.
+
+    Raises
+    ------
+    ObjectNotFound
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        key: str,
+        settings: TransferSettings,
+        threads: int | None = None,
+        first: int = _READ_AHEAD,
+    ) -> None:
+        self._source = ObjectSource(backend, key, settings, first)
+        self._threads = threads or settings.threads
+        super().__init__(_ObjectFile(self._source, self._threads), buffer_size=_READ_AHEAD)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The user metadata of the object."""
+        return dict(self._source.head.metadata)
+
+    def parts(self) -> Iterator[memoryview]:
+        """All bytes from the beginning, a part at a time; the next parts are on their way meanwhile."""
+        return self._source.parts(self._threads)
+
+    def fill(self, view: memoryview) -> None:
+        """Read all bytes into memory of exactly their number, over several connections."""
+        self._source.fill(0, view, self._threads)
+
+    @property
+    def content(self) -> CloudStream:
+        """The bytes: the stream itself."""
+        return self
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole object."""
+        return self._source.head.size
+
+    @property
+    def e_tag(self) -> str | None:
+        """The version of the object that is read."""
+        return self._source.head.e_tag
+
+    def __repr__(self) -> str:
+        return f"<cottoncandy.CloudStream {self._source.backend.describe(self._source.key)}, {self.size} bytes>"

@@ -1,0 +1,43 @@
+"""How transfers are cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cottoncandy.backends.base import MIB
+
+if TYPE_CHECKING:
+    from cottoncandy.config import Options
+
+
+@dataclass(frozen=True, slots=True)
+class TransferSettings:
+    """How transfers are cut. Sizes are in bytes.
+
+    Attributes
+    ----------
+    threads : int
+        Connections of one call that does not name its own number.
+    upload_threshold, download_threshold : int
+        Larger objects move in parts.
+    upload_part, download_part : int
+        The size of a part.
+    """
+
+    threads: int = 4
+    upload_threshold: int = 64 * MIB
+    upload_part: int = 32 * MIB
+    download_threshold: int = 64 * MIB
+    download_part: int = 32 * MIB
+
+    @classmethod
+    def from_options(cls, options: Options) -> TransferSettings:
+        """Take the settings from the configuration."""
+        return cls(
+            threads=options.integer("basic", "threads"),
+            upload_threshold=options.megabytes("upload_settings", "mpu_use_threshold"),
+            upload_part=options.megabytes("upload_settings", "mpu_chunksize"),
+            download_threshold=options.megabytes("download_settings", "mpd_use_threshold"),
+            download_part=options.megabytes("download_settings", "mpd_chunksize"),
+        )

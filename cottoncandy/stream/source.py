@@ -1,0 +1,139 @@
+"""Receiving: one version of an object, in ranges, by threads, straight into the caller's memory."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from cottoncandy import chunking
+from cottoncandy.backends.base import Backend, ObjectHead, ObjectReader
+from cottoncandy.errors import TransientError
+from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.retry import RetryPolicy
+from cottoncandy.stream.settings import TransferSettings
+
+log = logging.getLogger(__name__)
+
+
+class ObjectSource:
+    """One version of an object, readable in any order and by many threads.
+
+    Parameters
+    ----------
+    backend : Backend
+    key : str
+    settings : TransferSettings
+    first : int, optional
+        How many bytes the opening request brings at most; the download threshold by default.
+
+    Attributes
+    ----------
+    head : ObjectHead
+        Size, metadata and e_tag of the version that all reads are held to.
+    """
+
+    _retry = RetryPolicy()
+
+    def __init__(self, backend: Backend, key: str, settings: TransferSettings, first: int | None = None) -> None:
+        self.backend = backend
+        self.key = key
+        self.settings = settings
+        stop = settings.download_threshold if first is None else first
+        self._reader: ObjectReader | None = backend.open(key, 0, stop)
+        self._position = 0
+        self._expected = 0
+        self.head: ObjectHead = self._reader.head
+
+    def fill(self, start: int, view: memoryview, threads: int) -> None:
+        """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
+        self._read_ahead(start, len(view))
+        jobs = list(self._jobs(start, start + len(view)))
+        threads = min(threads, len(jobs)) if self.backend.limits.ranges else 1
+
+        def read(job: tuple[int, int, ObjectReader | None]) -> None:
+            self._read(job[0], view[job[0] - start : job[1] - start], job[2])
+
+        for_each(read, jobs, threads)
+
+    def _read_ahead(self, start: int, count: int) -> None:
+        """Open one long answer for many small reads in a row, instead of a request for each."""
+        in_a_row, self._expected = start == self._expected, start + count
+        ahead = min(start + self.settings.download_part, self.head.size)
+        used_up = self._reader is None or self._position >= self._reader.stop
+        if in_a_row and used_up and start + count < ahead:
+            self.close()
+            # a failure is no matter: the read itself asks again, with retries
+            with contextlib.suppress(TransientError):
+                self._reader = self.backend.open(self.key, start, ahead, e_tag=self.head.e_tag)
+                self._position = start
+
+    def parts(self, threads: int) -> Iterator[memoryview]:
+        """All bytes in order, a part at a time; the next parts are on their way meanwhile."""
+
+        def read(job: tuple[int, int, ObjectReader | None]) -> memoryview:
+            part = memoryview(bytearray(job[1] - job[0]))
+            self._read(job[0], part, job[2])
+            return part
+
+        yield from map_threads(read, self._jobs(0, self.head.size), threads, window=threads + 1)
+
+    def close(self) -> None:
+        """Give the connection back, or drop it where bytes were left unread."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _jobs(self, start: int, stop: int) -> Iterator[tuple[int, int, ObjectReader | None]]:
+        """Cut a range into jobs: what the open answer still has comes first, from there."""
+        reader = self._reader
+        if reader is not None and self._position == start and start < reader.stop:
+            middle = min(stop, reader.stop)
+            if middle == reader.stop:
+                self._reader = None  # the job reads it to its end, and closes it
+                yield start, middle, reader
+            else:
+                self._position = middle
+                yield start, middle, _Shared(reader)
+            start = middle
+        for low, high in chunking.spans(stop - start, self.settings.download_part):
+            yield start + low, start + high, None
+
+    def _read(self, start: int, view: memoryview, reader: ObjectReader | None = None) -> None:
+        """Read one range; where it breaks, go on from that byte, held to the same version."""
+        done, retries = 0, self._retry.start()
+        while True:
+            try:
+                reader = reader or self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
+                with reader:
+                    while done < len(view):
+                        done += self._some(reader, view[done:])
+                        retries.progressed()
+            except TransientError as error:
+                log.info("%s: broke at byte %d: %s", self.backend.describe(self.key), start + done, error)
+                if isinstance(reader, _Shared):
+                    self.close()  # nobody may go on with it from the wrong byte
+                retries.wait(error)
+                reader = None
+            else:
+                return
+
+    def _some(self, reader: ObjectReader, view: memoryview) -> int:
+        count = reader.readinto(view)
+        if not count:
+            raise TransientError(f"{self.backend.describe(self.key)}: the answer ended early")
+        return count
+
+
+class _Shared(ObjectReader):
+    """A reader that a job leaves open for the next one."""
+
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
+        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
+
+    def readinto(self, buffer: memoryview) -> int:
+        return self._reader.readinto(buffer)
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,109 @@
+"""Sending: one request when the bytes are few, else parts in threads; all of the object or nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from cottoncandy import chunking
+from cottoncandy.backends.base import Backend, BytesLike, Receipt, WriteOptions
+from cottoncandy.errors import CottonCandyError
+from cottoncandy.parallel import for_each
+from cottoncandy.stream.settings import TransferSettings
+
+log = logging.getLogger(__name__)
+
+
+def upload(
+    backend: Backend,
+    key: str,
+    body: BytesLike | Iterable[BytesLike],
+    metadata: Mapping[str, str],
+    options: WriteOptions,
+    settings: TransferSettings,
+    threads: int | None = None,
+) -> Receipt:
+    """Send an object: whole, or not at all.
+
+    Parameters
+    ----------
+    backend : Backend
+    key : str
+    body : bytes-like, or iterable of bytes-like
+        Contiguous memory is sent from where it lies; the pieces of an iterable are gathered into parts, so at
+        most a few parts are in memory.
+    metadata : Mapping of str to str
+    options : WriteOptions
+    settings : TransferSettings
+    threads : int, optional
+
+    Returns
+    -------
+    dict
+        In the shape of a boto3 response: at least ``ETag`` and ``ResponseMetadata``.
+    """
+    parts = _parts(body, backend, settings)
+    first, second = next(parts, b""), next(parts, None)
+    if second is None:
+        return backend.put(key, first, metadata, options)
+    return _upload_parts(backend, key, chain((first, second), parts), metadata, options, threads or settings.threads)
+
+
+def _upload_parts(
+    backend: Backend,
+    key: str,
+    parts: Iterator[BytesLike],
+    metadata: Mapping[str, str],
+    options: WriteOptions,
+    threads: int,
+) -> Receipt:
+    sending = backend.start_upload(key, metadata, options)
+    threads = threads if backend.limits.parallel_parts else 1
+
+    def send(numbered: tuple[int, BytesLike]) -> None:
+        sending.send_part(*numbered)
+
+    try:
+        for_each(send, enumerate(parts, 1), threads)
+        return sending.complete()
+    except BaseException:
+        # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one
+        try:
+            sending.abort()
+        except CottonCandyError as error:
+            log.warning("%s: the parts already sent could not be removed: %s", backend.describe(key), error)
+        raise
+
+
+def _parts(body: BytesLike | Iterable[BytesLike], backend: Backend, settings: TransferSettings) -> Iterator[BytesLike]:
+    limits = backend.limits
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        yield from _gather(body, chunking.growing_part_sizes(settings.upload_part, limits))
+        return
+    view = memoryview(body).cast("B")
+    if len(view) <= min(settings.upload_threshold, limits.largest_put):
+        yield view
+        return
+    step = chunking.part_size(len(view), settings.upload_part, limits)
+    for start, stop in chunking.spans(len(view), step):
+        yield view[start:stop]
+
+
+def _gather(pieces: Iterable[BytesLike], sizes: Iterator[int]) -> Iterator[BytesLike]:
+    """Pieces of any size as parts of the given sizes; the last one is what is left."""
+    part, size = bytearray(), next(sizes)
+    for piece in pieces:
+        rest = memoryview(piece).cast("B")
+        if not part and len(rest) == size:
+            yield rest  # as it is: a copy saved
+            size = next(sizes)
+            continue
+        while len(part) + len(rest) >= size:
+            cut = size - len(part)
+            part += rest[:cut]
+            yield part
+            rest, part, size = rest[cut:], bytearray(), next(sizes)
+        part += rest
+    if part:
+        yield part
