@@ -1,21 +1,23 @@
 """Fixtures of all tests: an environment of their own, and the stores to run on.
 
 ``pytest --stores local,moto`` runs on these only. ``@pytest.mark.stores("moto", "ceph")`` asks for some,
-``@pytest.mark.stores(exclude=["local"])`` for all but some. A server that is not installed skips its tests, except
+``@pytest.mark.stores(exclude=["local"])`` for all but some, ``@pytest.mark.stores(without="no-acl")`` for those that
+do not have a quirk. A server that is not installed skips its tests, except
 where CI or COTTONCANDY_TEST_REQUIRE_SERVERS is set: there it fails them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import hypothesis
 import pytest
+from recorder import RecordingProxy
 from servers import Pool, ProgramMissing, Server, ServerPool, SharedPool
-from stores import STORES, Store
+from stores import STORES, Recorded, Store, s3_store, stores_without
 
 Result = TypeVar("Result")
 
@@ -39,7 +41,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "stores(*names, exclude=()): run on these stores only, or on all but some")
+    config.addinivalue_line(
+        "markers", "stores(*names, exclude=(), without=None): the stores to run on; `without` a quirk"
+    )
     shared = getattr(config, "workerinput", {}).get("servers")
     config.stash[_POOL] = SharedPool(*shared) if shared else Pool()
 
@@ -65,16 +69,20 @@ def _chosen(metafunc: pytest.Metafunc) -> list[str]:
     option = metafunc.config.getoption("--stores")
     wanted = option.split(",") if option else list(STORES)
     for marker in metafunc.definition.iter_markers("stores"):
-        named, excluded = marker.args or STORES, marker.kwargs.get("exclude", ())
-        _check_names([*named, *excluded])
-        wanted = [name for name in wanted if name in named and name not in excluded]
-    _check_names(wanted)
-    return wanted
+        allowed = _allowed(*marker.args, **marker.kwargs)
+        wanted = [name for name in wanted if name in allowed]
+    return _check_names(wanted)
 
 
-def _check_names(names: list[str]) -> None:
+def _allowed(*names: str, exclude: Iterable[str] = (), without: str | None = None) -> set[str]:
+    able = stores_without(without) if without else STORES
+    return set(_check_names([*names]) or STORES) & set(able) - set(_check_names([*exclude]))
+
+
+def _check_names(names: list[str]) -> list[str]:
     if unknown := set(names) - set(STORES):
         raise pytest.UsageError(f"no such store: {', '.join(sorted(unknown))}; there are: {', '.join(STORES)}")
+    return names
 
 
 # ------------------------------------------------------------------ fixtures
@@ -108,6 +116,16 @@ def store(request: pytest.FixtureRequest, servers: ServerPool, tmp_path: Path) -
     store = _or_skip(lambda: STORES[request.param](servers, tmp_path))
     yield store
     store.close()
+
+
+@pytest.fixture
+def recorded(server: Callable[[str], Server]) -> Iterator[Recorded]:
+    """A fresh bucket of moto's server behind a proxy, to count requests on the wire and to break them."""
+    running = server("moto")
+    with RecordingProxy(running.endpoint) as proxy:
+        store = s3_store(running, proxy.url)
+        yield Recorded(store, proxy)
+        store.close()
 
 
 def _or_skip(make: Callable[[], Result]) -> Result:

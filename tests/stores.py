@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.client import Config
+from recorder import RecordingProxy
 from servers import Server, ServerPool
 
 from cottoncandy.backends import backend_class
@@ -150,8 +151,6 @@ class Store:
         The bucket's name, or the directory.
     raw : Raw
         Access behind the library's back.
-    quirks : frozenset of str
-        What this store cannot do, or does otherwise than Amazon's.
     access : dict
         The arguments of `Backend.connect` that lead here, and of the library that it uses (``verify``...).
     """
@@ -160,11 +159,15 @@ class Store:
     backend_name: str
     container: str
     raw: Raw
-    quirks: frozenset[str]
     access: dict[str, Any]
     server: Server | None
     make: Callable[[], Store]
     _opened: list[Any] = field(default_factory=list)
+
+    @property
+    def quirks(self) -> frozenset[str]:
+        """What this store cannot do, or does otherwise than Amazon's: names of `QUIRKS`."""
+        return frozenset(_QUIRKS_OF[self.name])
 
     def backend(self, **changes: Any) -> Backend:
         """A new backend bound to the container; ``changes`` go to `Backend.connect`."""
@@ -191,10 +194,8 @@ class Store:
         return second
 
     def has(self, quirk: str) -> bool:
-        """Whether the store has a quirk; a misspelt one is an error."""
-        if quirk not in QUIRKS:
-            raise ValueError(f"there is no quirk {quirk!r}; there are: {', '.join(sorted(QUIRKS))}")
-        return quirk in self.quirks
+        """Whether the store has a quirk."""
+        return self.name not in stores_without(quirk)
 
     def close(self) -> None:
         """Close what was opened, remove the container."""
@@ -203,23 +204,40 @@ class Store:
         self.raw.remove()
 
 
+class Recorded(NamedTuple):
+    """A store, and the proxy that the library reaches it through; `Store.raw` goes past the proxy."""
+
+    store: Store
+    proxy: RecordingProxy
+
+
 #: What a store cannot do, or does otherwise than Amazon's.
 QUIRKS = {
     "no-acl": "has no ACLs, or takes them and forgets them",
-    "no-backslash": r"keys with a \ fail",
+    "no-backslash": r"takes a \ in a key for a /",
+    "no-newline": "a key with a line feed fails",
     "no-file-and-directory": "`a` and `a/b` cannot both be objects",
     "no-long-component": "a part of a key between two / has at most 255 bytes",
     "empty-metadata-lost": "a metadata key with an empty value is lost",
     "metadata-underscore": "`_` in a metadata key comes back as `-`",
+    "no-conditional-complete": "completing a multipart upload passes over If-None-Match",
     "no-checks": "verifies neither signatures nor checksums nor permissions",
 }
 
-_S3_QUIRKS = {
-    "moto": {"no-checks"},
-    "seaweedfs": {"no-acl", "no-backslash", "no-file-and-directory", "no-long-component", "empty-metadata-lost"},
-    "ceph": {"metadata-underscore"},
-    "ceph-tls": {"metadata-underscore"},
+_QUIRKS_OF = {
+    "local": {"no-acl", "no-file-and-directory", "no-long-component"},
+    "moto": {"no-checks", "no-newline"},
+    "seaweedfs": {"no-acl", "no-backslash", "no-long-component", "empty-metadata-lost"},
+    "ceph": {"metadata-underscore", "no-conditional-complete"},
+    "ceph-tls": {"metadata-underscore", "no-conditional-complete"},
 }
+
+
+def stores_without(quirk: str) -> list[str]:
+    """The names of the stores that do not have a quirk; a misspelt one is an error."""
+    if quirk not in QUIRKS:
+        raise ValueError(f"there is no quirk {quirk!r}; there are: {', '.join(sorted(QUIRKS))}")
+    return [name for name in STORES if quirk not in _QUIRKS_OF[name]]
 
 
 @lru_cache
@@ -254,8 +272,8 @@ def s3_store(server: Server, endpoint: str | None = None) -> Store:
     }
     if server.ca_bundle:
         access["verify"] = server.ca_bundle
-    raw, quirks = RawBucket(client, bucket), frozenset(_S3_QUIRKS[server.name])
-    return Store(server.name, "s3", bucket, raw, quirks, access, server, lambda: s3_store(server, endpoint))
+    raw = RawBucket(client, bucket)
+    return Store(server.name, "s3", bucket, raw, access, server, lambda: s3_store(server, endpoint))
 
 
 def local_store(folder: Path) -> Store:
@@ -263,8 +281,7 @@ def local_store(folder: Path) -> Store:
     root = folder / f"cc-{uuid.uuid4().hex[:16]}"
     root.mkdir()
     access = dict.fromkeys(("access_key", "secret_key", "endpoint_url"))
-    quirks = frozenset({"no-acl", "no-file-and-directory", "no-long-component"})
-    return Store("local", "local", str(root), RawDirectory(root), quirks, access, None, lambda: local_store(folder))
+    return Store("local", "local", str(root), RawDirectory(root), access, None, lambda: local_store(folder))
 
 
 def _over_tls(server: Server) -> Server:
@@ -273,7 +290,8 @@ def _over_tls(server: Server) -> Server:
     return server.tls
 
 
-#: How to make a fresh container of each store. A new kind of store is one more line here.
+#: How to make a fresh container of each store. A new kind of store is one more line here, and one
+#: in _QUIRKS_OF.
 STORES: dict[str, Callable[[ServerPool, Path], Store]] = {
     "local": lambda _, folder: local_store(folder),
     "moto": lambda servers, _: s3_store(servers.get("moto")),
@@ -281,5 +299,3 @@ STORES: dict[str, Callable[[ServerPool, Path], Store]] = {
     "ceph": lambda servers, _: s3_store(servers.get("ceph")),
     "ceph-tls": lambda servers, _: s3_store(_over_tls(servers.get("ceph"))),
 }
-
-__all__ = ["QUIRKS", "STORES", "Raw", "RawBucket", "RawDirectory", "Store", "local_store", "s3_store"]

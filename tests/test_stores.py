@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stores import Store
+from stores import QUIRKS, Recorded, Store
 
 
 def test_put_get_list_delete_behind_the_back(store: Store) -> None:
@@ -43,3 +43,52 @@ def test_metadata_without_an_object_and_empty_directories_are_left_over(store: S
     (store.raw.root / "dir" / "a").unlink()
     (store.raw.root / "empty").mkdir()
     assert sorted(store.raw.leftovers()) == ["dir/a.meta.json", "empty"]
+
+
+@pytest.mark.stores(without="no-backslash")
+def test_a_backslash_in_a_key(store: Store) -> None:
+    _check_key(store, "back\\slash")
+
+
+@pytest.mark.stores(without="no-newline")
+def test_a_line_feed_in_a_key(store: Store) -> None:
+    _check_key(store, "line\nfeed")
+
+
+@pytest.mark.stores(without="no-long-component")
+def test_a_long_component_of_a_key(store: Store) -> None:
+    _check_key(store, "x" * 256)
+
+
+def _check_key(store: Store, key: str) -> None:
+    store.raw.put(key, b"1")
+    assert store.raw.keys() == [key]
+    assert store.raw.get(key)[0] == b"1"
+
+
+def test_metadata_but_for_the_quirks(store: Store) -> None:
+    kept = {"plain": "1"}
+    kept |= {} if store.has("empty-metadata-lost") else {"empty": ""}
+    kept |= {} if store.has("metadata-underscore") else {"under_score": "2"}
+    store.raw.put("a", b"1", kept)
+    assert store.raw.get("a")[1] == kept
+
+
+@pytest.mark.stores(without="no-file-and-directory")
+def test_a_file_and_a_directory_of_one_name(store: Store) -> None:
+    store.raw.put("a/b", b"2")
+    store.raw.put("a", b"1")
+    assert store.raw.keys() == ["a", "a/b"]
+
+
+def test_a_misspelt_quirk_is_an_error(store: Store) -> None:
+    assert all(store.has(quirk) == (quirk in store.quirks) for quirk in QUIRKS)
+    with pytest.raises(ValueError, match="no-backslash"):
+        store.has("no-backslashes")
+
+
+def test_requests_are_recorded_and_raw_access_is_not(recorded: Recorded) -> None:
+    store, proxy = recorded
+    store.raw.put("a", b"1")
+    assert proxy.count() == 0
+    assert store.access["endpoint_url"] == proxy.url
