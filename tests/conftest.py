@@ -60,6 +60,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[_POOL].close()
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _REQUIRED and "skipped" in terminalreporter.stats:
+        terminalreporter.write_line(
+            "Skipped tests are failures here (CI or COTTONCANDY_TEST_REQUIRE_SERVERS is set)", red=True
+        )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if _REQUIRED and reporter is not None and "skipped" in reporter.stats:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "store" in metafunc.fixturenames:
         metafunc.parametrize("store", _chosen(metafunc), indirect=True)
