@@ -1,0 +1,361 @@
+"""An array as metadata and bytes, and back: the wire format of raw arrays. No I/O.
+
+Documented in the docs' page on the wire format. What release 0.4.0 wrote is read, and what is written here is read
+by it, but for the fields of structured dtypes, which it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import re
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cottoncandy import codecs
+from cottoncandy.codecs import Codec
+from cottoncandy.errors import CorruptObject, UnknownCodec, UnsupportedArray
+
+__all__ = [
+    "RESERVED_KEYS",
+    "ArrayDescription",
+    "allocate",
+    "check_dtype",
+    "descr_of",
+    "describe",
+    "parse_dtype",
+]
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[Any]
+Dtype = np.dtype[Any]
+
+#: The metadata keys that describe an array, in lower case. `descr` is ours; `gzip` is from the oldest releases.
+RESERVED_KEYS = frozenset({"dtype", "shape", "compression", "order", "gzip", "descr"})
+
+_NOT_COMPRESSED = {"false", "none", ""}
+_SHAPE = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)
+# what `dtype.str` gives, but for objects; the size is in characters for U and in bytes for all others
+_DTYPE = re.compile(r"[<>|=](?P<kind>[biufcmMSUV])(?P<size>[0-9]{1,10})(?P<unit>\[[0-9]{0,10}[A-Za-zμ]{1,7}\])?")
+# numpy's own bounds: an itemsize is a C int, the bytes of an array a C ssize_t
+_LARGEST_ITEM = 2**31 - 1
+_LARGEST_ARRAY = 2**63 - 1
+
+
+# ---------------------------------------------------------------------- dtypes
+def check_dtype(dtype: Dtype) -> None:
+    """Refuse a dtype whose arrays hold no bytes of their own, or that cannot be described.
+
+    Raises
+    ------
+    UnsupportedArray
+        With what to do instead.
+    """
+    if dtype.kind == "T":
+        raise UnsupportedArray(f"{dtype!r} holds references: give a fixed width, as array.astype('U')")
+    if dtype.hasobject:
+        raise UnsupportedArray(
+            f"dtype {dtype} holds references to Python objects, not bytes: convert the array to numbers, "
+            "to text of a fixed width (astype('U')) or to a structured dtype, or use upload_pickle"
+        )
+    try:
+        described = parse_dtype(dtype.str, json.loads(json.dumps(descr_of(dtype))))
+    except (CorruptObject, TypeError) as error:
+        raise UnsupportedArray(f"dtype {dtype} cannot be described: {error}") from error
+    if described != dtype:
+        raise UnsupportedArray(
+            f"dtype {dtype} is not numpy's own, and would come back as {described}: upload a view of it, "
+            "as array.view('u2'), and view it again after the download"
+        )
+
+
+def descr_of(dtype: Dtype) -> Any:
+    """The fields of a structured dtype as what JSON can hold; None for a plain dtype, which `dtype.str` tells whole.
+
+    A type is a plain dtype's string, or ``[type, shape]`` for a sub-array, or ``{"size": bytes, "fields": [...]}``
+    with a ``[name, offset, type]`` or ``[name, offset, type, title]`` for each field. numpy's own ``descr`` knows no
+    fields out of order.
+    """
+    return _to_json(dtype) if dtype.names is not None else None
+
+
+def _to_json(dtype: Dtype) -> Any:
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return [_to_json(base), list(shape)]
+    if dtype.names is None or dtype.fields is None:
+        return dtype.str
+    fields = [(name, dtype.fields[name]) for name in dtype.names]
+    return {
+        "size": dtype.itemsize,
+        "fields": [[name, field[1], _to_json(field[0]), *field[2:]] for name, field in fields],
+    }
+
+
+def parse_dtype(text: str, descr: Any = None) -> Dtype:
+    """The dtype of a ``dtype.str`` and, for a structured one, of what `descr_of` gave.
+
+    Nothing is evaluated, and no dtype with objects comes out.
+
+    Raises
+    ------
+    CorruptObject
+    """
+    if descr is None:
+        return _plain_dtype(text)
+    try:
+        dtype = _from_json(descr)
+    except (TypeError, ValueError, KeyError, OverflowError, RecursionError, MemoryError) as error:
+        raise CorruptObject(f"descr {reprlib.repr(descr)} describes no dtype: {error}") from error
+    if dtype.names is None or dtype.itemsize != _plain_dtype(text).itemsize:
+        raise CorruptObject(f"descr {reprlib.repr(descr)} does not fit dtype {text!r:.100}")
+    return dtype
+
+
+def _plain_dtype(text: str) -> Dtype:
+    match = _DTYPE.fullmatch(text) if isinstance(text, str) else None
+    if match is None or int(match["size"]) > _LARGEST_ITEM:
+        raise CorruptObject(f"{text!r:.100} is no numpy dtype")
+    try:
+        dtype = np.dtype(text)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _unknown_dtype(text, match) from error
+    if dtype.itemsize != int(match["size"]) * (4 if match["kind"] == "U" else 1):
+        raise CorruptObject(f"{text!r} is no numpy dtype")
+    return dtype
+
+
+def _unknown_dtype(text: str, match: re.Match[str]) -> Exception:
+    if match["kind"] in "fc" and int(match["size"]) in {12, 16, 24, 32}:
+        return UnsupportedArray(
+            f"numpy has no dtype {text!r} on this platform (longdouble differs from one to another): "
+            "read the array on a platform like that which wrote it"
+        )
+    return CorruptObject(f"{text!r} is no numpy dtype")
+
+
+def _from_json(descr: Any) -> Dtype:
+    if isinstance(descr, list):
+        base, shape = descr
+        return np.dtype((_from_json(base), tuple(_count(length) for length in shape)))
+    if not isinstance(descr, dict):
+        return _plain_dtype(descr)
+    names, offsets, formats, titles = [], [], [], []
+    for name, offset, descr_of_field, *title in descr["fields"]:
+        names.append(name)
+        offsets.append(_count(offset))
+        formats.append(_from_json(descr_of_field))
+        titles.append(title[0] if title else None)
+    layout = {"names": names, "formats": formats, "offsets": offsets, "itemsize": _count(descr["size"])}
+    return np.dtype({**layout, "titles": titles} if any(titles) else layout)  # type: ignore[call-overload, no-any-return]
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _LARGEST_ITEM:
+        raise ValueError(f"{value!r:.50} is no length")
+    return value
+
+
+# ---------------------------------------------------------------------- descriptions
+@dataclass(frozen=True, slots=True)
+class ArrayDescription:
+    """What the metadata of a raw array tells.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+    shape : tuple of int
+    order : str
+        ``'C'`` or ``'F'``: the order in which the stored bytes run.
+    compression : str or None
+        The codec's name; None for bytes as they are.
+    """
+
+    dtype: Dtype
+    shape: tuple[int, ...]
+    order: str
+    compression: str | None
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the array has, unpacked."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def metadata(self) -> dict[str, str]:
+        """The metadata to store."""
+        metadata = {
+            "dtype": self.dtype.str,
+            "shape": ",".join(map(str, self.shape)),
+            "compression": self.compression or "False",
+            "order": self.order,
+        }
+        descr = descr_of(self.dtype)
+        if descr is not None:
+            metadata["descr"] = json.dumps(descr, separators=(",", ":"))
+        return metadata
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], size: int, where: str) -> ArrayDescription:
+        """Read the metadata of a stored array, and check it as far as that needs no bytes.
+
+        Parameters
+        ----------
+        metadata : Mapping of str to str
+            Keys in whatever case.
+        size : int
+            Bytes of the stored object.
+        where : str
+            How an error names the object.
+
+        Raises
+        ------
+        CorruptObject
+            If the object is no raw array, contradicts itself, or does not fit its size.
+        UnknownCodec
+        UnsupportedArray
+            If it holds a dtype that this platform does not have.
+        """
+        lowered = {key.lower(): str(value).strip() for key, value in metadata.items()}
+        try:
+            description = cls(_read_dtype(lowered), _read_shape(lowered), _read_order(lowered), _read_codec(lowered))
+            _check_size(description, size)
+        except (CorruptObject, UnsupportedArray, UnknownCodec) as error:
+            raise type(error)(f"{where}: {error}") from error
+        return description
+
+
+def _read_dtype(metadata: Mapping[str, str]) -> Dtype:
+    if not metadata.get("dtype"):
+        raise CorruptObject(
+            "this is no raw array: its metadata has no dtype (use download_object or download_npy_array)"
+        )
+    text = metadata.get("descr")
+    try:
+        descr = None if text is None else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CorruptObject(f"descr {text!r:.200} is no JSON") from error
+    return parse_dtype(metadata["dtype"], descr)
+
+
+def _read_shape(metadata: Mapping[str, str]) -> tuple[int, ...]:
+    # a store may drop an empty value: a missing shape is that of a 0-d array
+    text = metadata.get("shape", "")
+    if not text:
+        return ()
+    if _SHAPE.fullmatch(text) is None:
+        raise CorruptObject(f"{text!r:.200} is no shape")
+    return tuple(map(int, text.split(",")))
+
+
+def _read_order(metadata: Mapping[str, str]) -> str:
+    order = metadata.get("order", "C").upper()
+    if order not in {"C", "F"}:
+        raise CorruptObject(f"order is {order!r:.50}, neither 'C' nor 'F'")
+    return order
+
+
+def _read_codec(metadata: Mapping[str, str]) -> str | None:
+    name = metadata.get("compression")
+    if name is None:
+        return "gzip" if metadata.get("gzip", "").lower() == "true" else None
+    return None if name.lower() in _NOT_COMPRESSED else codecs.get_codec(name).name
+
+
+def _check_size(description: ArrayDescription, size: int) -> None:
+    """Refuse what cannot be, before memory is allocated for it."""
+    try:
+        np.ndarray((0,) * len(description.shape), np.uint8)
+    except ValueError as error:
+        raise CorruptObject(f"numpy has no arrays of {len(description.shape)} dimensions") from error
+    # numpy leaves out the empty axes when it looks whether a shape is too large
+    if math.prod(length or 1 for length in description.shape) * (description.dtype.itemsize or 1) > _LARGEST_ARRAY:
+        raise CorruptObject(f"an array of shape {description.shape} and dtype {description.dtype} cannot be")
+    if description.compression is None:
+        fits, most = size == description.nbytes, size
+    else:
+        expansion = codecs.get_codec(description.compression).expansion
+        most = description.nbytes if expansion is None else size * expansion
+        fits = description.nbytes <= most
+    if not fits:
+        raise CorruptObject(
+            f"its metadata tells of {description.nbytes} bytes (shape {description.shape}, dtype {description.dtype}), "
+            f"and it holds {'' if description.compression is None else 'at most '}{most}"
+        )
+
+
+# ---------------------------------------------------------------------- arrays
+def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, memoryview]:
+    """What to store of an array.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        A subclass is stored as a plain array; a mask is not stored, which is logged.
+    compression : str or None
+        A codec's name.
+
+    Returns
+    -------
+    ArrayDescription
+        Its `compression` may be another than was asked for: None for an empty array, which 0.4.0 can read in no
+        codec but gzip, and the codec for large data where there is one.
+    memoryview
+        Contiguous bytes: the array's own memory, if it can be stored in the order in which it lies; else a copy.
+
+    Raises
+    ------
+    UnsupportedArray
+        If the array holds no bytes of its own, or is too large for the codec.
+    UnknownCodec
+    """
+    array = _plain(array)
+    check_dtype(array.dtype)
+    codec = None if compression is None or not array.nbytes else codecs.codec_for(compression, array.nbytes)
+    order = _order(array, codec)
+    stored = array.T if order == "F" else np.asarray(array, order="C")
+    return ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None), _bytes_of(stored)
+
+
+def _plain(array: Array) -> Array:
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        log.warning("the mask of a masked array is not stored: upload np.ma.getmaskarray(array) beside it")
+    return np.asarray(array)
+
+
+def _order(array: Array, codec: Codec | None) -> str:
+    # under all other codecs 0.4.0 reads whatever it finds as C
+    keeps_order = codec is None or codec.fortran
+    return "F" if keeps_order and array.flags.fnc else "C"
+
+
+def _bytes_of(array: Array) -> memoryview:
+    """The memory of a C-contiguous array: by way of uint8, for many dtypes have no buffer of their own."""
+    if not array.nbytes:
+        return memoryview(bytearray())
+    return array.reshape(-1).view(np.uint8).data
+
+
+def allocate(description: ArrayDescription) -> tuple[Array, memoryview]:
+    """Memory for a stored array.
+
+    Parameters
+    ----------
+    description : ArrayDescription
+
+    Returns
+    -------
+    numpy.ndarray
+        Writeable, not initialized.
+    memoryview
+        Its bytes, in the order in which they are stored.
+    """
+    # np.empty would make one character of a text of none
+    array: Array = np.ndarray(description.shape, description.dtype, order="F" if description.order == "F" else "C")
+    return array, _bytes_of(array.T if description.order == "F" else array)

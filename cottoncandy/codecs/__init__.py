@@ -1,0 +1,46 @@
+"""Compression: a registry of codecs, each a name and two functions over a stream of bytes.
+
+Encoding takes the memory of an array and yields the packed bytes as they are made; decoding takes them as they
+arrive and writes straight into the memory of the new array. Neither makes a second copy of the data.
+
+Levels and libraries were chosen by measurement. MB/s of data in and out, and the ratio, for 128 MB on 2 cores
+(Xeon with AVX-512), medians:
+
+=========================  ===================  ===================
+codec                      random float64       smooth float32
+=========================  ===================  ===================
+gzip, isal 1 (chosen)      330, 240, 1.04       350, 510, 3.77
+gzip, isal 3               120, 250, 1.04       160, 650, 3.93
+gzip, zlib 1               26, 120, 1.04        52, 138, 3.86
+Zstd 1 (chosen)            370, 790, 1.04       400, 690, 4.07
+Zstd 3                     280, 700, 1.04       320, 720, 4.15
+LZ4, cramjam (chosen)      770, 10000, 1.00     510, 2200, 2.61
+LZ4, python-lz4            690, 700, 1.00       440, 410, 2.61
+Blosc, zstd 1 (chosen)     520, 1490, 1.07      660, 1270, 5.20
+Blosc, lz4 5               1620, 6100, 1.06     1690, 3740, 3.31
+BZ2 9                      6, 17, 1.02          12, 37, 9.38
+=========================  ===================  ===================
+
+isal's levels 1 and 2 find little in long repeats of noise (equal rows of random numbers: ratio 2.7, where level 3
+has 169 and Zstd more): Zstd is the codec for such data.
+"""
+
+from __future__ import annotations
+
+from cottoncandy.codecs import blosc, lz4, standard, zstd
+from cottoncandy.codecs.pieces import fill
+from cottoncandy.codecs.registry import BytesLike, Codec, codec_for, codec_names, get_codec, register
+
+__all__ = ["BytesLike", "Codec", "codec_for", "codec_names", "fill", "get_codec", "register"]
+
+for _codec in (
+    standard.GZIP,
+    standard.ZLIB,
+    standard.BZ2,
+    zstd.ZSTD,
+    lz4.LZ4,
+    lz4.LZ4_FRAME,
+    blosc.BLOSC,
+    blosc.BLOSC_CHUNKS,
+):
+    register(_codec)

@@ -1,0 +1,127 @@
+"""What the codecs share: cutting memory into slices, filling it from pieces, reading exact counts of bytes."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cramjam
+import zstandard
+
+from cottoncandy.codecs.registry import BytesLike
+from cottoncandy.errors import CorruptObject
+
+try:
+    from isal import isal_zlib as deflate
+except ImportError:  # a platform that isal has no wheel for: the same formats, slower
+    import zlib as deflate  # type: ignore[no-redef]
+
+__all__ = ["SLICE", "Source", "deflate", "fill", "reading", "slices"]
+
+#: Data passes a codec in slices of this size: the interpreter's share is small, and a slice stays in the cache.
+SLICE = 2**20
+
+#: What the engines raise for bytes that they cannot make sense of.
+_ENGINE_ERRORS: tuple[Any, ...] = (
+    deflate.error,
+    zlib.error,
+    zstandard.ZstdError,
+    cramjam.DecompressionError,
+    OSError,  # bz2
+    EOFError,
+    RuntimeError,  # lz4.frame, numcodecs
+    ValueError,
+)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Call an engine: what it raises becomes `CorruptObject`.
+
+    Around calls of an engine only: an OSError of the connection that brings the bytes means something else.
+    """
+    try:
+        yield
+    except _ENGINE_ERRORS as error:
+        raise CorruptObject(f"the {name} stream is broken: {error}") from error
+
+
+def slices(view: BytesLike, size: int = SLICE) -> Iterator[memoryview]:
+    """Contiguous bytes in slices of at most ``size``; none when there are none."""
+    view = memoryview(view)
+    return (view[start : start + size] for start in range(0, len(view), size))
+
+
+def fill(pieces: Iterator[BytesLike], out: memoryview) -> None:
+    """Write pieces of data into a memoryview, one behind the other.
+
+    Raises
+    ------
+    CorruptObject
+        If they are more or fewer bytes than it takes.
+    """
+    filled = 0
+    for piece in pieces:
+        end = filled + len(piece)
+        if end > len(out):
+            raise CorruptObject(f"there is more data than the {len(out)} bytes of the array")
+        out[filled:end] = piece
+        filled = end
+    if filled < len(out):
+        raise CorruptObject(f"there are {filled} bytes of data, and the array has {len(out)}")
+
+
+class Source:
+    """Reads exact counts of bytes out of a stream of chunks."""
+
+    def __init__(self, name: str, chunks: Iterator[BytesLike]) -> None:
+        self._name = name
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def more(self) -> bool:
+        """Whether there is another byte."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return False
+            self._rest = memoryview(chunk)
+        return True
+
+    def _take(self, most: int) -> memoryview:
+        taken, self._rest = self._rest[:most], self._rest[most:]
+        return taken
+
+    def read(self, count: int) -> BytesLike:
+        """The next ``count`` bytes; use them before the next call.
+
+        Raises
+        ------
+        CorruptObject
+            If there are not so many.
+        """
+        if count <= len(self._rest):
+            return self._take(count)
+        taken = bytearray()
+        while len(taken) < count:
+            if not self.more():
+                raise CorruptObject(f"the {self._name} stream ends too early")
+            taken += self._take(count - len(taken))
+        return taken
+
+    def rest(self, most: int) -> bytearray:
+        """All that is left.
+
+        Raises
+        ------
+        CorruptObject
+            If that is more than ``most`` bytes.
+        """
+        taken = bytearray()
+        while self.more():
+            taken += self._take(most + 1 - len(taken))
+            if len(taken) > most:
+                raise CorruptObject(f"the {self._name} stream goes on behind its end")
+        return taken

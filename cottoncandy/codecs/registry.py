@@ -1,0 +1,117 @@
+"""What a codec is, and where it is found by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from cottoncandy.errors import ConfigurationError, UnknownCodec, UnsupportedArray
+
+BytesLike = bytes | bytearray | memoryview
+Encode = Callable[[memoryview, int], Iterator[BytesLike]]
+Decode = Callable[[Iterator[BytesLike], memoryview], None]
+
+_CODECS: dict[str, Codec] = {}
+#: What metadata says of a body that is not compressed: no codec's name.
+_RESERVED = {"", "false", "none", "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How data is packed, under the name that stands in an object's metadata.
+
+    Attributes
+    ----------
+    name : str
+        ASCII, found again without regard to case.
+    encode : callable
+        ``encode(view, itemsize)`` yields the packed bytes of a contiguous memoryview of format ``B``, whose
+        items have ``itemsize`` bytes. In bounded memory, where the format allows it.
+    decode : callable
+        ``decode(chunks, out)`` fills the memoryview ``out`` with what the packed ``chunks`` hold. Raises
+        `CorruptObject` when they are broken, end too early, or hold more or less than ``out`` takes. A chunk is
+        not used after the next one is asked for.
+    fortran : bool
+        Whether release 0.4.0 honours the order ``F`` under this name.
+    largest : int or None
+        The most bytes of data that it can pack; None is no limit.
+    beyond : str or None
+        The codec that takes its place for more than `largest`; None where there is none.
+    expansion : int or None
+        The most bytes of data that one packed byte can stand for: what claims more is a lie, and is refused
+        before memory is taken. None where that is not known.
+    """
+
+    name: str
+    encode: Encode
+    decode: Decode
+    fortran: bool = False
+    largest: int | None = None
+    beyond: str | None = None
+    expansion: int | None = None
+
+
+def register(codec: Codec) -> None:
+    """Add a codec, or replace the one of the same name.
+
+    Raises
+    ------
+    ConfigurationError
+        If metadata cannot hold the name, or means something else by it.
+    """
+    if codec.name.lower() in _RESERVED or not (codec.name.isascii() and codec.name.isalnum()):
+        raise ConfigurationError(f"{codec.name!r} cannot be a codec's name: choose one of letters a-z and digits")
+    _CODECS[codec.name.lower()] = codec
+
+
+def codec_names() -> list[str]:
+    """The names of all codecs, as they are written in metadata."""
+    return sorted((codec.name for codec in _CODECS.values()), key=str.lower)
+
+
+def get_codec(name: str) -> Codec:
+    """The codec of a name, in whatever case.
+
+    Raises
+    ------
+    UnknownCodec
+
+    Examples
+    --------
+    >>> get_codec('zstd').name
+    'Zstd'
+    """
+    codec = _CODECS.get(name.lower())
+    if codec is None:
+        raise UnknownCodec(f"no codec {name!r}; there are: {', '.join(codec_names())}")
+    return codec
+
+
+def codec_for(name: str, nbytes: int) -> Codec:
+    """The codec that packs ``nbytes`` of data when the user asks for ``name``.
+
+    Parameters
+    ----------
+    name : str
+        A codec's name, in whatever case.
+    nbytes : int
+
+    Raises
+    ------
+    UnknownCodec
+    UnsupportedArray
+        If there is too much data for that codec, and no other takes its place.
+
+    Examples
+    --------
+    >>> codec_for('LZ4', 2**20).name, codec_for('LZ4', 2**32).name
+    ('LZ4', 'LZ4Frame')
+    """
+    codec = get_codec(name)
+    while codec.largest is not None and nbytes > codec.largest:
+        if codec.beyond is None:
+            raise UnsupportedArray(
+                f"{codec.name} packs at most {codec.largest} bytes and the array has {nbytes}: use compression='Zstd'"
+            )
+        codec = get_codec(codec.beyond)
+    return codec
