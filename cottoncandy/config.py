@@ -10,7 +10,7 @@ import configparser
 import enum
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,31 +43,47 @@ def defaults_path() -> Path:
     return inside if inside.exists() else package.parent / "defaults.cfg"
 
 
-def user_file_path(environ: Mapping[str, str] | None = None) -> Path:
+def user_file_path() -> Path:
     """Where the user's file is: ``~/.config/cottoncandy/options.cfg`` on Linux."""
-    environ = os.environ if environ is None else environ
-    named = environ.get(CONFIG_FILE_VARIABLE)
-    return Path(named).expanduser() if named else user_config_path("cottoncandy") / "options.cfg"
+    named = os.environ.get(CONFIG_FILE_VARIABLE)
+    return _expand(named) if named else _config_folder() / "options.cfg"
+
+
+def _config_folder() -> Path:
+    try:
+        return user_config_path("cottoncandy")
+    except RuntimeError:
+        # nobody knows the home of this user, as in some containers; older releases of platformdirs give just this
+        return Path("~/.config/cottoncandy")
+
+
+def _expand(path: str | Path) -> Path:
+    # unlike Path.expanduser, no error where nobody knows the home: the name stays as it is, and nothing is there
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def _parse(path: Path) -> configparser.ConfigParser:
     # no interpolation: a secret key may hold a `%`
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read(path, encoding="utf-8")
+        # -sig: editors of Windows begin a file with a byte-order mark
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
     except (configparser.Error, UnicodeDecodeError) as error:
         # the parser's own message quotes the line, which may be a key
-        where = (
-            f", line {error.lineno}"
-            if isinstance(error, configparser.ParsingError) and hasattr(error, "lineno")
-            else ""
-        )
         raise ConfigurationError(
-            f"{path} is no valid configuration file ({type(error).__name__}{where}): mend or remove it"
+            f"{path} is no valid configuration file ({_fault(error)}): mend or remove it"
         ) from None
-    except PermissionError:
-        log.warning("%s cannot be read; its options are left out", path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        log.warning("%s cannot be read (%s): its options are left out", path, error.strerror)
     return parser
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong in a file, without its text."""
+    lines = [line for line, _ in getattr(error, "errors", [])] or [getattr(error, "lineno", None)]
+    return f"{type(error).__name__}, line {lines[0]}" if lines[0] else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,10 @@ class Options:
     _user: configparser.ConfigParser = field(repr=False)
     _environ: Mapping[str, str] = field(repr=False)
 
+    def __reduce__(self) -> tuple[Callable[[], Options], tuple[()]]:
+        # keys that were found here do not travel: options are read anew where they arrive
+        return Options.load, ()
+
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, *, create: bool = True) -> Options:
         """Read the defaults, the user's file and the environment.
@@ -92,12 +112,12 @@ class Options:
         Parameters
         ----------
         environ : Mapping, optional
-            Instead of ``os.environ``.
+            Where options and keys are looked for instead of ``os.environ``.
         create : bool
             Make the user's file if there is none. A home that cannot be written is no error.
         """
         environ = dict(os.environ if environ is None else environ)
-        path = user_file_path(environ)
+        path = user_file_path()
         if create:
             create_user_file(path)
         return cls(path.parent, _parse(defaults_path()), _parse(path), environ)
@@ -123,10 +143,10 @@ class Options:
 
     def flag(self, section: str, key: str) -> bool:
         """An option as a truth value."""
-        value = self._raw(section, key)[0].strip().lower()
-        if value not in _TRUE | _FALSE | _UNSET:
+        value = self._raw(section, key)[0]
+        if value.strip().lower() not in _TRUE | _FALSE | _UNSET:
             raise ConfigurationError(f"[{section}] {key} = {value!r}: give True or False")
-        return value in _TRUE
+        return value.strip().lower() in _TRUE
 
     def number(self, section: str, key: str) -> float:
         """An option as a positive number."""
@@ -160,7 +180,7 @@ class Options:
         """
         return (
             _pair(self.text("login", "access_key"), self.text("login", "secret_key"), "[login]")
-            or _s3fs_credentials(self._home() / ".passwd-s3fs", bucket)
+            or _s3fs_credentials(_expand("~/.passwd-s3fs"), bucket)
             or _pair(
                 self._environ.get("AWS_ACCESS_KEY"),
                 self._environ.get("AWS_SECRET_KEY"),
@@ -168,12 +188,9 @@ class Options:
             )
         )
 
-    def _home(self) -> Path:
-        return Path(self._environ.get("HOME") or Path.home())
-
     def resolve(self, file_name: str) -> Path:
         """A file named in an option: absolute, or in the configuration's folder."""
-        return self.folder / Path(file_name).expanduser()
+        return self.folder / _expand(file_name)
 
 
 @dataclass(frozen=True)
@@ -220,17 +237,16 @@ def create_user_file(path: Path) -> None:
     Commented out, because what stands in the file is what the user chose: the defaults of a later release
     are not frozen, and no ACL is taken for one that the user named.
     """
-    if path.exists():
-        return
+    if str(path).startswith("~") or os.path.lexists(path):
+        return  # nobody knows the home, or the file is there (even if we may not look at it)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_template(defaults_path().read_text(encoding="utf-8")))
     except OSError as error:
         # a read-only home, or another process was faster: nothing is lost, the defaults serve
         log.debug("no configuration file made at %s: %s", path, error)
-        return
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(_template(defaults_path().read_text(encoding="utf-8")))
 
 
 def _template(defaults: str) -> str:
