@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from cottoncandy import codecs
 from cottoncandy.codecs import Codec
-from cottoncandy.errors import CorruptObject, UnknownCodec, UnsupportedArray
+from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 __all__ = [
     "RESERVED_KEYS",
@@ -216,8 +216,10 @@ class ArrayDescription:
 
         Raises
         ------
+        NotAnArray
+            If the object is no raw array.
         CorruptObject
-            If the object is no raw array, contradicts itself, or does not fit its size.
+            If it contradicts itself, or does not fit its size.
         UnknownCodec
         UnsupportedArray
             If it holds a dtype that this platform does not have.
@@ -233,9 +235,7 @@ class ArrayDescription:
 
 def _read_dtype(metadata: Mapping[str, str]) -> Dtype:
     if not metadata.get("dtype"):
-        raise CorruptObject(
-            "this is no raw array: its metadata has no dtype (use download_object or download_npy_array)"
-        )
+        raise NotAnArray("this is no raw array: its metadata has no dtype (use download_object or download_npy_array)")
     text = metadata.get("descr")
     try:
         descr = None if text is None else json.loads(text)

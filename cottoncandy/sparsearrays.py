@@ -42,6 +42,10 @@ def take_apart(array: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
     if not scipy.sparse.issparse(array):
         raise UnsupportedArray(f"{type(array).__name__} is no scipy.sparse array: use upload_raw_array")
+    return _take_apart(array, is_array=isinstance(array, scipy.sparse.sparray))
+
+
+def _take_apart(array: Any, *, is_array: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     if array.ndim != 2:
         raise UnsupportedArray(f"a sparse array of {array.ndim} dimensions cannot be stored: reshape it to two")
     if array.format not in PARTS:
@@ -51,7 +55,7 @@ def take_apart(array: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         "type": array.format,
         "attrs": list(names),
         "shape": [int(length) for length in array.shape],
-        "container": "array" if isinstance(array, scipy.sparse.sparray) else "matrix",
+        "container": "array" if is_array else "matrix",
     }
     return description, {name: getattr(array, name) for name in names}
 

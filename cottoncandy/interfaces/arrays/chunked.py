@@ -142,7 +142,7 @@ class ChunkedArrays(RawArrays):
             table = ChunkTable.from_json(stream.read(), where)
         read = ChunkReader(self.backend_interface, directory, table, self._settings, threads or 1)
         token = tokenize(self.backend_interface.name, self.bucket_name, directory, e_tag, table.version)
-        return dask.array.map_blocks(
+        return dask.array.map_blocks(  # type: ignore[no-any-return, no-untyped-call] # dask has no hints here
             read,
             name=f"{dask_name}-{token}",
             chunks=table.chunks,

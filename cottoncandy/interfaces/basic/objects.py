@@ -83,7 +83,7 @@ class Objects(InterfaceCore):
             return self._blocks(body)
         raise TypeError(f"the body is bytes, text or a binary file, not {type(body).__name__}")
 
-    def _blocks(self, file: BinaryIO) -> Iterator[bytes]:
+    def _blocks(self, file: Any) -> Iterator[bytes]:  # a file that was opened as text gives str
         while block := file.read(self._settings.upload_part):
             yield block.encode() if isinstance(block, str) else block
 
