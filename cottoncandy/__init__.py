@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 __version__ = "0.5.0"
 
 __all__ = ["__version__", "get_browser", "get_interface"]
+
+_MODULES = frozenset({"backends", "browser", "config", "errors", "interfaces", "stream"})
+
+
+def __getattr__(name: str) -> Any:
+    # `cottoncandy.interfaces` is there after `import cottoncandy`, and costs nothing before it is used
+    if name in _MODULES:
+        return importlib.import_module(f"cottoncandy.{name}")
+    raise AttributeError(f"module 'cottoncandy' has no attribute {name!r}")
 
 
 def get_interface(
