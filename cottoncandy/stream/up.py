@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import islice
 
 from cottoncandy import chunking
 from cottoncandy.backends.base import Backend, BytesLike, Receipt, WriteOptions
@@ -44,10 +44,17 @@ def upload(
         In the shape of a boto3 response: at least ``ETag`` and ``ResponseMetadata``.
     """
     parts = _parts(body, backend, settings)
-    first, second = next(parts, b""), next(parts, None)
-    if second is None:
-        return backend.put(key, first, metadata, options)
-    return _upload_parts(backend, key, chain((first, second), parts), metadata, options, threads or settings.threads)
+    drawn = list(islice(parts, 2))
+    if len(drawn) < 2:
+        return backend.put(key, drawn[0] if drawn else b"", metadata, options)
+    return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
+
+
+def _resumed(drawn: list[BytesLike], parts: Iterator[BytesLike]) -> Iterator[BytesLike]:
+    """The parts that were drawn, and the others; none is held longer than it takes to send it."""
+    while drawn:
+        yield drawn.pop(0)
+    yield from parts
 
 
 def _upload_parts(
