@@ -1,0 +1,357 @@
+"""Raw and npy arrays: every dtype, shape and order comes back as it went; how much memory that takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import hypothesis.extra.numpy as arrays_of
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from samples import DTYPES, LAYOUTS, assert_equal, assert_same
+from stores import Recorded, Store
+from test_objects import small_parts
+
+from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
+
+CODECS = ["gzip", "LZ4", "Zlib", "Zstd", "BZ2"]
+COMPRESSIONS = [True, False, None, *CODECS]
+ALL = {**DTYPES, **LAYOUTS}
+MIB = 2**20
+
+
+# ---------------------------------------------------------------------- as it went
+def test_every_array_comes_back_as_it_went(store: Store) -> None:
+    cci = store.interface()
+    for number, (name, array) in enumerate(ALL.items()):
+        compression = COMPRESSIONS[number % len(COMPRESSIONS)]
+        cci.upload_raw_array(f"raw/{name}", array, compression=compression)
+    for name, array in ALL.items():
+        assert_same(cci.download_raw_array(f"raw/{name}"), array)
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("name", ALL)
+def test_every_array_with_every_codec(store: Store, name: str) -> None:
+    cci = store.interface()
+    before = np.array(ALL[name], subok=False)
+    for compression in COMPRESSIONS:
+        cci.upload_raw_array("a", ALL[name], compression=compression)
+        assert_same(cci.download_raw_array("a"), before)
+        assert_equal(np.asarray(ALL[name]), before)  # the caller's own is as it was
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("compression", [False, "gzip", "Zstd"], ids=str)
+def test_arrays_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch, compression: Any, threads: int) -> None:
+    small_parts(monkeypatch)
+    cci = store.interface()
+    array = np.random.default_rng(3).standard_normal((1000, 1700))
+    cci.upload_raw_array("big", array, compression=compression, threads=threads)
+    assert_same(cci.download_raw_array("big", threads=threads), array)
+    assert store.raw.leftovers() == []
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_large_fortran_array_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_parts(monkeypatch)
+    cci = store.interface()
+    array = np.asfortranarray(np.random.default_rng(3).standard_normal((1000, 1700)))
+    for compression in (False, "gzip", "LZ4"):
+        cci.upload_raw_array("big", array, compression=compression)
+        assert_same(cci.download_raw_array("big"), array)
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", [False, "gzip"], ids=str)
+def test_the_order_is_kept_where_the_format_can(store: Store, compression: Any) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("f", np.asfortranarray(np.ones((3, 4))), compression=compression)
+    assert cci.download_raw_array("f").flags.f_contiguous
+    cci.upload_raw_array("c", np.ones((3, 4)), compression=compression)
+    assert cci.download_raw_array("c").flags.c_contiguous
+
+
+def _dtypes() -> some.SearchStrategy[np.dtype[Any]]:
+    return arrays_of.scalar_dtypes() | arrays_of.array_dtypes(arrays_of.scalar_dtypes(), max_size=3)
+
+
+@pytest.mark.stores("local")
+@settings(max_examples=60)
+@given(data=some.data(), compression=some.sampled_from(COMPRESSIONS))
+def test_any_array(store: Store, data: some.DataObject, compression: Any) -> None:
+    shape = data.draw(arrays_of.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
+    array = data.draw(arrays_of.arrays(data.draw(_dtypes()), shape))
+    index = data.draw(arrays_of.basic_indices(shape, allow_ellipsis=False))
+    view = np.asarray(array[index]).transpose()
+    cci = store.interface()
+    cci.upload_raw_array("a", view, compression=compression)
+    assert_same(cci.download_raw_array("a"), np.array(view))
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_memory_map(store: Store, tmp_path: Any) -> None:
+    array = np.arange(100_000, dtype="<f4").reshape(100, -1)
+    np.save(tmp_path / "a.npy", array)
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    cci = store.interface()
+    cci.upload_raw_array("c", mapped, compression=False)
+    cci.upload_raw_array("t", mapped.T[::2])
+    assert_same(cci.download_raw_array("c"), array)
+    assert_same(cci.download_raw_array("t"), array.T[::2])
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("value", [3, 2.5, True, [1, 2, 3], [[1.0], [2.0]], "text", b"bytes", np.float32(3)], ids=repr)
+def test_what_is_no_array_is_made_one(store: Store, value: Any) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", value)
+    assert_same(cci.download_raw_array("a"), np.asarray(value))
+
+
+@pytest.mark.stores("local")
+def test_a_masked_array_does_not_pass_off_what_is_masked(store: Store) -> None:
+    """As a plain array, as all subclasses do: its data."""
+    cci = store.interface()
+    masked = np.ma.MaskedArray([1.0, 2.0, 3.0], mask=[False, True, False])
+    cci.upload_raw_array("a", masked)
+    assert_same(cci.download_raw_array("a"), masked.data)
+
+
+# ---------------------------------------------------------------------- refused
+_REFERENCES = {
+    "object": np.array([{}, None], dtype=object),
+    "ragged": np.array([[1], [2, 3]], dtype=object),
+    "object field": np.zeros(2, dtype=[("a", "i4"), ("b", object)]),
+    "object deep inside": np.zeros(2, dtype=[("a", [("b", object, (2,))])]),
+}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("name", _REFERENCES)
+def test_references_are_refused(store: Store, name: str) -> None:
+    cci = store.interface()
+    for upload in (cci.upload_raw_array, cci.upload_npy_array, cci.upload_dask_array):
+        with pytest.raises(UnsupportedArray, match=r"(?s)some/where.*(pickle|json)") as caught:
+            upload("some/where", _REFERENCES[name])
+        assert isinstance(caught.value, TypeError)
+    with pytest.raises(UnsupportedArray, match="some/where/b"):
+        cci.dict2cloud("some/where", {"a": np.ones(2), "b": _REFERENCES[name]}, verbose=False)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has variable-width strings")
+def test_variable_width_strings_are_refused(store: Store) -> None:
+    with pytest.raises(UnsupportedArray):
+        store.interface().upload_raw_array("a", np.array(["a", "longer"], dtype=np.dtypes.StringDType()))
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("name", ["Zst", "snappy", "../x"])
+def test_an_unknown_codec(store: Store, name: str) -> None:
+    with pytest.raises(UnknownCodec, match=name) as caught:
+        store.interface().upload_raw_array("a", np.ones(3), compression=name)
+    assert "gzip" in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("name", ["GZIP", "zstd", "lz4", "bz2", "ZLIB"])
+def test_codec_names_in_any_case(store: Store, name: str) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.arange(100), compression=name)
+    assert store.raw.get("a")[1]["compression"] in CODECS
+    assert_same(cci.download_raw_array("a"), np.arange(100))
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("key", ["dtype", "shape", "compression", "order", "DType"])
+def test_metadata_may_not_describe_the_array_otherwise(store: Store, key: str) -> None:
+    cci = store.interface()
+    with pytest.raises((ValueError, TypeError), match=f"(?i){key}"):
+        cci._store("a", np.arange(3), metadata={key: "|S1"})
+    assert store.raw.keys() == []
+
+
+def test_metadata_of_the_user_lies_beside(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.arange(3.0), subject="S01", run=2)
+    metadata = store.raw.get("a")[1]
+    assert (metadata["subject"], metadata["run"], metadata["dtype"], metadata["shape"]) == ("S01", "2", "<f8", "3")
+
+
+# ---------------------------------------------------------------------- broken
+def _damage(body: bytes, metadata: dict[str, str], how: str) -> tuple[bytes, dict[str, str]]:
+    return {
+        "short": (body[:-1], metadata),
+        "long": (body + b"x", metadata),
+        "none": (b"", metadata),
+        "shape": (body, {**metadata, "shape": "7"}),
+        "negative": (body, {**metadata, "shape": "-1"}),
+        "huge": (body, {**metadata, "shape": "99999999999999"}),
+        "no number": (body, {**metadata, "shape": "x"}),
+        "dtype": (body, {**metadata, "dtype": "<z9"}),
+        "object": (body, {**metadata, "dtype": "|O"}),
+        "codec": (body, {**metadata, "compression": "none such"}),
+    }[how]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize(
+    "how", ["short", "long", "none", "shape", "negative", "huge", "no number", "dtype", "object", "codec"]
+)
+@pytest.mark.parametrize("compression", [False, "gzip", "Zstd", "LZ4"], ids=str)
+def test_what_does_not_fit_is_said_and_not_guessed(store: Store, how: str, compression: Any) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("dir/a", np.arange(10.0), compression=compression)
+    store.raw.put("dir/a", *_damage(*store.raw.get("dir/a"), how))
+    with pytest.raises(ValueError, match="dir/a") as caught:
+        cci.download_raw_array("dir/a")
+    assert isinstance(caught.value, (CorruptObject, UnknownCodec))
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", ["gzip", "Zlib", "BZ2"])
+def test_a_turned_bit_is_noticed(store: Store, compression: str) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.random.default_rng(1).standard_normal(1000), compression=compression)
+    body, metadata = store.raw.get("a")
+    middle = len(body) // 2
+    store.raw.put("a", body[:middle] + bytes([body[middle] ^ 4]) + body[middle + 1 :], metadata)
+    with pytest.raises(CorruptObject):
+        cci.download_raw_array("a")
+
+
+def test_what_is_no_array_is_not_read_as_one(store: Store) -> None:
+    store.raw.put("a", b"12345678")
+    with pytest.raises(NotAnArray, match="'a'"):
+        store.interface().download_raw_array("a")
+
+
+@pytest.mark.stores("local")
+def test_the_oldest_descriptions(store: Store) -> None:
+    store.raw.put("a", np.arange(3).tobytes(), {"dtype": "<i8", "shape": "3", "gzip": "False"})
+    assert_same(store.interface().download_raw_array("a"), np.arange(3))
+
+
+# ---------------------------------------------------------------------- npy
+def test_npy(store: Store) -> None:
+    cci = store.interface()
+    for name in ("<f8", ">i4", "unicode", "structured", "datetime days", "0-d", "empty 2-d", "F", "negative strides"):
+        cci.upload_npy_array(f"npy/{name}", ALL[name], subject="S01")
+        assert_same(cci.download_npy_array(f"npy/{name}"), ALL[name])
+        assert store.raw.get(f"npy/{name}")[1] == {"subject": "S01"}
+
+
+@pytest.mark.stores("local")
+def test_npy_is_a_file_for_others(store: Store, tmp_path: Any) -> None:
+    cci = store.interface()
+    cci.upload_npy_array("a.npy", LAYOUTS["C"])
+    cci.download_to_file("a.npy", tmp_path / "a.npy")
+    assert np.array_equal(np.load(tmp_path / "a.npy"), LAYOUTS["C"])
+
+
+@pytest.mark.stores("local")
+def test_a_pickled_npy_is_refused(store: Store, tmp_path: Any) -> None:
+    np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
+    store.raw.put("o", (tmp_path / "o.npy").read_bytes())
+    store.raw.put("text", b"text")
+    store.raw.put("empty", b"")
+    for name in ("o", "text", "empty"):
+        with pytest.raises(CorruptObject, match=f"'{name}'"):
+            store.interface().download_npy_array(name)
+
+
+# ---------------------------------------------------------------------- what is configured
+@pytest.mark.stores("local")
+def test_the_configured_compression(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_COMPRESSION_SMALL_ARRAY", "Zstd")
+    cci = store.interface()
+    cci.upload_raw_array("a", np.arange(10))
+    cci.upload_raw_array("b", np.arange(10), compression=False)
+    assert store.raw.get("a")[1]["compression"] == "Zstd"
+    assert store.raw.get("b")[1]["compression"] == "False"
+    monkeypatch.setenv("COTTONCANDY_COMPRESSION_DO_COMPRESSION", "False")
+    store.interface().upload_raw_array("a", np.arange(10))
+    assert store.raw.get("a")[1]["compression"] == "False"
+
+
+def test_an_array_is_replaced_with_its_description(store: Store) -> None:
+    cci = store.interface()
+    for name in ("longdouble", "structured", "0-d", "empty 2-d", "F"):
+        cci.upload_raw_array("a", ALL[name], compression=False)
+        assert_same(cci.download_raw_array("a"), ALL[name])
+
+
+# ---------------------------------------------------------------------- memory
+_MEASURE = """
+import json, sys
+import numpy as np
+import cottoncandy
+access, call, compression = json.loads(sys.argv[1])
+
+def kilobytes(which):
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(which))
+
+cci = cottoncandy.get_interface(verbose=False, **access)
+if call == "upload":
+    array = np.empty(2**25)
+    array.reshape(32, -1)[:] = np.random.default_rng(0).standard_normal(2**20)
+cci.upload_raw_array("warm", np.ones(10), compression=compression)
+cci.download_raw_array("warm")
+before = kilobytes("VmRSS")
+if call == "upload":
+    cci.upload_raw_array("big", array, compression=compression)
+elif call == "object":
+    found = cci.download_object("big")
+else:
+    found = cci.download_raw_array("big")
+    assert found[-1] == np.random.default_rng(0).standard_normal(2**20)[-1]
+print((kilobytes("VmHWM") - before) / 2**10)
+"""
+
+
+def _measure(store: Store, call: str, compression: Any = False) -> float:
+    """MB that a process needs at most beside what it had."""
+    names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
+    access = {names.get(name, name): value for name, value in store.access.items()}
+    access |= {"bucket_name": store.container, "backend": store.backend_name}
+    command = [sys.executable, "-c", _MEASURE, json.dumps([access, call, compression])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return float(done.stdout)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.stores("local", "moto")
+def test_the_memory_that_256_mb_take(store: Store) -> None:
+    assert _measure(store, "upload") < 0.05 * 256
+    assert 256 <= _measure(store, "download") < 1.05 * 256
+    assert _measure(store, "object") < 1.05 * 256
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.stores("local")
+def test_the_memory_that_256_compressed_mb_take(store: Store) -> None:
+    """A few parts of 32 MB are under way; it is nothing of the array's size."""
+    assert _measure(store, "upload", "Zstd") < 6 * 32
+    assert _measure(store, "download", "Zstd") < 256 + 6 * 32
+
+
+def test_one_get_reads_a_small_array(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    for compression in (False, "gzip"):
+        proxy.clear()
+        cci.upload_raw_array("a", np.arange(1000.0), compression=compression)
+        assert [request.method for request in proxy.requests] == ["PUT"]
+        proxy.clear()
+        cci.download_raw_array("a")
+        assert [request.method for request in proxy.requests] == ["GET"]

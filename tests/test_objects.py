@@ -1,0 +1,522 @@
+"""Objects, files, directories, json, pickles and streams."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from stores import Recorded, Store
+
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+
+MIB = 2**20
+BYTES = np.random.default_rng(1).bytes(3 * MIB + 17)
+
+
+def small_parts(monkeypatch: pytest.MonkeyPatch, megabytes: float = 5, down: float = 1) -> None:
+    """Transfers of small data go in parts; 5 MB is the least that S3 takes."""
+    for name, value in (("UPLOAD_SETTINGS_MPU", megabytes), ("DOWNLOAD_SETTINGS_MPD", down)):
+        monkeypatch.setenv(f"COTTONCANDY_{name}_CHUNKSIZE", str(value))
+        monkeypatch.setenv(f"COTTONCANDY_{name}_USE_THRESHOLD", str(value))
+
+
+# ---------------------------------------------------------------------- bytes
+@pytest.mark.parametrize("body", [b"", b"x", b"\0\xff" * 1000, BYTES], ids=["empty", "one", "some", "3 MB"])
+def test_bytes_come_back(store: Store, body: bytes) -> None:
+    cci = store.interface()
+    receipt = cci.upload_object("a/b", body)
+    assert receipt["ETag"]
+    assert receipt["ResponseMetadata"]
+    assert store.raw.get("a/b")[0] == body
+    found = cci.download_object("a/b")
+    assert type(found) is bytes
+    assert found == body
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    "body",
+    [bytearray(b"abc"), memoryview(b"xabcx")[1:4], "abc", io.BytesIO(b"abc"), io.StringIO("abc")],
+    ids=lambda body: type(body).__name__,
+)
+def test_what_a_body_may_be(store: Store, body: Any) -> None:
+    store.interface().upload_object("a", body)
+    assert store.raw.get("a")[0] == b"abc"
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("body", [None, 3, ["a"], {"a": 1}])
+def test_what_no_body_is(store: Store, body: Any) -> None:
+    with pytest.raises(TypeError, match=type(body).__name__):
+        store.interface().upload_object("a", body)
+    assert store.raw.keys() == []
+
+
+def test_a_file_goes_up_from_where_it_stands(store: Store) -> None:
+    file = io.BytesIO(b"0123456789")
+    file.seek(4)
+    store.interface().upload_object("a", file)
+    assert store.raw.get("a")[0] == b"456789"
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_in_parts_both_ways(store: Store, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    small_parts(monkeypatch)
+    cci = store.interface()
+    body = BYTES * 4
+    cci.upload_object("big", body, threads=threads)
+    cci.upload_object("file", io.BytesIO(body), threads=threads)
+    assert store.raw.get("big")[0] == body
+    assert store.raw.get("file")[0] == body
+    assert cci.download_object("big", threads=threads) == body
+    assert store.raw.leftovers() == []
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("size", [5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 10 * MIB, 10 * MIB + 1])
+def test_at_the_borders_of_parts(store: Store, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    small_parts(monkeypatch)
+    cci = store.interface()
+    body = (BYTES * 4)[:size]
+    for name, sent in (("bytes", body), ("file", io.BytesIO(body))):
+        cci.upload_object(name, sent)
+        assert store.raw.get(name)[0] == body
+        assert cci.download_object(name) == body
+
+
+def test_metadata_of_the_user(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("a", b"x", subject="S01", run=3)
+    assert store.raw.get("a")[1] == {"subject": "S01", "run": "3"}
+    with cci.download_stream("a") as stream:
+        assert stream.metadata == {"subject": "S01", "run": "3"}
+
+
+def test_an_object_is_replaced_with_its_metadata(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("a", b"old and long", subject="S01")
+    cci.upload_object("a", b"new")
+    assert store.raw.get("a") == (b"new", {})
+
+
+NAMES = [
+    "a b",
+    "a+b",
+    "a%20b",
+    "a%41",
+    "é/ü",
+    "a&b=c?d#e",
+    "a;b,c:d@e!$'()",
+    "deep/er/and/deeper",
+    "日本語",
+    "~tilde",
+    "a..b",
+    ".dot",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_odd_names(store: Store, name: str) -> None:
+    cci = store.interface()
+    cci.upload_object(name, name.encode())
+    assert store.raw.keys() == [name]
+    assert cci.download_object(name) == name.encode()
+    assert cci.exists_object(name)
+    assert cci.glob("") == [name]
+    cci.rm(name)
+    assert store.raw.keys() == []
+
+
+def test_names_that_look_alike_are_apart(store: Store) -> None:
+    cci = store.interface()
+    alike = ["a b", "a%20b", "a+b", "A b"]
+    for name in alike:
+        cci.upload_object(name, name.encode())
+    assert [cci.download_object(name) for name in alike] == [name.encode() for name in alike]
+    assert sorted(cci.lsdir()) == sorted(alike)
+
+
+def test_slashes_are_cleaned_in_every_call(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("/a//b", b"x")
+    assert store.raw.keys() == ["a/b"]
+    assert cci.download_object("//a/b") == b"x"
+    assert cci.exists_object("///a///b")
+    assert cci.get_object("/a//b").key == "a/b"
+    with cci.download_stream("/a//b") as stream:
+        assert stream.read() == b"x"
+
+
+HOSTILE = ["..", "../x", "a/../../b", "a/..", "./a", "a/./b", "a\0b", "/../x", "x/\udc80"]
+
+
+@pytest.mark.parametrize("name", ["", "/", *HOSTILE])
+def test_names_that_no_object_has(store: Store, name: str) -> None:
+    cci = store.interface()
+    calls = [
+        lambda: cci.upload_object(name, b"x"),
+        lambda: cci.upload_raw_array(name, np.arange(3)),
+        lambda: cci.upload_json(name, {}),
+        lambda: cci.download_object(name),
+        lambda: cci.download_raw_array(name),
+        lambda: cci.exists_object(name),
+        lambda: cci.upload_dask_array(name, np.arange(3)),
+        lambda: cci.dict2cloud(name, {"a": np.arange(3)}, verbose=False),
+        lambda: cci.cp(name, "copy"),
+        lambda: cci.mv(name, "copy"),
+    ]
+    for call in calls:
+        with pytest.raises(InvalidObjectName):
+            call()
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+def test_nothing_leaves_the_directory(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    before = sorted(path.name for path in tmp_path.iterdir())
+    (tmp_path / "secret").write_text("x")
+    for name in ("../secret", "a/../../secret"):
+        for call in (cci.download_object, cci.rm, cci.lsdir, cci.ls, cci.glob, cci.cloud2dict):
+            with pytest.raises(InvalidObjectName):
+                call(name)
+    cci.upload_object(str(tmp_path / "absolute"), b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "secret"])
+    cci.upload_object("/etc/x", b"x")
+    assert store.raw.get("etc/x")[0] == b"x"
+    assert not Path("/etc/x").exists()
+
+
+@pytest.mark.parametrize(
+    "call", ["object", "json", "pickle", "npy_array", "raw_array", "stream", "sparse_array", "dask_array"]
+)
+def test_what_is_not_there_is_not_found(store: Store, call: str) -> None:
+    cci = store.interface()
+    store.raw.put("dir/a", b"x")
+    for name in ("nothing", "dir", "dir/b", "di"):
+        with pytest.raises(FileNotFoundError, match=name) as caught:
+            getattr(cci, f"download_{call}")(name)
+        assert isinstance(caught.value, ObjectNotFound)
+        assert store.container in str(caught.value)
+
+
+def test_a_prefix_is_no_object(store: Store) -> None:
+    cci = store.interface()
+    store.raw.put("dir/a", b"x")
+    assert cci.exists_object("dir/a") is True
+    assert cci.exists_object("dir") is False
+    assert cci.exists_object("dir/") is False
+    assert cci.exists_object("di") is False
+    with pytest.raises(FileNotFoundError, match="'dir'"):
+        cci.exists_object("dir", raise_err=True)
+
+
+def test_objects_of_another_bucket(store: Store) -> None:
+    other = store.second_container()
+    other.raw.put("a", b"x")
+    cci = store.interface()
+    assert cci.exists_object("a") is False
+    assert cci.exists_object("a", bucket_name=other.container) is True
+    assert cci.get_object("a", bucket_name=other.container).get()["Body"].read() == b"x"
+
+
+def test_the_stores_own_object(store: Store) -> None:
+    cci = store.interface()
+    found = cci.get_object("not/yet")  # asks for nothing
+    assert found.key == "not/yet"
+    assert found.bucket_name == store.container
+    cci.upload_object("not/yet", b"abc", subject="S01")
+    assert found.get()["Body"].read() == b"abc"
+    assert found.content_length == 3
+    assert found.metadata == {"subject": "S01"}
+    found.delete()
+    assert store.raw.keys() == []
+
+
+# ---------------------------------------------------------------------- json and pickles
+@pytest.mark.parametrize(
+    "document", [{"a": [1, None, "é"]}, {}, [1.5, True], "text", None, {"deep": {"er": {}}}], ids=repr
+)
+def test_json(store: Store, document: Any) -> None:
+    cci = store.interface()
+    cci.upload_json("j.json", document, subject="S01")
+    body, metadata = store.raw.get("j.json")
+    assert json.loads(body.decode("utf-8")) == document
+    assert metadata == {"subject": "S01"}
+    assert cci.download_json("j.json") == document
+
+
+@pytest.mark.stores("local")
+def test_what_no_json_can_hold_is_refused_before_it_is_sent(store: Store) -> None:
+    with pytest.raises(TypeError):
+        store.interface().upload_json("j", {"a": {1, 2}})
+    assert store.raw.keys() == []
+
+
+@pytest.mark.parametrize("value", [{"a": (1, 2)}, [np.arange(3)], None, {1, 2}], ids=repr)
+def test_pickles(store: Store, value: Any) -> None:
+    cci = store.interface()
+    cci.upload_pickle("p.pkl", value)
+    assert repr(pickle.loads(store.raw.get("p.pkl")[0])) == repr(value)
+    assert repr(cci.download_pickle("p.pkl")) == repr(value)
+
+
+# ---------------------------------------------------------------------- files
+def test_files(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    source, target = tmp_path / "up.bin", tmp_path / "down.bin"
+    source.write_bytes(BYTES)
+    cci.upload_from_file(str(source), "a/file", ExtraArgs={"Metadata": {"subject": "S01"}})
+    assert store.raw.get("a/file") == (BYTES, {"subject": "S01"})
+    cci.download_to_file("a/file", str(target))
+    assert target.read_bytes() == BYTES
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["down.bin", "up.bin"]
+
+
+@pytest.mark.stores("moto")
+def test_extra_arguments_are_boto3s(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("x")
+    store.interface().upload_from_file(
+        path, "a", ExtraArgs={"ContentType": "text/plain", "StorageClass": "STANDARD_IA"}
+    )
+    head = store.raw.client.head_object(Bucket=store.container, Key="a")
+    assert head["ContentType"] == "text/plain"
+    assert head["StorageClass"] == "STANDARD_IA"
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_files_full_name_is_its_objects_name(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "a b.bin"
+    path.write_bytes(b"x")
+    store.interface().upload_from_file(str(path))
+    assert store.raw.keys() == [str(path).lstrip("/")]
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_empty_file(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    (tmp_path / "empty").touch()
+    cci.upload_from_file(tmp_path / "empty", "empty")
+    assert store.raw.get("empty")[0] == b""
+    cci.download_to_file("empty", tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == b""
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_download_that_fails_leaves_the_file_as_it_was(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    target = tmp_path / "kept"
+    target.write_text("old")
+    with pytest.raises(FileNotFoundError):
+        cci.download_to_file("nothing", str(target))
+    assert target.read_text() == "old"
+    with pytest.raises(FileNotFoundError):
+        cci.upload_from_file(str(tmp_path / "absent"), "a")
+    cci.upload_object("a", b"x")
+    with pytest.raises(IsADirectoryError):
+        cci.download_to_file("a", str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        cci.download_to_file("a", str(tmp_path / "no" / "such" / "directory"))
+    assert store.raw.keys() == ["a"]
+
+
+# ---------------------------------------------------------------------- directories
+def _tree(root: Path, files: dict[str, bytes]) -> Path:
+    for name, body in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+    return root
+
+
+def _files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+FILES = {"a.txt": b"1", "b c.txt": b"", "sub/é.bin": b"3", "sub/deep/er": BYTES[:1000], ".hidden": b"5", "a+b%41": b"6"}
+
+
+def test_directories(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    source = _tree(tmp_path / "up", FILES)
+    cci.upload_from_directory(str(source), "exp/data", recursive=True)
+    assert {key: store.raw.get(key)[0] for key in store.raw.keys("")} == {f"exp/data/{k}": v for k, v in FILES.items()}
+    store.raw.put("exp/data2/sibling", b"x")
+    target = tmp_path / "down" / "new"
+    cci.download_directory("exp/data", str(target))
+    assert _files(target) == FILES
+    cci.download_directory("/exp//data/", str(target))
+    assert _files(target) == FILES
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_directory_without_its_directories(store: Store, tmp_path: Path) -> None:
+    source = _tree(tmp_path / "up", FILES)
+    store.interface().upload_from_directory(str(source), "exp")
+    assert store.raw.keys() == sorted(f"exp/{name}" for name in FILES if "/" not in name)
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_directorys_full_name_is_the_default(store: Store, tmp_path: Path) -> None:
+    source = _tree(tmp_path / "up", {"a": b"1"})
+    store.interface().upload_from_directory(str(source))
+    assert store.raw.keys() == [f"{source}/a".lstrip("/")]
+
+
+@pytest.mark.stores("local")
+def test_a_directory_that_is_none(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    (tmp_path / "file").touch()
+    for name in ("absent", "file"):
+        with pytest.raises((FileNotFoundError, NotADirectoryError)):
+            cci.upload_from_directory(str(tmp_path / name), "exp")
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        cci.download_directory("nothing", str(tmp_path / "down"))
+    assert not (tmp_path / "down").exists()
+
+
+@pytest.mark.stores("local")
+def test_a_directory_that_links_to_itself(store: Store, tmp_path: Path) -> None:
+    source = _tree(tmp_path / "up", {"sub/a": b"1"})
+    (source / "sub" / "loop").symlink_to(source)
+    (source / "dangling").symlink_to(tmp_path / "nowhere")
+    store.interface().upload_from_directory(str(source), "exp", recursive=True)
+    assert store.raw.keys() == ["exp/sub/a"]
+
+
+# ---------------------------------------------------------------------- streams
+def test_a_stream_is_a_file(store: Store) -> None:
+    cci = store.interface()
+    lines = [b"first\n", b"second\n", b"\n", b"last"]
+    cci.upload_object("text", b"".join(lines), subject="S01")
+    with cci.download_stream("text") as stream:
+        assert stream.readable()
+        assert stream.seekable()
+        assert not stream.writable()
+        assert stream.size == len(b"".join(lines))
+        assert stream.readline() == lines[0]
+        assert stream.tell() == len(lines[0])
+        assert list(stream) == lines[1:]
+        assert stream.read() == b""
+        assert stream.seek(-4, io.SEEK_END) == stream.size - 4
+        assert stream.read(100) == b"last"
+        stream.seek(2)
+        buffer = bytearray(3)
+        assert stream.readinto(buffer) == 3
+        assert buffer == b"rst"
+        stream.seek(-1, io.SEEK_CUR)
+        assert stream.read(1) == b"t"
+        stream.seek(10**9)
+        assert stream.read(1) == b""
+        with pytest.raises(ValueError, match="seek"):
+            stream.seek(-1)
+        assert stream.content.seek(0) == 0
+        assert stream.content.read() == b"".join(lines)
+    assert stream.closed
+    with pytest.raises(ValueError, match="closed"):
+        stream.read()
+    with io.TextIOWrapper(cci.download_stream("text"), encoding="utf-8") as text:
+        assert text.read().encode() == b"".join(lines)
+
+
+def test_an_empty_stream(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("empty", b"")
+    with cci.download_stream("empty") as stream:
+        assert stream.size == 0
+        assert stream.read(3) == b""
+        assert stream.read() == b""
+        assert list(stream) == []
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_stream_reads_anywhere(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_parts(monkeypatch)
+    cci = store.interface()
+    store.raw.put("big", BYTES)
+    random = np.random.default_rng(2)
+    with cci.download_stream("big") as stream:
+        for _ in range(60):
+            start, count = int(random.integers(len(BYTES) + 5)), int(random.choice([0, 1, 100, 70_000, 2 * MIB]))
+            stream.seek(start)
+            assert stream.read(count) == BYTES[start : start + count]
+            assert stream.tell() == min(start + count, max(start, len(BYTES)))
+
+
+def test_streams_for_numpy_pandas_and_h5py(store: Store, tmp_path: Path) -> None:
+    h5py, pandas = pytest.importorskip("h5py"), pytest.importorskip("pandas")
+    cci = store.interface()
+    array = np.arange(200_000, dtype=">f8").reshape(2, -1)
+    np.savez(tmp_path / "many.npz", a=array, b=array.T)
+    np.save(tmp_path / "one.npy", array)
+    (tmp_path / "table.csv").write_text("name,score\nx,1.5\ny,2.5\n")
+    with h5py.File(tmp_path / "file.h5", "w") as file:
+        file["group/array"] = array
+    cci.upload_from_directory(tmp_path, "files")
+    with cci.download_stream("files/one.npy") as stream:
+        assert np.array_equal(np.load(stream), array)
+    with cci.download_stream("files/many.npz") as stream, np.load(stream) as archive:
+        assert np.array_equal(archive["b"], array.T)
+    with cci.download_stream("files/table.csv") as stream:
+        assert pandas.read_csv(stream)["score"].sum() == 4
+    with cci.download_stream("files/file.h5") as stream, h5py.File(stream) as file:
+        assert np.array_equal(file["group/array"][1, 10:20], array[1, 10:20])
+
+
+def test_many_small_reads_cost_few_requests(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, proxy = recorded
+    store.raw.put("big", BYTES * 8)
+    cci = store.interface()
+    proxy.clear()
+    with cci.download_stream("big") as stream:
+        pieces = list(iter(lambda: stream.read(1000), b""))
+    assert b"".join(pieces) == BYTES * 8
+    assert 1 <= proxy.count("GET") <= 4
+    assert proxy.count("HEAD") == 0
+    # and hardly a byte is fetched twice
+    assert sum(request.answered for request in proxy.requests) < 1.2 * len(BYTES * 8)
+
+
+def test_a_small_stream_is_one_request(recorded: Recorded) -> None:
+    store, proxy = recorded
+    store.raw.put("small", b"abc", {"subject": "S01"})
+    cci = store.interface()
+    proxy.clear()
+    with cci.download_stream("small") as stream:
+        assert stream.metadata == {"subject": "S01"}
+        assert stream.size == 3
+        assert stream.read() == b"abc"
+    assert [request.method for request in proxy.requests] == ["GET"]
+
+
+@pytest.mark.stores("local")
+def test_a_stream_has_a_telling_repr(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("dir/a", b"abc")
+    with cci.download_stream("dir/a") as stream:
+        assert "dir/a" in repr(stream)
+        assert "3" in repr(stream)
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts in /proc/self/fd")
+@pytest.mark.stores("local", "moto")
+def test_a_stream_gives_back_what_it_opened(store: Store) -> None:
+    """A stream that is dropped unread leaks no socket or file: warnings are errors here."""
+    cci = store.interface()
+    store.raw.put("big", BYTES * 4)
+    before = _open_files()
+    for _ in range(30):
+        with cci.download_stream("big") as stream:
+            stream.read(10)
+    assert _open_files() < before + 20
