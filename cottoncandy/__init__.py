@@ -83,11 +83,8 @@ def get_interface(
     array([0, 1, 2])
     """
     # imported here, so that `import cottoncandy` is fast and does nothing
-    from cottoncandy.backends import backend_class
     from cottoncandy.interfaces import DefaultInterface
 
-    if bucket_name is None:
-        bucket_name = backend_class(backend).default_container()
     return DefaultInterface(
         bucket_name,
         ACCESS_KEY,

@@ -230,7 +230,7 @@ class Backend(ABC):
         """
 
     @classmethod
-    def default_container(cls) -> str | None:
+    def default_container(cls, options: Options) -> str | None:
         """The container that is opened when none is named: none, but for backends that have an option for it."""
         return None
 

@@ -22,8 +22,11 @@ class InterfaceCore(InterfaceObject):
 
     def _connect(self, backend: str, *args: Any, **kwargs: Any) -> None:
         self._load_options()
+        kind = backend_class(backend)
         container, access_key, secret_key, endpoint_url = args
-        self.backend_interface: Backend = backend_class(backend).connect(
+        if container is None:
+            container = kind.default_container(self._options)
+        self.backend_interface: Backend = kind.connect(
             container, access_key, secret_key, endpoint_url, self._options, **kwargs
         )
 
