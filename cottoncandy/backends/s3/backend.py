@@ -1,0 +1,196 @@
+"""The S3 backend: the contract, in terms of boto3's low-level client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from cottoncandy.backends.base import (
+    Backend,
+    BytesLike,
+    ObjectHead,
+    ObjectInfo,
+    ObjectPrefix,
+    ObjectReader,
+    Receipt,
+    WriteOptions,
+)
+from cottoncandy.backends.s3 import containers, copying, deleting, listing, reader, upload, writing
+from cottoncandy.backends.s3.bucket import Bucket, object_head
+from cottoncandy.backends.s3.session import Connection, log_boto
+from cottoncandy.backends.s3.settings import Settings
+from cottoncandy.config import Options
+
+
+class S3Backend(Backend):
+    """A bucket of Amazon S3, or of a server that speaks its protocol.
+
+    Make one with `connect`. Threads share one client; after a fork and on the other side of a pickle it is made
+    anew. Keys travel in a pickle only if they were passed by hand.
+
+    Attributes
+    ----------
+    container : str or None
+        The bucket's name.
+    largest_copy : int
+        Bytes: larger objects are copied in parts.
+    """
+
+    name = "s3"
+    largest_copy = copying.LARGEST_COPY
+    copy_part = copying.COPY_PART
+
+    def __init__(self, container: str | None, connection: Connection) -> None:
+        self.container = container
+        self.limits = connection.settings.limits
+        self._bucket = Bucket(connection, container)
+
+    @classmethod
+    def default_container(cls, options: Options) -> str | None:
+        """The configured ``default_bucket``."""
+        return options.text("basic", "default_bucket")
+
+    @classmethod
+    def connect(
+        cls,
+        container: str | None,
+        access_key: str | None,
+        secret_key: str | None,
+        endpoint_url: str | None,
+        options: Options,
+        **kwargs: Any,
+    ) -> S3Backend:
+        """Make the backend of a bucket.
+
+        Parameters
+        ----------
+        container : str or None
+        access_key, secret_key : str, optional
+            Both or none. Without them the configuration is asked, then boto3's whole standard chain.
+        endpoint_url : str, optional
+            With its scheme. Without it the configuration is asked, then boto3 (``AWS_ENDPOINT_URL``, profiles).
+        options : Options
+        **kwargs
+            ``region_name``, ``api_version``, ``use_ssl``, ``verify``, ``aws_session_token`` and
+            ``config`` (a `botocore.config.Config`, which wins over the configuration) as in boto3's client;
+            ``profile_name`` as in its session; ``signature_version`` (``'unsigned'`` reads public data without
+            keys) and ``requester_pays`` (bool).
+
+        Raises
+        ------
+        ConfigurationError
+            For an argument that is not known, an endpoint without a scheme, a profile that is not there.
+        CredentialsNotFound
+            If one key of the pair is missing.
+        """
+        settings = Settings.gather(access_key, secret_key, endpoint_url, options, kwargs)
+        if options.flag("login", "verbose_boto"):
+            log_boto()
+        connection = Connection(settings, settings.find_credentials(options, container), container)
+        _ = connection.client  # a wrong profile or endpoint is told now
+        return cls(container, connection)
+
+    def at(self, container: str | None) -> S3Backend:
+        """Another bucket by the same client."""
+        return type(self)(container, self._bucket.connection)
+
+    # ------------------------------------------------------------------ reading
+    def stat(self, key: str) -> ObjectHead:
+        """What is known of an object: one HEAD."""
+        response = self._bucket.head(key)
+        return object_head(key, response, response["ContentLength"])
+
+    def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
+        """Begin to read an object: one GET."""
+        return reader.open_object(self._bucket, key, start, stop, e_tag)
+
+    # ------------------------------------------------------------------ writing
+    def put(
+        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> Receipt:
+        """Write a whole object with one PUT."""
+        return writing.put_object(self._bucket, key, body, metadata, options)
+
+    def start_upload(
+        self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> upload.S3Upload:
+        """Begin a multipart upload."""
+        return upload.start_upload(self._bucket, key, metadata, options)
+
+    def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        source_container: str | None = None,
+        options: WriteOptions = WriteOptions(),
+    ) -> Receipt:
+        """Copy an object inside the store. Onto itself it is left as it is."""
+        source = Bucket(self._bucket.connection, source_container or self.container)
+        sizes = copying.Sizes(self.largest_copy, self.copy_part, self.limits.most_parts)
+        return copying.copy_object(source, source_key, self._bucket, key, options, sizes)
+
+    def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
+        """Delete objects, up to 1,000 with one request."""
+        return deleting.delete_objects(self._bucket, keys)
+
+    # ------------------------------------------------------------------ listing
+    def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
+        """All objects whose key starts with ``prefix``."""
+        return listing.list_objects(self._bucket, prefix, page_size)
+
+    def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
+        """The objects and prefixes of one level."""
+        return listing.list_level(self._bucket, prefix, page_size)
+
+    def unfinished_uploads(self, prefix: str = "") -> Iterator[upload.S3Upload]:
+        """Multipart uploads that were begun and neither completed nor aborted, to `abort` them: they cost money."""
+        return upload.unfinished_uploads(self._bucket, prefix)
+
+    # ------------------------------------------------------------------ buckets
+    def list_containers(self) -> list[str]:
+        """The names of all buckets of these credentials, sorted."""
+        return containers.list_buckets(self._bucket)
+
+    def container_exists(self, container: str) -> bool:
+        """Whether there is such a bucket."""
+        return containers.bucket_exists(self._at(container))
+
+    def create_container(self, container: str, *, acl: str | None = None) -> Receipt:
+        """Make a bucket, in the region of the client."""
+        return containers.create_bucket(self._at(container), acl)
+
+    def remove_container(self, container: str) -> Receipt:
+        """Remove an empty bucket."""
+        return containers.remove_bucket(self._at(container))
+
+    def _at(self, container: str) -> Bucket:
+        return Bucket(self._bucket.connection, container)
+
+    # ------------------------------------------------------------------ what S3 has beside
+    def owner(self, key: str) -> str:
+        """The name of who owns an object, or the id where the server tells no name."""
+        return containers.owner_of(self._bucket, key)
+
+    def native_object(self, key: str) -> Any:
+        """boto3's ``Object``."""
+        return self._bucket.connection.resource.Object(self._bucket.name, key)
+
+    def native_container(self) -> Any:
+        """boto3's ``Bucket``."""
+        return self._bucket.connection.resource.Bucket(self._bucket.name)
+
+    # ------------------------------------------------------------------ for all
+    def close(self) -> None:
+        """Close all connections, those of backends made by `at` too. The next call opens new ones."""
+        self._bucket.connection.close()
+
+    def describe(self, key: str | None = None) -> str:
+        """How an error names the bucket, or an object in it."""
+        return self._bucket.describe(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.container, self._bucket.connection)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.container!r} at {self._bucket.connection.address}>"

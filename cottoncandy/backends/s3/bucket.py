@@ -1,0 +1,132 @@
+"""One bucket through one connection: what every operation needs, and what it knows of an object's head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cottoncandy.backends.base import ObjectHead
+from cottoncandy.backends.s3.errors import Kind, Place, status_of, translated
+from cottoncandy.backends.s3.session import Client, Connection, Facts
+from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChanged, ObjectNotFound
+
+#: A boto3 response.
+Response = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket, or None of them, at an endpoint.
+
+    Attributes
+    ----------
+    connection : Connection
+    container : str or None
+    """
+
+    connection: Connection
+    container: str | None
+
+    @property
+    def name(self) -> str:
+        """The bucket's name, for a request that needs one."""
+        if not self.container:
+            raise ConfigurationError("no bucket was chosen: name one, or set default_bucket in the configuration")
+        return self.container
+
+    @property
+    def client(self) -> Client:
+        """Of the connection."""
+        return self.connection.client
+
+    @property
+    def data(self) -> Client:
+        """Of the connection."""
+        return self.connection.data
+
+    @property
+    def facts(self) -> Facts:
+        """Of the connection."""
+        return self.connection.facts
+
+    def describe(self, key: str | None = None) -> str:
+        """How an error names the bucket, or an object in it."""
+        place = f"bucket {self.container!r}"
+        return place if key is None else f"object {key!r} in {place}"
+
+    def door(self, key: str | None = None, precondition: Kind = ObjectChanged) -> AbstractContextManager[None]:
+        """Let foreign errors out as ours, about the bucket or an object in it."""
+        return translated(self.place(key, precondition))
+
+    def place(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Place:
+        """What an error is about."""
+        missing = ContainerNotFound if key is None else ObjectNotFound
+        return Place(self.describe(key), self.connection.address, missing, precondition)
+
+    def head(self, key: str, e_tag: str | None = None) -> Response:
+        """The answer of HeadObject.
+
+        Raises
+        ------
+        ObjectNotFound, ContainerNotFound, ObjectChanged
+        """
+        version = {"IfMatch": e_tag} if e_tag else {}
+        try:
+            with self.door(key):
+                response: Response = self.data.head_object(
+                    Bucket=self.name, Key=key, **version, **self.connection.payer
+                )
+                self.refuse_directory(key, response)
+        except ObjectNotFound:
+            self.require()  # an answer to HEAD has no body: 404 may as well mean the bucket
+            raise
+        return response
+
+    def refuse_directory(self, key: str, response: Response) -> None:
+        """Raise ObjectNotFound for what is no object: SeaweedFS answers for the directory above one too.
+
+        It gives itself away by its ETag, which tells of an upload of no parts.
+        """
+        if key.endswith("/") and str(response.get("ETag", "")).strip('"').endswith("-0"):
+            raise ObjectNotFound(f"{self.describe(key)}: it does not exist")
+
+    def require(self) -> None:
+        """Raise ContainerNotFound if there is no such bucket. It is asked once, and only after an error."""
+        if self.name in self.facts.buckets_seen:
+            return
+        if not self.exists():
+            raise ContainerNotFound(f"{self.describe()}: there is no such bucket")
+        self.facts.buckets_seen.add(self.name)
+
+    def exists(self) -> bool:
+        """Whether there is such a bucket. One that may not be looked at, or is in another region, does exist."""
+        with self.door():
+            try:
+                self.client.head_bucket(Bucket=self.name)
+            except ClientError as error:
+                if status_of(error) not in {301, 400, 403, 404}:
+                    raise
+                return status_of(error) != 404
+            return True
+
+
+def object_head(key: str, response: Response, size: int) -> ObjectHead:
+    """What an answer to GET or HEAD tells of the object."""
+    metadata: Mapping[str, str] = response.get("Metadata", {})
+    return ObjectHead(key, size, response.get("LastModified"), quoted(response.get("ETag")), metadata)
+
+
+def quoted(e_tag: str | None) -> str | None:
+    """An ETag as boto3 shows it, in quotes: some servers leave them away in some answers."""
+    if not e_tag or e_tag.startswith("W/"):
+        return e_tag or None
+    return f'"{e_tag.strip(chr(34))}"'
+
+
+def receipt(response: Response, e_tag: str | None) -> Response:
+    """What a write answers, with the ETag at its place."""
+    return {**response, "ETag": quoted(e_tag)}

@@ -1,0 +1,81 @@
+"""Buckets as such: list, make and remove them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cottoncandy.backends.base import Receipt, WriteOptions
+from cottoncandy.backends.s3.bucket import Bucket, Response
+from cottoncandy.backends.s3.errors import code_of
+from cottoncandy.backends.s3.writing import with_acl
+from cottoncandy.errors import ConfigurationError
+
+
+def list_buckets(bucket: Bucket) -> list[str]:
+    """The names of all buckets of these credentials, sorted."""
+    names: list[str] = []
+    position: dict[str, str] = {}
+    with bucket.door():
+        while True:
+            page = bucket.client.list_buckets(**position)
+            names += (entry["Name"] for entry in page.get("Buckets", []))
+            if not page.get("ContinuationToken"):
+                return sorted(names)
+            position = {"ContinuationToken": page["ContinuationToken"]}
+
+
+def bucket_exists(bucket: Bucket) -> bool:
+    """Whether there is such a bucket; a name that no bucket can have is that of none."""
+    try:
+        return bucket.exists()
+    except ConfigurationError:
+        return False
+
+
+def create_bucket(bucket: Bucket, acl: str | None) -> Receipt:
+    """Make a bucket; one that is there and ours is left as it is."""
+
+    def call(more: Mapping[str, Any]) -> Response:
+        response: Response = bucket.client.create_bucket(Bucket=bucket.name, **_location(bucket), **more)
+        return response
+
+    with bucket.door():
+        try:
+            return with_acl(bucket, WriteOptions(acl=acl), call)
+        except ClientError as error:
+            # SeaweedFS gives the second answer for a bucket of one's own too, if it has an ACL
+            ours = code_of(error) == "BucketAlreadyOwnedByYou"
+            if not ours and not (code_of(error) == "BucketAlreadyExists" and bucket.name in list_buckets(bucket)):
+                raise
+            return {"ResponseMetadata": error.response["ResponseMetadata"]}
+
+
+def _location(bucket: Bucket) -> dict[str, Any]:
+    region = bucket.client.meta.region_name
+    # us-east-1 must not be named, and other services know other names or none
+    if not bucket.connection.amazon or region in {"us-east-1", "aws-global"}:
+        return {}
+    return {"CreateBucketConfiguration": {"LocationConstraint": region}}
+
+
+def remove_bucket(bucket: Bucket) -> Receipt:
+    """Remove an empty bucket."""
+    with bucket.door():
+        response: Response = bucket.client.delete_bucket(Bucket=bucket.name)
+    bucket.facts.buckets_seen.discard(bucket.name)
+    return response
+
+
+def owner_of(bucket: Bucket, key: str) -> str:
+    """The name of who owns an object, or the id where the server tells no name."""
+    with bucket.door(key):
+        page = bucket.data.list_objects_v2(
+            Bucket=bucket.name, Prefix=key, MaxKeys=1, FetchOwner=True, **bucket.connection.payer
+        )
+        owners = [entry.get("Owner") for entry in page.get("Contents", []) if entry["Key"] == key]
+        # the list is open to more readers than the ACL, but not every server tells owners there
+        owner = (owners and owners[0]) or bucket.client.get_object_acl(Bucket=bucket.name, Key=key).get("Owner", {})
+    return str(owner.get("DisplayName") or owner.get("ID") or "")

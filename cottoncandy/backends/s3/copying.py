@@ -1,0 +1,119 @@
+"""Copies inside the store, of any size."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cottoncandy.backends.base import GIB, MIB, Receipt, WriteOptions
+from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.upload import start_upload
+from cottoncandy.backends.s3.writing import (
+    accepted,
+    also,
+    precondition,
+    refuse_existing,
+    with_acl,
+    with_condition,
+)
+from cottoncandy.errors import CottonCandyError, ObjectChanged
+from cottoncandy.parallel import for_each
+
+log = logging.getLogger(__name__)
+
+#: Bytes that CopyObject takes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+LARGEST_COPY = 5 * GIB
+#: Bytes of a part that is copied: large enough for few requests, small enough to be done before a timeout.
+COPY_PART = 512 * MIB
+#: Of the object's own, beside its metadata: CreateMultipartUpload must repeat them.
+_KEPT = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Expires",
+    "StorageClass",
+    "WebsiteRedirectLocation",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How copies are cut.
+
+    Attributes
+    ----------
+    at_once, part : int
+        Bytes: what is larger than the first goes in parts of the second, or larger ones.
+    most_parts : int
+    """
+
+    at_once: int
+    part: int
+    most_parts: int
+
+
+def copy_object(
+    source: Bucket, source_key: str, bucket: Bucket, key: str, options: WriteOptions, sizes: Sizes
+) -> Receipt:
+    """Copy an object with its metadata, whatever its size."""
+    head = source.head(source_key)
+    if (source.name, source_key) == (bucket.name, key):
+        if options.if_absent:
+            refuse_existing(bucket, key)
+        return receipt(head, head.get("ETag"))  # S3 refuses to copy an object onto itself
+    place = {"Bucket": source.name, "Key": source_key}
+    if head["ContentLength"] <= sizes.at_once:
+        return _copy_at_once(place, bucket, key, options)
+    part = max(sizes.part, -(-head["ContentLength"] // sizes.most_parts))
+    return _copy_in_parts(place, head, bucket, key, options, part)
+
+
+def _copy_at_once(place: Mapping[str, str], bucket: Bucket, key: str, options: WriteOptions) -> Receipt:
+    parameters = accepted(bucket, "CopyObject", options.extra)
+
+    def call(more: Mapping[str, Any]) -> Response:
+        response: Response = bucket.client.copy_object(
+            Bucket=bucket.name, Key=key, CopySource=place, **{**parameters, **more}
+        )
+        return response
+
+    with bucket.door(key, precondition(options)):
+        response = with_condition(
+            bucket, key, "CopyObject", options, lambda more: with_acl(bucket, options, also(call, more))
+        )
+    return receipt(response, response["CopyObjectResult"].get("ETag"))
+
+
+def _copy_in_parts(
+    place: Mapping[str, str], head: Response, bucket: Bucket, key: str, options: WriteOptions, part: int
+) -> Receipt:
+    size, e_tag = head["ContentLength"], quoted(head.get("ETag"))
+    extra = {name: head[name] for name in _KEPT if head.get(name)} | dict(options.extra)
+    options = WriteOptions(options.acl, options.if_absent, extra)
+    upload = start_upload(bucket, key, head.get("Metadata", {}), options)
+
+    def copy_part(start: int) -> None:
+        upload.copy_part(start // part + 1, place, start, min(start + part, size), e_tag)
+
+    try:
+        for_each(copy_part, range(0, size, part), bucket.connection.settings.threads)
+        _require_unchanged(bucket, place, e_tag)
+        return upload.complete()
+    except BaseException:
+        # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one
+        try:
+            upload.abort()
+        except CottonCandyError as error:
+            log.warning("%s: the parts already copied could not be removed: %s", bucket.describe(key), error)
+        raise
+
+
+def _require_unchanged(bucket: Bucket, place: Mapping[str, str], e_tag: str | None) -> None:
+    # Ceph 16 and moto pass over CopySourceIfMatch: the parts might be of two versions
+    source = Bucket(bucket.connection, place["Bucket"])
+    if quoted(source.head(place["Key"]).get("ETag")) != e_tag:
+        raise ObjectChanged(f"{source.describe(place['Key'])} was replaced while it was copied: copy it again")

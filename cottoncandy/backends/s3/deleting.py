@@ -1,0 +1,84 @@
+"""Deleting objects, in batches where they can be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from cottoncandy.backends.s3.bucket import Bucket
+from cottoncandy.backends.s3.errors import refusal
+from cottoncandy.errors import AccessDenied, CottonCandyError, InvalidObjectName, NotSupported, TransientError
+from cottoncandy.parallel import map_threads
+
+#: Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+BATCH = 1000
+#: What XML 1.0 cannot carry, or changes on its way: https://www.w3.org/TR/xml/#charsets
+_NOT_FOR_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
+
+Item = TypeVar("Item")
+
+
+def delete_objects(bucket: Bucket, keys: Iterable[str]) -> int:
+    """Delete objects; how many names were given.
+
+    All are tried. The error names the first that could not be deleted, and says how many others.
+    """
+    count = 0
+    failures: list[CottonCandyError] = []
+
+    def failed(batch: list[str]) -> tuple[int, list[CottonCandyError]]:
+        return len(batch), _delete(bucket, batch)
+
+    for size, errors in map_threads(failed, _batches(keys, BATCH), bucket.connection.settings.threads):
+        count += size
+        failures += errors
+    if failures:
+        others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+        raise type(failures[0])(f"{failures[0]}{others}") from failures[0]
+    return count
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def _delete(bucket: Bucket, keys: list[str]) -> list[CottonCandyError]:
+    single = [key for key in keys if _NOT_FOR_XML.search(key)]
+    plain = [key for key in keys if not _NOT_FOR_XML.search(key)]
+    if len(plain) < 2 or bucket.facts.no_batches:
+        return _delete_singly(bucket, keys)
+    try:
+        failures = _delete_batch(bucket, plain)
+    except NotSupported:
+        bucket.facts.no_batches = True
+        return _delete_singly(bucket, keys)
+    # a busy server may leave out some keys of a batch; botocore tries again with single ones only
+    single += [key for key, error in failures.items() if isinstance(error, TransientError)]
+    lasting = [error for error in failures.values() if not isinstance(error, TransientError)]
+    return lasting + _delete_singly(bucket, single)
+
+
+def _delete_batch(bucket: Bucket, keys: list[str]) -> dict[str, CottonCandyError]:
+    request = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
+    with bucket.door():
+        response = bucket.data.delete_objects(Bucket=bucket.name, Delete=request, **bucket.connection.payer)
+    return {
+        error["Key"]: refusal(bucket.place(error["Key"]), error.get("Code", ""), 0, error.get("Message", ""))
+        for error in response.get("Errors", [])
+        if error.get("Code") != "NoSuchKey"
+    }
+
+
+def _delete_singly(bucket: Bucket, keys: list[str]) -> list[CottonCandyError]:
+    failures: list[CottonCandyError] = []
+    for key in keys:
+        try:
+            with bucket.door(key):
+                bucket.client.delete_object(Bucket=bucket.name, Key=key)
+        except (AccessDenied, InvalidObjectName) as error:  # of this key: the others may go
+            failures.append(error)
+    return failures

@@ -1,0 +1,262 @@
+"""The one door: errors of botocore, urllib3 and the network become those of `cottoncandy.errors`.
+
+What leaves here names the bucket and the object and says what to do. An error of botocore's that may quote a key
+or a header in its text is not chained.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import urllib3.exceptions
+from botocore import exceptions as boto
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cottoncandy.errors import (
+    AccessDenied,
+    ChecksumMismatch,
+    ConfigurationError,
+    ContainerExists,
+    ContainerNotEmpty,
+    ContainerNotFound,
+    CottonCandyError,
+    CredentialsNotFound,
+    InvalidObjectName,
+    NotSupported,
+    ObjectChanged,
+    ObjectNotFound,
+    ServiceError,
+    TransientError,
+)
+
+Kind = type[CottonCandyError]
+
+_NO_CREDENTIALS = (
+    "no credentials were found. Pass ACCESS_KEY and SECRET_KEY; or put them into [login] of the configuration, "
+    "into ~/.passwd-s3fs or into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or log in with a profile "
+    "(AWS_PROFILE, profile_name=). Public data needs none: signature_version='unsigned'"
+)
+_OTHER_REGION = "the bucket is in another region: name it with region_name="
+_BUCKET_NAME = "no bucket can have this name: 3 to 63 lower-case letters, digits, '-' and '.'"
+_KEY_NAME = "no object can have this name here: a key has 1 to 1024 bytes of UTF-8"
+_DENIED = "access is denied to these credentials (or there is nothing, and they may not look)"
+_CERTIFICATE = (
+    "the server's certificate is not trusted: name the file of the authority that signed it with verify= or in "
+    "AWS_CA_BUNDLE"
+)
+
+_RULES: dict[str, tuple[Kind, str]] = {
+    "AccessDenied": (AccessDenied, _DENIED),
+    "AuthorizationHeaderMalformed": (ServiceError, _OTHER_REGION),
+    "BucketAlreadyExists": (ContainerExists, "the name is taken: choose another"),
+    "BucketNotEmpty": (ContainerNotEmpty, "it still holds objects or unfinished uploads: delete them first"),
+    "ExpiredToken": (AccessDenied, "the session token has expired: log in again"),
+    "IllegalLocationConstraintException": (ServiceError, _OTHER_REGION),
+    "InvalidAccessKeyId": (AccessDenied, "the store does not know the access key: check it, and the endpoint"),
+    "InvalidBucketName": (ConfigurationError, _BUCKET_NAME),
+    "InvalidObjectName": (InvalidObjectName, _KEY_NAME),
+    "InvalidToken": (AccessDenied, "the session token is not valid: log in again"),
+    "KeyTooLongError": (InvalidObjectName, _KEY_NAME),
+    "MetadataTooLarge": (
+        ConfigurationError,
+        "the metadata is larger than the store takes (2 KB in all on Amazon): keep it in an object of its own",
+    ),
+    "NoSuchBucket": (ContainerNotFound, "there is no such bucket"),
+    "NoSuchKey": (ObjectNotFound, "there is no such object"),
+    "NotImplemented": (NotSupported, "the store cannot do that"),
+    "PermanentRedirect": (ServiceError, _OTHER_REGION),
+    "RequestTimeTooSkewed": (AccessDenied, "this machine's clock differs from the store's: set it"),
+    "SignatureDoesNotMatch": (
+        AccessDenied,
+        "the secret key does not fit the access key, or the store wants another signature_version or region_name",
+    ),
+}
+#: What a server says about keys and signatures is left out: it may repeat them.
+_ABOUT_KEYS = {"AuthorizationHeaderMalformed", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
+#: Answers that may differ the next time, beside those of status 500 and above.
+_PASSING = {
+    "BandwidthLimitExceeded",
+    "OperationAborted",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+}
+_BY_STATUS: dict[int, tuple[Kind, str]] = {
+    301: (ServiceError, _OTHER_REGION),
+    307: (ServiceError, _OTHER_REGION),
+    401: (AccessDenied, _DENIED),
+    403: (AccessDenied, _DENIED),
+    429: (TransientError, "the store asks to slow down"),
+    501: _RULES["NotImplemented"],
+}
+_PRECONDITION = {"PreconditionFailed", "ConditionalRequestConflict"}
+
+_NETWORK = (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException, urllib3.exceptions.HTTPError)
+_FOREIGN = (BotoCoreError, ClientError, *_NETWORK)
+#: What never reached a server: the first line that fits says what it becomes.
+_FAILURES: tuple[tuple[tuple[type[BaseException], ...], Kind, str], ...] = (
+    ((boto.NoCredentialsError,), CredentialsNotFound, _NO_CREDENTIALS),
+    (
+        (boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError, boto.SSOError),
+        CredentialsNotFound,
+        "{error}; complete the credentials, or log in again",
+    ),
+    (
+        (
+            boto.ConfigNotFound,
+            boto.ConfigParseError,
+            boto.InvalidConfigError,
+            boto.InvalidDNSNameError,
+            boto.InvalidProxiesConfigError,
+            boto.InvalidRegionError,
+            boto.InvalidRetryConfigurationError,
+            boto.InvalidS3AddressingStyleError,
+            boto.NoRegionError,
+            boto.ProfileNotFound,
+            boto.UnknownSignatureVersionError,
+            boto.UnsupportedSignatureVersionError,
+        ),
+        ConfigurationError,
+        "{error}",
+    ),
+    ((boto.FlexibleChecksumError,), ChecksumMismatch, "the bytes that arrived are not those that were stored"),
+    (
+        (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError),
+        TransientError,
+        "no connection to {endpoint}: is the address right, is the server up, does a proxy or a VPN stand between?",
+    ),
+    (
+        (boto.SSLError, boto.HTTPClientError, boto.IncompleteReadError, *_NETWORK),
+        TransientError,
+        "the connection to {endpoint} broke ({kind})",
+    ),
+    ((BotoCoreError,), ServiceError, "{error}"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What an error is about.
+
+    Attributes
+    ----------
+    name : str
+        The bucket or object, in words.
+    endpoint : str
+    missing : type
+        What an answer 404 without a code means.
+    precondition : type
+        What an answer 412 means.
+    """
+
+    name: str
+    endpoint: str
+    missing: Kind = ObjectNotFound
+    precondition: Kind = ObjectChanged
+
+
+@contextmanager
+def translated(place: Place) -> Iterator[None]:
+    """Raise every foreign error of the block as one of ours."""
+    try:
+        yield
+    except CottonCandyError:  # some are ConnectionErrors too
+        raise
+    except _FOREIGN as error:
+        ours, chained = translation(error, place)
+        raise ours from (error if chained else None)
+
+
+def translation(error: BaseException, place: Place) -> tuple[CottonCandyError, bool]:
+    """Our error for a foreign one, and whether the foreign one may be shown as its cause."""
+    if isinstance(error, ClientError):
+        return refusal(place, code_of(error), status_of(error), message_of(error)), code_of(error) not in _ABOUT_KEYS
+    if isinstance(error, boto.ParamValidationError):
+        return _invalid(error, place), False
+    if isinstance(error, boto.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError):
+        # http.client refuses a header and quotes it: it may be the Authorization
+        reason = "a key or a header holds a character that cannot be sent, as a line break: copy it again"
+        return ConfigurationError(f"{place.name}: {reason}"), False
+    return _failure(error, place), True
+
+
+# ---------------------------------------------------------------------- what a server answered
+def code_of(error: ClientError) -> str:
+    """The error's code; for an answer without a body it is the status, as '404'."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def status_of(error: ClientError) -> int:
+    """The HTTP status of the answer; 0 where there is none."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def message_of(error: ClientError) -> str:
+    """What the server wrote, or nothing."""
+    return str(error.response.get("Error", {}).get("Message") or "")
+
+
+def was_retried(error: ClientError) -> bool:
+    """Whether botocore had sent the request before: the first one may have been done, and its answer lost."""
+    return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
+
+
+def is_precondition(error: ClientError) -> bool:
+    """Whether the condition that came with the request does not hold."""
+    return code_of(error) in _PRECONDITION or status_of(error) == 412
+
+
+def is_not_implemented(error: ClientError) -> bool:
+    """Whether the server does not know something that was asked."""
+    return status_of(error) == 501 or code_of(error) == "NotImplemented"
+
+
+def refusal(place: Place, code: str, status: int, said: str) -> CottonCandyError:
+    """The error for a server's answer, or for what it says of one key among many."""
+    kind, reason = _rule(code, status, place)
+    told = f": {said}" if said and code not in _ABOUT_KEYS and not code.isdigit() else ""
+    return kind(f"{place.name}: {reason or 'the store refused'} ({code or status}{told})")
+
+
+def _rule(code: str, status: int, place: Place) -> tuple[Kind, str]:
+    if code in _RULES:
+        return _RULES[code]
+    if code in _PRECONDITION or status == 412:
+        exists = issubclass(place.precondition, FileExistsError)
+        return place.precondition, "it is there already" if exists else "it was replaced in the meantime"
+    if code in {"404", "NotFound"}:
+        return place.missing, "it does not exist"
+    if code in _PASSING:
+        return TransientError, "the store is busy: try again"
+    if status >= 500 and status != 501:
+        return TransientError, "the store failed: try again"
+    return _BY_STATUS.get(status, (ServiceError, ""))
+
+
+# ---------------------------------------------------------------------- what never reached one
+def _invalid(error: boto.ParamValidationError, place: Place) -> CottonCandyError:
+    report = str(error.kwargs.get("report", ""))
+    if report.startswith("Invalid bucket name"):
+        return ConfigurationError(f"{place.name}: {_BUCKET_NAME}")
+    if "parameter Key" in report:
+        return InvalidObjectName(f"{place.name}: {_KEY_NAME}")
+    # without the values: one may be an encryption key
+    said = re.sub(r"value: .*?, (?=type: |valid )", "", " ".join(report.split()))
+    return ConfigurationError(f"{place.name}: {said}")
+
+
+def _failure(error: BaseException, place: Place) -> CottonCandyError:
+    if isinstance(error, (boto.SSLError, ssl.SSLError)) and "certificate" in str(error).lower():
+        return ServiceError(f"{place.name} at {place.endpoint}: {_CERTIFICATE}")
+    kind, reason = next((kind, reason) for kinds, kind, reason in _FAILURES if isinstance(error, kinds))
+    told = reason.format(error=error, endpoint=place.endpoint, kind=type(error).__name__)
+    return kind(f"{place.name}: {told}")

@@ -1,0 +1,188 @@
+"""Reading: one GET, its body straight into the caller's memory."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from typing import Any, Protocol
+
+import urllib3
+from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
+
+from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
+from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
+from cottoncandy.backends.s3.errors import status_of
+from cottoncandy.errors import ObjectChanged, ObjectNotFound, ServiceError, TransientError
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+#: Bytes that are read at once: where a connection breaks, no more than these are read again.
+_BLOCK = 1 * MIB
+
+
+def open_object(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | None) -> S3Reader:
+    """Ask for bytes ``start <= i < stop`` of an object."""
+    if stop is not None and stop <= start:
+        return _nothing(bucket, key, start, e_tag)  # HTTP has no empty range
+    wanted: dict[str, Any] = {}
+    if start or stop is not None:
+        wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+    if e_tag:
+        wanted["IfMatch"] = e_tag
+    try:
+        with bucket.door(key):
+            response = _get(bucket, key, wanted)
+            if response is not None:
+                bucket.refuse_directory(key, response)
+    except ObjectNotFound:
+        bucket.require()
+        raise
+    if response is None:
+        return _nothing(bucket, key, start, e_tag)
+    reader = _reader(bucket, key, response, start, stop)
+    if e_tag and reader.head.e_tag != quoted(e_tag):  # the server does not know If-Match
+        reader.close()
+        raise ObjectChanged(f"{bucket.describe(key)}: it was replaced in the meantime")
+    return reader
+
+
+def _get(bucket: Bucket, key: str, wanted: dict[str, Any]) -> Response | None:
+    """The answer; None where the range lies behind the end."""
+    try:
+        response: Response = bucket.data.get_object(Bucket=bucket.name, Key=key, **wanted, **bucket.connection.payer)
+    except ClientError as error:
+        if status_of(error) != 416:
+            raise
+        return None
+    return response
+
+
+def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reader:
+    response = bucket.head(key, e_tag)
+    head = object_head(key, response, response["ContentLength"])
+    position = min(start, head.size)
+    return S3Reader(bucket, head, position, position, None)
+
+
+def _reader(bucket: Bucket, key: str, response: Response, start: int, stop: int | None) -> S3Reader:
+    body = _source(response["Body"])
+    first, size = _extent(response)
+    if size is None:
+        size = bucket.head(key, quoted(response.get("ETag")))["ContentLength"]
+    head = object_head(key, response, size)
+    start = min(start, size)
+    reader = S3Reader(bucket, head, start, size if stop is None else min(stop, size), body)
+    try:
+        reader.skip(start - first)
+    except BaseException:
+        reader.close()
+        raise
+    return reader
+
+
+def _extent(response: Response) -> tuple[int, int | None]:
+    """Where the answer's body begins in the object, and the size of the whole; None where it is not told."""
+    if response.get("ContentRange"):
+        match = _CONTENT_RANGE.fullmatch(response["ContentRange"])
+        if not match:
+            raise ServiceError(f"S3 answered with Content-Range {response['ContentRange']!r}")
+        return int(match[1]), None if match[3] == "*" else int(match[3])
+    return 0, response.get("ContentLength")  # some servers answer a range with the whole object
+
+
+class _Source(Protocol):
+    def readinto(self, buffer: memoryview) -> int: ...
+    def close(self) -> None: ...
+
+
+class S3Reader(ObjectReader):
+    """The answer to one GET."""
+
+    def __init__(self, bucket: Bucket, head: ObjectHead, start: int, stop: int, body: _Source | None) -> None:
+        self.head = head
+        self.start = start
+        self.stop = stop
+        self._bucket = bucket
+        self._position = start
+        self._body = body
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill (a part of) the buffer; 0 at ``stop``."""
+        wanted = buffer[: min(self.stop - self._position, _BLOCK)]
+        if not len(wanted) or self._body is None:
+            return 0
+        count = self._read(wanted)
+        self._position += count
+        return count
+
+    def skip(self, count: int) -> None:
+        """Throw away what the server sent before ``start``."""
+        if count < 0:
+            raise ServiceError(f"{self._bucket.describe(self.head.key)}: S3 sent another range than was asked for")
+        scratch = memoryview(bytearray(min(count, _BLOCK)))
+        while count:
+            count -= self._read(scratch[:count])
+
+    def _read(self, wanted: memoryview) -> int:
+        if self._body is None:
+            return 0
+        with self._bucket.door(self.head.key):
+            count = self._body.readinto(wanted)
+        if not count:
+            where = self._bucket.describe(self.head.key)
+            raise TransientError(f"{where}: the answer ended at byte {self._position} of {self.stop}")
+        return count
+
+    def close(self) -> None:
+        """Give the connection back, or drop it where bytes were left unread."""
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+
+# ---------------------------------------------------------------------- out of botocore's body
+def _source(body: Any) -> _Source:
+    """The way out of an answer's body that copies least.
+
+    urllib3's own ``readinto`` makes bytes of what it read and copies them. The answer of http.client below it
+    reads into the buffer; it may be used where urllib3 neither decodes nor joins chunks. A body that sums up its
+    bytes (Amazon's checksums) must see them itself. What is none of botocore's reads into buffers by itself.
+    """
+    raw: Any = getattr(body, "_raw_stream", None)
+    answer: Any = getattr(raw, "_fp", None)
+    plain = isinstance(answer, http.client.HTTPResponse) and not answer.chunked and answer.length is not None
+    if plain and type(body) is StreamingBody and isinstance(raw, urllib3.HTTPResponse):
+        return _Direct(raw, answer)
+    source: _Source = _ByBlocks(body) if isinstance(body, StreamingBody) else body
+    return source
+
+
+class _Direct:
+    """The body of a plain answer, under urllib3."""
+
+    def __init__(self, raw: urllib3.HTTPResponse, answer: http.client.HTTPResponse) -> None:
+        self._raw = raw
+        self._answer = answer
+
+    def readinto(self, buffer: memoryview) -> int:
+        return self._answer.readinto(buffer)
+
+    def close(self) -> None:
+        if not self._answer.isclosed():
+            self._raw.close()  # bytes are left: the connection cannot be used again
+        self._raw.release_conn()
+
+
+class _ByBlocks:
+    """Any body of botocore's: by small blocks, so that no copy of all is made."""
+
+    def __init__(self, body: StreamingBody) -> None:
+        self._body = body
+
+    def readinto(self, buffer: memoryview) -> int:
+        block = self._body.read(min(len(buffer), _BLOCK))
+        buffer[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        self._body.close()

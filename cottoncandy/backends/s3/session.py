@@ -1,0 +1,223 @@
+"""How boto3 clients are made: credentials, endpoint, configuration. And what an endpoint has taught us.
+
+A `Connection` makes one low-level client, which all threads share, and makes it anew after a fork or a close.
+Keys that boto3 finds by itself are never looked at, so credentials that rotate stay fresh.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from cottoncandy.backends.s3.errors import Place, translated
+from cottoncandy.backends.s3.settings import Settings, checked_endpoint, is_amazon, with_defaults
+from cottoncandy.config import Credentials, Options
+from cottoncandy.errors import ConfigurationError
+
+#: A boto3 low-level S3 client. Its methods are made at run time, so no type says more.
+Client = Any
+
+
+@dataclass
+class Facts:
+    """What an endpoint has taught us by its answers, so that nothing is asked for in vain twice. It only grows."""
+
+    no_acl: bool = False
+    no_conditions: bool = False
+    no_batches: bool = False
+    no_list_v2: bool = False
+    buckets_without_acl: set[str] = field(default_factory=set)
+    buckets_seen: set[str] = field(default_factory=set)
+
+
+class Connection:
+    """The way to one endpoint with one set of credentials.
+
+    Parameters
+    ----------
+    settings : Settings
+    found : Credentials or None
+        Keys that were found, not passed: they do not travel.
+    bucket : str or None
+        For which they were looked for.
+    """
+
+    def __init__(self, settings: Settings, found: Credentials | None, bucket: str | None) -> None:
+        self.settings = settings
+        self.facts = Facts()
+        self._credentials = settings.passed or found
+        self._bucket = bucket
+        self._forget()
+        _alive.add(self)
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._client: Client = None
+        self._made_with: dict[str, Any] = {}
+        self._of_thread = threading.local()
+
+    # ------------------------------------------------------------------ clients
+    @property
+    def client(self) -> Client:
+        """The client that all threads share."""
+        client = self._client
+        if client is None:
+            with self._lock:
+                client = self._client = self._client or self._make_client()
+        return client
+
+    @property
+    def data(self) -> Client:
+        """The client of the calls that move data: get, put, head, list, upload a part, delete.
+
+        It is the same; this is the place for one that does these calls faster.
+        """
+        return self.client
+
+    @property
+    def resource(self) -> Any:
+        """boto3's resource. One for each thread: they are not made for sharing."""
+        resource = getattr(self._of_thread, "resource", None)
+        if resource is None:
+            _ = self.client  # it settles the arguments
+            core = botocore.session.Session(profile=self.settings.profile_name)
+            resource = boto3.Session(botocore_session=core).resource("s3", **self._made_with)
+            self._prepare(resource.meta.client)
+            self._of_thread.resource = resource
+        return resource
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
+        with self._lock:
+            client, self._client, self._of_thread = self._client, None, threading.local()
+        if client is not None:
+            client.close()
+
+    def _make_client(self) -> Client:
+        endpoint = self.settings.endpoint_url
+        with translated(Place(f"S3 at {endpoint or 'Amazon'}", endpoint or "Amazon")):
+            client = self._new(amazon=endpoint is None or is_amazon(endpoint))
+            resolved = client.meta.endpoint_url
+            if endpoint is None and not is_amazon(resolved):  # boto3 was told of another one
+                checked_endpoint(resolved)
+                client = self._new(amazon=False)
+        self._prepare(client)
+        return client
+
+    def _new(self, *, amazon: bool) -> Client:
+        core = botocore.session.Session(profile=self.settings.profile_name)
+        config = Config(**with_defaults(self.settings.config, core, amazon=amazon))
+        made_with = {"endpoint_url": self.settings.endpoint_url, "config": config, **self.settings.arguments}
+        if self._credentials:
+            made_with["aws_access_key_id"] = self._credentials.access_key
+            made_with["aws_secret_access_key"] = self._credentials.secret_key
+        # without a region nothing can be signed; Amazon answers where a bucket is, and botocore goes there
+        named = made_with.get("region_name") or self.settings.config.get("region_name")
+        region = named or core.get_config_variable("region")
+        made_with["region_name"] = region or "us-east-1"
+        self._made_with = made_with
+        try:
+            return boto3.Session(botocore_session=core).client("s3", **made_with)
+        except ValueError as error:  # of what the environment or a profile says
+            raise ConfigurationError(f"S3 client: {error}") from None
+
+    def _prepare(self, client: Client) -> None:
+        if self.settings.requester_pays:
+            client.meta.events.register("before-call.s3", _pay)
+        if not is_amazon(client.meta.endpoint_url):
+            client.meta.events.register("before-sign.s3.DeleteObjects", _sum_by_md5)
+
+    # ------------------------------------------------------------------ what is known of it
+    @property
+    def address(self) -> str:
+        """The URL of the endpoint."""
+        return str(self.client.meta.endpoint_url)
+
+    @property
+    def amazon(self) -> bool:
+        """Whether the endpoint is one of Amazon's own."""
+        return is_amazon(self.address)
+
+    @property
+    def acl(self) -> str | None:
+        """The default ACL for this endpoint: Amazon gets one only where the user chose it."""
+        return self.settings.acl if self.settings.acl_chosen or not self.amazon else None
+
+    @property
+    def payer(self) -> dict[str, str]:
+        """What the calls that move data are told about who pays; the others are by an event."""
+        return {"RequestPayer": "requester"} if self.settings.requester_pays else {}
+
+    def accepts(self, operation: str, parameter: str) -> bool:
+        """Whether the installed botocore knows a parameter of an operation, as ``PutObject``."""
+        return parameter in self.client.meta.service_model.operation_model(operation).input_shape.members
+
+    # ------------------------------------------------------------------ to another process
+    def __reduce__(self) -> tuple[Any, ...]:
+        # where boto3 was told of an endpoint here, the other side must not end up at Amazon
+        endpoint = self.settings.endpoint_url or (None if self.amazon else self.address)
+        return _restore, (replace(self.settings, endpoint_url=endpoint), self._bucket)
+
+
+#: All connections of this process, to be made anew in a child.
+_alive: weakref.WeakSet[Connection] = weakref.WeakSet()
+#: Of those that came by pickle: each task of a dask worker brings its own, and a client takes 0.1 s to make.
+_restored: deque[tuple[object, Connection]] = deque(maxlen=8)
+_restoring = threading.Lock()
+
+
+def _restore(settings: Settings, bucket: str | None) -> Connection:
+    """The connection with these settings, with keys that are found here; one for all that are alike."""
+    found = settings.find_credentials(Options.load(), bucket)
+    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    token = (settings, found, environment)
+    with _restoring:
+        for known, connection in _restored:
+            if known == token:
+                return connection
+        connection = Connection(settings, found, bucket)
+        _restored.append((token, connection))
+        return connection
+
+
+def _after_fork() -> None:
+    # sockets and locks belong to the parent
+    global _restoring  # noqa: PLW0603 - another thread of the parent may hold it for ever
+    _restoring = threading.Lock()
+    for connection in list(_alive):
+        connection._forget()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _pay(params: dict[str, Any], **_: Any) -> None:
+    params["headers"]["x-amz-request-payer"] = "requester"
+
+
+def _sum_by_md5(request: Any, **_: Any) -> None:
+    """Older servers want Content-MD5 of a DeleteObjects, where botocore >= 1.36 sends a CRC32 that they do not know."""
+    for name in ("x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm"):
+        if name in request.headers:
+            del request.headers[name]
+    if "Content-MD5" not in request.headers:
+        digest = hashlib.md5(request.data, usedforsecurity=False).digest()
+        request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+def log_boto() -> None:
+    """Let botocore tell what it does. At DEBUG it would log signatures, so INFO it is."""
+    for name in ("boto3", "botocore"):
+        logging.getLogger(name).setLevel(logging.INFO)

@@ -1,0 +1,191 @@
+"""What an S3 client is made from: the caller's arguments over the configuration, as plain data that pickles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+
+from cottoncandy.backends.base import TransferLimits
+from cottoncandy.config import Credentials, Options, Source
+from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+
+UNSIGNED_TEXT = "unsigned"
+#: Arguments of ours that go to boto3's client as they are.
+_CLIENT_ARGUMENTS = ("region_name", "api_version", "use_ssl", "verify", "aws_session_token")
+_ARGUMENTS = (*_CLIENT_ARGUMENTS, "config", "profile_name", "signature_version", "requester_pays")
+#: Amazon's own endpoints, by the ends of their host names.
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
+_DEFAULTS: dict[str, Any] = {
+    # more than the threads of any one call: a connection more costs a socket, one less a handshake each time
+    "max_pool_connections": 64,
+    # seconds; botocore waits 60, five times over, for a host that is not there
+    "connect_timeout": 10,
+}
+#: Checksums that servers other than Amazon's answer with errors, over TLS above all.
+_CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that is needed to make a client, but for credentials that were found and not passed. Plain data.
+
+    Attributes
+    ----------
+    endpoint_url : str or None
+        None leaves it to boto3: ``AWS_ENDPOINT_URL``, a profile, Amazon.
+    passed : Credentials or None
+        Keys that the caller passed by hand.
+    profile_name : str or None
+    arguments : dict
+        Of boto3's client.
+    config : dict
+        Of botocore's Config: what is not as it is by default.
+    requester_pays : bool
+    acl : str or None
+        The configured default for what is written.
+    acl_chosen : bool
+        Whether the user chose it: only then does Amazon get it.
+    threads : int
+    limits : TransferLimits
+    """
+
+    endpoint_url: str | None
+    passed: Credentials | None
+    profile_name: str | None
+    arguments: Mapping[str, Any] = field(repr=False)
+    config: Mapping[str, Any] = field(repr=False)
+    requester_pays: bool
+    acl: str | None
+    acl_chosen: bool
+    threads: int
+    limits: TransferLimits
+
+    @classmethod
+    def gather(
+        cls,
+        access_key: str | None,
+        secret_key: str | None,
+        endpoint_url: str | None,
+        options: Options,
+        arguments: Mapping[str, Any],
+    ) -> Settings:
+        """Take what the caller passed, and the rest from the configuration."""
+        _check_names(arguments)
+        acl, source = options.find("basic", "default_acl")
+        pays = arguments.get("requester_pays")
+        passed = _passed(access_key, secret_key)
+        if arguments.get("aws_session_token") and not passed:
+            raise CredentialsNotFound("aws_session_token belongs to a pair of keys: pass ACCESS_KEY and SECRET_KEY too")
+        return cls(
+            endpoint_url=checked_endpoint(endpoint_url or options.text("login", "endpoint_url")),
+            passed=passed,
+            profile_name=arguments.get("profile_name"),
+            arguments={name: arguments[name] for name in _CLIENT_ARGUMENTS if arguments.get(name) is not None},
+            config=_config(arguments, options),
+            requester_pays=options.flag("basic", "requester_pays") if pays is None else bool(pays),
+            acl=acl,
+            acl_chosen=source is not Source.DEFAULTS,
+            threads=options.integer("basic", "threads"),
+            limits=_limits(options),
+        )
+
+    def find_credentials(self, options: Options, bucket: str | None) -> Credentials | None:
+        """Keys from the configuration's own places; None where others come first, or boto3 is to look."""
+        if self.passed or self.profile_name or self.config.get("signature_version") == UNSIGNED_TEXT:
+            return None
+        return options.credentials(bucket)
+
+
+# ---------------------------------------------------------------------- what the caller says
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(arguments) - set(_ARGUMENTS)):
+        raise ConfigurationError(
+            f"the s3 backend takes no {', '.join(map(repr, unknown))}; it takes: {', '.join(_ARGUMENTS)}"
+        )
+
+
+def _passed(access_key: str | None, secret_key: str | None) -> Credentials | None:
+    if not access_key and not secret_key:
+        return None
+    if not (access_key and secret_key):
+        missing = "SECRET_KEY" if access_key else "ACCESS_KEY"
+        raise CredentialsNotFound(f"one key of the pair is missing: pass {missing} too, or neither")
+    return Credentials(access_key, secret_key)
+
+
+def checked_endpoint(url: str | None) -> str | None:
+    """The URL of an endpoint, if it is one."""
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"endpoint_url: {error}") from None
+    if parts.username or parts.password:
+        raise ConfigurationError("endpoint_url holds a user or password: S3 wants keys instead; take them out")
+    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(f"endpoint_url {url!r} is no URL: write it with http:// or https:// before the host")
+    return url
+
+
+def _config(arguments: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """The user's botocore Config over our defaults, as plain data."""
+    given = arguments.get("config")
+    if not isinstance(given, Config | None):
+        raise ConfigurationError(f"config takes a botocore.config.Config, not {type(given).__name__}")
+    merged, plain = Config(**_DEFAULTS).merge(given or Config()), Config()
+    chosen = {
+        name: getattr(merged, name)
+        for name in Config.OPTION_DEFAULTS
+        if getattr(merged, name, None) != getattr(plain, name, None)
+    }
+    asked = arguments.get("signature_version") or options.text("basic", "signature_version")
+    version = chosen.setdefault("signature_version", asked)
+    if version is UNSIGNED or str(version).lower() == UNSIGNED_TEXT:
+        chosen["signature_version"] = UNSIGNED_TEXT  # botocore's mark does not pickle
+    return chosen
+
+
+def _limits(options: Options) -> TransferLimits:
+    return TransferLimits(
+        largest_put=options.megabytes("upload_settings", "max_put_size"),
+        smallest_part=options.megabytes("upload_settings", "min_mpu_size"),
+        most_parts=options.integer("upload_settings", "max_mpu_parts"),
+    )
+
+
+# ---------------------------------------------------------------------- what a client gets
+def with_defaults(config: Mapping[str, Any], core: botocore.session.Session, *, amazon: bool) -> dict[str, Any]:
+    """What the user's Config leaves open and neither the environment nor the profile settles."""
+    scoped = core.get_scoped_config()
+
+    def is_open(name: str, in_config: str) -> bool:
+        return in_config not in config and name not in scoped and f"AWS_{name.upper()}" not in os.environ
+
+    options = dict(config)
+    if options.get("signature_version") == UNSIGNED_TEXT:
+        options["signature_version"] = UNSIGNED
+    retries: dict[str, Any] = {"mode": "standard"} if is_open("retry_mode", "retries") else {}
+    if is_open("max_attempts", "retries"):
+        retries["total_max_attempts"] = 5
+    if retries:
+        options["retries"] = retries
+    if not amazon:
+        known = [name for name in _CHECKSUMS if name in Config.OPTION_DEFAULTS]  # botocore >= 1.36
+        options.update({name: "when_required" for name in known if is_open(name, name)})
+    return options
+
+
+@lru_cache
+def is_amazon(url: str) -> bool:
+    """Whether a URL is an endpoint of Amazon's own."""
+    return (urlsplit(url).hostname or "").endswith(_AMAZON)

@@ -1,0 +1,154 @@
+"""Multipart uploads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, WriteOptions
+from cottoncandy.backends.s3.body import Payload
+from cottoncandy.backends.s3.bucket import Bucket, Response, receipt
+from cottoncandy.backends.s3.errors import code_of
+from cottoncandy.backends.s3.writing import (
+    accepted,
+    lost_answer,
+    precondition,
+    refuse_existing,
+    user_metadata,
+    with_acl,
+    with_condition,
+)
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+#: The caller's extra arguments that each part must repeat.
+_OF_EACH_PART = (
+    "ChecksumAlgorithm",
+    "ExpectedBucketOwner",
+    "SSECustomerAlgorithm",
+    "SSECustomerKey",
+    "SSECustomerKeyMD5",
+)
+
+
+def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options: WriteOptions) -> S3Upload:
+    """Begin a multipart upload."""
+    if options.if_absent:
+        refuse_existing(bucket, key)  # before gigabytes are sent; `complete` looks again
+    parameters = accepted(bucket, "CreateMultipartUpload", options.extra)
+    parameters["Metadata"] = user_metadata(bucket, key, metadata, options)
+
+    def create(more: Mapping[str, Any]) -> Response:
+        response: Response = bucket.client.create_multipart_upload(
+            Bucket=bucket.name, Key=key, **{**parameters, **more}
+        )
+        return response
+
+    with bucket.door(key):
+        upload_id = with_acl(bucket, options, create)["UploadId"]
+    return S3Upload(bucket, key, upload_id, options)
+
+
+def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[S3Upload]:
+    """Multipart uploads that were begun and neither completed nor aborted."""
+    position: dict[str, str] = {}
+    while True:
+        with bucket.door():
+            page = bucket.client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix, **position)
+        for entry in page.get("Uploads", []):
+            yield S3Upload(bucket, entry["Key"], entry["UploadId"])
+        if not page.get("IsTruncated"):
+            return
+        position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+
+class S3Upload(MultipartUpload):
+    """An open multipart upload.
+
+    Attributes
+    ----------
+    key : str
+        The object that it becomes.
+    upload_id : str
+        The server's name for it.
+    """
+
+    def __init__(self, bucket: Bucket, key: str, upload_id: str, options: WriteOptions = WriteOptions()) -> None:
+        self.key = key
+        self.upload_id = upload_id
+        self._bucket = bucket
+        self._options = options
+        self._parts: dict[int, dict[str, Any]] = {}
+        self._of_each_part = {name: options.extra[name] for name in _OF_EACH_PART if name in options.extra}
+
+    @property
+    def _where(self) -> dict[str, str]:
+        return {"Bucket": self._bucket.name, "Key": self.key, "UploadId": self.upload_id}
+
+    def send_part(self, number: int, body: BytesLike) -> None:
+        """Send part ``number``. May run in several threads."""
+        parameters = {**self._of_each_part, **self._bucket.connection.payer}
+        with self._bucket.door(self.key):
+            response = self._bucket.data.upload_part(**self._where, PartNumber=number, Body=Payload(body), **parameters)
+        self.add_part(number, response)
+
+    def copy_part(self, number: int, source: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> None:
+        """Take part ``number`` from an object that lies in the store."""
+        version = {"CopySourceIfMatch": e_tag} if e_tag else {}
+        with self._bucket.door(self.key):
+            response = self._bucket.client.upload_part_copy(
+                **self._where,
+                PartNumber=number,
+                CopySource=source,
+                CopySourceRange=f"bytes={start}-{stop - 1}",
+                **version,
+            )
+        self.add_part(number, response["CopyPartResult"])
+
+    def add_part(self, number: int, response: Response) -> None:
+        """Note what the server said of a part: its ETag, and checksums where there are some."""
+        known = self._bucket.client.meta.service_model.shape_for("CompletedPart").members
+        self._parts[number] = {name: response[name] for name in known if name in response} | {"PartNumber": number}
+
+    # ------------------------------------------------------------------ the end
+    def complete(self) -> Receipt:
+        """Make one object of the parts."""
+        if not self._parts:
+            self.send_part(1, b"")  # S3 makes no object of no part
+        with self._bucket.door(self.key, precondition(self._options)):
+            try:
+                response = with_condition(
+                    self._bucket, self.key, "CompleteMultipartUpload", self._options, self._complete
+                )
+            except ClientError as error:
+                response = lost_answer(self._bucket, self.key, error, self._expected_e_tag)
+        # Ceph 16 answers an empty ETag
+        return receipt(response, response.get("ETag") or self._bucket.head(self.key).get("ETag"))
+
+    def _complete(self, more: Mapping[str, Any]) -> Response:
+        parameters = accepted(self._bucket, "CompleteMultipartUpload", self._options.extra)
+        parts = [self._parts[number] for number in sorted(self._parts)]
+        response: Response = self._bucket.client.complete_multipart_upload(
+            **self._where, MultipartUpload={"Parts": parts}, **{**parameters, **more}
+        )
+        return response
+
+    def _expected_e_tag(self) -> str | None:
+        """MD5 of the parts' MD5s; None where the server's ETags are something else."""
+        e_tags = [str(self._parts[number]["ETag"]).strip('"') for number in sorted(self._parts)]
+        if not all(_MD5.fullmatch(e_tag) for e_tag in e_tags):
+            return None
+        digest = hashlib.md5(b"".join(map(bytes.fromhex, e_tags)), usedforsecurity=False).hexdigest()
+        return f'"{digest}-{len(e_tags)}"'
+
+    def abort(self) -> None:
+        """Throw the parts away."""
+        with self._bucket.door(self.key):
+            try:
+                self._bucket.client.abort_multipart_upload(**self._where)
+            except ClientError as error:
+                if code_of(error) != "NoSuchUpload":
+                    raise

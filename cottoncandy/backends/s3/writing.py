@@ -1,0 +1,196 @@
+"""What goes with a write: metadata, the caller's extra arguments, an ACL where it is welcome, and a condition."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
+from cottoncandy.backends.s3.body import Payload
+from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.errors import Kind, code_of, is_not_implemented, is_precondition, message_of, was_retried
+from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
+
+log = logging.getLogger(__name__)
+
+#: Send a request with some parameters more.
+Call = Callable[[Mapping[str, Any]], Response]
+
+_WRITES = ("PutObject", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
+_ACL = ("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")
+#: What the library itself says in a write.
+_OURS = {"Bucket", "Key", "Body", "ContentLength", "UploadId", "MultipartUpload", "CopySource"}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
+
+
+def put_object(
+    bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
+) -> Receipt:
+    """Write an object with one request."""
+    parameters = {**accepted(bucket, "PutObject", options.extra), **bucket.connection.payer}
+
+    def call(more: Mapping[str, Any]) -> Response:
+        response: Response = bucket.data.put_object(
+            Bucket=bucket.name, Key=key, Body=Payload(body), **{**parameters, **more}
+        )
+        return response
+
+    parameters["Metadata"] = user_metadata(bucket, key, metadata, options)
+    with bucket.door(key, precondition(options)):
+        try:
+            response = with_condition(
+                bucket, key, "PutObject", options, lambda more: with_acl(bucket, options, also(call, more))
+            )
+        except ClientError as error:
+            response = lost_answer(
+                bucket, key, error, lambda: quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
+            )
+    return receipt(response, response.get("ETag"))
+
+
+def also(call: Call, more: Mapping[str, Any]) -> Call:
+    """The call with these parameters too."""
+    return lambda others: call({**more, **others})
+
+
+def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[], str | None]) -> Response:
+    """The head of what a write made though it failed, if it did: the answer was lost, and botocore asked again.
+
+    The second request then finds the upload gone, or the object there.
+    """
+    gone = code_of(error) == "NoSuchUpload"
+    if not (gone or (is_precondition(error) and was_retried(error))):
+        raise error
+    try:
+        head = bucket.head(key)
+    except ObjectNotFound:
+        raise error from None
+    if quoted(head.get("ETag")) != e_tag():
+        raise error
+    return head
+
+
+# ---------------------------------------------------------------------- parameters
+def user_metadata(bucket: Bucket, key: str, metadata: Mapping[str, str], options: WriteOptions) -> dict[str, str]:
+    """The metadata, that of the extra arguments included, checked: it travels as headers."""
+    merged = {**options.extra.get("Metadata", {}), **metadata}
+    for name, value in merged.items():
+        if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
+            raise ConfigurationError(
+                f"{bucket.describe(key)}: metadata key {name!r}: only ASCII letters, digits and - are sure on S3"
+            )
+        if not (isinstance(value, str) and _HEADER_VALUE.fullmatch(value)):
+            raise ConfigurationError(
+                f"{bucket.describe(key)}: metadata {name!r}: only ASCII text without line breaks on S3, not {value!r}"
+            )
+    return merged
+
+
+def accepted(bucket: Bucket, operation: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The caller's extra arguments that an operation knows; ACLs and metadata have their own ways.
+
+    Raises
+    ------
+    ConfigurationError
+        If no operation that writes knows one.
+    """
+    accepts = bucket.connection.accepts
+    for name in extra:
+        if name in _OURS or not any(accepts(write, name) for write in _WRITES):
+            raise ConfigurationError(f"ExtraArgs: S3 knows no {name!r} in a write")
+    return {
+        name: value
+        for name, value in extra.items()
+        if name not in _ACL and name != "Metadata" and accepts(operation, name)
+    }
+
+
+# ---------------------------------------------------------------------- write only what is not there
+def precondition(options: WriteOptions) -> Kind:
+    """What an answer 412 to a write means."""
+    return ObjectExists if options.if_absent or "IfNoneMatch" in options.extra else ObjectChanged
+
+
+def refuse_existing(bucket: Bucket, key: str) -> None:
+    """Raise ObjectExists if there is such an object. Between this and a write another may come."""
+    try:
+        bucket.head(key)
+    except ObjectNotFound:
+        return
+    raise ObjectExists(f"{bucket.describe(key)}: it is there already")
+
+
+def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptions, call: Call) -> Response:
+    """Send a write; with ``if_absent`` only if nothing is there.
+
+    Amazon's own PutObject and CompleteMultipartUpload look and write in one. Other servers may pass over the
+    condition in silence (Ceph 16 does so when it completes or copies), so they are asked beforehand as well, which
+    guarantees nothing where they do.
+    """
+    if not options.if_absent:
+        return call({})
+    known = bucket.connection.accepts(operation, "IfNoneMatch") and not bucket.facts.no_conditions
+    if not (known and bucket.connection.amazon and operation != "CopyObject"):
+        refuse_existing(bucket, key)
+    if not known:
+        return call({})
+    try:
+        return call({"IfNoneMatch": "*"})
+    except ClientError as error:
+        if not is_not_implemented(error):
+            raise
+    response = call({})
+    bucket.facts.no_conditions = True
+    return response
+
+
+# ---------------------------------------------------------------------- ACLs
+def with_acl(bucket: Bucket, options: WriteOptions, call: Call) -> Response:
+    """Send a write with the ACL that belongs to it; where the server refuses ACLs, without, from then on.
+
+    Amazon's buckets made since April 2023 refuse them, other services do not know them at all.
+    """
+    acl, named = _acl(bucket, options)
+    if not acl or bucket.facts.no_acl or bucket.container in bucket.facts.buckets_without_acl:
+        return call({})
+    try:
+        return call(acl)
+    except ClientError as error:
+        if not _refuses_acl(error):
+            raise
+        refusal = error
+    response = call({})
+    _remember(bucket, refusal)
+    level = logging.WARNING if named else logging.INFO
+    log.log(level, "%s refuses ACLs (%s): nothing is sent with one", bucket.describe(), code_of(refusal))
+    return response
+
+
+def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:
+    """The parameters, and whether the caller named them."""
+    if options.acl is not None:
+        return ({"ACL": options.acl} if options.acl else {}), True
+    if named := {name: options.extra[name] for name in _ACL if name in options.extra}:
+        return {name: value for name, value in named.items() if value}, True
+    return ({"ACL": bucket.connection.acl} if bucket.connection.acl else {}), False
+
+
+def _refuses_acl(error: ClientError) -> bool:
+    if code_of(error) == "AccessControlListNotSupported" or is_not_implemented(error):
+        return True
+    return code_of(error) in {"InvalidRequest", "InvalidArgument"} and bool(
+        re.search(r"\bacls?\b", message_of(error), re.IGNORECASE)
+    )
+
+
+def _remember(bucket: Bucket, refusal: ClientError) -> None:
+    if is_not_implemented(refusal):
+        bucket.facts.no_acl = True
+    else:
+        bucket.facts.buckets_without_acl.add(bucket.name)
