@@ -1,0 +1,119 @@
+"""Making the folders on the way to an object, and removing those that hold none any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from cottoncandy import keys
+from cottoncandy.backends.gdrive.api import within
+from cottoncandy.backends.gdrive.files import DriveFile, oldest_first
+from cottoncandy.backends.gdrive.locks import folder_lock
+from cottoncandy.backends.gdrive.tree import Tree, is_folder
+from cottoncandy.errors import ObjectExists, ObjectNotFound, TransientError
+from cottoncandy.parallel import map_threads
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+_TRIES = 3
+
+
+def persistently(tree: Tree, path: str, action: Callable[[], Result]) -> Result:
+    """Do something that needs the folders of a path, again where another program removes them meanwhile."""
+    for _ in range(_TRIES):
+        try:
+            return action()
+        except ObjectNotFound:
+            tree.forget_folders(path)
+    raise TransientError(f"{path}: its folder is removed again and again while it is written")
+
+
+# ---------------------------------------------------------------------- making
+def make_folder(tree: Tree, path: str) -> str:
+    """The id of the folder at a path, made if it is not there.
+
+    Threads of this process wait for each other. Programs that make the same folder at the same moment find both when
+    listings show them: the one made first stays.
+    """
+    known = tree.known_folder(path) if path else (tree.base,)
+    if known:
+        return known[0]
+    parent = make_folder(tree, keys.parent(path))
+    with folder_lock(tree.api.endpoint, parent, keys.basename(path)):
+        # in a new folder is nothing but what was put there from here
+        found = tree.known_folder(path) if tree.is_new(parent) else tree.folder(path)
+        return found[0] if found else _make(tree, path, parent)
+
+
+def _make(tree: Tree, path: str, parent: str) -> str:
+    made = _create(tree, path, parent)
+    if not tree.settings.settle:
+        tree.remember_folder(path, (made.id,), made=True)
+        return made.id
+    first, *others = oldest_first(tree.settled(path, made, is_folder))
+    if first.id == made.id:
+        tree.remember_folder(path, (first.id, *(item.id for item in others)), made=True)
+    else:
+        log.info("%s: another program made this folder first", path)
+        _remove_empty(tree, made.id, path, for_ever=True)
+        tree.remember_folder(path, (first.id,))
+    return first.id
+
+
+def _create(tree: Tree, path: str, parent: str) -> DriveFile:
+    new_id = tree.api.new_id()
+    try:
+        return tree.api.make_folder(new_id, keys.basename(path), parent, path)
+    except ObjectExists:
+        return tree.api.get(new_id, path)  # made by a request whose answer was lost
+
+
+# ---------------------------------------------------------------------- removing
+def prune(tree: Tree, paths: Iterable[str], stays: Callable[[str], bool], threads: int, *, for_ever: bool) -> None:
+    """Remove those of the folders that hold nothing any more, and then their parents.
+
+    Parameters
+    ----------
+    paths : iterable of str
+    stays : callable
+        Whether the folder at a path stays in any case.
+    for_ever : bool
+        Else they go to the trash.
+    """
+    left = {path for path in paths if not stays(path)}
+    while left:
+        depth = max(path.count("/") for path in left)
+        deepest = sorted(path for path in left if path.count("/") == depth)
+        were_empty = map_threads(lambda path: _prune_one(tree, path, for_ever=for_ever), deepest, threads)
+        emptied = {keys.parent(path) for path, was_empty in zip(deepest, were_empty, strict=True) if was_empty}
+        left = left.difference(deepest) | {path for path in emptied if not stays(path)}
+
+
+def _prune_one(tree: Tree, path: str, *, for_ever: bool) -> bool:
+    """Remove the folders of a path if all are empty; whether they were."""
+    parents = tree.folder(keys.parent(path))
+    ids = tree.folder(path)
+    if not parents or not ids or any(True for _ in tree.items(ids, path)):
+        return False
+    with folder_lock(tree.api.endpoint, parents[0], keys.basename(path)):
+        tree.forget_branch(path)
+        removed = [_remove_empty(tree, folder, path, for_ever=for_ever) for folder in ids]
+    return all(removed)
+
+
+def _remove_empty(tree: Tree, folder: str, path: str, *, for_ever: bool) -> bool:
+    """Remove a folder that looked empty a moment ago; False if something has been put into it meanwhile.
+
+    It goes to the trash first, from where it can be taken back: a writer that was about to use it finds out, and what
+    is in it by then is seen here. Deleting it at once would delete that, too.
+    """
+    tree.api.trash(folder, path)
+    inside = list(tree.believed(item for page in tree.api.find(within([folder]), path) for item in page))
+    if any(not item.own_trash for item in inside):
+        tree.api.change(folder, {"trashed": False}, path)
+        return False
+    if for_ever and not inside:
+        tree.api.delete(folder, path)
+    return True

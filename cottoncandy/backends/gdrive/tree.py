@@ -1,0 +1,304 @@
+"""Paths and ids: where on the Drive an object is.
+
+Names in a folder are not unique, and what was just made or removed may not show in listings for a while; a file is
+always found by its id. So ids are remembered, whatever is remembered is asked for again before it is believed, and
+where several items have one name a fixed rule picks the object (`newest_first`), or all of them are read
+(`oldest_first`: the folders of one name count as one folder).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+from cottoncandy import keys
+from cottoncandy.backends.gdrive.api import Api, quoted, within
+from cottoncandy.backends.gdrive.files import DriveFile, newest_first, oldest_first
+from cottoncandy.backends.gdrive.locks import ForkSafeLock
+from cottoncandy.backends.gdrive.settings import DriveSettings
+from cottoncandy.errors import ObjectNotFound
+
+log = logging.getLogger(__name__)
+
+_NOT_TRASHED = "trashed = false"
+# How many of a folder's last changed items are looked through where the search by name may lag behind.
+_RECENT = 100
+# Seconds: somebody may rename or move a folder in the browser, which only a new search shows.
+_FOLDERS_LAST = 300.0
+# Seconds in which a folder that was just made here is taken for empty but for what was put there from here. If another
+# program was faster after all, `settled` shows it.
+_NEW_LASTS = 60.0
+# Remembered ids only save requests: when there are too many, all are forgotten.
+_MOST_REMEMBERED = 20_000
+_LIKE_AN_ID = re.compile(r"[\w-]{8,}")
+
+Kind = Callable[[DriveFile], bool]
+Result = TypeVar("Result")
+
+
+def is_folder(item: DriveFile) -> bool:
+    """Choose folders."""
+    return item.is_folder
+
+
+def is_object(item: DriveFile) -> bool:
+    """Choose what has bytes."""
+    return item.is_object
+
+
+def is_nameable(name: str) -> bool:
+    """Whether a part of a key can be this name; a file in Drive may be named ``a/b``, and then has no key."""
+    return name not in {"", ".", ".."} and "/" not in name and "\0" not in name
+
+
+class Level(NamedTuple):
+    """What lies in a folder: the object of each name, and the folders' ids of each name."""
+
+    objects: dict[str, DriveFile]
+    folders: dict[str, tuple[str, ...]]
+
+
+class _Place(NamedTuple):
+    base: str
+    prefix: str
+
+
+class Tree:
+    """Finds objects and folders by their path; for many threads.
+
+    Parameters
+    ----------
+    api : Api
+    settings : DriveSettings
+    """
+
+    def __init__(self, api: Api, settings: DriveSettings) -> None:
+        self.api = api
+        self.settings = settings
+        self._root: _Place | None = None
+        self._lock = ForkSafeLock()
+        self._folders: dict[str, tuple[tuple[str, ...], float]] = {}
+        self._objects: dict[str, DriveFile] = {}
+        self._gone: dict[str, None] = {}
+        self._made: dict[str, float] = {}
+
+    # ------------------------------------------------------------------ the root
+    def path(self, *names: str) -> str:
+        """The path of an object or folder from the top of the drive on."""
+        return keys.join(self._place.prefix, *(name for name in names if name))
+
+    @property
+    def base(self) -> str:
+        """The id of the folder in which all paths begin."""
+        return self._place.base
+
+    @property
+    def _place(self) -> _Place:
+        if self._root is None:
+            with self._lock:
+                self._root = self._root or self._find_root()
+        return self._root
+
+    def _find_root(self) -> _Place:
+        path = self.settings.root_path
+        if self.settings.root_id:
+            return _Place(self.settings.root_id, "")
+        if _LIKE_AN_ID.fullmatch(path) and self._is_folder_id(path):
+            return _Place(path, "")
+        return _Place("root" if self.settings.drive is None else self.api.drive_id(), path)
+
+    def _is_folder_id(self, text: str) -> bool:
+        try:
+            return self.api.get(text, f"root folder {text!r}").is_folder
+        except ObjectNotFound:
+            return False
+
+    # ------------------------------------------------------------------ folders
+    def folder(self, path: str) -> tuple[str, ...]:
+        """The ids of the folders at a path, the first one made first; none where there is none."""
+        if not path:
+            return (self.base,)
+        known = self.known_folder(path)
+        if known:
+            return known
+        parents = self.folder(keys.parent(path))
+        found = self._items(parents, keys.basename(path), is_folder, path) if parents else []
+        ids = tuple(item.id for item in oldest_first(found))
+        if ids:
+            self.remember_folder(path, ids)
+        return ids
+
+    def known_folder(self, path: str) -> tuple[str, ...]:
+        """The ids of a path as far as they are remembered."""
+        ids, until = self._folders.get(path, ((), 0.0))
+        return ids if time.monotonic() < until else ()
+
+    def remember_folder(self, path: str, ids: tuple[str, ...], *, made: bool = False) -> None:
+        """Keep the ids of a path; ``made`` if the folder is new, and empty."""
+        if len(self._folders) >= _MOST_REMEMBERED:
+            self._folders.clear()
+        self._folders[path] = ids, time.monotonic() + _FOLDERS_LAST
+        if made:
+            self._made[ids[0]] = time.monotonic() + _NEW_LASTS
+
+    def forget_folders(self, path: str) -> None:
+        """Look for the folders on the way to a path, and for what is below them, anew."""
+        self.forget_branch(path.split("/", maxsplit=1)[0])
+
+    def forget_branch(self, path: str) -> None:
+        """Look for a folder, and for what is below it, anew."""
+        for cache in (self._folders, self._objects):
+            for known in [known for known in list(cache) if known == path or known.startswith(f"{path}/")]:
+                cache.pop(known, None)
+
+    def is_new(self, folder: str) -> bool:
+        """Whether a folder was made from here a moment ago."""
+        return time.monotonic() < self._made.get(folder, 0.0)
+
+    # ------------------------------------------------------------------ objects
+    def known(self, path: str) -> DriveFile | None:
+        """An object as it was when it was last seen."""
+        return self._objects.get(path)
+
+    def remember(self, path: str, file: DriveFile) -> None:
+        """Keep where an object is. A listing may lag behind, and not show a newer one that is known."""
+        known = self._objects.get(path)
+        if known is not None and known.id not in self._gone and known.created > file.created:
+            return
+        if len(self._objects) >= _MOST_REMEMBERED:
+            self._objects.clear()
+        self._objects[path] = file
+
+    def forget(self, path: str, *gone: str) -> None:
+        """Look for an object anew; the ids that are gone are not believed to listings any more."""
+        self._objects.pop(path, None)
+        if len(self._gone) >= _MOST_REMEMBERED:
+            self._gone.clear()
+        self._gone.update(dict.fromkeys(gone))
+
+    def current(self, path: str) -> DriveFile | None:
+        """An object as it is now, if it is still where it was seen last."""
+        known = self._objects.get(path)
+        if known is None:
+            return None
+        try:
+            file = self.api.get(known.id, path)
+        except ObjectNotFound:
+            self.forget(path, known.id)
+            return None
+        if file.trashed or file.name != known.name or file.parents != known.parents:
+            self.forget(path)
+            return None
+        self._objects[path] = file
+        return file
+
+    def listed(self, path: str) -> list[DriveFile]:
+        """All objects of a name, the one that counts first, as listings show them."""
+        return self._anew(path, lambda: self._listed(path)) or []
+
+    def _listed(self, path: str) -> list[DriveFile]:
+        parents = self.folder(keys.parent(path))
+        found = newest_first(self._items(parents, keys.basename(path), is_object, path)) if parents else []
+        if found:
+            self.remember(path, found[0])
+        return found
+
+    def find(self, path: str) -> DriveFile | None:
+        """An object."""
+        return self.current(path) or next(iter(self.listed(path)), None)
+
+    # ------------------------------------------------------------------ levels
+    def level(self, path: str, page_size: int | None = None) -> Level:
+        """What lies in a folder, each name once."""
+        return self._anew(path, lambda: self._level(path, page_size)) or Level({}, {})
+
+    def _level(self, path: str, page_size: int | None) -> Level:
+        ids = self.folder(path)
+        items = list(self.items(ids, path, page_size)) if ids else []
+        if ids and not items:
+            self._require(ids, path)
+        items = [item for item in items if is_nameable(item.name)]
+        objects = {item.name: item for item in reversed(newest_first(filter(is_object, items)))}
+        folders: dict[str, tuple[str, ...]] = {}
+        for item in oldest_first(filter(is_folder, items)):
+            folders[item.name] = (*folders.get(item.name, ()), item.id)
+        for name, file in objects.items():
+            self.remember(keys.join(path, name), file)
+        for name, found in folders.items():
+            self.remember_folder(keys.join(path, name), found)
+        return Level(objects, folders)
+
+    def items(self, ids: Sequence[str], where: str, page_size: int | None = None) -> Iterator[DriveFile]:
+        """All that lies in some folders, in no order, Google Docs and what has no key included."""
+        for page in self.api.find(f"{within(ids)} and {_NOT_TRASHED}", where, page_size=page_size):
+            yield from self.believed(page)
+
+    def believed(self, items: Iterable[DriveFile]) -> Iterator[DriveFile]:
+        """The items without those that are known to be gone: a listing may lag behind."""
+        return (item for item in items if item.id not in self._gone)
+
+    # ------------------------------------------------------------------ listings that lag
+    def settled(self, path: str, file: DriveFile, kind: Kind) -> list[DriveFile]:
+        """All items of a new item's name, once listings show it.
+
+        Raises
+        ------
+        ObjectNotFound
+            If its folder was removed meanwhile.
+        """
+        deadline, delay = time.monotonic() + self.settings.settle, 0.05
+        while True:
+            found = self._items(file.parents, file.name, kind, path, sought=file.id)
+            if any(item.id == file.id for item in found):
+                return found
+            if time.monotonic() + delay > deadline:
+                log.warning("%s: listings do not show it after %g s", path, self.settings.settle)
+                return [*found, file]
+            time.sleep(delay)
+            delay = min(2 * delay, 1.0)
+
+    def _items(
+        self, parents: Sequence[str], name: str, kind: Kind, where: str, *, sought: str | None = None
+    ) -> list[DriveFile]:
+        """The items of a name and kind in some folders.
+
+        The search by name lags behind most, so where it does not find any (or not the sought one), the folders' last
+        changed items are looked through as well.
+
+        Raises
+        ------
+        ObjectNotFound
+            If the folders are not there any more.
+        """
+
+        def matching(items: Iterable[DriveFile]) -> dict[str, DriveFile]:
+            # to the service, names that differ in case are equal
+            return {item.id: item for item in self.believed(items) if item.name == name and kind(item)}
+
+        condition = f"{within(parents)} and {_NOT_TRASHED}"
+        named = self.api.find(f"name = {quoted(name)} and {condition}", where)
+        found = matching(item for page in named for item in page)
+        if found if sought is None else sought in found:
+            return list(found.values())
+        pages = self.api.find(condition, where, order="modifiedTime desc", page_size=_RECENT)
+        recent = next(filter(None, pages), [])
+        if not recent:
+            self._require(parents, where)
+        return list((found | matching(recent)).values())
+
+    def _require(self, ids: Sequence[str], where: str) -> None:
+        """Ask whether folders that look empty are there at all: what lies in the trash is not listed either."""
+        if self.base not in ids and all(self.api.get(folder, where).trashed for folder in ids):
+            raise ObjectNotFound(f"{where}: its folder is in the trash")
+
+    def _anew(self, path: str, action: Callable[[], Result]) -> Result | None:
+        """Do something; once more where a remembered folder turns out to be gone; None if it is gone still."""
+        for _ in range(2):
+            try:
+                return action()
+            except ObjectNotFound:
+                self.forget_folders(path)
+        return None
