@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, TypeVar, cast
@@ -50,6 +50,26 @@ def map_threads(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def ahead(items: Iterable[Item], count: int = 1) -> Iterator[Item]:
+    """The same items; the next ``count`` are made in a thread of their own while the caller works on one."""
+    made = iter(items)
+    pending: deque[Future[object]] = deque()
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as thread:
+            try:
+                for _ in range(count + 1):
+                    pending.append(thread.submit(next, made, _END))
+                while (item := pending.popleft().result()) is not _END:
+                    yield cast("Item", item)
+                    pending.append(thread.submit(next, made, _END))
+            finally:
+                for future in pending:
+                    future.cancel()
+    finally:
+        if isinstance(made, Generator):
+            made.close()  # whatever works for it stops, too
 
 
 def for_each(function: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
 
 from cottoncandy import chunking
-from cottoncandy.backends.base import Backend, ObjectHead, ObjectReader
+from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.errors import TransientError
-from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.parallel import ahead, for_each, map_threads
 from cottoncandy.retry import RetryPolicy
 from cottoncandy.stream.settings import TransferSettings
 
 log = logging.getLogger(__name__)
+
+# Bytes of a part that is handed on and thrown away: large enough that a request for it costs little, small enough
+# that the few that are under way at a time are few per cent of an array that is worth threads.
+_STREAM_PART = 4 * MIB
 
 
 class ObjectSource:
@@ -43,6 +50,7 @@ class ObjectSource:
         self._reader: ObjectReader | None = backend.open(key, 0, stop)
         self._position = 0
         self._expected = 0
+        self._streamed = 0
         self.head: ObjectHead = self._reader.head
 
     def fill(self, start: int, view: memoryview, threads: int) -> None:
@@ -69,14 +77,31 @@ class ObjectSource:
                 self._position = start
 
     def parts(self, threads: int) -> Iterator[memoryview]:
-        """All bytes in order, a part at a time; the next parts are on their way meanwhile."""
+        """All bytes in order, some MiB at a time; the next ones are on their way meanwhile.
 
-        def read(job: tuple[int, int, ObjectReader | None]) -> memoryview:
-            part = memoryview(bytearray(job[1] - job[0]))
-            self._read(job[0], part, job[2])
-            return part
+        Memory: a few parts, whatever the size of the object.
+        """
+        parts = chain(self._opened_parts(), self._remaining_parts(threads))
+        return parts if self.head.size <= _STREAM_PART else ahead(parts)
 
-        yield from map_threads(read, self._jobs(0, self.head.size), threads, window=threads + 1)
+    def _opened_parts(self) -> Iterator[memoryview]:
+        """What the opening answer brings: it is one connection, read from its beginning to its end."""
+        while self._reader is not None and self._position < self._reader.stop:
+            start, stop = self._position, min(self._position + _STREAM_PART, self._reader.stop)
+            yield self._part(next(self._jobs(start, stop)))
+            self._streamed = stop
+
+    def _remaining_parts(self, threads: int) -> Iterator[memoryview]:
+        start = self._streamed
+        spans = chunking.spans(self.head.size - start, _STREAM_PART)
+        jobs = ((start + low, start + high, None) for low, high in spans)
+        yield from map_threads(self._part, jobs, threads, window=threads)
+
+    def _part(self, job: tuple[int, int, ObjectReader | None]) -> memoryview:
+        start, stop, reader = job
+        part = np.empty(stop - start, np.uint8).data  # not zeroed, as a bytearray would be
+        self._read(start, part, reader)
+        return part
 
     def close(self) -> None:
         """Give the connection back, or drop it where bytes were left unread."""

@@ -7,12 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from cottoncandy import chunking
-from cottoncandy.backends.base import Backend, BytesLike, Receipt, WriteOptions
+from cottoncandy.backends.base import MIB, Backend, BytesLike, Receipt, WriteOptions
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
 from cottoncandy.stream.settings import TransferSettings
 
 log = logging.getLogger(__name__)
+
+# Bytes of a part that is gathered from a stream, as of compressed bytes: each thread holds one.
+_STREAM_PART = 8 * MIB
 
 
 def upload(
@@ -86,7 +89,7 @@ def _upload_parts(
 def _parts(body: BytesLike | Iterable[BytesLike], backend: Backend, settings: TransferSettings) -> Iterator[BytesLike]:
     limits = backend.limits
     if not isinstance(body, (bytes, bytearray, memoryview)):
-        yield from _gather(body, chunking.growing_part_sizes(settings.upload_part, limits))
+        yield from _gather(body, chunking.growing_part_sizes(min(settings.upload_part, _STREAM_PART), limits))
         return
     view = memoryview(body).cast("B")
     if len(view) <= min(settings.upload_threshold, limits.largest_put):
