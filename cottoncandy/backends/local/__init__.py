@@ -1,0 +1,303 @@
+"""A directory as a store: object ``KEY`` is the file ``ROOT/KEY``, its metadata ``ROOT/KEY.meta.json``."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cottoncandy.backends.base import (
+    Backend,
+    BytesLike,
+    ObjectHead,
+    ObjectInfo,
+    ObjectPrefix,
+    Receipt,
+    TransferLimits,
+    WriteOptions,
+)
+from cottoncandy.backends.local import names, pair, tree
+from cottoncandy.backends.local.door import translated
+from cottoncandy.backends.local.transfers import LocalReader, LocalUpload, receipt
+from cottoncandy.errors import (
+    ConfigurationError,
+    ContainerExists,
+    ContainerNotEmpty,
+    ContainerNotFound,
+    CottonCandyError,
+    InvalidObjectName,
+    ObjectChanged,
+    ObjectNotFound,
+)
+
+if TYPE_CHECKING:
+    from cottoncandy.config import Options
+
+__all__ = ["LocalBackend"]
+
+log = logging.getLogger(__name__)
+
+# A file is as large as its file system lets it be.
+_LARGEST_FILE = 2**63 - 1
+
+
+class LocalBackend(Backend):
+    """A directory of this machine.
+
+    Objects are replaced whole: a reader sees the old bytes and metadata or the new ones, whatever happens to the
+    writer, and two processes may write one key. Where the file system cannot lock a directory (Windows, NFS), that
+    holds for the threads of one process.
+
+    Parameters
+    ----------
+    container : str or os.PathLike
+        The directory.
+    fsync : bool
+        Return from a write only when it would survive a power failure.
+
+    Attributes
+    ----------
+    path : str
+        The directory, absolute.
+    """
+
+    name = "local"
+    # parts are appended, so they come one after the other
+    limits = TransferLimits(
+        largest_put=_LARGEST_FILE,
+        smallest_part=1,
+        largest_part=_LARGEST_FILE,
+        most_parts=2**31 - 1,
+        parallel_parts=False,
+    )
+    container: str
+
+    def __init__(self, container: str | os.PathLike[str], *, fsync: bool = False) -> None:
+        self.container = os.fspath(container)
+        self.path = _absolute(self.container)
+        self._fsync = fsync
+
+    @classmethod
+    def connect(
+        cls,
+        container: str | None,
+        access_key: str | None = None,
+        secret_key: str | None = None,
+        endpoint_url: str | None = None,
+        options: Options | None = None,
+        *,
+        fsync: bool = False,
+        **kwargs: Any,
+    ) -> LocalBackend:
+        """Make the backend of a directory, and the directory.
+
+        What is meant for other stores (keys, an endpoint, boto3's arguments) is passed over.
+
+        Raises
+        ------
+        ConfigurationError
+            If no directory is named.
+        ContainerExists
+            If a file has the name.
+        """
+        if not container:
+            raise ConfigurationError("the local backend needs a directory: give its name as bucket_name")
+        if kwargs:
+            log.debug("the local backend has no use for: %s", ", ".join(sorted(kwargs)))
+        backend = cls(container, fsync=fsync)
+        backend.create_container(backend.path)
+        return backend
+
+    def at(self, container: str | None) -> LocalBackend:
+        if not container:
+            raise ConfigurationError("the local backend needs a directory: give its name")
+        return LocalBackend(container, fsync=self._fsync)
+
+    # ------------------------------------------------------------------ reading
+    def stat(self, key: str) -> ObjectHead:
+        file, head = self._open(key)
+        file.close()
+        return head
+
+    def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> LocalReader:
+        file, head = self._open(key)
+        if e_tag is not None and e_tag != head.e_tag:
+            file.close()
+            raise ObjectChanged(f"{self.describe(key)} was replaced since it was first looked at: read it again")
+        return LocalReader(file, head, start, stop, self.describe(key))
+
+    def _open(self, key: str) -> tuple[io.FileIO, ObjectHead]:
+        path = self._file(key)
+        if path is None:
+            raise self._not_found(key)
+        with self._finding(key):
+            file, facts, metadata = pair.open_pair(self.path, path)
+        return file, ObjectHead(key, *_facts(facts), metadata)
+
+    def _file(self, key: str) -> str | None:
+        """The file of an object; None where no object can have this name.
+
+        Raises
+        ------
+        InvalidObjectName
+            If the name could lead out of the directory.
+        """
+        names.require_clean(key)
+        path = os.path.join(self.path, key)
+        return None if names.flaw(key) or names.is_behind_link(self.path, path) else path
+
+    # ------------------------------------------------------------------ writing
+    def put(
+        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> Receipt:
+        with translated(self.describe(key)), self._draft(key, options) as draft:
+            draft.write(body)
+            return receipt(draft.publish(metadata))
+
+    def start_upload(
+        self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> LocalUpload:
+        where = self.describe(key)
+        with translated(where):
+            return LocalUpload(self._draft(key, options), metadata, where)
+
+    def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        source_container: str | None = None,
+        options: WriteOptions = WriteOptions(),
+    ) -> Receipt:
+        source = self if source_container is None else self.at(source_container)
+        file, head = source._open(source_key)  # noqa: SLF001 - of another instance of this class
+        with file:
+            if (source.path, source_key) == (self.path, key) and not options.if_absent:
+                return receipt(head.e_tag)
+            with translated(self.describe(key)), self._draft(key, options) as draft:
+                draft.append_file(file, head.size)
+                return receipt(draft.publish(head.metadata))
+
+    def _draft(self, key: str, options: WriteOptions) -> pair.Draft:
+        path = self._file(key)
+        if path is None:
+            reason = names.flaw(key) or "one of its directories is a symbolic link, and those are not entered"
+            raise InvalidObjectName(f"{self.describe(key)}: {reason}")
+        return pair.Draft(self.path, path, if_absent=options.if_absent, fsync=self._fsync)
+
+    def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
+        count = 0
+        failure: CottonCandyError | None = None
+        touched: dict[str, str] = {}
+        for count, key in enumerate(keys, 1):  # noqa: B007 - the last one is the answer
+            try:
+                self._delete(key, touched)
+            except CottonCandyError as error:
+                failure = failure or error
+        for path in touched.values():
+            tree.prune(path, self.path)
+        if failure is not None:
+            raise failure
+        return count
+
+    def _delete(self, key: str, touched: dict[str, str]) -> None:
+        if path := self._file(key):
+            touched[os.path.dirname(path)] = path
+            with translated(self.describe(key)):
+                pair.remove_pair(self.path, path)
+
+    # ------------------------------------------------------------------ listing
+    def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
+        self._require_container()
+        with self._finding():
+            yield from filter(None, map(_info, tree.walk(self.path, prefix)))
+
+    def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
+        self._require_container()
+        with self._finding():
+            yield from filter(None, map(self._info_or_prefix, tree.entries(self.path, prefix)))
+
+    def _info_or_prefix(self, entry: tree.Entry) -> ObjectInfo | ObjectPrefix | None:
+        if not entry.is_directory:
+            return _info(entry)
+        return ObjectPrefix(entry.key) if any(tree.walk(self.path, entry.key)) else None
+
+    # ------------------------------------------------------------------ containers
+    def list_containers(self) -> list[str]:
+        """The directory itself: which others are stores is not written anywhere."""
+        return [self.path] if self.container_exists(self.path) else []
+
+    def container_exists(self, container: str) -> bool:
+        return os.path.isdir(_absolute(container))
+
+    def create_container(self, container: str, *, acl: str | None = None) -> Receipt:
+        with translated(f"directory {container!r}"):
+            try:
+                os.makedirs(_absolute(container), exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise ContainerExists(
+                    f"no directory {container!r} can be made: {error.filename!r} is a file"
+                ) from error
+        return receipt()
+
+    def remove_container(self, container: str) -> Receipt:
+        other = self.at(container)
+        if any(other.list_objects()):
+            raise ContainerNotEmpty(f"directory {other.path!r} holds objects: remove them first")
+        if not tree.remove_empty_tree(os.path.realpath(other.path)):
+            raise ContainerNotEmpty(f"directory {other.path!r} holds files that are no objects: look at them first")
+        return receipt()
+
+    # ------------------------------------------------------------------ beside
+    def owner(self, key: str) -> str:
+        """The name of the user whom the file belongs to."""
+        self.stat(key)
+        path = Path(self.path, key)
+        with self._finding(key):
+            try:
+                return path.owner()
+            except KeyError:  # a user of another machine, whose disk this is
+                return str(path.stat().st_uid)
+            except NotImplementedError:
+                raise self._cannot("tell an object's owner on this system") from None
+
+    def native_container(self) -> Path:
+        """The directory."""
+        return Path(self.path)
+
+    # ------------------------------------------------------------------ errors
+    @contextmanager
+    def _finding(self, key: str | None = None) -> Iterator[None]:
+        with translated(self.describe(key)):
+            try:
+                yield
+            except FileNotFoundError as error:
+                raise self._not_found(key) from error
+
+    def _not_found(self, key: str | None) -> ObjectNotFound:
+        self._require_container()
+        return ObjectNotFound(f"{self.describe(key)} does not exist")
+
+    def _require_container(self) -> None:
+        if not self.container_exists(self.path):
+            raise ContainerNotFound(f"directory {self.path!r} does not exist: name another, or make it")
+
+
+def _absolute(container: str) -> str:
+    return os.path.abspath(os.path.expanduser(container))
+
+
+def _info(entry: tree.Entry) -> ObjectInfo | None:
+    try:
+        return ObjectInfo(entry.key, *_facts(os.stat(entry.path)))
+    except FileNotFoundError:  # removed since its directory was read
+        return None
+
+
+def _facts(facts: os.stat_result) -> tuple[int, datetime, str]:
+    return facts.st_size, datetime.fromtimestamp(facts.st_mtime, timezone.utc), names.version(facts)

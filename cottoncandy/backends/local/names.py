@@ -1,0 +1,107 @@
+"""Which file is an object's, which names no object can have here, and which files are no objects. No writes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cottoncandy.errors import InvalidObjectName
+from cottoncandy.keys import SEPARATOR, clean_object
+
+#: The user metadata of object ``KEY`` is in the file ``KEY.meta.json``; no such name is an object.
+SIDECAR = ".meta.json"
+# Files of a write under way. They end like the sidecar of a sidecar, which no object has: no key can ever
+# collide with one, and every reader of this format, older releases too, leaves them out of its listings.
+_OURS = ".cottoncandy-"
+DRAFT = f".draft{SIDECAR}{SIDECAR}"
+PENDING = f".pending{SIDECAR}{SIDECAR}"
+
+#: What the system says where there is no such file, and where there can be none.
+NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
+_WINDOWS_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$')
+_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+
+
+def require_clean(key: str) -> None:
+    """Refuse a key that `keys.clean` would change or refuse: it could leave the container.
+
+    Raises
+    ------
+    InvalidObjectName
+    """
+    if clean_object(key) != key:
+        raise InvalidObjectName(f"object name {key!r} starts with '/' or holds '//': leave that out")
+
+
+def flaw(key: str, *, windows: bool = os.name == "nt") -> str | None:
+    """Why no file can hold an object of this (clean) key; None if one can."""
+    if key.endswith(SEPARATOR):
+        return "a name that ends with '/' is a directory's"
+    if key.endswith(SIDECAR):
+        return f"names that end with {SIDECAR!r} are kept for the metadata of other objects"
+    if windows and any(map(is_reserved_on_windows, key.split(SEPARATOR))):
+        return r"on Windows no name holds one of < > : \" | ? * \, ends with '.' or ' ', or is a device like NUL"
+    return None
+
+
+def is_reserved_on_windows(name: str) -> bool:
+    """Whether one component of a path means something else to Windows."""
+    return bool(_WINDOWS_CHARACTERS.search(name) or _WINDOWS_DEVICES.fullmatch(name))
+
+
+def parents(root: str, path: str) -> Iterator[str]:
+    """The directories below the root in which an object's file lies, the innermost first."""
+    while (path := os.path.dirname(path)) != root:
+        yield path
+
+
+def is_behind_link(root: str, path: str) -> bool:
+    """Whether one of these directories is a symbolic link.
+
+    Such a directory is not entered, wherever it leads: its objects would have two names, and to remove a branch
+    here would empty a directory elsewhere. The root itself may well be a link.
+    """
+    return any(map(os.path.islink, parents(root, path)))
+
+
+def link_leads_out(root: str, path: str) -> bool:
+    """Whether a file is a symbolic link to somewhere outside of the root; one that stays inside is followed."""
+    if not os.path.islink(path):
+        return False
+    real = os.path.realpath(root)
+    return os.path.commonpath([real, os.path.realpath(path)]) != real
+
+
+def sidecar(path: str) -> str:
+    """The file with the metadata of the object in the file ``path``."""
+    return path + SIDECAR
+
+
+def draft(path: str, token: str) -> str:
+    """A file for the bytes of an object that is on its way to ``path``."""
+    return os.path.join(os.path.dirname(path), f"{_OURS}{token}{DRAFT}")
+
+
+def pending(path: str, facts: os.stat_result) -> str:
+    """Where the metadata of one version of an object waits for its sidecar's place."""
+    return os.path.join(os.path.dirname(path), f"{_OURS}{version(facts)}{PENDING}")
+
+
+def version(facts: os.stat_result) -> str:
+    """What names one version of a file: no two versions share inode, time of writing and size."""
+    return f"{facts.st_ino:x}-{facts.st_mtime_ns:x}-{facts.st_size:x}"
+
+
+@contextmanager
+def passing_over_absence() -> Iterator[None]:
+    """End the block quietly when a file that it needs is not there."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_THERE:
+            raise

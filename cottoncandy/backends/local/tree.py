@@ -1,0 +1,146 @@
+"""The directories of a store: what lies in them in the order of keys, and removing those that hold nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from operator import attrgetter
+
+from cottoncandy.backends.local import locks, names
+from cottoncandy.keys import SEPARATOR, clean
+
+log = logging.getLogger(__name__)
+
+
+# ------------------------------------------------------------------ listing
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file that is an object, or a directory; a directory's key ends with ``/``."""
+
+    key: str
+    path: str
+    is_directory: bool
+
+
+def entries(root: str, prefix: str) -> list[Entry]:
+    """The objects and directories of one directory that a listing of ``prefix`` starts from, in order."""
+    directory, separator, start = prefix.rpartition(SEPARATOR)
+    example = directory + separator + "-"
+    if clean(example) != example or names.is_behind_link(root, os.path.join(root, example)):
+        return []
+    return _scan(root, directory + separator, start)
+
+
+def walk(root: str, prefix: str) -> Iterator[Entry]:
+    """All objects whose key starts with the prefix, in order. Holds the siblings on the way, not the tree."""
+    stack = entries(root, prefix)[::-1]
+    while stack:
+        entry = stack.pop()
+        if entry.is_directory:
+            stack += _scan(root, entry.key)[::-1]
+        else:
+            yield entry
+
+
+def _scan(root: str, parent: str, start: str = "") -> list[Entry]:
+    """What lies in one directory under names that begin with ``start``, in the order of the keys' UTF-8 bytes.
+
+    Because a directory's key ends with ``/``, ``a.b`` comes before all that is in ``a``, and ``a0`` behind it.
+    The order of `str` is that of UTF-8 bytes.
+    """
+    found: list[os.DirEntry[str]] = []
+    with names.passing_over_absence():
+        found = _inside(os.path.join(root, parent))
+    listed = (_entry(root, parent, one) for one in found if one.name.startswith(start))
+    return sorted(filter(None, listed), key=attrgetter("key"))
+
+
+def _inside(directory: str) -> list[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        return list(entries)
+
+
+def _entry(root: str, parent: str, found: os.DirEntry[str]) -> Entry | None:
+    """None for what is no object and no directory: sidecars, links that lead out, devices."""
+    key, is_directory = parent + found.name, found.is_dir(follow_symlinks=False)
+    if is_directory:
+        return Entry(key + SEPARATOR, found.path, is_directory=True) if _is_text(key) else None
+    if found.name.endswith(names.SIDECAR) or not (_is_file(found) and _is_text(key)):
+        return None
+    return None if names.link_leads_out(root, found.path) else Entry(key, found.path, is_directory=False)
+
+
+def _is_file(found: os.DirEntry[str]) -> bool:
+    try:
+        return found.is_file()
+    except OSError:  # a link in a circle, or to where we may not look
+        return False
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        log.warning("file %r is left out of the listing: its name is no UTF-8, so no object can have it", key)
+        return False
+    return True
+
+
+# ------------------------------------------------------------------ removing what is empty
+def prune(path: str, root: str) -> None:
+    """Remove the directories in which a file lay, as far as they hold nothing else; the root stays."""
+    all(map(remove_if_empty, names.parents(root, path)))  # `all` stops at the first that stays
+
+
+def remove_if_empty(directory: str) -> bool:
+    """Remove a directory in which nothing lies but what interrupted writers left; whether it is gone."""
+    if _remove(directory):
+        return True
+    with names.passing_over_absence():
+        _sweep(directory)
+    return _remove(directory)
+
+
+def remove_empty_tree(directory: str) -> bool:
+    """Remove a directory with all the empty ones below; whether it is gone."""
+    found = [directory]
+    for parent in found:  # grows as it goes: parents stand before what is in them
+        with names.passing_over_absence():
+            found += [entry.path for entry in _inside(parent) if entry.is_dir(follow_symlinks=False)]
+    for one in reversed(found):
+        remove_if_empty(one)
+    return not os.path.lexists(directory)
+
+
+def _remove(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(directory: str) -> None:
+    """Remove what interrupted writers left in a directory that holds nothing else.
+
+    Without an object beside it, a sidecar describes nothing. The lock keeps out those who are about to publish;
+    a draft that somebody still writes is spared.
+    """
+    with locks.locked(directory):
+        left = _inside(directory)
+        if not all(map(_is_left_over, left)):
+            return
+        for entry in left:
+            with suppress(OSError):
+                remove = locks.remove_abandoned if entry.name.endswith(names.DRAFT) else os.unlink
+                remove(entry.path)
+
+
+def _is_left_over(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith(names.SIDECAR) and stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)

@@ -1,0 +1,1103 @@
+"""What only the local backend has: its files, links, locks, and what is left when a process is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from cottoncandy.backends.base import Backend, WriteOptions
+from cottoncandy.backends.local import LocalBackend, locks, names
+from cottoncandy.errors import (
+    ConfigurationError,
+    ContainerExists,
+    ContainerNotEmpty,
+    ContainerNotFound,
+    CorruptObject,
+    CottonCandyError,
+    InvalidObjectName,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+)
+
+ONLY_IF_ABSENT = WriteOptions(if_absent=True)
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+needs_posix = pytest.mark.skipif(os.name == "nt", reason="links and pipes of POSIX")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def backend(root: Path) -> LocalBackend:
+    return LocalBackend.connect(str(root))
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def directories(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_dir()}
+
+
+def read(backend: Backend, key: str) -> tuple[bytes, dict[str, str]]:
+    with backend.open(key) as reader:
+        body = bytearray(reader.stop)
+        assert reader.readexactly(memoryview(body)) == len(body)
+        return bytes(body), dict(reader.head.metadata)
+
+
+def keys(backend: Backend, prefix: str = "") -> list[str]:
+    return [info.key for info in backend.list_objects(prefix)]
+
+
+# ------------------------------------------------------------------ the directory
+def test_connect_makes_the_directory(tmp_path: Path) -> None:
+    backend = LocalBackend.connect(str(tmp_path / "a/b"), None, None, None, None, region_name="x")
+    assert (tmp_path / "a/b").is_dir()
+    assert backend.container == backend.path == str(tmp_path / "a/b")
+    assert backend.native_container() == tmp_path / "a/b"
+    assert backend.list_containers() == [str(tmp_path / "a/b")]
+
+
+def test_a_relative_directory_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    backend = LocalBackend.connect("data/")
+    monkeypatch.chdir("/")
+    pickle.loads(pickle.dumps(backend)).put("name", b"x", {})
+    assert backend.container == "data/"
+    assert backend.path == str(tmp_path / "data")
+    assert (tmp_path / "data/name").read_bytes() == b"x"
+
+
+def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert LocalBackend.connect("~/data").path == str(tmp_path / "data")
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_a_directory_must_be_named(name: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="directory"):
+        LocalBackend.connect(name)
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_is_no_directory(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"precious")
+    with pytest.raises(ContainerExists, match="file"):
+        LocalBackend.connect(str(tmp_path / name))
+    assert (tmp_path / "file").read_bytes() == b"precious"
+
+
+def test_a_directory_that_vanished(root: Path, backend: LocalBackend) -> None:
+    root.rmdir()
+    for act in (
+        lambda: backend.put("a", b"", {}),
+        lambda: backend.stat("a"),
+        lambda: backend.open("a"),
+        lambda: keys(backend),
+        lambda: backend.copy("a", "b"),
+    ):
+        with pytest.raises(ContainerNotFound, match="store"):
+            act()
+    assert not root.exists()
+    assert backend.list_containers() == []
+    assert backend.delete(["a"]) == 1
+
+
+# ------------------------------------------------------------------ the files
+def test_what_lies_on_the_disk(root: Path, backend: LocalBackend) -> None:
+    backend.put("dir/full", b"bytes", {"note": "\u00fc\U0001f36d", "shape": ""})
+    backend.put("empty", b"", {})
+    on_disk = files(root)
+    assert set(on_disk) == {"dir/full", "dir/full.meta.json", "empty", "empty.meta.json"}
+    assert on_disk["dir/full"] == b"bytes"
+    assert json.loads(on_disk["dir/full.meta.json"].decode("ascii")) == {"note": "\u00fc\U0001f36d", "shape": ""}
+    assert (on_disk["empty"], on_disk["empty.meta.json"]) == (b"", b"{}")
+    assert backend.stat("dir/full").metadata == {"note": "\u00fc\U0001f36d", "shape": ""}
+
+
+def test_new_files_have_the_rights_that_the_umask_leaves(root: Path, backend: LocalBackend) -> None:
+    old = os.umask(0o027)
+    try:
+        backend.put("a/b", b"", {})
+    finally:
+        os.umask(old)
+    assert [(root / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b.meta.json")] == [0o750, 0o640, 0o640]
+
+
+def test_metadata_that_others_wrote(root: Path, backend: LocalBackend) -> None:
+    (root / "plain").write_bytes(b"x")
+    assert backend.stat("plain").metadata == {}
+    # releases before this one wrote what they were given
+    (root / "plain.meta.json").write_text('{\n  "gzip": true,\n  "n": 3,\n  "x": null,\n  "u": "\u00fc"\n}', "utf-8")
+    assert backend.stat("plain").metadata == {"gzip": "True", "n": "3", "x": "None", "u": "\u00fc"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{", b"[]", b'"text"', b"null", b'{"a": []}', b'{"a": {}}', b"\xff\xfe\xfd", b"[" * 100_000],
+    ids=["empty", "half", "list", "text", "null", "a list inside", "an object inside", "bytes", "deep"],
+)
+def test_broken_metadata(root: Path, backend: LocalBackend, text: bytes) -> None:
+    (root / "name").write_bytes(b"x")
+    (root / "name.meta.json").write_bytes(text)
+    for act in (backend.stat, backend.open, lambda key: backend.copy(key, "copy")):
+        with pytest.raises(CorruptObject, match=r"name\.meta\.json"):
+            act("name")
+    assert keys(backend) == ["name"]
+    backend.put("name", b"y", {"a": "1"})
+    assert read(backend, "name") == (b"y", {"a": "1"})
+
+
+def test_metadata_files_are_no_objects(root: Path, backend: LocalBackend) -> None:
+    backend.put("a/b", b"x", {"k": "v"})
+    assert keys(backend) == keys(backend, "a/b") == ["a/b"]
+    assert keys(backend, "a/b.") == []
+    assert not backend.exists("a/b.meta.json")
+    with pytest.raises(ObjectNotFound):
+        backend.open("a/b.meta.json")
+    for act in (
+        lambda: backend.put("a/b.meta.json", b"{}", {}),
+        lambda: backend.start_upload("a/b.meta.json", {}),
+        lambda: backend.copy("a/b", "a/b.meta.json"),
+        lambda: backend.put("a/.meta.json", b"{}", {}),
+    ):
+        with pytest.raises(InvalidObjectName, match=r"\.meta\.json"):
+            act()
+    backend.delete(["a/b.meta.json"])
+    assert read(backend, "a/b") == (b"x", {"k": "v"})
+    assert set(files(root)) == {"a/b", "a/b.meta.json"}
+
+
+def test_owner(backend: LocalBackend) -> None:
+    pwd = pytest.importorskip("pwd")
+    backend.put("a", b"", {})
+    assert backend.owner("a") == pwd.getpwuid(os.getuid()).pw_name
+    with pytest.raises(ObjectNotFound):
+        backend.owner("b")
+
+
+def test_fsync(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())), real(fd)))
+    if not Path("/proc/self/fd").exists():
+        pytest.skip("what is synced is looked up in /proc")
+    LocalBackend.connect(str(root)).put("a/b/c", b"x", {})
+    assert synced == []
+    safe = pickle.loads(pickle.dumps(LocalBackend.connect(str(root), fsync=True)))
+    safe.put("a/b/d", b"x", {"k": "v"})
+    data, metadata, *others = synced
+    assert data.endswith(names.DRAFT)
+    assert metadata.endswith(names.PENDING)
+    assert others == [str(root / "a/b"), str(root / "a"), str(root)]
+    assert read(safe, "a/b/d") == (b"x", {"k": "v"})
+
+
+# ------------------------------------------------------------------ names
+NAMES_THAT_COULD_LEAVE = [
+    "..",
+    ".",
+    "../x",
+    "a/../x",
+    "a/..",
+    "./a",
+    "/etc/x",
+    "/",
+    "//x",
+    "a//b",
+    "a\0b",
+    "",
+    "\udcff",
+]
+
+
+@pytest.mark.parametrize("key", NAMES_THAT_COULD_LEAVE)
+def test_names_that_could_leave_the_directory(tmp_path: Path, backend: LocalBackend, key: str) -> None:
+    (tmp_path / "x").write_bytes(b"outside")
+    backend.put("a/b", b"inside", {})
+    before = files(tmp_path)
+    for act in (
+        lambda: backend.stat(key),
+        lambda: backend.open(key),
+        lambda: backend.exists(key),
+        lambda: backend.put(key, b"", {}),
+        lambda: backend.start_upload(key, {}),
+        lambda: backend.copy(key, "c"),
+        lambda: backend.copy("a/b", key),
+        lambda: backend.delete([key]),
+        lambda: backend.owner(key),
+    ):
+        with pytest.raises(InvalidObjectName):
+            act()
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("prefix", ["../", "../s", "a/../", "./", "a/./b"])
+def test_prefixes_that_could_leave_the_directory(tmp_path: Path, backend: LocalBackend, prefix: str) -> None:
+    (tmp_path / "sibling").write_bytes(b"outside")
+    with pytest.raises(InvalidObjectName):
+        keys(backend, prefix)
+    with pytest.raises(InvalidObjectName):
+        list(backend.list_level(prefix))
+
+
+def test_a_prefix_may_begin_with_dots(backend: LocalBackend) -> None:
+    backend.put("..a", b"", {})
+    assert keys(backend, "..") == keys(backend, ".") == ["..a"]
+
+
+def test_delete_goes_on_after_a_bad_name(root: Path, backend: LocalBackend) -> None:
+    for key in "abc":
+        backend.put(key, b"", {})
+    with pytest.raises(InvalidObjectName, match="first"):
+        backend.delete(["a", "../first", "b", "../second"])
+    assert keys(backend) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("a/b/c", "is an object"),
+        ("a/b/c/d", "is an object"),
+        ("a", "directory"),
+        ("a/", "directory"),
+        ("x" * 246, "too long"),
+        ("x" * 256, "too long"),
+        ("\u00fc" * 128, "too long"),
+        ("x" * 300 + "/a", "too long"),
+        ("/".join(["x" * 200] * 30), "too long"),
+    ],
+)
+def test_names_that_no_file_can_have(root: Path, backend: LocalBackend, key: str, reason: str) -> None:
+    backend.put("a/b", b"x", {})
+    before = files(root)
+    for act in (
+        lambda: backend.put(key, b"", {}),
+        lambda: backend.start_upload(key, {}),
+        lambda: backend.copy("a/b", key),
+        lambda: backend.put(key, b"", {}, ONLY_IF_ABSENT),
+    ):
+        with pytest.raises(InvalidObjectName, match=reason):
+            act()
+    assert not backend.exists(key)
+    for act in (backend.stat, backend.open, lambda key: backend.copy(key, "c")):
+        with pytest.raises(ObjectNotFound):
+            act(key)
+    assert backend.delete([key]) == 1
+    assert files(root) == before
+    assert directories(root) == {"a"}
+
+
+def test_the_longest_name(root: Path, backend: LocalBackend) -> None:
+    backend.put("x" * 245, b"x", {"k": "v"})
+    assert read(backend, "x" * 245) == (b"x", {"k": "v"})
+    # one that somebody else has put there
+    (root / ("y" * 255)).write_bytes(b"y")
+    assert read(backend, "y" * 255) == (b"y", {})
+    assert backend.delete(["x" * 245, "y" * 255]) == 2
+    assert files(root) == {}
+
+
+def test_a_directory_in_the_place_of_metadata(root: Path, backend: LocalBackend) -> None:
+    backend.put("a.meta.json/b", b"x", {})
+    assert keys(backend) == ["a.meta.json/b"]
+    with pytest.raises(InvalidObjectName):
+        backend.put("a", b"y", {})
+    assert files(root).keys() == {"a.meta.json/b", "a.meta.json/b.meta.json"}
+    backend.delete(["a.meta.json/b"])
+    backend.put("a", b"y", {})
+    assert read(backend, "a") == (b"y", {})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are no text")
+def test_names_that_are_no_text_are_left_out(
+    root: Path, backend: LocalBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(os.fsdecode(os.fsencode(root) + b"/\xff\xfe")).write_bytes(b"x")
+    backend.put("a", b"x", {})
+    assert keys(backend) == ["a"]
+    assert "no UTF-8" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a:b",
+        "C:",
+        "a\\b",
+        "..\\x",
+        "a*",
+        "a?",
+        "a|b",
+        "<",
+        ">",
+        '"',
+        "a.",
+        "a ",
+        "nul",
+        "CON.txt",
+        "com1",
+        "LPT9.a.b",
+        "a\nb",
+    ],
+)
+def test_names_that_windows_reserves(name: str) -> None:
+    assert names.is_reserved_on_windows(name)
+    assert names.flaw(f"dir/{name}/x", windows=True)
+    assert names.flaw(name, windows=False) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["a", ".a", "a.b", "null", "con1", "common", "com", "a b", "\u00e9", "%41", "~", "a+b"]
+)
+def test_names_that_windows_takes(name: str) -> None:
+    assert names.flaw(f"{name}/{name}", windows=True) is None
+
+
+# ------------------------------------------------------------------ links
+@needs_posix
+class TestLinks:
+    @pytest.fixture
+    def outside(self, tmp_path: Path) -> Path:
+        outside = tmp_path / "outside"
+        outside.mkdir()
+        (outside / "secret").write_bytes(b"secret")
+        (outside / "secret.meta.json").write_text('{"secret": "1"}')
+        (outside / "empty").mkdir()
+        return outside
+
+    def test_a_link_to_a_file_outside(self, root: Path, backend: LocalBackend, outside: Path) -> None:
+        backend.put("dir/real", b"x", {})
+        (root / "dir/link").symlink_to(outside / "secret")
+        (root / "dir/relative").symlink_to("../../outside/secret")
+        before = files(outside)
+        for key in ("dir/link", "dir/relative"):
+            assert not backend.exists(key)
+            with pytest.raises(ObjectNotFound):
+                backend.open(key)
+            with pytest.raises(ObjectNotFound):
+                backend.copy(key, "copy")
+            assert backend.delete([key]) == 1
+            assert (root / key).is_symlink()
+        assert keys(backend) == ["dir/real"]
+        assert [entry.key for entry in backend.list_level("dir/")] == ["dir/real"]
+
+        backend.put("dir/link", b"mine", {"k": "v"})
+        backend.copy("dir/real", "dir/relative")
+        assert read(backend, "dir/link") == (b"mine", {"k": "v"})
+        assert not (root / "dir/link").is_symlink()
+        assert files(outside) == before
+
+    def test_a_link_to_a_directory_outside(self, root: Path, backend: LocalBackend, outside: Path) -> None:
+        backend.put("real", b"x", {})
+        (root / "link").symlink_to(outside)
+        before, made = files(outside), directories(outside)
+        assert keys(backend) == ["real"]
+        assert keys(backend, "link/") == keys(backend, "link/s") == []
+        assert list(backend.list_level("link/")) == []
+        assert not backend.exists("link/secret")
+        with pytest.raises(ObjectNotFound):
+            backend.open("link/secret")
+        for act in (
+            lambda: backend.put("link/secret", b"", {}),
+            lambda: backend.put("link/new/dir", b"", {}),
+            lambda: backend.start_upload("link/secret", {}),
+            lambda: backend.copy("real", "link/secret"),
+        ):
+            with pytest.raises(InvalidObjectName, match="link"):
+                act()
+        assert backend.delete(["link/secret", "link/empty/x"]) == 2
+        assert (files(outside), directories(outside)) == (before, made)
+
+        backend.delete(["real"])
+        with pytest.raises(ContainerNotEmpty):
+            backend.remove_container(str(root))
+        assert (files(outside), directories(outside)) == (before, made)
+
+    def test_metadata_that_is_a_link_outside(self, root: Path, backend: LocalBackend, outside: Path) -> None:
+        (root / "name").write_bytes(b"x")
+        (root / "name.meta.json").symlink_to(outside / "secret.meta.json")
+        assert read(backend, "name") == (b"x", {})
+        backend.put("name", b"y", {"k": "v"})
+        assert read(backend, "name") == (b"y", {"k": "v"})
+        assert json.loads((outside / "secret.meta.json").read_text()) == {"secret": "1"}
+
+    def test_a_link_to_a_file_inside_is_an_object(self, root: Path, backend: LocalBackend) -> None:
+        backend.put("store/real", b"x", {"k": "v"})
+        (root / "link").symlink_to("store/real")
+        (root / "link.meta.json").symlink_to("store/real.meta.json")
+        assert keys(backend) == ["link", "store/real"]
+        assert read(backend, "link") == (b"x", {"k": "v"})
+        backend.put("link", b"y", {})
+        assert read(backend, "store/real") == (b"x", {"k": "v"})
+
+        (root / "link2").symlink_to("store/real")
+        backend.delete(["link2", "link"])
+        assert keys(backend) == ["store/real"]
+        assert set(files(root)) == {"store/real", "store/real.meta.json"}
+
+    def test_links_in_a_circle(self, root: Path, backend: LocalBackend) -> None:
+        (root / "a").mkdir()
+        (root / "a/up").symlink_to("..")
+        (root / "self").symlink_to("self")
+        (root / "broken").symlink_to("nowhere")
+        backend.put("a/x", b"", {})
+        assert keys(backend) == ["a/x"]
+        assert [backend.exists(key) for key in ("self", "broken", "a/up/a/x")] == [False] * 3
+
+    def test_the_root_may_be_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        (tmp_path / "root").symlink_to("real")
+        backend = LocalBackend.connect(str(tmp_path / "root"))
+        backend.put("a/b", b"x", {"k": "v"})
+        (tmp_path / "real/link").symlink_to("a/b")
+        assert keys(backend) == ["a/b", "link"]
+        assert read(backend, "link")[0] == read(backend, "a/b")[0] == b"x"
+        backend.delete(["a/b", "link"])
+        assert list((tmp_path / "real").iterdir()) == []
+        backend.remove_container(backend.path)
+        assert not backend.container_exists(backend.path)
+
+    def test_pipes_are_no_objects(self, root: Path, backend: LocalBackend) -> None:
+        os.mkfifo(root / "pipe")
+        assert keys(backend) == []
+        with pytest.raises(ObjectNotFound):
+            backend.open("pipe")  # and does not wait for a writer
+
+
+# ------------------------------------------------------------------ directories come and go
+def test_empty_directories_are_removed(root: Path, backend: LocalBackend) -> None:
+    for key in ("a/b/c/1", "a/b/c/2", "a/d/3"):
+        backend.put(key, b"", {})
+    backend.delete(["a/b/c/1"])
+    assert directories(root) == {"a", "a/b", "a/b/c", "a/d"}
+    backend.delete(["a/b/c/2"])
+    assert directories(root) == {"a", "a/d"}
+    backend.delete(["a/d/3"])
+    assert directories(root) == set()
+    assert root.is_dir()
+
+
+def test_empty_directories_are_not_listed(root: Path, backend: LocalBackend) -> None:
+    (root / "a/b/c").mkdir(parents=True)
+    (root / "a/x.meta.json").write_text("{}")
+    assert keys(backend) == []
+    assert list(backend.list_level()) == []
+    backend.put("a/b", b"x", {})  # nothing is in its way
+    assert [entry.key for entry in backend.list_level()] == ["a/"]
+
+
+def test_a_failed_write_leaves_nothing(root: Path, backend: LocalBackend) -> None:
+    with pytest.raises(TypeError):
+        backend.put("a/b/c", b"x", {"k": object()})  # type: ignore[dict-item]
+    assert list(root.iterdir()) == []
+    backend.put("a", b"x", {"k": "v"})
+    with pytest.raises(TypeError):
+        backend.put("a", b"y", {"k": object()})  # type: ignore[dict-item]
+    assert read(backend, "a") == (b"x", {"k": "v"})
+    assert set(files(root)) == {"a", "a.meta.json"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a limit on the size of files")
+def test_a_full_disk(root: Path, backend: LocalBackend) -> None:
+    resource = pytest.importorskip("resource")
+    backend.put("a", b"old", {"k": "v"})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(CottonCandyError, match="'a'") as caught:
+            backend.put("a", bytes(300_000), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert isinstance(caught.value, OSError)
+    assert read(backend, "a") == (b"old", {"k": "v"})
+    assert set(files(root)) == {"a", "a.meta.json"}
+
+
+def test_removing_the_directory(root: Path, backend: LocalBackend) -> None:
+    (root / "empty/empty").mkdir(parents=True)
+    backend.put("a/b", b"", {})
+    with pytest.raises(ContainerNotEmpty):
+        backend.remove_container(str(root))
+    backend.delete(["a/b"])
+    (root / "empty/orphan.meta.json").write_text("{}")
+    backend.remove_container(str(root))
+    assert not root.exists()
+
+
+@needs_posix
+def test_removing_a_directory_spares_what_is_no_object(root: Path, backend: LocalBackend) -> None:
+    os.mkfifo(root / "pipe")
+    with pytest.raises(ContainerNotEmpty, match="no objects"):
+        backend.remove_container(str(root))
+    assert (root / "pipe").exists()
+
+
+def test_a_very_deep_tree(backend: LocalBackend) -> None:
+    key = "/".join("a" * 1200)
+    backend.put(key, b"x", {})
+    assert keys(backend) == [key]
+    assert [entry.key for entry in backend.list_level("a/a/")] == ["a/a/a/"]
+    backend.delete([key])
+    backend.remove_container(backend.path)
+
+
+# ------------------------------------------------------------------ versions
+def test_a_reader_keeps_its_version(backend: LocalBackend) -> None:
+    backend.put("name", b"first" * 100_000, {"v": "1"})
+    with backend.open("name") as reader:
+        backend.put("name", b"other" * 100_000, {"v": "2"})
+        backend.delete(["name"])
+        body = bytearray(reader.stop)
+        assert reader.readexactly(memoryview(body)) == len(body)
+    assert body == b"first" * 100_000
+    assert reader.head.metadata == {"v": "1"}
+
+
+def test_e_tags_are_never_used_twice(backend: LocalBackend) -> None:
+    # inodes are used again at once, and the kernel's clock stands still for milliseconds
+    seen = [backend.put("name", b"same", {})["ETag"] for _ in range(500)]
+    assert len(set(seen)) == 500
+    assert backend.stat("name").e_tag == seen[-1]
+
+
+def test_e_tag_sees_a_write_in_place(root: Path, backend: LocalBackend) -> None:
+    backend.put("name", b"first", {"v": "1"})
+    e_tag = backend.stat("name").e_tag
+    (root / "name").write_bytes(b"other")  # as older releases do
+    with pytest.raises(ObjectChanged):
+        backend.open("name", e_tag=e_tag)
+    assert read(backend, "name") == (b"other", {"v": "1"})
+
+
+def test_a_file_that_shrinks_under_a_reader(root: Path, backend: LocalBackend) -> None:
+    backend.put("name", b"x" * 100, {})
+    with backend.open("name") as reader:
+        (root / "name").write_bytes(b"y")
+        with pytest.raises(ObjectChanged, match="name"):
+            reader.readexactly(memoryview(bytearray(100)))
+
+
+def test_parts_must_come_in_order(root: Path, backend: LocalBackend) -> None:
+    upload = backend.start_upload("name", {})
+    for number in (2, 0):
+        with pytest.raises(ValueError, match="order"):
+            upload.send_part(number, b"x")
+    upload.send_part(1, b"x")
+    with pytest.raises(ValueError, match="order"):
+        upload.send_part(1, b"x")
+    upload.abort()
+    assert files(root) == {}
+
+
+def test_an_object_over_two_gib_is_sparse_here(root: Path, backend: LocalBackend) -> None:
+    with (root / "large").open("wb") as file:
+        file.truncate(3 * 2**30 + 1)
+    assert backend.stat("large").size == 3 * 2**30 + 1
+    assert backend.read_range("large", 3 * 2**30, memoryview(bytearray(10))) == 1
+
+
+# ------------------------------------------------------------------ against a dictionary
+# names that collide as file and directory, or as an object and the ending of another
+STEMS = st.sampled_from(["a", "a.b", "a0", "b", "a/b", "a/c", "a/b/c", "exp/1", "exp2/1", "\u00e9", "a b", "~"])
+
+
+class AgainstADictionary(RuleBasedStateMachine):
+    """Any sequence of calls leaves what the same calls leave in a dictionary."""
+
+    seen_keys = Bundle("seen_keys")
+
+    @initialize()
+    def begin(self) -> None:
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.backend = LocalBackend.connect(f"{self.folder.name}/store")
+        self.model: dict[str, tuple[bytes, dict[str, str]]] = {}
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.folder.cleanup()
+
+    def _fits(self, key: str) -> bool:
+        return not any(other.startswith(key + "/") or key.startswith(other + "/") for other in self.model)
+
+    def _write(
+        self, key: str, value: tuple[bytes, dict[str, str]], *, if_absent: bool, act: Callable[[], object]
+    ) -> None:
+        if not self._fits(key):
+            with pytest.raises(InvalidObjectName):
+                act()
+        elif if_absent and key in self.model:
+            with pytest.raises(ObjectExists):
+                act()
+        else:
+            act()
+            self.model[key] = value
+
+    @rule(
+        key=STEMS,
+        body=st.binary(max_size=50),
+        metadata=st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=3),
+        if_absent=st.booleans(),
+    )
+    def put(self, key: str, body: bytes, metadata: dict[str, str], if_absent: bool) -> None:
+        options = WriteOptions(if_absent=if_absent)
+        self._write(
+            key, (body, metadata), if_absent=if_absent, act=lambda: self.backend.put(key, body, metadata, options)
+        )
+
+    @rule(key=STEMS, parts=st.lists(st.binary(max_size=20), max_size=4), finish=st.booleans())
+    def upload(self, key: str, parts: list[bytes], finish: bool) -> None:
+        def act() -> None:
+            upload = self.backend.start_upload(key, {"k": "v"})
+            for number, part in enumerate(parts, 1):
+                upload.send_part(number, part)
+            if finish:
+                upload.complete()
+            upload.abort()
+
+        before = dict(self.model)
+        self._write(key, (b"".join(parts), {"k": "v"}), if_absent=False, act=act)
+        if not finish:
+            self.model = before
+
+    @rule(source=STEMS, key=STEMS, if_absent=st.booleans())
+    def copy(self, source: str, key: str, if_absent: bool) -> None:
+        options = WriteOptions(if_absent=if_absent)
+        if source not in self.model:
+            with pytest.raises(ObjectNotFound):
+                self.backend.copy(source, key, options=options)
+            return
+        self._write(
+            key,
+            self.model[source],
+            if_absent=if_absent,
+            act=lambda: self.backend.copy(source, key, options=options),
+        )
+
+    @rule(gone=st.lists(STEMS, max_size=5))
+    def delete(self, gone: list[str]) -> None:
+        assert self.backend.delete(gone) == len(gone)
+        for key in gone:
+            self.model.pop(key, None)
+
+    @rule(key=STEMS, start=st.integers(0, 60), length=st.integers(0, 60))
+    def read_a_range(self, key: str, start: int, length: int) -> None:
+        buffer = bytearray(length)
+        if key not in self.model:
+            with pytest.raises(ObjectNotFound):
+                self.backend.read_range(key, start, memoryview(buffer))
+            return
+        count = self.backend.read_range(key, start, memoryview(buffer))
+        assert buffer[:count] == self.model[key][0][start : start + length]
+
+    @rule(prefix=st.sampled_from(["", "a", "a/", "a/b", "a.", "exp", "exp/", "z", "\u00e9"]))
+    def list_both_ways(self, prefix: str) -> None:
+        matching = sorted((key for key in self.model if key.startswith(prefix)), key=str.encode)
+        assert keys(self.backend, prefix) == matching
+        ends = (key.find("/", len(prefix)) for key in matching)
+        level = [key[: end + 1] if end >= 0 else key for key, end in zip(matching, ends, strict=True)]
+        assert [entry.key for entry in self.backend.list_level(prefix)] == list(dict.fromkeys(level))
+
+    @invariant()
+    def the_disk_holds_the_model_and_nothing_else(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        root = Path(self.backend.path)
+        assert set(files(root)) == {name for key in self.model for name in (key, f"{key}.meta.json")}
+        assert all(any(key.startswith(f"{name}/") for key in self.model) for name in directories(root))
+        assert {key: read(self.backend, key) for key in self.model} == self.model
+
+
+AgainstADictionary.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestAgainstADictionary = AgainstADictionary.TestCase
+
+
+# ------------------------------------------------------------------ many writers at once
+def pair_of(number: int) -> tuple[bytes, dict[str, str]]:
+    """Bytes and metadata that name each other."""
+    return f"{number}-".encode() * (1 + number % 3000), {"number": str(number)}
+
+
+def is_a_pair(found: tuple[bytes, dict[str, str]]) -> bool:
+    return "number" in found[1] and found == pair_of(int(found[1]["number"]))
+
+
+def race(backend: LocalBackend, seconds: float = 0.7) -> None:
+    """Threads write, copy, remove and read the same two objects, and must never see a mixture."""
+    ends = time.monotonic() + seconds
+    seen: list[int] = []
+
+    def write(worker: int) -> None:
+        for number in itertools.takewhile(lambda _: time.monotonic() < ends, itertools.count(worker, 10)):
+            body, metadata = pair_of(number)
+            backend.put("dir/sub/one", body, metadata)
+            with contextlib.suppress(ObjectNotFound, ObjectExists):
+                backend.copy("dir/sub/one", "dir/sub/two", options=WriteOptions(if_absent=number % 2 == 0))
+            if number % 4 == 0:
+                backend.delete(["dir/sub/two", "dir/sub/one"])
+
+    def watch(_: int) -> None:
+        while time.monotonic() < ends:
+            for key in ("dir/sub/one", "dir/sub/two"):
+                try:
+                    found = read(backend, key)
+                except ObjectNotFound:
+                    continue
+                assert is_a_pair(found)
+                seen.append(int(found[1]["number"]))
+            assert set(keys(backend)) <= {"dir/sub/one", "dir/sub/two"}
+
+    with ThreadPoolExecutor(5) as pool:
+        done = [pool.submit(write, i) for i in range(3)] + [pool.submit(watch, i) for i in range(2)]
+        for future in done:
+            future.result()
+    assert len(set(seen)) > 3
+
+
+def test_threads_race(root: Path, backend: LocalBackend) -> None:
+    race(backend)
+    backend.delete(["dir/sub/one", "dir/sub/two"])
+    assert list(root.iterdir()) == []
+
+
+def test_threads_race_where_directories_cannot_be_locked(
+    root: Path, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EBADF, "as NFS does")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    race(backend)
+    backend.delete(["dir/sub/one", "dir/sub/two"])
+    assert list(root.iterdir()) == []
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_processes_race(root: Path, backend: LocalBackend) -> None:
+    children = [in_a_child(lambda: race(backend)) for _ in range(2)]
+    try:
+        race(backend)
+    finally:
+        results = [os.waitpid(child, 0)[1] for child in children]
+    assert results == [0, 0]
+    backend.delete(["dir/sub/one", "dir/sub/two"])
+    assert list(root.iterdir()) == []
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_one_of_many_makes_it(root: Path, backend: LocalBackend) -> None:
+    barrier = threading.Barrier(8)
+
+    def attempt(number: int, name: str) -> bool:
+        body, metadata = pair_of(number)
+        barrier.wait()
+        try:
+            backend.put(name, body, metadata, ONLY_IF_ABSENT)
+        except ObjectExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        for i in range(30):
+            won = list(pool.map(attempt, range(8), [f"dir{i}/name"] * 8))
+            assert sum(won) == 1
+            assert read(backend, f"dir{i}/name") == pair_of(won.index(True))
+    assert len(files(root)) == 60
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_lock_that_a_forked_child_has_inherited(root: Path, backend: LocalBackend) -> None:
+    with locks.locked(str(root)):
+        child = in_a_child(lambda: time.sleep(60))
+    try:
+        backend.put("name", b"x", {})  # the child lives on with a copy of the lock's descriptor
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert read(backend, "name") == (b"x", {})
+
+
+# ------------------------------------------------------------------ killed and interrupted
+def in_a_child(work: Callable[[], object]) -> int:
+    """Run in a forked process, without pytest's own ways out of it; its id."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        signal.alarm(60)
+        work()
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing of this process goes on from here
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def killed_before_call(number: int, root: Path, work: Callable[[], object]) -> bool:
+    """Run in a child that is killed before its n-th call that touches the store; whether it came to that."""
+    count = itertools.count(1)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event in {"open", "os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.utime", "fcntl.flock"}:
+            inside = event == "fcntl.flock" or str(arguments[0]).startswith(str(root))
+            if inside and next(count) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def hooked() -> None:
+        sys.addaudithook(hook)
+        work()
+
+    _, status = os.waitpid(in_a_child(hooked), 0)
+    assert status in {0, signal.SIGKILL}
+    return status != 0
+
+
+WRITES: dict[str, Callable[[LocalBackend], object]] = {
+    "put": lambda backend: backend.put("dir/name", *pair_of(2)),
+    "put if absent": lambda backend: backend.put("dir/name", *pair_of(2), ONLY_IF_ABSENT),
+    "copy": lambda backend: backend.copy("source", "dir/name"),
+    "delete": lambda backend: backend.delete(["dir/name"]),
+}
+
+
+def state(backend: LocalBackend, key: str = "dir/name") -> tuple[bytes, dict[str, str]] | None:
+    return read(backend, key) if backend.exists(key) else None
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("there", [True, False], ids=["there", "absent"])
+@pytest.mark.parametrize("kind", WRITES)
+def test_killed_before_each_call_of_the_system(root: Path, backend: LocalBackend, kind: str, there: bool) -> None:
+    if kind == "put if absent" and there:
+        pytest.skip("nothing is written")
+    backend.put("source", *pair_of(2))
+    old, new = (pair_of(1) if there else None), (None if kind == "delete" else pair_of(2))
+    seen = []
+    for number in itertools.count(1):
+        backend.delete(["dir/name"])
+        if old:
+            backend.put("dir/name", *old)
+        was_killed = killed_before_call(number, root, lambda: WRITES[kind](backend))
+        seen.append(state(backend))
+        assert seen[-1] in ([old, new] if was_killed else [new])
+        assert keys(backend) == (["dir/name"] if seen[-1] else []) + ["source"]
+        if not was_killed:
+            break
+        # whatever is left stands in nobody's way
+        backend.put("dir/name", *pair_of(3))
+        assert read(backend, "dir/name") == pair_of(3)
+        assert json.loads((root / "dir/name.meta.json").read_bytes()) == pair_of(3)[1]
+    assert number > (5 if kind == "delete" else 10) or not there
+    assert seen == sorted(seen, key=lambda one: one == new)  # there is one moment of change
+    backend.delete(["dir/name", "source"])
+    backend.remove_container(str(root))
+    assert not root.exists()
+
+
+# a file that was opened at that very moment is closed by the garbage collector
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.parametrize("kind", WRITES)
+def test_interrupted_behind_each_call(root: Path, backend: LocalBackend, kind: str) -> None:
+    """Ctrl-C comes when a call has done its work and nobody has taken note of it yet."""
+    backend.put("source", *pair_of(2))
+    old, new = (None if kind == "put if absent" else pair_of(1)), (None if kind == "delete" else pair_of(2))
+    for number in itertools.count(1):
+        backend.delete(["dir/name"])
+        if old:
+            backend.put("dir/name", *old)
+        was_interrupted = interrupted_behind_call(number, lambda: WRITES[kind](backend))
+        assert state(backend) in ([old, new] if was_interrupted else [new])
+        if not was_interrupted:
+            break
+    assert number > 20
+    with ThreadPoolExecutor(1) as pool:  # no lock was left behind
+        pool.submit(backend.put, "dir/name", b"x", {}).result(timeout=20)
+    backend.delete(["dir/name", "source"])
+    backend.remove_container(str(root))
+    assert not root.exists()
+
+
+def interrupted_behind_call(number: int, work: Callable[[], object]) -> bool:
+    count = itertools.count(1)
+
+    def profile(frame: object, event: str, argument: object) -> None:
+        if event == "c_return" and next(count) == number:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    try:
+        sys.setprofile(profile)
+        work()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.setprofile(None)
+    return False
+
+
+WRITER = """
+import itertools, sys
+from cottoncandy.backends.local import LocalBackend
+backend = LocalBackend.connect(sys.argv[1])
+print("ready", flush=True)
+for number in itertools.count():
+    backend.put("dir/name", f"{number}-".encode() * (1 + number % 3000), {"number": str(number)})
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is of POSIX")
+def test_kill_minus_nine(root: Path, backend: LocalBackend) -> None:
+    chance = random.Random(9)
+    last = -1
+    for _ in range(15):
+        with writer(root):
+            ends = time.monotonic() + chance.uniform(0.01, 0.08)
+            while time.monotonic() < ends:
+                assert state(backend) is None or is_a_pair(read(backend, "dir/name"))
+        found = read(backend, "dir/name")
+        assert is_a_pair(found)
+        assert keys(backend) == ["dir/name"]
+        last = max(last, int(found[1]["number"]))
+    assert last > 3
+    backend.put("dir/name", b"x", {})
+    backend.delete(["dir/name"])
+    assert list(root.iterdir()) == []  # what the killed ones left is gone with the last object
+
+
+class writer:  # noqa: N801 - a context manager
+    """A process that overwrites one object, until it is killed."""
+
+    def __init__(self, root: Path) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", WRITER, str(root)], stdout=subprocess.PIPE)
+
+    def __enter__(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"ready\n"
+
+    def __exit__(self, *error: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+        assert self.process.returncode == -signal.SIGKILL
+
+
+# ------------------------------------------------------------------ what others left
+@pytest.fixture
+def abandoned(root: Path, backend: LocalBackend) -> Callable[[str], None]:
+    """Leave what a process leaves that is killed in the middle of an upload."""
+
+    def leave(key: str) -> None:
+        def upload() -> None:
+            backend.start_upload(key, {}).send_part(1, b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        os.waitpid(in_a_child(upload), 0)
+
+    return leave
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_abandoned_files_go_with_the_last_object(
+    root: Path, backend: LocalBackend, abandoned: Callable[[str], None]
+) -> None:
+    backend.put("a/b/real", b"x", {})
+    for _ in range(3):
+        abandoned("a/b/name")
+    assert len(files(root)) == 5
+    assert keys(backend) == ["a/b/real"]
+    backend.delete(["a/b/real"])
+    assert list(root.iterdir()) == []
+
+    abandoned("name")
+    abandoned("x/y/name")
+    assert keys(backend) == []
+    backend.remove_container(str(root))
+    assert not root.exists()
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_what_is_still_written_is_spared(root: Path, backend: LocalBackend, abandoned: Callable[[str], None]) -> None:
+    abandoned("dir/other")
+    upload = backend.start_upload("dir/name", {"k": "v"})
+    upload.send_part(1, b"first")
+    backend.put("dir/real", b"x", {})
+    backend.delete(["dir/real"])
+    assert len(files(root)) == 1
+    with pytest.raises(ContainerNotEmpty):
+        backend.remove_container(str(root))
+    upload.send_part(2, b"second")
+    upload.complete()
+    assert read(backend, "dir/name") == (b"firstsecond", {"k": "v"})
+    assert set(files(root)) == {"dir/name", "dir/name.meta.json"}
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_no_key_collides_with_our_own_files(
+    root: Path, backend: LocalBackend, abandoned: Callable[[str], None]
+) -> None:
+    abandoned("name")
+    (ours,) = files(root)
+    assert ours.endswith(".meta.json")  # older releases do not list such names
+    with pytest.raises(InvalidObjectName):
+        backend.put(ours, b"", {})
+    with pytest.raises(InvalidObjectName):
+        backend.put(ours.removesuffix(".meta.json"), b"", {})  # whose metadata it would be
+
+
+@pytest.mark.skipif(not hasattr(os, "copy_file_range"), reason="this system copies in one way only")
+@pytest.mark.parametrize("size", [100, 10])
+def test_a_copy_where_the_kernel_cannot_copy(
+    root: Path, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    backend.put("source", b"x" * 100, {})
+
+    def refuse(*_: object) -> None:
+        os.truncate(root / "source", size)  # somebody writes into it at this moment
+        raise OSError(errno.EXDEV, "as older kernels do")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    if size == 100:
+        backend.copy("source", "copy")
+        assert read(backend, "copy") == (b"x" * 100, {})
+        return
+    with pytest.raises(ObjectChanged, match="source"):
+        backend.copy("source", "copy")
+    assert keys(backend) == ["source"]
