@@ -23,6 +23,11 @@ _PREFIX = "pt"
 VERSION = "version"
 
 
+def version_of(metadata: Mapping[str, str]) -> str | None:
+    """The upload that a part belongs to; None for one of 0.4.0."""
+    return next((value for name, value in metadata.items() if name.lower() == VERSION), None)
+
+
 def chunk_name(number: int) -> str:
     """The name of a chunk beside its table: ``pt0000``."""
     return f"{_PREFIX}{number:04d}"
@@ -157,8 +162,7 @@ class ChunkReader:
         """
         number = int(np.ravel_multi_index(tuple(block_id), self.table.grid)) if block_id else 0
         array, metadata = self._load(self.table.keys[number])
-        stored = {name.lower(): value for name, value in metadata.items()}.get(VERSION)
-        if self.table.version is not None and stored != self.table.version:
+        if version_of(metadata) != self.table.version:
             raise ObjectChanged(f"{self._describe(number)} was uploaded anew: download the array again")
         expected = tuple(sizes[i] for sizes, i in zip(self.table.chunks, block_id, strict=True))
         if array.shape != expected or array.dtype != self.table.dtype:

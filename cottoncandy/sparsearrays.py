@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ PARTS: dict[str, tuple[str, ...]] = {
     "csr": ("data", "indices", "indptr"),
     "dia": ("data", "offsets"),
 }
+# Of an upload: what `secrets.token_hex(8)` gives.
+_VERSION = re.compile("[0-9a-f]{16}")
 
 
 def take_apart(array: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -60,8 +63,8 @@ def _take_apart(array: Any, *, is_array: bool) -> tuple[dict[str, Any], dict[str
     return description, {name: getattr(array, name) for name in names}
 
 
-def part_names(description: Any) -> tuple[str, ...]:
-    """The parts that a description says there are.
+def part_names(description: Any) -> dict[str, str]:
+    """The parts that a description says there are, and the names that they lie under.
 
     Raises
     ------
@@ -69,9 +72,23 @@ def part_names(description: Any) -> tuple[str, ...]:
         If it describes no sparse array.
     """
     kind = description.get("type") if isinstance(description, dict) else None
-    if kind not in PARTS:
+    if not isinstance(kind, str) or kind not in PARTS:
         raise CorruptObject(f"describes no sparse array: type {kind!r}")
-    return PARTS[kind]
+    shape, staged = description.get("shape"), description.get("parts", {})
+    if not isinstance(shape, list) or not isinstance(staged, dict):
+        raise CorruptObject(f"describes no sparse array: shape {shape!r}, parts {staged!r}")
+    return {name: str(staged.get(name, name)) for name in PARTS[kind]}
+
+
+def staged_name(part: str, version: str) -> str:
+    """Where a part lies until it takes the place of the one that it replaces."""
+    return f"{part}-{version}"
+
+
+def is_staged(name: str) -> bool:
+    """Whether a name may be that of a staged part, which a writer left behind."""
+    part, _, version = name.partition("-")
+    return any(part in parts for parts in PARTS.values()) and _VERSION.fullmatch(version) is not None
 
 
 def put_together(description: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:

@@ -11,14 +11,14 @@ import numpy as np
 from cottoncandy import chunkedarrays, chunking, keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays import TABLE, VERSION, ChunkReader, ChunkTable
-from cottoncandy.interfaces.arrays.raw import RawArrays
+from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import for_each
 
 if TYPE_CHECKING:
     import dask.array
 
 
-class ChunkedArrays(RawArrays):
+class ChunkedArrays(FolderArrays):
     """Arrays that are stored in chunks."""
 
     def upload_dask_array(
@@ -77,13 +77,9 @@ class ChunkedArrays(RawArrays):
         numbers = chunkedarrays.free_numbers(old, len(blocks))
         names = tuple(keys.join(directory, chunkedarrays.chunk_name(number)) for number in numbers)
         table = ChunkTable(arr.shape, arr.dtype, chunks, names, version=secrets.token_hex(8))
-        try:
+        with self._all_or_none(names):
             self._store_chunks(arr, table, blocks, threads, metakwargs)
-            receipt = self._upload(keys.join(directory, TABLE), table.to_json().encode(), {}, metakwargs.get("acl"))
-        except BaseException:
-            # the old array was not touched; what was sent of the new one is of no use
-            self.backend_interface.delete(names)
-            raise
+        receipt = self._publish(directory, table.to_json(), names, metakwargs.get("acl"))
         self.backend_interface.delete(list(old.values()))
         return receipt
 

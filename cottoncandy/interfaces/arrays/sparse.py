@@ -10,10 +10,9 @@ from typing import Any
 import numpy.typing as npt
 
 from cottoncandy import keys, sparsearrays
-from cottoncandy.backends.base import ObjectInfo
-from cottoncandy.chunkedarrays import TABLE, VERSION
+from cottoncandy.chunkedarrays import TABLE, VERSION, version_of
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
-from cottoncandy.interfaces.arrays.raw import RawArrays
+from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import for_each, map_threads
 from cottoncandy.rawarrays import load_array
 
@@ -21,7 +20,7 @@ from cottoncandy.rawarrays import load_array
 _ATTEMPTS = 3
 
 
-class SparseArrays(RawArrays):
+class SparseArrays(FolderArrays):
     """scipy.sparse arrays."""
 
     def upload_sparse_array(self, object_name: str, arr: Any, threads: int | None = None) -> None:
@@ -41,43 +40,46 @@ class SparseArrays(RawArrays):
         description, parts = sparsearrays.take_apart(arr)
         description[VERSION] = version = secrets.token_hex(8)
         threads = threads or self._settings.threads
-        replaces = self.backend_interface.exists(keys.join(directory, TABLE))
-        staged = {name: f"{name}-{version}" if replaces else name for name in parts}
+        old = self._old_parts(directory)
+        names = {name: name if old is None else sparsearrays.staged_name(name, version) for name in parts}
+        staged: dict[str, Any] = {} if old is None else {"parts": names}
+        paths = {keys.join(directory, names[name]): part for name, part in parts.items()}
 
-        def send(name: str) -> None:
-            self._store(keys.join(directory, staged[name]), parts[name], metadata={VERSION: version})
+        def send(path: str) -> None:
+            self._store(path, paths[path], metadata={VERSION: version})
 
-        for_each(send, parts, threads)
-        if replaces:
-            self._commit_staged(directory, description, staged, threads)
-        self._upload(keys.join(directory, TABLE), json.dumps(description).encode(), {})
-        self._remove_stale(directory, {*parts, TABLE})
+        with self._all_or_none(paths):
+            for_each(send, paths, threads)
+        self._publish(directory, json.dumps({**description, **staged}), paths)
+        if old is not None:
+            self._settle(directory, names, threads)
+            self._upload(keys.join(directory, TABLE), json.dumps(description).encode(), {})
+            self._remove_stale(directory, old.difference(parts))
 
-    def _commit_staged(
-        self, directory: str, description: dict[str, Any], staged: Mapping[str, str], threads: int
-    ) -> None:
-        """Let readers see the staged parts, then bring them to the names that 0.4.0 looks for."""
-        table = json.dumps({**description, "parts": staged}).encode()
-        self._upload(keys.join(directory, TABLE), table, {})
+    def _old_parts(self, directory: str) -> set[str] | None:
+        """The parts of the array that is there; None where nothing is to be replaced."""
+        try:
+            return set(sparsearrays.part_names(self._table(directory)))
+        except ObjectNotFound:
+            return None
+        except CorruptObject:
+            return set()
 
-        def settle(name: str) -> None:
+    def _settle(self, directory: str, staged: Mapping[str, str], threads: int) -> None:
+        """Bring staged parts, which readers see already, to the names that 0.4.0 looks for."""
+
+        def copy(name: str) -> None:
             source, target = keys.join(directory, staged[name]), keys.join(directory, name)
             self.backend_interface.copy(source, target, options=self._write_options(None))
 
-        for_each(settle, staged, threads)
+        for_each(copy, staged, threads)
 
-    def _remove_stale(self, directory: str, kept: set[str]) -> None:
-        """Remove the parts of an earlier upload: objects right in the directory that look like parts."""
+    def _remove_stale(self, directory: str, old: set[str]) -> None:
+        """Remove the parts that the new array has no use for, and what earlier uploads left staged."""
         prefix = keys.as_directory(directory)
-        names = {part for parts in sparsearrays.PARTS.values() for part in parts}
-        stale = [
-            info.key
-            for info in self.backend_interface.list_level(prefix)
-            if isinstance(info, ObjectInfo)
-            and (name := info.key.removeprefix(prefix)) not in kept
-            and name.partition("-")[0] in names
-        ]
-        self.backend_interface.delete(stale)
+        names = (info.key.removeprefix(prefix) for info in self.backend_interface.list_level(prefix))
+        stale = [name for name in names if name in old or sparsearrays.is_staged(name)]
+        self.backend_interface.delete([prefix + name for name in stale])
 
     def download_sparse_array(self, object_name: str, threads: int | None = None) -> Any:
         """Download a scipy.sparse array.
@@ -122,8 +124,7 @@ class SparseArrays(RawArrays):
         where = self.backend_interface.describe(directory)
         try:
             names = sparsearrays.part_names(description)
-            staged = description.get("parts", {})
-            paths = [keys.join(directory, staged.get(name, name)) for name in names]
+            paths = [keys.join(directory, name) for name in names.values()]
             parts = list(map_threads(self._load_part(description), paths, threads or self._settings.threads))
             return sparsearrays.put_together(description, dict(zip(names, parts, strict=True)))
         except CorruptObject as error:
@@ -134,7 +135,7 @@ class SparseArrays(RawArrays):
 
         def load(path: str) -> npt.NDArray[Any]:
             array, metadata = load_array(self.backend_interface, path, self._settings, 1)
-            if version is not None and metadata.get(VERSION) != version:
+            if version_of(metadata) != version:
                 raise ObjectChanged(f"{self.backend_interface.describe(path)} belongs to another upload: try again")
             return array
 

@@ -1,0 +1,45 @@
+"""Arrays that are folders of parts: a table, written last, makes them one array."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Receipt
+from cottoncandy.chunkedarrays import TABLE
+from cottoncandy.errors import CottonCandyError, TransientError
+from cottoncandy.interfaces.arrays.raw import RawArrays
+
+log = logging.getLogger(__name__)
+
+
+class FolderArrays(RawArrays):
+    """What arrays of several objects share: all of a new array is seen, or nothing of it."""
+
+    @contextlib.contextmanager
+    def _all_or_none(self, parts: Iterable[str]) -> Iterator[None]:
+        """Remove the parts when sending them fails: no table names them yet."""
+        try:
+            yield
+        except BaseException:
+            self._discard(parts)
+            raise
+
+    def _publish(self, directory: str, table: str, parts: Iterable[str], acl: str | None = None) -> Receipt:
+        """Write the table: from here on, readers get the new array. Where that is refused, its parts are removed."""
+        try:
+            return self._upload(keys.join(directory, TABLE), table.encode(), {}, acl)
+        except TransientError:
+            raise  # only the answer may have been lost: then the table stands, and needs its parts
+        except CottonCandyError:
+            self._discard(parts)
+            raise
+
+    def _discard(self, parts: Iterable[str]) -> None:
+        """Remove parts of an array that failed; the error that tells why is the first one."""
+        try:
+            self.backend_interface.delete(parts)
+        except CottonCandyError as error:
+            log.warning("parts of an upload that failed could not be removed: %s", error)
