@@ -22,7 +22,8 @@ CONFIGURED = {
 REFERENCE = """
 InterfaceObject:
 BasicInterface(InterfaceObject):
-    __init__(bucket_name, ACCESS_KEY, SECRET_KEY, url=None, force_bucket_creation=False, verbose=True, backend='s3', **kwargs)
+    __init__(bucket_name, ACCESS_KEY, SECRET_KEY, url=None, force_bucket_creation=False, verbose=True, \
+backend='s3', **kwargs)
     create_bucket(bucket_name, acl=ACL)
     download_json(object_name, threads=1)
     download_object(object_name, threads=THREADS)
