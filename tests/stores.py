@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
 from botocore.client import Config
+from drive_store import drive_store
 from recorder import RecordingProxy
 from servers import Server, ServerPool
 
@@ -222,6 +223,7 @@ QUIRKS = {
     "metadata-underscore": "`_` in a metadata key comes back as `-`",
     "no-conditional-complete": "completing a multipart upload passes over If-None-Match",
     "no-checks": "verifies neither signatures nor checksums nor permissions",
+    "no-containers": "has no buckets: the container is a folder, made by the first write, and `container` is None",
 }
 
 _QUIRKS_OF = {
@@ -230,6 +232,7 @@ _QUIRKS_OF = {
     "seaweedfs": {"no-acl", "no-backslash", "no-long-component", "empty-metadata-lost"},
     "ceph": {"metadata-underscore", "no-conditional-complete"},
     "ceph-tls": {"metadata-underscore", "no-conditional-complete"},
+    "gdrive": {"no-acl", "no-containers"},
 }
 
 
@@ -298,4 +301,5 @@ STORES: dict[str, Callable[[ServerPool, Path], Store]] = {
     "seaweedfs": lambda servers, _: s3_store(servers.get("seaweedfs")),
     "ceph": lambda servers, _: s3_store(servers.get("ceph")),
     "ceph-tls": lambda servers, _: s3_store(_over_tls(servers.get("ceph"))),
+    "gdrive": lambda *_: drive_store(Store),
 }

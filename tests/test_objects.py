@@ -230,7 +230,7 @@ def test_the_stores_own_object(store: Store) -> None:
     cci = store.interface()
     found = cci.get_object("not/yet")  # asks for nothing
     assert found.key == "not/yet"
-    assert found.bucket_name == store.container
+    assert found.bucket_name == cci.bucket_name
     cci.upload_object("not/yet", b"abc", subject="S01")
     assert found.get()["Body"].read() == b"abc"
     assert found.content_length == 3

@@ -149,7 +149,7 @@ def test_a_failing_hook_is_no_secret() -> None:
         pass
 
 
-@pytest.mark.stores(exclude=["local"])
+@pytest.mark.stores(exclude=["local", "gdrive"])
 def test_signatures_stay_valid_and_bodies_whole(store: Store) -> None:
     """Through the proxy with boto3 alone: put, get, a range, a list and a delete."""
     assert store.server
@@ -168,7 +168,7 @@ def test_signatures_stay_valid_and_bodies_whole(store: Store) -> None:
     assert store.raw.keys() == []
 
 
-@pytest.mark.stores(exclude=["local"])
+@pytest.mark.stores(exclude=["local", "gdrive"])
 def test_connections_are_kept_alive(store: Store) -> None:
     assert store.server
     with RecordingProxy(store.server.endpoint, ca_bundle=store.server.ca_bundle) as proxy:

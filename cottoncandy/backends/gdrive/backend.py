@@ -129,7 +129,7 @@ class GoogleDriveBackend(Backend):
         secrets_file = _file(access_key or options.text("gdrive", "secrets"), options)
         credentials_file = _file(secret_key or options.text("gdrive", "credentials"), options)
         login = auth.sign_in(secrets_file, credentials_file, settings, interactive=interactive)
-        api = Api(Wire(login, settings), endpoint, settings)
+        api = Api(Wire(login, endpoint, settings), endpoint, settings)
         origin = (access_key, secret_key, endpoint_url, dict(arguments))
         threads = options.integer("basic", "threads")
         return cls(Tree(api, settings), _as_folder(container), threads, origin)
@@ -192,7 +192,7 @@ class GoogleDriveBackend(Backend):
     def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
         """Begin to read an object.
 
-        A small one is read here, and verified before the first byte is given out.
+        A few bytes are read and verified here, before the first one is given out.
         """
         if not _can_be(key):
             raise self._not_found(key)
@@ -231,11 +231,9 @@ class GoogleDriveBackend(Backend):
         where = self.describe(key)
         end = file.size if stop is None else min(stop, file.size)
         begin = min(start, end)
-        whole = (begin, end) == (0, file.size) and file.md5 is not None
-        small = whole and file.size <= uploads.LARGEST_REQUEST
+        small = end - begin <= uploads.LARGEST_REQUEST
         if not (fresh or small):
-            file = self._api.get(file.id, where)
-            return self._reader(file, True, key, start, stop)
+            return self._reader(self._api.get(file.id, where), True, key, start, stop)
         head = file.head(key, where)
         if begin == end:
             return BytesReader(head, begin, bytearray())
@@ -243,9 +241,9 @@ class GoogleDriveBackend(Backend):
         if not small:
             return reader
         with reader:
-            data = bytearray(file.size)
+            data = bytearray(end - begin)
             reader.readexactly(memoryview(data))
-        return BytesReader(head, 0, data)
+        return BytesReader(head, begin, data)
 
     # ------------------------------------------------------------------ writing
     def put(
@@ -312,7 +310,7 @@ class GoogleDriveBackend(Backend):
 
     def _level(self, folder: str, page_size: int | None) -> Level:
         name = folder.removesuffix("/")
-        if name and not _can_be(name):
+        if folder and not _can_be(name):
             return Level({}, {})
         return self._tree.level(self._tree.path(self.root, name), page_size)
 

@@ -129,11 +129,14 @@ class Wire:
     Parameters
     ----------
     login : Login
+    endpoint : str
+        The service's address.
     settings : DriveSettings
     """
 
-    def __init__(self, login: Login, settings: DriveSettings) -> None:
+    def __init__(self, login: Login, endpoint: str, settings: DriveSettings) -> None:
         self._login = login
+        self._endpoint = endpoint
         self.settings = settings
         self._idle: deque[requests.Session] = deque()
         self._pid = os.getpid()
@@ -212,8 +215,11 @@ class Wire:
 
     def _new_session(self) -> requests.Session:
         session = requests.Session()
-        session.auth = self._login  # without one, requests would take what ~/.netrc has for the host
-        session.verify = self.settings.verify
+        session.auth = self._login
+        # proxies and certificates from the environment, once: requests would look for them at each request
+        found = session.merge_environment_settings(self._endpoint, {}, True, self.settings.verify, None)
+        session.proxies, session.verify = found["proxies"], found["verify"]
+        session.trust_env = False
         return session
 
     def close(self) -> None:

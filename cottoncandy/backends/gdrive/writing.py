@@ -224,5 +224,5 @@ class DriveUpload(MultipartUpload):
 
     def abort(self) -> None:
         """Throw away what was sent."""
-        if self._session is not None and self._session.cancel():
+        if self._session is None or self._session.cancel():
             self._destination.undo()
