@@ -93,7 +93,7 @@ class Block:
 
 
 def array_chunks(shape: Sequence[int], itemsize: int, axis: int | None, buffersize: int) -> Chunks:
-    """Cut an array into chunks, none of them empty; an empty array is one chunk.
+    """Cut an array into chunks, none of them empty; an array without bytes is one chunk.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ def array_chunks(shape: Sequence[int], itemsize: int, axis: int | None, buffersi
     if buffersize < 1:
         raise ValueError(f"buffersize is {buffersize}: give a number of bytes")
     axis = axis if axis is None else _axis(axis, len(shape))
-    items = max(1, buffersize // max(1, itemsize))
-    if 0 in shape or not shape:
+    if not shape or not itemsize * math.prod(shape):
         return tuple((length,) for length in shape)
+    items = max(1, buffersize // itemsize)
     edges = _isotropic_edges(shape, items) if axis is None else _slab_edges(shape, items, axis)
     return tuple(_cut(length, edge) for length, edge in zip(shape, edges, strict=True))
 

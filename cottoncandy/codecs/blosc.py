@@ -16,7 +16,7 @@ LARGEST = 2**31 - 17
 #: A buffer's header, and the most that it is larger than its data.
 _OVERHEAD = 16
 #: Data in one buffer of BloscChunks.
-_CHUNK = 16 * 2**20
+_CHUNK = 8 * 2**20
 # zstd's, the densest that Blosc has inside
 _EXPANSION = 2**15
 
@@ -41,28 +41,30 @@ def _encode_chunks(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
 
 
 def _decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
-    blosc, source, filled = _library(), Source("Blosc", chunks), 0
+    source, left = Source("Blosc", chunks), out
     while source.more():
-        packed, size = _buffer(source, len(out) - filled)
-        with reading("Blosc"):
-            blosc.decompress(packed, out[filled : filled + size])
-        filled += size
-    if filled < len(out):
-        raise CorruptObject(f"there are {filled} bytes of data, and the array has {len(out)}")
+        left = left[_fill_from_buffer(source, left) :]
+    if left:
+        raise CorruptObject(f"there are {len(out) - len(left)} bytes of data, and the array has {len(out)}")
 
 
-def _buffer(source: Source, most: int) -> tuple[bytes, int]:
-    """The next buffer, and how much data is in it: ``most`` bytes at most.
+def _fill_from_buffer(source: Source, out: memoryview) -> int:
+    """Unpack the next buffer into the beginning of ``out``; how much data that was.
 
     The format: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
     """
     header = bytes(source.read(_OVERHEAD))
     size, packed_size = (int.from_bytes(header[start : start + 4], "little") for start in (4, 12))
-    if size > most:
-        raise CorruptObject(f"there is more data than the {most} bytes of the array that are left")
+    if size > len(out):
+        raise CorruptObject(f"there is more data than the {len(out)} bytes that are left of the array")
     if not _OVERHEAD <= packed_size <= size + _OVERHEAD:
         raise CorruptObject("the Blosc stream is broken: its header makes no sense")
-    return header + source.read(packed_size - _OVERHEAD), size
+    packed = source.read(packed_size - _OVERHEAD, header)
+    if size:
+        blosc = _library()
+        with reading("Blosc"):
+            blosc.decompress(packed, out[:size])
+    return size
 
 
 BLOSC = Codec("Blosc", _encode, _decode, largest=LARGEST, beyond="BloscChunks", expansion=_EXPANSION)

@@ -33,9 +33,10 @@ def _decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
         raise CorruptObject(f"there are {size} bytes of data, and the array has {len(out)}")
     # LZ4_compressBound: the most that a block of so much data has
     packed = source.rest(size + size // 255 + 16)
+    # the engine takes no empty memory
+    target = out or memoryview(bytearray(1))
     with reading("LZ4"):
-        # the engine takes no empty ``out``
-        count = cramjam.lz4.decompress_block_into(packed, out, output_len=size) if size else 0
+        count = cramjam.lz4.decompress_block_into(packed, target, output_len=len(target))
     if count != size:
         raise CorruptObject(f"there are {count} bytes of data, and the array has {size}")
 

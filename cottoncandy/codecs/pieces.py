@@ -94,17 +94,17 @@ class Source:
         taken, self._rest = self._rest[:most], self._rest[most:]
         return taken
 
-    def read(self, count: int) -> BytesLike:
-        """The next ``count`` bytes; use them before the next call.
+    def read(self, count: int, head: BytesLike = b"") -> BytesLike:
+        """``head``, and behind it the next ``count`` bytes; use them before the next call.
 
         Raises
         ------
         CorruptObject
             If there are not so many.
         """
-        if count <= len(self._rest):
+        if not head and count <= len(self._rest):
             return self._take(count)
-        taken = bytearray()
+        taken, count = bytearray(head), count + len(head)
         while len(taken) < count:
             if not self.more():
                 raise CorruptObject(f"the {self._name} stream ends too early")

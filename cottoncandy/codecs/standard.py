@@ -41,8 +41,8 @@ class Unpacker(Protocol):
         ...
 
     @property
-    def unused_data(self) -> bytes:
-        """What it was given behind the stream's end."""
+    def unused_data(self) -> bytes | None:
+        """What it was given behind the stream's end, if anything."""
         ...
 
     def decompress(self, data: BytesLike, max_length: int) -> bytes:
@@ -80,7 +80,7 @@ def _unpack(name: str, new: Callable[[], Unpacker], chunks: Iterator[BytesLike])
             # gzip and bzip2 allow several streams in one file
             engine = new() if engine.eof else engine
             yield from _drain(name, engine, rest)
-            rest = engine.unused_data if engine.eof else b""
+            rest = engine.unused_data or b""
     if not engine.eof:
         raise CorruptObject(f"the {name} stream ends too early")
 

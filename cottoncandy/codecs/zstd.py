@@ -29,7 +29,7 @@ def _decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
     head = bytes(source.read(5))
     with reading("Zstd"):
         size = zstandard.frame_header_size(head)
-    head += source.read(size - len(head))
+    head = bytes(source.read(size - len(head), head))
     with reading("Zstd"):
         frame = zstandard.get_frame_parameters(head)
     if frame.content_size not in {len(out), zstandard.CONTENTSIZE_UNKNOWN}:
@@ -44,7 +44,8 @@ def _blocks(source: Source, head: bytes, *, checksum: bool) -> Iterator[bytes]:
     The format: https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1
     """
     engine = zstandard.ZstdDecompressor().decompressobj()
-    packed, last = head, False
+    packed: BytesLike = head
+    last = False
     while not last:
         with reading("Zstd"):
             data = engine.decompress(packed)
@@ -52,8 +53,8 @@ def _blocks(source: Source, head: bytes, *, checksum: bool) -> Iterator[bytes]:
         header = int.from_bytes(source.read(3), "little")
         last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
         # a block of kind 1 is one byte, to be repeated ``size`` times
-        packed = header.to_bytes(3, "little") + source.read(1 if kind == 1 else size)
-    packed += source.read(4 if checksum else 0)
+        packed = source.read(1 if kind == 1 else size, header.to_bytes(3, "little"))
+    packed = source.read(4 if checksum else 0, packed)
     with reading("Zstd"):
         data = engine.decompress(packed)
     yield data

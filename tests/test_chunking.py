@@ -1,0 +1,187 @@
+"""How things are cut: every byte and every item once, in pieces that are as large as was asked for."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cottoncandy import chunking
+from cottoncandy.backends.base import GIB, MIB, TIB, TransferLimits
+from cottoncandy.errors import NotSupported
+
+S3 = TransferLimits()
+DRIVE = TransferLimits(smallest_part=256 * 1024, largest_part=5 * TIB, most_parts=10**9, part_multiple=256 * 1024)
+LOCAL = TransferLimits(smallest_part=1, largest_part=2**62, most_parts=10**9)
+
+
+# ---------------------------------------------------------------------- transfers
+@given(size=st.integers(0, 10**6), part=st.integers(1, 10**5))
+def test_spans_follow_each_other(size: int, part: int) -> None:
+    if size // part > 5000:
+        part = size // 5000
+    spans = chunking.spans(size, part)
+    assert [start for start, _ in spans] + [size] == [0] + [stop for _, stop in spans]
+    assert all(stop - start == part for start, stop in spans[:-1])
+    assert all(0 < stop - start <= part for start, stop in spans[-1:])
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "limits", "part"),
+    [
+        (100 * MIB, 32 * MIB, S3, 32 * MIB),
+        (100 * MIB, MIB, S3, 5 * MIB),
+        (100 * MIB, 7 * GIB, S3, 5 * GIB),
+        (5 * TIB, 32 * MIB, S3, -(-5 * TIB // 10_000)),
+        (100 * MIB, 1_000_000, DRIVE, 4 * 256 * 1024),
+        (100, 7, LOCAL, 7),
+        (0, 32 * MIB, S3, 32 * MIB),
+    ],
+)
+def test_part_size(size: int, wanted: int, limits: TransferLimits, part: int) -> None:
+    assert chunking.part_size(size, wanted, limits) == part
+
+
+limits = st.builds(
+    TransferLimits,
+    smallest_part=st.integers(1, 100),
+    largest_part=st.integers(200, 10**6),
+    most_parts=st.integers(1, 1000),
+    part_multiple=st.integers(1, 50),
+)
+
+
+@given(size=st.integers(0, 10**7), wanted=st.integers(1, 10**7), limits=limits)
+def test_parts_keep_to_the_limits(size: int, wanted: int, limits: TransferLimits) -> None:
+    try:
+        part = chunking.part_size(size, wanted, limits)
+    except NotSupported as error:
+        assert "upload_dask_array" in str(error)  # noqa: PT017 - depends on what was drawn
+        assert size > limits.most_parts * (limits.largest_part - limits.part_multiple)
+        return
+    assert limits.smallest_part <= part <= limits.largest_part
+    assert part % limits.part_multiple == 0
+    assert part * limits.most_parts >= size
+
+
+def test_what_no_number_of_parts_holds_is_refused() -> None:
+    assert chunking.part_size(10_000 * 5 * GIB, 1, S3) == 5 * GIB
+    with pytest.raises(NotSupported, match="10000 parts"):
+        chunking.part_size(10_000 * 5 * GIB + 1, 1, S3)
+
+
+@pytest.mark.parametrize("wanted", [1, 5 * MIB, 32 * MIB, GIB])
+def test_parts_of_a_stream_grow_to_hold_the_largest_object(wanted: int) -> None:
+    sizes = list(itertools.islice(chunking.growing_part_sizes(wanted, S3), S3.most_parts))
+    assert sum(sizes) >= 5 * TIB
+    assert sizes[0] == max(wanted, 5 * MIB)
+    assert sizes == sorted(sizes)
+    # what lies in memory stays small beside what was sent
+    sent = np.cumsum(sizes)
+    assert all(size <= max(wanted, 5 * MIB, 0.05 * before) for size, before in zip(sizes[1:], sent, strict=False))
+    assert sizes[-1] < 1.2 * GIB
+
+
+@given(wanted=st.integers(1, 10**7), limits=limits)
+def test_parts_of_a_stream_keep_to_the_limits_and_do_not_end(wanted: int, limits: TransferLimits) -> None:
+    for part in itertools.islice(chunking.growing_part_sizes(wanted, limits), limits.most_parts + 5):
+        assert limits.smallest_part <= part <= limits.largest_part
+        assert part % limits.part_multiple == 0
+
+
+# ---------------------------------------------------------------------- arrays
+shapes = st.lists(st.one_of(st.integers(1, 6), st.integers(0, 40)), max_size=4).map(tuple)
+
+
+@given(shape=shapes, itemsize=st.integers(0, 20), axis=st.none() | st.integers(-4, 3), buffersize=st.integers(1, 3000))
+def test_chunks_tile_the_array(shape: tuple[int, ...], itemsize: int, axis: int | None, buffersize: int) -> None:
+    if axis is not None and not -len(shape) <= axis < len(shape):
+        axis = 0
+    if math.prod(shape) > 5000 and buffersize < 300:
+        buffersize = 300
+    chunks = chunking.array_chunks(shape, itemsize, axis, buffersize)
+    blocks = list(chunking.blocks(chunks))
+    assert tuple(map(sum, chunks)) == shape
+    assert [block.index for block in blocks] == list(np.ndindex(*map(len, chunks)))
+    times = np.zeros(shape, int)
+    for block in blocks:
+        assert times[block.slices].shape == block.shape
+        assert block.shape == tuple(sizes[i] for sizes, i in zip(chunks, block.index, strict=True))
+        times[block.slices] += 1
+    assert (times == 1).all()
+
+
+@given(shape=shapes, itemsize=st.integers(0, 20), axis=st.none() | st.integers(-4, 3), buffersize=st.integers(1, 10**5))
+def test_chunks_are_small_enough_never_empty_and_no_smaller_than_needed(
+    shape: tuple[int, ...], itemsize: int, axis: int | None, buffersize: int
+) -> None:
+    if axis is not None and not -len(shape) <= axis < len(shape):
+        axis = 0
+    chunks = chunking.array_chunks(shape, itemsize, axis, buffersize)
+    if 0 in shape:
+        assert chunks == tuple((length,) for length in shape)
+        return
+    assert all(size > 0 for sizes in chunks for size in sizes)
+    # dask, and others that want one size per axis
+    assert all(size == sizes[0] for sizes in chunks for size in sizes[:-1])
+    assert all(sizes[-1] <= sizes[0] for sizes in chunks)
+    largest = math.prod(sizes[0] for sizes in chunks) * itemsize
+    if largest > buffersize:
+        assert all(max(sizes) == 1 for i, sizes in enumerate(chunks) if axis is None or i == axis % len(shape))
+    if axis is not None:
+        assert all(len(sizes) == 1 for i, sizes in enumerate(chunks) if i != axis % len(shape))
+    if math.prod(shape) * itemsize <= buffersize:
+        assert all(len(sizes) == 1 for sizes in chunks)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "buffersize", "chunks"),
+    [
+        ((), -1, 100, ()),
+        ((), 0, 100, ()),
+        ((), None, 100, ()),
+        ((1,), -1, 1, ((1,),)),
+        ((0,), -1, 100, ((0,),)),
+        ((3, 0, 2), 0, 1, ((3,), (0,), (2,))),
+        ((10, 60, 100), -1, 100_000, ((10,), (60,), (20,) * 5)),
+        ((10, 60, 100), 0, 100_000, ((2,) * 5, (60,), (100,))),
+        ((10, 60, 100), -3, 1, ((1,) * 10, (60,), (100,))),
+        ((1000, 1000), None, 8 * 10_000, ((100,) * 10, (100,) * 10)),
+        ((100, 100, 100), None, 8 * 1000, ((10,) * 10,) * 3),
+        ((10**6, 3), None, 8 * 300, ((100,) * 10_000, (3,))),
+        ((2, 10**6, 3), None, 8 * 6000, ((2,), (1000,) * 1000, (3,))),
+        ((5, 7), None, 1, ((1,) * 5, (1,) * 7)),
+    ],
+)
+def test_chunks(shape: tuple[int, ...], axis: int | None, buffersize: int, chunks: chunking.Chunks) -> None:
+    assert chunking.array_chunks(shape, 8, axis, buffersize) == chunks
+
+
+@given(edge=st.integers(20, 1000), ndim=st.integers(2, 4), items=st.integers(10_000, 10**6))
+def test_blocks_are_nearly_isotropic(edge: int, ndim: int, items: int) -> None:
+    chunks = chunking.array_chunks((edge,) * ndim, 1, None, items)
+    sizes = [axis[0] for axis in chunks]
+    assert max(sizes) <= 2 * min(sizes)
+    assert math.prod(sizes) >= min(items, edge**ndim) / 2**ndim
+
+
+@pytest.mark.parametrize(("axis", "shape"), [(2, (3, 4)), (-3, (3, 4)), (1, ()), (-2, ())])
+def test_an_axis_that_is_not_there(axis: int, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"no axis {axis} in an array of {len(shape)} dim"):
+        chunking.array_chunks(shape, 8, axis, 100)
+
+
+def test_an_axis_is_a_whole_number() -> None:
+    with pytest.raises(TypeError):
+        chunking.array_chunks((3, 4), 8, 1.0, 100)  # type: ignore[arg-type]
+    assert chunking.array_chunks((3, 4), 8, np.int64(1), 24) == ((3,), (1, 1, 1, 1))
+
+
+@pytest.mark.parametrize("buffersize", [0, -1])
+def test_a_size_that_is_none(buffersize: int) -> None:
+    with pytest.raises(ValueError, match="buffersize"):
+        chunking.array_chunks((3,), 8, 0, buffersize)
