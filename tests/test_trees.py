@@ -1,0 +1,257 @@
+"""Trees of arrays: nested dictionaries, up and down."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from samples import DTYPES, assert_same
+from stores import Recorded, Store
+
+from cottoncandy.errors import CorruptObject, InvalidObjectName, UnsupportedArray
+
+TREE: dict[str, Any] = {
+    "w": np.arange(12.0).reshape(3, 4),
+    "deep": {"x": np.ones((2, 2), dtype="<i4"), "more": {"y": np.array(2.5), "z": np.empty((0, 3))}},
+    "deeper": {"er": {"and": {"deeper": np.arange(3)}}},
+    "structured": DTYPES["structured"],
+}
+NAMES = ["deep/more/y", "deep/more/z", "deep/x", "deeper/er/and/deeper", "structured", "w"]
+
+
+def assert_same_tree(found: Any, expected: Any) -> None:
+    if isinstance(expected, dict):
+        assert {str(key) for key in expected} == set(found)
+        for key, value in expected.items():
+            assert_same_tree(found[str(key)], value)
+    else:
+        assert_same(found, expected)
+
+
+def test_there_and_back(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("exp/tree.grp", TREE, verbose=False)
+    assert store.raw.keys() == [f"exp/tree.grp/{name}" for name in NAMES]
+    assert_same_tree(cci.cloud2dict("exp/tree.grp", verbose=False), TREE)
+    assert_same_tree(cci.cloud2dict("/exp//tree.grp/", verbose=False), TREE)
+    assert_same_tree(cci.cloud2dict("exp", verbose=False), {"tree.grp": TREE})
+    assert_same(cci.download_raw_array("exp/tree.grp/deep/x"), TREE["deep"]["x"])
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("threads", [1, 7])
+def test_threads(store: Store, threads: int) -> None:
+    cci = store.interface()
+    many = {f"{i:02d}": {"a": np.full(3, i), "b": np.full((2, 2), -i)} for i in range(20)}
+    cci.dict2cloud("many", many, verbose=False, threads=threads)
+    assert_same_tree(cci.cloud2dict("many", verbose=False, threads=threads), many)
+
+
+@pytest.mark.stores("local", "moto")
+def test_keys(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    assert_same_tree(cci.cloud2dict("t", verbose=False, keys=["w"]), {"w": TREE["w"]})
+    assert_same_tree(cci.cloud2dict("t", verbose=False, keys=["deep"]), {"deep": TREE["deep"]})
+    found = cci.cloud2dict("t", verbose=False, keys=["deep/more/y", "/w"])
+    assert_same_tree(found, {"deep": {"more": {"y": TREE["deep"]["more"]["y"]}}, "w": TREE["w"]})
+    assert cci.cloud2dict("t", verbose=False, keys=[]) == {}
+    with pytest.raises(KeyError, match="dee"):
+        cci.cloud2dict("t", verbose=False, keys=["w", "dee"])
+
+
+def test_odd_keys(store: Store) -> None:
+    cci = store.interface()
+    tree = {
+        "a b": np.arange(1),
+        "a+b": np.arange(2),
+        "a%20b": np.arange(3),
+        "é": {"ü": np.arange(4)},
+        7: {8: np.arange(5)},
+    }
+    cci.dict2cloud("t", tree, verbose=False)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), tree)
+    assert sorted(store.raw.keys()) == sorted(["t/a b", "t/a+b", "t/a%20b", "t/é/ü", "t/7/8"])
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_key_with_a_slash_is_a_path(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", {"a/b": np.arange(2), "a": {"c": np.arange(3)}}, verbose=False)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), {"a": {"b": np.arange(2), "c": np.arange(3)}})
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"..": np.ones(1)},
+        {"a": {"../../x": np.ones(1)}},
+        {"": np.ones(1)},
+        {"a\0": np.ones(1)},
+        {"/": {"/": np.ones(1)}},
+    ],
+    ids=repr,
+)
+def test_keys_that_no_object_has(store: Store, tree: Any) -> None:
+    with pytest.raises(InvalidObjectName):
+        store.interface().dict2cloud("t", {"good": np.ones(1), **tree}, verbose=False)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    "tree",
+    [{"a": np.ones(1), "a/b": np.ones(1)}, {"a": np.ones(1), "/a": np.ones(2)}, {1: np.ones(1), "1": np.ones(2)}],
+    ids=lambda tree: str([*tree]),
+)
+def test_keys_that_are_in_each_others_way(store: Store, tree: Any) -> None:
+    with pytest.raises(InvalidObjectName, match=r"'(a|1)'"):
+        store.interface().dict2cloud("t", tree, verbose=False)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_is_no_array_is_made_one(store: Store) -> None:
+    cci = store.interface()
+    tree = {"list": [1, 2, 3], "number": 2.5, "text": "slept well", "tuple": ((1, 2), (3, 4)), "flag": True}
+    cci.dict2cloud("t", tree, verbose=False)
+    found = cci.cloud2dict("t", verbose=False)
+    assert_same_tree(found, {key: np.asarray(value) for key, value in tree.items()})
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    "leaf", [None, {1, 2}, object(), np.array([{}]), [[1], [2, 3]]], ids=lambda leaf: type(leaf).__name__
+)
+def test_what_cannot_be_an_array_is_refused_before_anything_is_sent(store: Store, leaf: Any) -> None:
+    with pytest.raises((UnsupportedArray, ValueError)):
+        store.interface().dict2cloud("t", {"a": np.ones(2), "b": {"c": leaf}}, verbose=False)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("tree", [[1, 2], np.ones(3), None, "text"], ids=lambda tree: type(tree).__name__)
+def test_what_is_no_tree(store: Store, tree: Any) -> None:
+    with pytest.raises(TypeError, match="dict"):
+        store.interface().dict2cloud("t", tree, verbose=False)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_empty_tree(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", {}, verbose=False)
+    cci.dict2cloud("t", {"a": {}}, verbose=False)
+    assert store.raw.keys() == []
+    assert cci.cloud2dict("t", verbose=False) == {}
+
+
+@pytest.mark.stores("local", "moto")
+def test_options_of_the_arrays(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", {"a": {"b": np.arange(100)}}, verbose=False, compression=False, subject="S01")
+    body, metadata = store.raw.get("t/a/b")
+    assert body == np.arange(100).tobytes()
+    assert metadata["subject"] == "S01"
+
+
+# ---------------------------------------------------------------------- replaced
+def test_a_smaller_tree_leaves_nothing_of_the_larger_one(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    cci.dict2cloud("t2", {"sibling": np.ones(2)}, verbose=False)
+    smaller = {"w": np.zeros(2), "deep": {"x": np.ones(3)}, "new": np.arange(4)}
+    cci.dict2cloud("t", smaller, verbose=False)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), smaller)
+    assert store.raw.keys() == ["t/deep/x", "t/new", "t/w", "t2/sibling"]
+
+
+@pytest.mark.stores("local", "moto")
+def test_objects_that_are_no_leaves_are_left_alone(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    store.raw.put("t/notes.txt", b"mine")
+    store.raw.put("t/deep/notes.json", b"{}", {"subject": "S01"})
+    cci.upload_raw_array("t/by_hand", np.ones(3))
+    cci.dict2cloud("t", {"w": np.zeros(2)}, verbose=False)
+    assert store.raw.keys() == ["t/by_hand", "t/deep/notes.json", "t/notes.txt", "t/w"]
+    with caplog.at_level(logging.WARNING):
+        assert_same_tree(cci.cloud2dict("t", verbose=False), {"w": np.zeros(2), "by_hand": np.ones(3)})
+    assert "t/notes.txt" in caplog.text
+    assert "t/deep/notes.json" in caplog.text
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_tree_inside_a_tree_is_replaced_alone(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    cci.dict2cloud("t/deep/more", {"y": np.zeros(1)}, verbose=False)
+    found = cci.cloud2dict("t", verbose=False)
+    assert_same(found["deep"]["more"]["y"], np.zeros(1))
+    assert_same(found["w"], TREE["w"])
+    assert_same(found["deep"]["x"], TREE["deep"]["x"])
+
+
+@pytest.mark.stores("moto", "ceph")
+def test_an_array_and_a_group_of_one_name_are_not_mixed_up(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("t/a", np.ones(2))
+    cci.upload_raw_array("t/a/b", np.ones(3))
+    with pytest.raises(CorruptObject, match="'a"):
+        cci.cloud2dict("t", verbose=False)
+
+
+def test_a_tree_that_is_broken_says_where(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False, compression=False)
+    body, metadata = store.raw.get("t/deep/x")
+    store.raw.put("t/deep/x", body[:-1], metadata)
+    with pytest.raises(CorruptObject, match="t/deep/x"):
+        cci.cloud2dict("t", verbose=False)
+
+
+# ---------------------------------------------------------------------- printing and datasets
+@pytest.mark.stores("local")
+def test_they_print_the_name_when_they_are_told_to(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    cci = store.interface()
+    cci.dict2cloud("dir/t", {"a": np.ones(1)})
+    assert "dir/t" in capsys.readouterr().out
+    cci.cloud2dict("dir/t")
+    assert "dir/t" in capsys.readouterr().out
+    cci.dict2cloud("dir/t", {"a": np.ones(1)}, verbose=False)
+    cci.cloud2dict("dir/t", verbose=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_dataset_of_a_branch(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("exp/plain", TREE, verbose=False)
+    found = cci.cloud2dataset("exp/plain")
+    assert isinstance(found, __import__("cottoncandy").browser.BrowserObject)
+    assert sorted(found.keys()) == ["deep", "deeper", "structured", "w"]
+    assert_same(found.load("w"), TREE["w"])
+    assert_same(found.load("deep/x"), TREE["deep"]["x"])
+    assert_same_tree(found.load(), TREE)
+    assert_same_tree(found.load("deep"), TREE["deep"])
+    assert_same(found.w.load(), TREE["w"])
+    assert sorted(found.deep.keys()) == ["more", "x"]
+
+
+# ---------------------------------------------------------------------- requests
+def test_one_request_for_each_array(recorded: Recorded) -> None:
+    store, proxy = recorded
+    names = [f"{i}/{j}" for i in range(4) for j in range(3)]
+    cci = store.interface()
+    proxy.clear()
+    cci.dict2cloud("t", {name: np.arange(5) for name in names}, verbose=False)
+    methods = [request.method for request in proxy.requests]
+    assert methods.count("PUT") == len(names)
+    assert len(methods) <= len(names) + 1
+    proxy.clear()
+    cci.cloud2dict("t", verbose=False)
+    assert sorted(request.path.partition("/t/")[2] for request in proxy.requests if "/t/" in request.path) == names
+    assert len(proxy.requests) == len(names) + 1
+    assert {request.method for request in proxy.requests} == {"GET"}
