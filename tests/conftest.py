@@ -8,16 +8,22 @@ where CI or COTTONCANDY_TEST_REQUIRE_SERVERS is set: there it fails them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import hypothesis
 import pytest
+from drive_store import QUICK
+from fake_drive import FakeDrive
 from recorder import RecordingProxy
 from servers import Pool, ProgramMissing, Server, ServerPool, SharedPool
 from stores import STORES, Recorded, Store, s3_store, stores_without
+
+from cottoncandy.backends.gdrive import GoogleDriveBackend
+from cottoncandy.config import Options
 
 Result = TypeVar("Result")
 
@@ -130,6 +136,30 @@ def store(request: pytest.FixtureRequest, servers: ServerPool, tmp_path: Path) -
     store = _or_skip(lambda: STORES[request.param](servers, tmp_path))
     yield store
     store.close()
+
+
+@pytest.fixture
+def drive() -> Iterator[FakeDrive]:
+    """A Google Drive on loopback."""
+    with FakeDrive() as drive:
+        yield drive
+    assert not drive.crashes
+
+
+@pytest.fixture
+def open_drive(drive: FakeDrive) -> Iterator[Callable[..., GoogleDriveBackend]]:
+    """``open_drive(**arguments)``: a new backend on it, which knows nothing yet."""
+    with contextlib.ExitStack() as opened:
+
+        def connect(container: str | None = None, **arguments: Any) -> GoogleDriveBackend:
+            arguments = {"credentials": drive.credentials(), "retry": QUICK} | arguments
+            backend = GoogleDriveBackend.connect(
+                container, None, None, drive.url, Options.load(create=False), **arguments
+            )
+            opened.callback(backend.close)
+            return backend
+
+        yield connect
 
 
 @pytest.fixture

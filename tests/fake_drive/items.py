@@ -41,7 +41,7 @@ class Item:
     type: str
     parent: str | None
     drive: str | None = None
-    content: bytes | None = None
+    content: bytes | bytearray | None = None
     properties: dict[str, str] = field(default_factory=dict)
     app_properties: dict[str, str] = field(default_factory=dict)
     created: float = 0.0
@@ -59,7 +59,7 @@ class Item:
     def modified_time(self) -> str:
         return rfc3339(self.modified)
 
-    def fill(self, content: bytes) -> None:
+    def fill(self, content: bytes | bytearray) -> None:
         self.content = content
         self.sums = hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()
         self.revision = secrets.token_urlsafe(12)
@@ -176,7 +176,7 @@ class Items:
             raise ApiError(403, "parentNotAFolder", "The specified parent is not a folder.")
         return parent.id
 
-    def make(self, body: Mapping[str, Any], content: bytes | None, *, all_drives: bool) -> Item:
+    def make(self, body: Mapping[str, Any], content: bytes | bytearray | None, *, all_drives: bool) -> Item:
         _check_fields(body)
         parent = self.find(self.check_new(body, all_drives=all_drives))
         kind = body.get("mimeType", "application/octet-stream")
@@ -197,7 +197,9 @@ class Items:
         self._add(item)
         return item
 
-    def change(self, file_id: str, body: Mapping[str, Any], content: bytes | None, query: Mapping[str, str]) -> Item:
+    def change(
+        self, file_id: str, body: Mapping[str, Any], content: bytes | bytearray | None, query: Mapping[str, str]
+    ) -> Item:
         """A patch, all or nothing."""
         _check_fields(body, new=False)
         old = self.find(file_id, all_drives=query.get("supportsAllDrives") == "true")

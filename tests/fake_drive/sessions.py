@@ -15,6 +15,7 @@ from fake_drive.items import Item, Items
 CHUNK = 256 * 1024
 #: Of media and multipart uploads.
 LARGEST_SIMPLE = 5 * 2**20
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
@@ -96,11 +97,13 @@ class Sessions:
         return start, total
 
     def _finish(self, session: Session) -> Item:
-        session.done = self.write(session.file_id, session.body, session.query, bytes(session.received))
+        session.done = self.write(session.file_id, session.body, session.query, session.received)
         session.received = bytearray()
         return session.done
 
-    def write(self, file_id: str | None, body: dict[str, Any], query: Mapping[str, str], content: bytes) -> Item:
+    def write(
+        self, file_id: str | None, body: dict[str, Any], query: Mapping[str, str], content: bytes | bytearray
+    ) -> Item:
         all_drives = query.get("supportsAllDrives") == "true"
         if file_id is None:
             return self._items.make(body, content, all_drives=all_drives)
@@ -116,5 +119,6 @@ class Sessions:
         parts = data.split(b"--" + match.group(1).encode())
         if len(parts) != 4 or parts[0] or parts[3].rstrip() != b"--":
             raise ApiError(400, "badContent", "Malformed multipart body.")
-        body, content = (part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for part in parts[1:3])
+        # Google's own client ends its lines with \n alone
+        body, content = (re.sub(rb"\r?\n\Z", b"", _BLANK_LINE.split(part, maxsplit=1)[1]) for part in parts[1:3])
         return self.write(file_id, json.loads(body), query, content)
