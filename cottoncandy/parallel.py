@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,17 +73,48 @@ def ahead(items: Iterable[Item], count: int = 1) -> Iterator[Item]:
             made.close()  # whatever works for it stops, too
 
 
-def for_each(function: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:
+def for_each(
+    function: Callable[[Item], object], items: Iterable[Item], threads: int, *, most: int | None = None
+) -> None:
     """Call the function on every item with several threads; the first failure is raised, and stops the rest.
 
     The caller's thread is one of them. An item is drawn when a thread is free for it, so no more than ``threads``
     are under way; in any of the threads, but never in two at once. Those under way are waited for, also on Ctrl-C.
+
+    Parameters
+    ----------
+    function : callable
+    items : iterable
+    threads : int
+        1 calls the function in the caller's thread.
+    most : int, optional
+        Up to so many threads work while the function spends its time waiting, as small requests do over a
+        network: how many are of use is measured as the work goes on.
     """
-    if threads <= 1:
+    if threads <= 1 and (most or 1) <= 1:
         for item in items:
             function(item)
     else:
-        _Crew(function, items, threads).work_to_the_end()
+        _Crew(function, items, threads, most or threads).work_to_the_end()
+
+
+def gather(
+    function: Callable[[Item], Result], items: Sequence[Item], threads: int, *, most: int | None = None
+) -> list[Result]:
+    """``[function(item) for item in items]`` with several threads, as `for_each` does it."""
+    results: list[Any] = [None] * len(items)
+
+    def work(numbered: tuple[int, Item]) -> None:
+        results[numbered[0]] = function(numbered[1])
+
+    for_each(work, enumerate(items), threads, most=most)
+    return results
+
+
+# Threads are added while those that there are use less than this share of one core: Python runs on one at a time.
+_BUSY = 0.9
+# Seconds: what takes longer is no small request, and more of its kind at once would only take more memory.
+_SMALL = 0.25
 
 
 class _Crew(Generic[Item]):
@@ -91,10 +123,11 @@ class _Crew(Generic[Item]):
     A tenth of what futures in a pool cost for each item, and nobody waits for the slowest of a window.
     """
 
-    def __init__(self, function: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:
+    def __init__(self, function: Callable[[Item], object], items: Iterable[Item], threads: int, most: int) -> None:
         self._function = function
         self._items = iter(items)
-        self._more_threads = threads - 1
+        self._wanted = threads
+        self._most = most
         self._lock = threading.Lock()
         self._helpers: list[threading.Thread] = []
         self._failures: list[BaseException] = []
@@ -112,19 +145,26 @@ class _Crew(Generic[Item]):
     def _work(self) -> None:
         try:
             while (item := self._draw()) is not _END:
+                began, used = time.perf_counter(), time.thread_time()
                 self._function(cast("Item", item))
+                self._learn(time.perf_counter() - began, time.thread_time() - used)
         except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
             self._failures.append(failure)
 
     def _draw(self) -> object:
         with self._lock:
             item = _END if self._failures else next(self._items, _END)
-            if item is not _END and self._more_threads:
-                self._more_threads -= 1
+            if item is not _END and len(self._helpers) + 1 < self._wanted:
                 helper = threading.Thread(target=self._work, name="cottoncandy")
                 self._helpers.append(helper)
                 helper.start()
             return item
+
+    def _learn(self, seconds: float, computing: float) -> None:
+        """Take one thread more where all together mostly wait."""
+        working = len(self._helpers) + 1
+        if self._wanted < self._most and seconds < _SMALL and working * computing < _BUSY * seconds:
+            self._wanted = max(self._wanted, working + 1)
 
     def _join(self) -> None:
         # grows while it is walked: a helper starts the next one before it ends

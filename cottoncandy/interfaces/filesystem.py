@@ -15,7 +15,6 @@ from cottoncandy.backends.base import Backend, ObjectInfo, ObjectPrefix, WriteOp
 from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited
-from cottoncandy.parallel import for_each
 
 if TYPE_CHECKING:
     from cottoncandy.browser import BrowserObject
@@ -247,7 +246,8 @@ class FileSystemInterface(BasicInterface):
             If the new name is taken and ``overwrite`` is False.
         """
         plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
-        plan.run(self._settings.threads)
+        plan.require_absent()
+        self._for_each(plan.copy, plan.pairs, None)
         return plan.target.native_object(plan.name)
 
     def mv(
@@ -263,7 +263,8 @@ class FileSystemInterface(BasicInterface):
         An object that is moved onto itself stays. Parameters, result and errors are those of `cp`.
         """
         plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
-        plan.run(self._settings.threads)
+        plan.require_absent()
+        self._for_each(plan.copy, plan.pairs, None)
         plan.delete_sources()
         return plan.target.native_object(plan.name)
 
@@ -369,7 +370,7 @@ class FileSystemInterface(BasicInterface):
             files[name].parent.mkdir(parents=True, exist_ok=True)
             self._download_key(name, files[name], 1)
 
-        for_each(fetch, files, threads or self._settings.threads)
+        self._for_each(fetch, files, threads)
 
 
 @dataclass(frozen=True)
@@ -382,19 +383,14 @@ class _Copies:
     pairs: Sequence[tuple[str, str]]
     overwrite: bool
 
-    def run(self, threads: int) -> None:
-        if not self.overwrite:
-            self._require_absent()
-        for_each(self._copy, self.pairs, threads)
-
-    def _require_absent(self) -> None:
+    def require_absent(self) -> None:
         """Nothing of a branch is copied when something is in the way."""
-        if len(self.pairs) > 1:
+        if len(self.pairs) > 1 and not self.overwrite:
             taken = next(self.target.list_objects(keys.as_directory(self.name), page_size=1), None)
             if taken is not None:
                 raise ObjectExists(f"{self.target.describe(taken.key)} exists: pass overwrite=True to replace it")
 
-    def _copy(self, pair: tuple[str, str]) -> None:
+    def copy(self, pair: tuple[str, str]) -> None:
         old, new = pair
         options = WriteOptions(if_absent=not self.overwrite)
         self.target.copy(old, new, source_container=self.source.container, options=options)

@@ -19,6 +19,8 @@ class TransferSettings:
     ----------
     threads : int
         Connections of one call that does not name its own number.
+    most_threads : int
+        Up to so many, where such a call moves many small objects and mostly waits.
     upload_threshold, download_threshold : int
         Larger objects move in parts.
     upload_part, download_part : int
@@ -26,6 +28,7 @@ class TransferSettings:
     """
 
     threads: int = 4
+    most_threads: int = 64
     upload_threshold: int = 64 * MIB
     upload_part: int = 32 * MIB
     download_threshold: int = 64 * MIB
@@ -36,6 +39,7 @@ class TransferSettings:
         """Take the settings from the configuration."""
         return cls(
             threads=options.integer("basic", "threads"),
+            most_threads=options.integer("basic", "most_threads"),
             upload_threshold=options.megabytes("upload_settings", "mpu_use_threshold"),
             upload_part=options.megabytes("upload_settings", "mpu_chunksize"),
             download_threshold=options.megabytes("download_settings", "mpd_use_threshold"),

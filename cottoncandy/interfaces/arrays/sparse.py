@@ -13,7 +13,6 @@ from cottoncandy import keys, sparsearrays
 from cottoncandy.chunkedarrays import TABLE, VERSION, version_of
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.parallel import for_each, map_threads
 from cottoncandy.rawarrays import load_array
 
 # How often a reader starts again when an array is replaced under its hands.
@@ -39,7 +38,6 @@ class SparseArrays(FolderArrays):
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         description, parts = sparsearrays.take_apart(arr)
         description[VERSION] = version = secrets.token_hex(8)
-        threads = threads or self._settings.threads
         old = self._old_parts(directory)
         names = {name: name if old is None else sparsearrays.staged_name(name, version) for name in parts}
         staged: dict[str, Any] = {} if old is None else {"parts": names}
@@ -49,7 +47,7 @@ class SparseArrays(FolderArrays):
             self._store(path, paths[path], metadata={VERSION: version})
 
         with self._all_or_none(paths):
-            for_each(send, paths, threads)
+            self._for_each(send, paths, threads)
         self._publish(directory, json.dumps({**description, **staged}), paths)
         if old is not None:
             self._settle(directory, names, threads)
@@ -65,14 +63,14 @@ class SparseArrays(FolderArrays):
         except CorruptObject:
             return set()
 
-    def _settle(self, directory: str, staged: Mapping[str, str], threads: int) -> None:
+    def _settle(self, directory: str, staged: Mapping[str, str], threads: int | None) -> None:
         """Bring staged parts, which readers see already, to the names that 0.4.0 looks for."""
 
         def copy(name: str) -> None:
             source, target = keys.join(directory, staged[name]), keys.join(directory, name)
             self.backend_interface.copy(source, target, options=self._write_options(None))
 
-        for_each(copy, staged, threads)
+        self._for_each(copy, staged, threads)
 
     def _remove_stale(self, directory: str, old: set[str]) -> None:
         """Remove the parts that the new array has no use for, and what earlier uploads left staged."""
@@ -125,7 +123,7 @@ class SparseArrays(FolderArrays):
         try:
             names = sparsearrays.part_names(description)
             paths = [keys.join(directory, name) for name in names.values()]
-            parts = list(map_threads(self._load_part(description), paths, threads or self._settings.threads))
+            parts = self._gather(self._load_part(description), paths, threads)
             return sparsearrays.put_together(description, dict(zip(names, parts, strict=True)))
         except CorruptObject as error:
             raise CorruptObject(f"{where}: {error}") from error

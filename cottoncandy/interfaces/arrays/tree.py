@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy.typing as npt
@@ -11,7 +12,6 @@ import numpy.typing as npt
 from cottoncandy import keys, trees
 from cottoncandy.errors import NotAnArray, ObjectNotFound
 from cottoncandy.interfaces.arrays.raw import RawArrays
-from cottoncandy.parallel import for_each, map_threads
 from cottoncandy.rawarrays import as_array, load_array
 
 log = logging.getLogger(__name__)
@@ -69,19 +69,23 @@ class ArrayTrees(RawArrays):
             for name, leaf in trees.flatten(array_dict).items()
         }
         compression = metadata.pop("compression", True)
-        threads = threads or self._settings.threads
-        old = [info.key for info in self.backend_interface.list_objects(keys.as_directory(root))]
 
         def send(key: str) -> None:
             mark = {_MARK: _depth(key, root)}
             self._store(key, arrays[key], compression, acl, 1, {**metadata, **mark})
 
-        for_each(send, arrays, threads)
+        with ThreadPoolExecutor(1) as aside:
+            listing = aside.submit(self._names_below, root)
+            self._for_each(send, arrays, threads)
+            old = listing.result()
         self._remove_leaves(root, [key for key in old if key not in arrays], threads)
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 
-    def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int) -> None:
+    def _names_below(self, root: str) -> list[str]:
+        return [info.key for info in self.backend_interface.list_objects(keys.as_directory(root))]
+
+    def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
         """Remove those objects that an earlier `dict2cloud` of this root wrote."""
 
         def is_leaf(key: str) -> bool:
@@ -90,7 +94,7 @@ class ArrayTrees(RawArrays):
             except ObjectNotFound:
                 return False
 
-        verdicts = map_threads(is_leaf, candidates, threads)
+        verdicts = self._gather(is_leaf, candidates, threads)
         stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
         if len(stale) < len(candidates):
             log.info(
@@ -137,9 +141,9 @@ class ArrayTrees(RawArrays):
 
     def _load_tree(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, Any]:
         prefix = keys.as_directory(object_root)
-        names = [info.key.removeprefix(prefix) for info in self.backend_interface.list_objects(prefix)]
+        names = [key.removeprefix(prefix) for key in self._names_below(object_root)]
         names = trees.select([name for name in names if name and not name.endswith(keys.SEPARATOR)], wanted)
-        arrays = map_threads(lambda name: self._load_leaf(prefix + name), names, threads or self._settings.threads)
+        arrays = self._gather(lambda name: self._load_leaf(prefix + name), names, threads)
         return trees.nest((name, array) for name, array in zip(names, arrays, strict=True) if array is not None)
 
     def _load_leaf(self, key: str) -> npt.NDArray[Any] | None:

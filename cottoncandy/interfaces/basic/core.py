@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends import backend_class
 from cottoncandy.backends.base import Backend, Receipt, WriteOptions
 from cottoncandy.browser import Extensions, S3FSLike, browse
 from cottoncandy.config import Options
+from cottoncandy.parallel import for_each, gather
 from cottoncandy.stream import TransferSettings, upload
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class InterfaceObject:
@@ -78,6 +82,16 @@ class InterfaceCore(InterfaceObject):
         options = self._write_options(acl, extra)
         key = keys.clean_object(object_name)
         return upload(self._bound_backend(), key, body, texts, options, self._settings, threads)
+
+    def _for_each(self, function: Callable[[Item], object], items: Iterable[Item], threads: int | None) -> None:
+        """Call a function on many small things: with the caller's number of threads, or with as many as are of use."""
+        few, most = threads or self._settings.threads, threads or self._settings.most_threads
+        for_each(function, items, few, most=most)
+
+    def _gather(self, function: Callable[[Item], Result], items: Sequence[Item], threads: int | None) -> list[Result]:
+        """Call a function on many small things, as `_for_each` does, and give the results in order."""
+        few, most = threads or self._settings.threads, threads or self._settings.most_threads
+        return gather(function, items, few, most=most)
 
     def _bound_backend(self, bucket_name: str | None = None) -> Backend:
         """The backend, bound to another bucket where one is named."""

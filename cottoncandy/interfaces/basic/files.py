@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.interfaces.basic.objects import Objects
-from cottoncandy.parallel import for_each
 
 
 class Files(Objects):
@@ -80,7 +79,7 @@ class Files(Objects):
             name = keys.join(target, *path.relative_to(root).parts)
             self.upload_from_file(path, name, ExtraArgs, threads=1)
 
-        for_each(send, _files(root, recursive), threads or self._settings.threads)
+        self._for_each(send, _files(root, recursive), threads)
 
     def download_to_file(self, object_name: str, file_name: str | os.PathLike[str], threads: int | None = None) -> None:
         """Download an object to a file: the whole of it, or the file is left as it was.
