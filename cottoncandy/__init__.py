@@ -1,9 +1,9 @@
 """Sugar for object storage, for people who compute.
 
 >>> import cottoncandy as cc
->>> cci = cc.get_interface('my_bucket')                 # doctest: +SKIP
->>> response = cci.upload_raw_array('sub01/bold', arr)  # doctest: +SKIP
->>> arr = cci.download_raw_array('sub01/bold')          # doctest: +SKIP
+>>> cci = cc.get_interface('my-bucket', verbose=False)
+>>> response = cci.upload_raw_array('sub01/bold', arr)
+>>> arr = cci.download_raw_array('sub01/bold')
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def get_interface(
     --------
     >>> import cottoncandy as cc
     >>> import numpy as np
-    >>> cci = cc.get_interface('/tmp/my_store', backend='local', verbose=False)
+    >>> cci = cc.get_interface('my_store', backend='local', verbose=False)
     >>> response = cci.upload_raw_array('sub01/bold', np.arange(3))
     >>> cci.download_raw_array('sub01/bold')
     array([0, 1, 2])
@@ -115,8 +115,10 @@ def get_browser(
 
     Examples
     --------
-    >>> browser = cc.get_browser('my_bucket')     # doctest: +SKIP
-    >>> browser.sub01_DOT_grp.bold.load()         # doctest: +SKIP
+    >>> cci.dict2cloud('sub01.grp', {'bold': np.arange(3)}, verbose=False)
+    >>> browser = cc.get_browser('my_store', backend='local')
+    >>> browser.sub01_DOT_grp.bold.load()
+    array([0, 1, 2])
     """
     kwargs.setdefault("verbose", False)
     return get_interface(bucket_name, ACCESS_KEY, SECRET_KEY, endpoint_url, **kwargs).get_browser()

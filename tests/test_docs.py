@@ -1,0 +1,215 @@
+"""Every code block of the README and the docs is run, and every example of a docstring; and nothing is left out."""
+
+from __future__ import annotations
+
+import configparser
+import doctest
+import importlib
+import json
+import os
+import pkgutil
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pages
+import pytest
+from pages import ROOT, Block, tomllib
+from servers import ProgramMissing, Server, moto
+from stores import STORES, RawBucket, s3_client
+
+import cottoncandy as cc
+from cottoncandy import backends, browser, codecs, errors
+from cottoncandy.backends import base
+from cottoncandy.codecs import registry
+from cottoncandy.config import defaults_path
+
+#: More than so many examples that are not run are an excuse.
+MOST_NOT_RUN = 3
+#: The buckets that the pages speak of, and what lies in them.
+BUCKETS: dict[str, dict[str, bytes]] = {
+    "my-bucket": {},
+    "my-other-bucket": {},
+    "openneuro.org": {"ds000001/dataset_description.json": b'{"Name": "Balloon Analog Risk-taking Task"}'},
+}
+#: Any host of this made-up domain stands for the reader's own.
+EXAMPLE_HOST = re.compile(r"https?://[\w.-]*example\.org(:\d+)?")
+
+BLOCKS = [block for page in pages.pages() for block in pages.blocks(page)]
+RUN = {"python", "pycon"}
+
+
+def modules() -> list[str]:
+    return [cc.__name__, *(info.name for info in pkgutil.walk_packages(cc.__path__, "cottoncandy."))]
+
+
+def docstring_examples() -> list[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    return [test for name in modules() for test in finder.find(importlib.import_module(name)) if test.examples]
+
+
+EXAMPLES = docstring_examples()
+
+
+# ---------------------------------------------------------------------- the reader's world
+@pytest.fixture(scope="session")
+def own_moto() -> Iterator[Server]:
+    """A server of this process's own: the buckets that the pages speak of have fixed names."""
+    try:
+        with moto() as server:
+            yield server
+    except ProgramMissing as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def world(own_moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """A reader's machine: an empty folder, keys in the environment, buckets. It gives what to make of a text."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(registry, "_CODECS", dict(registry._CODECS))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", own_moto.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", own_moto.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", own_moto.secret_key)
+    environment = dict(os.environ)
+    made = [_bucket(own_moto, name, objects) for name, objects in BUCKETS.items()]
+    yield lambda text: EXAMPLE_HOST.sub(own_moto.endpoint, text)
+    for bucket in made:
+        bucket.remove()
+    os.environ.clear()
+    os.environ.update(environment)
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+
+
+def _bucket(server: Server, name: str, objects: dict[str, bytes]) -> RawBucket:
+    client = s3_client(server)
+    client.create_bucket(Bucket=name)
+    for key, body in objects.items():
+        client.put_object(Bucket=name, Key=key, Body=body, ACL="public-read")
+    return RawBucket(client, name)
+
+
+@pytest.fixture
+def namespace(world: Any) -> dict[str, Any]:
+    """What an example may take for given."""
+    cci = cc.get_interface("my_store", backend="local", verbose=False)
+    arr = np.random.default_rng(0).standard_normal((4, 5, 6))
+    return {"__name__": "__main__", "cc": cc, "np": np, "cci": cci, "arr": arr}
+
+
+# ---------------------------------------------------------------------- what is run
+@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.stem)
+def test_code_of_the_page_runs(page: Path, namespace: dict[str, Any], world: Callable[[str], str]) -> None:
+    for block in pages.blocks(page):
+        if block.language in RUN | {"toml"} and not block.reason:
+            pages.run(block, world(block.text), namespace)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
+def test_example_of_the_docstring_runs(example: doctest.DocTest, namespace: dict[str, Any]) -> None:
+    example.globs.update(namespace)
+    pages.run_session(example)
+
+
+def test_few_examples_are_not_run() -> None:
+    not_run = [block.where for block in BLOCKS if block.reason]
+    not_run += [test.name for test in EXAMPLES if any(doctest.SKIP in item.options for item in test.examples)]
+    assert len(not_run) <= MOST_NOT_RUN, not_run
+
+
+def test_every_block_is_of_a_kind_that_is_checked() -> None:
+    kinds = RUN | {"bash", "ini", "json", "toml", "text"}
+    assert [block.where for block in BLOCKS if block.language not in kinds] == []
+    assert {block.language for block in BLOCKS} >= RUN | {"bash", "ini"}
+
+
+# ---------------------------------------------------------------------- what is checked
+def _of(language: str) -> list[Any]:
+    return [pytest.param(block, id=block.where) for block in BLOCKS if block.language == language]
+
+
+@pytest.mark.parametrize("block", _of("ini"))
+def test_options_exist(block: Block) -> None:
+    parser, defaults = configparser.ConfigParser(interpolation=None), configparser.ConfigParser(interpolation=None)
+    parser.read_string(block.text)
+    defaults.read(defaults_path())
+    for section in parser.sections():
+        assert set(parser[section]) <= set(defaults[section])
+
+
+@pytest.mark.parametrize("block", _of("json"))
+def test_json_is_valid(block: Block) -> None:
+    json.loads(block.text)
+
+
+@pytest.mark.parametrize("block", _of("bash"))
+def test_commands_name_what_there_is(block: Block) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    words = shlex.split(block.text, comments=True)
+    script = ""
+    for before, word in zip(["", *words], words, strict=False):
+        if re.match(r"(\.ci|benchmarks|docs|examples|tests)/", word):
+            script = (ROOT / word.partition("::")[0]).read_text() if "_build" not in word else ""
+        if before == "--stores":
+            assert set(word.split(",")) <= set(STORES)
+        elif word.startswith("--") and "add_argument" in script:
+            assert f'"{word}"' in script
+        for extras in re.findall(r"(?:\.|cottoncandy)\[([\w,]+)\]", word):
+            assert set(extras.split(",")) <= set(project["optional-dependencies"])
+
+
+def test_the_two_commands_of_the_readme_set_everything_up() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Two commands")[2]
+    first, second = [block.text for block in BLOCKS if block.page.name == "README.md" and block.text in text][:2]
+    assert "-m venv" in first
+    assert "examples/fmri.py" in first
+    assert "-m venv" in second
+    assert "pytest" in second
+
+
+# ---------------------------------------------------------------------- nothing is left out
+def public_names(thing: type) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+def test_the_reference_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"\b(\w+)$", page, re.MULTILINE))
+    assert public_names(cc.interfaces.DefaultInterface) <= documented
+    expected = {
+        *cc.__all__,
+        *errors.__all__,
+        *browser.__all__,
+        *backends.__all__,
+        *codecs.__all__,
+        *cc.interfaces.__all__,
+    }
+    expected |= {name for name, thing in vars(base).items() if getattr(thing, "__module__", "") == base.__name__}
+    assert expected - {"__version__", "BytesLike", "browse", "fill"} <= documented
+
+
+def test_the_configuration_page_has_every_option() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    defaults = configparser.ConfigParser(interpolation=None)
+    defaults.read(defaults_path())
+    for section in defaults.sections():
+        table = page.partition(f"\n## [{section}]")[2].partition("\n## ")[0].lower()
+        for key, value in defaults[section].items():
+            assert re.search(rf"^\| `{key}` \| `?{re.escape(value.lower())}`? \|", table, re.MULTILINE), (section, key)
+
+
+def test_the_errors_page_has_every_error() -> None:
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert [name for name in errors.__all__ if f"`{name}`" not in page] == []
+
+
+def test_the_map_of_the_house_is_true() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The map of the house")[2]
+    drawn = set(re.findall(r"^\s*([\w./]+?)/?\s{2,}", text, re.MULTILINE))
+    package = {path.name for path in (ROOT / "cottoncandy").iterdir() if not path.name.startswith(("_", "py.typed"))}
+    assert package <= drawn, package - drawn
