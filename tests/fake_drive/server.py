@@ -36,7 +36,22 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, drive: FakeDrive) -> None:
         self.drive = drive
+        self._connections: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        super().server_close()
+        for connection in list(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         self.drive.crashes.append(traceback.format_exc())
