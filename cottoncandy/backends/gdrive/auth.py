@@ -111,7 +111,7 @@ def sign_in(secrets_file: Path, credentials_file: Path, settings: DriveSettings,
         return Login(_service_account(Path(settings.service_account).expanduser(), settings))
     saved = _saved(credentials_file, settings)
     if saved is not None:
-        return Login(saved, credentials_file)
+        return Login(saved, credentials_file if isinstance(saved, UserCredentials) else None)
     if _read_json(secrets_file).get("type") == "service_account":
         return Login(_service_account(secrets_file, settings))
     if not interactive:
