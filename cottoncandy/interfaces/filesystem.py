@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy import keys
-from cottoncandy.backends.base import Backend, ObjectInfo, ObjectPrefix, WriteOptions
-from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
+from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
+from cottoncandy.copies import Copies, plan_copies
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited
 
@@ -54,7 +54,7 @@ class FileSystemInterface(BasicInterface):
         ['exp/notes', 'exp/run1']
         """
         prefix = keys.as_directory(keys.without_trivial_magic(keys.clean(path)))
-        return _unique(limited(self._level(prefix), limit))
+        return list(limited(_unique(self._level(prefix)), limit))
 
     def _level(self, prefix: str, page_size: int | None = None) -> Iterator[str]:
         """The names in a directory; its own marker object, where there is one, is not in it."""
@@ -94,7 +94,7 @@ class FileSystemInterface(BasicInterface):
         >>> cci.ls('exp/run*')
         ['exp/run1', 'exp/run2']
         """
-        names = _unique(limited(self._match_levels(pattern, page_size), limit))
+        names = list(limited(_unique(self._match_levels(pattern, page_size)), limit))
         if verbose:
             print("\n".join(names))  # noqa: T201 - documented to print
         return names
@@ -246,8 +246,7 @@ class FileSystemInterface(BasicInterface):
             If the new name is taken and ``overwrite`` is False.
         """
         plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
-        plan.require_absent()
-        self._for_each(plan.copy, plan.pairs, None)
+        self._copy_all(plan)
         return plan.target.native_object(plan.name)
 
     def mv(
@@ -263,10 +262,13 @@ class FileSystemInterface(BasicInterface):
         An object that is moved onto itself stays. Parameters, result and errors are those of `cp`.
         """
         plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
-        plan.require_absent()
-        self._for_each(plan.copy, plan.pairs, None)
+        self._copy_all(plan)
         plan.delete_sources()
         return plan.target.native_object(plan.name)
+
+    def _copy_all(self, plan: Copies) -> None:
+        plan.require_absent()
+        self._for_each(plan.copy, plan.pairs, 1 if plan.overlap() else None)
 
     def _plan_copy(
         self,
@@ -275,19 +277,9 @@ class FileSystemInterface(BasicInterface):
         source_bucket: str | None,
         dest_bucket: str | None,
         overwrite: bool,
-    ) -> _Copies:
-        source = self._bound_backend(source_bucket)
-        target = self._bound_backend(dest_bucket or source_bucket)
-        old, new = keys.clean_object(source_name), keys.clean(dest_name)
-        if not new or new.endswith(keys.SEPARATOR):
-            new = keys.join(new, keys.basename(old))
-        if not old.endswith(keys.SEPARATOR) and source.exists(old):
-            return _Copies(source, target, new, [(old, new)], overwrite)
-        prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
-        pairs = [(info.key, new_prefix + info.key.removeprefix(prefix)) for info in source.list_objects(prefix)]
-        if not pairs:
-            raise ObjectNotFound(f"{source.describe(old)} does not exist, and nothing is below that name")
-        return _Copies(source, target, new, pairs, overwrite)
+    ) -> Copies:
+        source, target = self._bound_backend(source_bucket), self._bound_backend(dest_bucket or source_bucket)
+        return plan_copies(source, target, keys.clean_object(source_name), keys.clean(dest_name), overwrite)
 
     # ------------------------------------------------------------------ removing
     def rm(self, object_name: str, recursive: bool = False, delete: bool = True) -> dict[str, int] | None:
@@ -373,37 +365,13 @@ class FileSystemInterface(BasicInterface):
         self._for_each(fetch, files, threads)
 
 
-@dataclass(frozen=True)
-class _Copies:
-    """Copies inside a store that belong together: of one object, or of a branch."""
-
-    source: Backend
-    target: Backend
-    name: str
-    pairs: Sequence[tuple[str, str]]
-    overwrite: bool
-
-    def require_absent(self) -> None:
-        """Nothing of a branch is copied when something is in the way."""
-        if len(self.pairs) > 1 and not self.overwrite:
-            taken = next(self.target.list_objects(keys.as_directory(self.name), page_size=1), None)
-            if taken is not None:
-                raise ObjectExists(f"{self.target.describe(taken.key)} exists: pass overwrite=True to replace it")
-
-    def copy(self, pair: tuple[str, str]) -> None:
-        old, new = pair
-        options = WriteOptions(if_absent=not self.overwrite)
-        self.target.copy(old, new, source_container=self.source.container, options=options)
-
-    def delete_sources(self) -> None:
-        same = self.source.container == self.target.container
-        written = {new for _, new in self.pairs} if same else set()
-        self.source.delete([old for old, _ in self.pairs if old not in written])
-
-
-def _unique(names: Iterator[str]) -> list[str]:
+def _unique(names: Iterator[str]) -> Iterator[str]:
     """Each name once: on S3 ``a`` may be an object and a directory at the same time."""
-    return list(dict.fromkeys(names))
+    seen: set[str] = set()
+    for name in names:
+        if name not in seen:
+            seen.add(name)
+            yield name
 
 
 def _disk_path(root: Path, name: str) -> Path:

@@ -1,0 +1,98 @@
+"""Copies inside a store that belong together: of one object, or of a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Backend, WriteOptions
+from cottoncandy.errors import ObjectExists, ObjectNotFound
+
+_OVERWRITE = "pass overwrite=True to replace it"
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """What is to be copied.
+
+    Attributes
+    ----------
+    source, target : Backend
+        Bound to the containers; of one store.
+    name : str
+        The new name of the object or branch.
+    pairs : sequence of (str, str)
+        The old and the new key of each object. Where they overlap, in the order in which nothing is lost.
+    overwrite : bool
+    """
+
+    source: Backend
+    target: Backend
+    name: str
+    pairs: Sequence[tuple[str, str]]
+    overwrite: bool
+
+    def require_absent(self) -> None:
+        """Nothing of a branch is copied when something is in the way.
+
+        Raises
+        ------
+        ObjectExists
+        """
+        if len(self.pairs) > 1 and not self.overwrite:
+            wanted = {new for _, new in self.pairs}
+            there = self.target.list_objects(keys.as_directory(self.name))
+            taken = next((info.key for info in there if info.key in wanted), None)
+            if taken is not None:
+                raise ObjectExists(f"{self.target.describe(taken)} exists: {_OVERWRITE}")
+
+    def overlap(self) -> bool:
+        """Whether one copy writes what another reads: then they go one by one, in the order of the pairs."""
+        same = self.source.container == self.target.container
+        return same and not {old for old, _ in self.pairs}.isdisjoint(new for _, new in self.pairs)
+
+    def copy(self, pair: tuple[str, str]) -> None:
+        """Copy one object."""
+        old, new = pair
+        options = WriteOptions(if_absent=not self.overwrite)
+        try:
+            self.target.copy(old, new, source_container=self.source.container, options=options)
+        except ObjectExists as error:
+            raise ObjectExists(f"{error}: {_OVERWRITE}") from error
+
+    def delete_sources(self) -> None:
+        """Delete the old objects, but for those that were copied onto themselves or onto each other."""
+        same = self.source.container == self.target.container
+        written = {new for _, new in self.pairs} if same else set()
+        self.source.delete([old for old, _ in self.pairs if old not in written])
+
+
+def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite: bool) -> Copies:
+    """Find out what is to be copied: the object of that name, or all objects below it.
+
+    Parameters
+    ----------
+    source, target : Backend
+    old : str
+        A clean name.
+    new : str
+        A clean name; one that is empty or ends with ``/`` is a directory to copy into.
+    overwrite : bool
+
+    Raises
+    ------
+    ObjectNotFound
+        If there is neither an object of that name nor one below it.
+    """
+    if not new or new.endswith(keys.SEPARATOR):
+        new = keys.join(new, keys.basename(old))
+    if not old.endswith(keys.SEPARATOR) and source.exists(old):
+        return Copies(source, target, new, [(old, new)], overwrite)
+    prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
+    pairs = [(info.key, new_prefix + info.key.removeprefix(prefix)) for info in source.list_objects(prefix)]
+    # down a branch the deepest goes first, up it goes last: no copy replaces what another has yet to read
+    pairs.sort(key=lambda pair: len(pair[0]), reverse=len(new_prefix) > len(prefix))
+    if not pairs:
+        raise ObjectNotFound(f"{source.describe(old)} does not exist, and nothing is below that name")
+    return Copies(source, target, new, pairs, overwrite)
