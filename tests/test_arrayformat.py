@@ -133,7 +133,7 @@ def test_every_dtype_comes_back_as_it_went(dtype: Any, compression: str | None) 
     assert_round_trip(_random(dtype), compression)
 
 
-@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has the dtype that shows it")
+@pytest.mark.skipif(not hasattr(np, "dtypes") or not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has the dtype that shows it")
 def test_every_kind_of_dtype_that_numpy_has_is_in_the_list() -> None:
     assert {np.dtype(dtype).type for dtype in DTYPES} >= {
         kind for kind in np.sctypeDict.values() if kind is not np.object_ and np.dtype(kind).kind != "O"
@@ -262,7 +262,7 @@ def test_objects_are_refused_with_what_to_do_instead(array: Array) -> None:
         describe(array, "gzip")
 
 
-@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has it")
+@pytest.mark.skipif(not hasattr(np, "dtypes") or not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has it")
 def test_text_of_any_width_is_refused_with_what_to_do_instead() -> None:
     with pytest.raises(UnsupportedArray, match=r"astype\('U'\)"):
         describe(np.array(["a", "bc"], np.dtypes.StringDType()), None)

@@ -435,8 +435,14 @@ def test_memory_is_bounded(name: str, kind: str, tmp_path: Path) -> None:
     assert decoding < 24
 
 
+old_numcodecs = pytest.mark.skipif(
+    tuple(map(int, numcodecs.__version__.split(".")[:2])) < (0, 16),
+    reason="numcodecs before 0.16 copies what it unpacks",
+)
+
+
 @linux
-@pytest.mark.parametrize("name", ["LZ4", "Blosc"])
+@pytest.mark.parametrize("name", ["LZ4", pytest.param("Blosc", marks=old_numcodecs)])
 def test_a_format_of_one_block_takes_the_packed_bytes_at_most(name: str, tmp_path: Path) -> None:
     encoding, decoding, packed = _peaks(tmp_path, name, "half")
     assert 47 <= packed <= 50
