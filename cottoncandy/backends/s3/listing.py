@@ -14,6 +14,9 @@ from cottoncandy.backends.s3.errors import is_not_implemented
 
 Entry = ObjectInfo | ObjectPrefix
 
+# Amazon gives no more on a page whatever it is asked for, and SeaweedFS refuses to be asked for 10**6:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+_MOST_KEYS = 1000
 #: Of the `Server` header. They list directory by directory: `a/x` before `a-b`, which is not the order of bytes.
 _BY_DIRECTORY = ("SeaweedFS",)
 
@@ -38,7 +41,7 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
 
 
 def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Entry]:
-    size = {"MaxKeys": page_size} if page_size else {}
+    size = {"MaxKeys": min(page_size, _MOST_KEYS)} if page_size else {}
     prefix = what["Prefix"]
     pages = _pages(bucket, {**what, **size})
     for page in pages:
