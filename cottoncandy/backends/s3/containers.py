@@ -75,7 +75,8 @@ def owner_of(bucket: Bucket, key: str) -> str:
         page = bucket.data.list_objects_v2(
             Bucket=bucket.name, Prefix=key, MaxKeys=1, FetchOwner=True, **bucket.connection.payer
         )
-        owners = [entry.get("Owner") for entry in page.get("Contents", []) if entry["Key"] == key]
-        # the list is open to more readers than the ACL, but not every server tells owners there
-        owner = (owners and owners[0]) or bucket.client.get_object_acl(Bucket=bucket.name, Key=key).get("Owner", {})
+        owner = next((entry.get("Owner") for entry in page.get("Contents", []) if entry["Key"] == key), None)
+        if not owner:  # not every server tells owners in a list
+            bucket.head(key)
+            owner = bucket.client.get_object_acl(Bucket=bucket.name, Key=key).get("Owner", {})
     return str(owner.get("DisplayName") or owner.get("ID") or "")

@@ -9,6 +9,7 @@ from typing import Any
 
 from cottoncandy.backends.base import GIB, MIB, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.reader import open_object
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -18,15 +19,16 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import CottonCandyError, ObjectChanged
+from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
 
 log = logging.getLogger(__name__)
 
 #: Bytes that CopyObject takes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 LARGEST_COPY = 5 * GIB
-#: Bytes of a part that is copied: large enough for few requests, small enough to be done before a timeout.
-COPY_PART = 512 * MIB
+#: Bytes of a part that is copied: large enough for few requests, small enough to be done before a timeout, and to go
+#: through this machine's memory where a server cannot copy it.
+COPY_PART = 64 * MIB
 #: Of the object's own, beside its metadata: CreateMultipartUpload must repeat them.
 _KEPT = (
     "CacheControl",
@@ -97,7 +99,12 @@ def _copy_in_parts(
     upload = start_upload(bucket, key, head.get("Metadata", {}), options)
 
     def copy_part(start: int) -> None:
-        upload.copy_part(start // part + 1, place, start, min(start + part, size), e_tag)
+        stop = min(start + part, size)
+        try:
+            upload.copy_part(start // part + 1, place, start, stop, e_tag)
+        except (NotSupported, ObjectNotFound):
+            # Ceph 16 does not find a source whose name is percent-encoded, others copy no parts at all
+            upload.send_part(start // part + 1, _read(bucket, place, start, stop, e_tag))
 
     try:
         for_each(copy_part, range(0, size, part), bucket.connection.settings.threads)
@@ -110,6 +117,14 @@ def _copy_in_parts(
         except CottonCandyError as error:
             log.warning("%s: the parts already copied could not be removed: %s", bucket.describe(key), error)
         raise
+
+
+def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> bytearray:
+    buffer = bytearray(stop - start)
+    source = Bucket(bucket.connection, place["Bucket"])
+    with open_object(source, place["Key"], start, stop, e_tag) as reader:
+        reader.readexactly(memoryview(buffer))
+    return buffer
 
 
 def _require_unchanged(bucket: Bucket, place: Mapping[str, str], e_tag: str | None) -> None:

@@ -78,7 +78,7 @@ def _delete_singly(bucket: Bucket, keys: list[str]) -> list[CottonCandyError]:
     for key in keys:
         try:
             with bucket.door(key):
-                bucket.client.delete_object(Bucket=bucket.name, Key=key)
+                bucket.data.delete_object(Bucket=bucket.name, Key=key, **bucket.connection.payer)
         except (AccessDenied, InvalidObjectName) as error:  # of this key: the others may go
             failures.append(error)
     return failures

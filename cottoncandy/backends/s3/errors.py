@@ -41,7 +41,9 @@ _NO_CREDENTIALS = (
     "into ~/.passwd-s3fs or into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or log in with a profile "
     "(AWS_PROFILE, profile_name=). Public data needs none: signature_version='unsigned'"
 )
-_OTHER_REGION = "the bucket is in another region: name it with region_name="
+_OTHER_REGION = (
+    "the bucket is in another region: name it with region_name=; or the server has another address: check endpoint_url"
+)
 _BUCKET_NAME = "no bucket can have this name: 3 to 63 lower-case letters, digits, '-' and '.'"
 _KEY_NAME = "no object can have this name here: a key has 1 to 1024 bytes of UTF-8"
 _DENIED = "access is denied to these credentials (or there is nothing, and they may not look)"
@@ -81,18 +83,19 @@ _ABOUT_KEYS = {"AuthorizationHeaderMalformed", "InvalidAccessKeyId", "InvalidTok
 #: Answers that may differ the next time, beside those of status 500 and above.
 _PASSING = {
     "BandwidthLimitExceeded",
+    "InternalError",
     "OperationAborted",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestTimeout",
+    "ServiceUnavailable",
     "SlowDown",
     "Throttling",
     "ThrottlingException",
     "TooManyRequests",
 }
 _BY_STATUS: dict[int, tuple[Kind, str]] = {
-    301: (ServiceError, _OTHER_REGION),
-    307: (ServiceError, _OTHER_REGION),
+    **dict.fromkeys((301, 302, 307, 308), (ServiceError, _OTHER_REGION)),
     401: (AccessDenied, _DENIED),
     403: (AccessDenied, _DENIED),
     429: (TransientError, "the store asks to slow down"),

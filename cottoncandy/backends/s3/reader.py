@@ -13,7 +13,7 @@ from botocore.response import StreamingBody
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
 from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
 from cottoncandy.backends.s3.errors import status_of
-from cottoncandy.errors import ObjectChanged, ObjectNotFound, ServiceError, TransientError
+from cottoncandy.errors import ObjectChanged, ServiceError, TransientError
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 #: Bytes that are read at once: where a connection breaks, no more than these are read again.
@@ -29,16 +29,11 @@ def open_object(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: s
         wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
     if e_tag:
         wanted["IfMatch"] = e_tag
-    try:
-        with bucket.door(key):
-            response = _get(bucket, key, wanted)
-            if response is not None:
-                bucket.refuse_directory(key, response)
-    except ObjectNotFound:
-        bucket.require()
-        raise
+    with bucket.door(key):
+        response = _get(bucket, key, wanted)
     if response is None:
         return _nothing(bucket, key, start, e_tag)
+    bucket.refuse_directory(key, response)
     reader = _reader(bucket, key, response, start, stop)
     if e_tag and reader.head.e_tag != quoted(e_tag):  # the server does not know If-Match
         reader.close()
@@ -65,7 +60,7 @@ def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reade
 
 
 def _reader(bucket: Bucket, key: str, response: Response, start: int, stop: int | None) -> S3Reader:
-    body = _source(response["Body"])
+    body = _source(response["Body"], response.get("ContentLength"))
     first, size = _extent(response)
     if size is None:
         size = bucket.head(key, quoted(response.get("ETag")))["ContentLength"]
@@ -141,7 +136,7 @@ class S3Reader(ObjectReader):
 
 
 # ---------------------------------------------------------------------- out of botocore's body
-def _source(body: Any) -> _Source:
+def _source(body: Any, length: int | None) -> _Source:
     """The way out of an answer's body that copies least.
 
     urllib3's own ``readinto`` makes bytes of what it read and copies them. The answer of http.client below it
@@ -153,7 +148,7 @@ def _source(body: Any) -> _Source:
     plain = isinstance(answer, http.client.HTTPResponse) and not answer.chunked and answer.length is not None
     if plain and type(body) is StreamingBody and isinstance(raw, urllib3.HTTPResponse):
         return _Direct(raw, answer)
-    source: _Source = _ByBlocks(body) if isinstance(body, StreamingBody) else body
+    source: _Source = _ByBlocks(body, length) if isinstance(body, StreamingBody) else body
     return source
 
 
@@ -176,12 +171,17 @@ class _Direct:
 class _ByBlocks:
     """Any body of botocore's: by small blocks, so that no copy of all is made."""
 
-    def __init__(self, body: StreamingBody) -> None:
+    def __init__(self, body: StreamingBody, length: int | None) -> None:
         self._body = body
+        self._left = length
 
     def readinto(self, buffer: memoryview) -> int:
         block = self._body.read(min(len(buffer), _BLOCK))
         buffer[: len(block)] = block
+        if self._left is not None:
+            self._left -= len(block)
+            if not self._left:
+                self._body.read(1)  # botocore compares checksums when it sees the end
         return len(block)
 
     def close(self) -> None:

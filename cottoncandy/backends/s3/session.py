@@ -13,6 +13,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,6 +42,15 @@ class Facts:
     buckets_seen: set[str] = field(default_factory=set)
 
 
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What a connection has made, and what boto3 made it from."""
+
+    client: Client
+    data: Client
+    arguments: Mapping[str, Any] = field(repr=False)
+
+
 class Connection:
     """The way to one endpoint with one set of credentials.
 
@@ -63,36 +73,34 @@ class Connection:
 
     def _forget(self) -> None:
         self._lock = threading.RLock()
-        self._client: Client = None
-        self._made_with: dict[str, Any] = {}
+        self._clients: Clients | None = None
         self._of_thread = threading.local()
 
     # ------------------------------------------------------------------ clients
     @property
     def client(self) -> Client:
         """The client that all threads share."""
-        client = self._client
-        if client is None:
-            with self._lock:
-                client = self._client = self._client or self._make_client()
-        return client
+        return self._made().client
 
     @property
     def data(self) -> Client:
-        """The client of the calls that move data: get, put, head, list, upload a part, delete.
+        """The client of the calls that move data: get, put, head, list, upload a part, delete."""
+        return self._made().data
 
-        It is the same; this is the place for one that does these calls faster.
-        """
-        return self.client
+    def _made(self) -> Clients:
+        clients = self._clients
+        if clients is None:
+            with self._lock:
+                clients = self._clients = self._clients or self._make_clients()
+        return clients
 
     @property
     def resource(self) -> Any:
         """boto3's resource. One for each thread: they are not made for sharing."""
         resource = getattr(self._of_thread, "resource", None)
         if resource is None:
-            _ = self.client  # it settles the arguments
             core = botocore.session.Session(profile=self.settings.profile_name)
-            resource = boto3.Session(botocore_session=core).resource("s3", **self._made_with)
+            resource = boto3.Session(botocore_session=core).resource("s3", **self._made().arguments)
             self._prepare(resource.meta.client)
             self._of_thread.resource = resource
         return resource
@@ -100,43 +108,46 @@ class Connection:
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         with self._lock:
-            client, self._client, self._of_thread = self._client, None, threading.local()
-        if client is not None:
-            client.close()
+            clients, self._clients, self._of_thread = self._clients, None, threading.local()
+        if clients is not None:
+            clients.data.close()
+            clients.client.close()
 
-    def _make_client(self) -> Client:
+    def _make_clients(self) -> Clients:
         endpoint = self.settings.endpoint_url
         with translated(Place(f"S3 at {endpoint or 'Amazon'}", endpoint or "Amazon")):
-            client = self._new(amazon=endpoint is None or is_amazon(endpoint))
+            client, arguments = self._new(amazon=endpoint is None or is_amazon(endpoint))
             resolved = client.meta.endpoint_url
             if endpoint is None and not is_amazon(resolved):  # boto3 was told of another one
                 checked_endpoint(resolved)
-                client = self._new(amazon=False)
+                client, arguments = self._new(amazon=False)
         self._prepare(client)
-        return client
+        # a client that moves data faster would take the second place
+        return Clients(client, client, arguments)
 
-    def _new(self, *, amazon: bool) -> Client:
+    def _new(self, *, amazon: bool) -> tuple[Client, dict[str, Any]]:
         core = botocore.session.Session(profile=self.settings.profile_name)
         config = Config(**with_defaults(self.settings.config, core, amazon=amazon))
-        made_with = {"endpoint_url": self.settings.endpoint_url, "config": config, **self.settings.arguments}
+        arguments = {"endpoint_url": self.settings.endpoint_url, "config": config, **self.settings.arguments}
         if self._credentials:
-            made_with["aws_access_key_id"] = self._credentials.access_key
-            made_with["aws_secret_access_key"] = self._credentials.secret_key
+            arguments["aws_access_key_id"] = self._credentials.access_key
+            arguments["aws_secret_access_key"] = self._credentials.secret_key
         # without a region nothing can be signed; Amazon answers where a bucket is, and botocore goes there
-        named = made_with.get("region_name") or self.settings.config.get("region_name")
+        named = arguments.get("region_name") or self.settings.config.get("region_name")
         region = named or core.get_config_variable("region")
-        made_with["region_name"] = region or "us-east-1"
-        self._made_with = made_with
+        arguments["region_name"] = region or "us-east-1"
         try:
-            return boto3.Session(botocore_session=core).client("s3", **made_with)
+            return boto3.Session(botocore_session=core).client("s3", **arguments), arguments
         except ValueError as error:  # of what the environment or a profile says
-            raise ConfigurationError(f"S3 client: {error}") from None
+            said = "the endpoint that boto3 was told of is no URL" if "@" in str(error) else error
+            raise ConfigurationError(f"S3 client: {said}") from None
 
     def _prepare(self, client: Client) -> None:
         if self.settings.requester_pays:
-            client.meta.events.register("before-call.s3", _pay)
+            client.meta.events.register("before-call.s3", pay)
         if not is_amazon(client.meta.endpoint_url):
-            client.meta.events.register("before-sign.s3.DeleteObjects", _sum_by_md5)
+            client.meta.events.register("before-call.s3", stay)
+            client.meta.events.register("before-sign.s3.DeleteObjects", sum_by_md5)
 
     # ------------------------------------------------------------------ what is known of it
     @property
@@ -203,11 +214,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _pay(params: dict[str, Any], **_: Any) -> None:
+def pay(params: dict[str, Any], **_: Any) -> None:
+    """Say in every request that we pay for it."""
     params["headers"]["x-amz-request-payer"] = "requester"
 
 
-def _sum_by_md5(request: Any, **_: Any) -> None:
+def stay(context: dict[str, Any], **_: Any) -> None:
+    """Regions are Amazon's: where another server redirects, botocore would ask for the region without end."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def sum_by_md5(request: Any, **_: Any) -> None:
     """Older servers want Content-MD5 of a DeleteObjects, where botocore >= 1.36 sends a CRC32 that they do not know."""
     for name in ("x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm"):
         if name in request.headers:

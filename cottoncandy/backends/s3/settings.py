@@ -125,13 +125,13 @@ def checked_endpoint(url: str | None) -> str | None:
     """The URL of an endpoint, if it is one."""
     if not url:
         return None
+    if "@" in url:
+        raise ConfigurationError("endpoint_url holds a user or password: S3 wants keys instead; take them out")
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise ConfigurationError(f"endpoint_url: {error}") from None
-    if parts.username or parts.password:
-        raise ConfigurationError("endpoint_url holds a user or password: S3 wants keys instead; take them out")
+        raise ConfigurationError(f"endpoint_url {url!r}: {error}") from None
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(f"endpoint_url {url!r} is no URL: write it with http:// or https:// before the host")
     return url

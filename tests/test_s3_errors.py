@@ -1,0 +1,171 @@
+"""What becomes of the errors of botocore, the servers and the network."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import traceback
+from typing import Any
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from recorder import Response
+from s3_wire import ONCE, connect, elsewhere, error
+from stores import Store
+
+from cottoncandy import errors
+
+BUCKET = "bucket 'bucket'"
+OBJECT = f"object 'key' in {BUCKET}"
+
+
+def shown(error: BaseException) -> str:
+    return "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected", "told"),
+    [
+        ("NoSuchKey", 404, errors.ObjectNotFound, "no such object"),
+        ("NoSuchBucket", 404, errors.ContainerNotFound, "no such bucket"),
+        ("AccessDenied", 403, errors.AccessDenied, "denied"),
+        ("InvalidAccessKeyId", 403, errors.AccessDenied, "access key"),
+        ("SignatureDoesNotMatch", 403, errors.AccessDenied, "secret key"),
+        ("RequestTimeTooSkewed", 403, errors.AccessDenied, "clock"),
+        ("ExpiredToken", 400, errors.AccessDenied, "log in again"),
+        ("SomethingForbidden", 403, errors.AccessDenied, "SomethingForbidden"),
+        ("SlowDown", 503, errors.TransientError, "try again"),
+        ("TooManyRequests", 429, errors.TransientError, "try again"),
+        ("InternalError", 500, errors.TransientError, "try again"),
+        ("BadGateway", 502, errors.TransientError, "BadGateway"),
+        ("RequestTimeout", 400, errors.TransientError, "try again"),
+        ("NotImplemented", 501, errors.NotSupported, "cannot do that"),
+        ("AuthorizationHeaderMalformed", 400, errors.ServiceError, "region_name="),
+        ("PermanentRedirect", 301, errors.ServiceError, "region_name="),
+        ("KeyTooLongError", 400, errors.InvalidObjectName, "1024 bytes"),
+        ("PreconditionFailed", 412, errors.ObjectChanged, "in the meantime"),
+        ("Teapot", 418, errors.ServiceError, "as told"),
+    ],
+)
+def test_answers(code: str, status: int, expected: type[Exception], told: str) -> None:
+    with elsewhere(lambda _: error(code, status)) as (backend, _):
+        with pytest.raises(expected, match=told) as caught:
+            backend.open("key")
+        assert type(caught.value) is expected
+        assert OBJECT in str(caught.value)
+        with pytest.raises(errors.CottonCandyError, match=BUCKET):
+            list(backend.list_objects())
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (403, errors.AccessDenied),
+        (412, errors.ObjectChanged),
+        (500, errors.TransientError),
+        (503, errors.TransientError),
+    ],
+)
+def test_answers_without_a_body(status: int, expected: type[Exception]) -> None:
+    with elsewhere(lambda _: Response(status)) as (backend, _), pytest.raises(expected, match=OBJECT):
+        backend.stat("key")
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "status", "expected"),
+    [
+        (lambda backend: backend.create_container("b-1"), "BucketAlreadyExists", 409, errors.ContainerExists),
+        (lambda backend: backend.create_container("b-1"), "InvalidBucketName", 400, errors.ConfigurationError),
+        (lambda backend: backend.remove_container("b-1"), "BucketNotEmpty", 409, errors.ContainerNotEmpty),
+        (lambda backend: backend.remove_container("b-1"), "NoSuchBucket", 404, errors.ContainerNotFound),
+    ],
+)
+def test_answers_about_buckets(call: Any, code: str, status: int, expected: type[Exception]) -> None:
+    with elsewhere(lambda _: error(code, status)) as (backend, proxy):
+        proxy.hook = lambda request: error(code, status) if request.path != "/" else Response(200)
+        with pytest.raises(expected, match="bucket 'b-1'"):
+            call(backend)
+
+
+def test_a_bucket_of_our_own_is_left_as_it_is() -> None:
+    with elsewhere(lambda _: error("BucketAlreadyOwnedByYou", 409)) as (backend, _):
+        assert backend.create_container("b-1")["ResponseMetadata"]["HTTPStatusCode"] == 409
+
+
+@pytest.mark.parametrize("name", ["a b", "", "b/c"])
+def test_names_that_no_bucket_can_have(name: str) -> None:
+    with elsewhere() as (backend, proxy):
+        for call in (backend.create_container, backend.remove_container):
+            with pytest.raises(errors.ConfigurationError):
+                call(name)
+        assert not backend.container_exists(name)
+        assert not proxy.requests
+
+
+def test_an_empty_name_is_no_objects() -> None:
+    with elsewhere() as (backend, proxy):
+        for call in (backend.stat, backend.open, lambda key: backend.put(key, b"", {})):
+            with pytest.raises(errors.InvalidObjectName, match="1 to 1024 bytes"):
+                call("")
+        assert not proxy.requests
+
+
+# ------------------------------------------------------------------ the network
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    backend = connect(url, config=Config(retries=ONCE))
+    for call in (
+        lambda: backend.stat("key"),
+        lambda: backend.put("key", b"x", {}),
+        lambda: list(backend.list_objects()),
+    ):
+        with pytest.raises(errors.TransientError, match=f"no connection to {url}: is the address right"):
+            call()
+
+
+def test_no_such_host() -> None:
+    backend = connect("http://no-such-host.invalid", config=Config(retries=ONCE))
+    with pytest.raises(ConnectionError, match=r"no connection to http://no-such-host\.invalid"):
+        backend.stat("key")
+
+
+@pytest.mark.stores("ceph-tls")
+def test_a_certificate_that_is_not_trusted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(retries=ONCE)
+    with pytest.raises(errors.ServiceError, match=r"verify= or in AWS_CA_BUNDLE") as caught:
+        store.backend(verify=None, config=config).stat("key")
+    assert not isinstance(caught.value, errors.TransientError)
+    monkeypatch.setenv("AWS_CA_BUNDLE", store.access["verify"])
+    assert not store.backend(verify=None, config=config).exists("key")
+
+
+# ------------------------------------------------------------------ secrets
+@pytest.mark.stores("seaweedfs", "ceph")
+@pytest.mark.parametrize("wrong", ["access_key", "secret_key"])
+def test_refused_keys_are_not_shown(store: Store, wrong: str) -> None:
+    store.raw.put("key", b"x")
+    backend = store.backend(**{wrong: "AKFORGOTTEN12345"})
+    for call in (lambda: backend.open("key"), lambda: backend.stat("key"), lambda: backend.put("key", b"x", {})):
+        with pytest.raises(PermissionError) as caught:
+            call()
+        assert "object 'key' in bucket" in str(caught.value)
+        for secret in ("AKFORGOTTEN12345", store.access["access_key"], store.access["secret_key"]):
+            assert secret not in shown(caught.value)
+
+
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidToken"])
+def test_what_a_server_says_of_keys_is_not_repeated(code: str) -> None:
+    told = "the key AKID signed Credential=AKID/20260101 wrongly"
+    with elsewhere(lambda _: error(code, 403, told)) as (backend, _), pytest.raises(errors.AccessDenied) as caught:
+        backend.open("key")
+    assert "AKID" not in shown(caught.value)
+
+
+def test_other_causes_are_kept() -> None:
+    with elsewhere(lambda _: error("NoSuchKey", 404)) as (backend, _), pytest.raises(FileNotFoundError) as caught:
+        backend.open("key")
+    assert isinstance(caught.value.__cause__, ClientError)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again)) == (type(caught.value), str(caught.value))

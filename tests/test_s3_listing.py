@@ -1,0 +1,82 @@
+"""Listings of S3: the order of bytes on every server, and names as they are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from recorder import Request, Response
+from s3_wire import before, elsewhere
+from stores import Store
+
+from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
+from cottoncandy.backends.s3.listing import in_byte_order
+
+COMPONENT = st.text(alphabet="ab-.!0\u00e9", min_size=1, max_size=3)
+KEYS = st.sets(st.lists(COMPONENT, min_size=1, max_size=4).map("/".join), max_size=40)
+
+
+def as_directories(keys: set[str]) -> set[str]:
+    """Only what a server of directories can hold: `a` and `a/b` not both."""
+    return {key for key in keys if not any(other.startswith(f"{key}/") for other in keys)}
+
+
+def by_directory(key: str) -> list[bytes]:
+    return [component.encode() for component in key.split("/")]
+
+
+@given(KEYS, st.sampled_from(["", "a", "a/", "a/b", "-"]))
+def test_a_list_by_directories_is_put_into_the_order_of_bytes(keys: set[str], prefix: str) -> None:
+    found = sorted((key for key in as_directories(keys) if key.startswith(prefix)), key=by_directory)
+    ordered = in_byte_order((ObjectInfo(key, 0) for key in found), prefix)
+    assert [entry.key for entry in ordered] == sorted(found, key=str.encode)
+
+
+@given(KEYS, st.sampled_from(["", "a", "a/", "a/b", "-"]))
+def test_a_level_by_directories_too(keys: set[str], prefix: str) -> None:
+    found = sorted((key for key in as_directories(keys) if key.startswith(prefix)), key=by_directory)
+    level: dict[str, ObjectInfo | ObjectPrefix] = {}
+    for key in found:
+        slash = key.find("/", len(prefix)) + 1
+        level.setdefault(key[:slash] or key, ObjectPrefix(key[:slash]) if slash else ObjectInfo(key, 0))
+    assert [entry.key for entry in in_byte_order(iter(level.values()), prefix)] == sorted(level, key=str.encode)
+
+
+def test_what_waits_is_no_more_than_a_directory() -> None:
+    def keys() -> object:
+        yield from (ObjectInfo(key, 0) for key in ("a/1", "a/2", "a-b", "b/1"))
+        raise AssertionError("it asked for more than it needed")
+
+    ordered = in_byte_order(keys(), "")  # type: ignore[arg-type]
+    assert [next(ordered).key for _ in range(3)] == ["a-b", "a/1", "a/2"]
+
+
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+@pytest.mark.parametrize("page_size", [1, 2, 1000])
+def test_pages_are_as_large_as_asked_for(store: Store, page_size: int) -> None:
+    keys = ["a/1", "a/2", "a-b", "b%20c", "b c", "b+c"]
+    for key in keys:
+        store.raw.put(key, b"x")
+    with before(store) as (backend, proxy):
+        assert [info.key for info in backend.list_objects(page_size=page_size)] == sorted(keys)
+        assert {request.query["max-keys"] for request in proxy.requests} == {str(page_size)}
+        assert len(proxy.requests) == -(-len(keys) // page_size)
+        proxy.clear()
+        list(backend.list_objects())
+        assert "max-keys" not in proxy.requests[0].query
+
+
+def test_a_page_may_be_empty_and_not_the_last() -> None:
+    found = "<Contents><Key>a</Key><Size>3</Size><ETag>abc</ETag></Contents>"
+    pages = [
+        "<IsTruncated>true</IsTruncated><NextContinuationToken>t1</NextContinuationToken>",
+        "<IsTruncated>true</IsTruncated><NextContinuationToken>t2</NextContinuationToken>" + found,
+        "<IsTruncated>false</IsTruncated><CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>",
+    ]
+
+    def hook(request: Request) -> Response:
+        token = request.query.get("continuation-token", "t0")
+        return Response(200, f"<ListBucketResult>{pages[int(token[1])]}</ListBucketResult>".encode())
+
+    with elsewhere(hook) as (backend, _):
+        assert list(backend.list_level()) == [ObjectInfo("a", 3, None, '"abc"'), ObjectPrefix("b/")]
