@@ -111,12 +111,13 @@ def store(cci: DefaultInterface, scan: dict[str, Any]) -> None:
 
 def look_around(cci: DefaultInterface) -> None:
     """List, glob and browse what was stored."""
-    print(f"\nls     fmri               {', '.join(cci.ls('fmri'))}")
-    found = cci.glob("fmri/slices.grp/*/tsnr")
-    print(f"glob   fmri/slices.grp/*  {found[0]}, ... {found[-1]}")
+    print(f"\nls      {', '.join(cci.ls('fmri'))}")
+    pattern = "fmri/slices.grp/*/tsnr"
+    found = cci.glob(pattern)
+    print(f"glob    {pattern}: {len(found)} names, {found[0]} ... {found[-1]}")
     browser = cci.get_browser()
-    print(f"browse                    {browser.fmri.slices_DOT_grp.slice12}")
-    print(f"                          {browser.fmri.raw_DOT_arr}\n", flush=True)
+    print(f"browse  {browser.fmri.slices_DOT_grp.slice12}")
+    print(f"        {browser.fmri.raw_DOT_arr}\n", flush=True)
 
 
 def check(cci: DefaultInterface, scan: dict[str, Any]) -> int:
