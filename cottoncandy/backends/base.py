@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from cottoncandy.config import Options
 
 BytesLike = bytes | bytearray | memoryview
-#: What a write answers, in the shape of a boto3 response: at least ``ETag`` and ``ResponseMetadata``.
+#: What a write answers, in the shape of a boto3 response: at least ``ETag`` and
+#: ``ResponseMetadata`` with its ``HTTPStatusCode``.
 Receipt = dict[str, Any]
 
 MIB = 2**20

@@ -335,13 +335,15 @@ class FileSystemInterface(BasicInterface):
     def download_directory(self, directory: str, disk_name: str, threads: int | None = None) -> None:
         """Download all objects below a name to a directory on disk, several at a time.
 
+        Files have no metadata: raw arrays are to be copied with `cp`, or downloaded with `cloud2dict`.
+
         Parameters
         ----------
         directory : str
         disk_name : str
             Where to put them; made where it does not exist. Files of other names in it stay.
         threads : int, optional
-            Objects at a time; the configured ``threads`` by default.
+            Objects at a time; by default as many as are of use, up to the configured ``most_threads``.
 
         Raises
         ------

@@ -47,7 +47,7 @@ class RawArrays(BasicInterface):
             Subclasses go up as plain arrays.
         compression : str or bool
             True takes what the configuration says; False is none. Or one of ``'gzip'``, ``'LZ4'``, ``'Zlib'``,
-            ``'Zstd'``, ``'BZ2'``.
+            ``'Zstd'``, ``'BZ2'``, and ``'Blosc'`` where its library is installed.
         acl : str, optional
             A canned ACL.
         threads : int, optional

@@ -33,7 +33,7 @@ class SparseArrays(FolderArrays):
         arr : scipy.sparse.sparray or scipy.sparse.spmatrix
             CSR, CSC, COO, BSR or DIA; DOK and LIL are stored as CSR.
         threads : int, optional
-            Parts at a time; the configured ``threads`` by default.
+            Parts at a time; by default as many as are of use, up to the configured ``most_threads``.
         """
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         description, parts = sparsearrays.take_apart(arr)
@@ -86,7 +86,7 @@ class SparseArrays(FolderArrays):
         ----------
         object_name : str
         threads : int, optional
-            Parts at a time; the configured ``threads`` by default.
+            Parts at a time; by default as many as are of use, up to the configured ``most_threads``.
 
         Returns
         -------

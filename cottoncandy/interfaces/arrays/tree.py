@@ -48,7 +48,7 @@ class ArrayTrees(RawArrays):
         verbose : bool
             Print the name when all is done.
         threads : int, optional
-            Arrays at a time; the configured ``threads`` by default.
+            Arrays at a time; by default as many as are of use, up to the configured ``most_threads``.
         **metadata
             For each array: ``compression``, and user metadata.
 
@@ -122,7 +122,7 @@ class ArrayTrees(RawArrays):
         keys : list of str, optional
             Download these only: names of arrays, or of groups, below the root (``['bold', 'anat/mask']``).
         threads : int, optional
-            Arrays at a time; the configured ``threads`` by default.
+            Arrays at a time; by default as many as are of use, up to the configured ``most_threads``.
 
         Returns
         -------

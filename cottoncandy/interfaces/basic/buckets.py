@@ -160,6 +160,6 @@ class Buckets(InterfaceCore):
     def _print_buckets(self) -> None:
         # keys that may use one bucket often may not list them all: that is no reason to fail
         with contextlib.suppress(AccessDenied, NotSupported):
-            print("Available buckets:")  # noqa: T201 - documented to print
-            self.show_buckets()
+            names = self.backend_interface.list_containers()
+            print("Available buckets:", *names, sep="\n")  # noqa: T201 - documented to print
         print(f"Current bucket: {self.bucket_name}")  # noqa: T201

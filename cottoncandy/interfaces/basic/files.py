@@ -68,7 +68,7 @@ class Files(Objects):
         ExtraArgs : dict, optional
             boto3's, for each file.
         threads : int, optional
-            Files at a time; the configured ``threads`` by default.
+            Files at a time; by default as many as are of use, up to the configured ``most_threads``.
         """
         root = Path(disk_path)
         if not root.is_dir():
