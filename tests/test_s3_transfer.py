@@ -493,6 +493,23 @@ def test_large_copies_go_in_parts(store: Store) -> None:
     assert other.raw.leftovers() == []
 
 
+@pytest.mark.stores("moto")
+def test_parts_that_the_server_cannot_copy_go_through_this_machine(store: Store) -> None:
+    def is_part(request: Request) -> bool:
+        return operation(request) == "PUT uploadId partNumber copy"
+
+    broken = nth(1, is_get, Fault("truncate", 2 * MIB))
+
+    def hook(request: Request) -> Any:
+        return error("NotImplemented", 501) if is_part(request) else broken(request)
+
+    store.raw.put("from", EXPECTED + b"tail")
+    with before(store, hook) as (backend, proxy):
+        in_parts(backend).copy("from", "to")
+        assert proxy.count("GET") == 4  # three parts, one of them in two pieces
+    assert store.raw.get("to")[0] == EXPECTED + b"tail"
+
+
 @pytest.mark.stores("moto", "seaweedfs", "ceph")
 def test_a_copy_is_of_one_version(store: Store) -> None:
     def hook(request: Request) -> None:

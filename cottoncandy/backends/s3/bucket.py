@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends.base import ObjectHead
 from cottoncandy.backends.s3.errors import Kind, Place, status_of, translated
 from cottoncandy.backends.s3.session import Client, Connection, Facts
-from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChanged, ObjectNotFound, ServiceError
 
 #: A boto3 response.
 Response = dict[str, Any]
@@ -84,6 +84,8 @@ class Bucket:
         except ObjectNotFound:
             self.require()  # an answer to HEAD has no body: 404 may as well mean the bucket
             raise
+        if "ContentLength" not in response:
+            raise ServiceError(f"{self.describe(key)}: S3 does not tell its size")
         return response
 
     def refuse_directory(self, key: str, response: Response) -> None:

@@ -19,8 +19,9 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound, TransientError
 from cottoncandy.parallel import for_each
+from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -120,10 +121,18 @@ def _copy_in_parts(
 
 
 def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> bytearray:
-    buffer = bytearray(stop - start)
     source = Bucket(bucket.connection, place["Bucket"])
-    with open_object(source, place["Key"], start, stop, e_tag) as reader:
-        reader.readexactly(memoryview(buffer))
+    buffer, done, retries = bytearray(stop - start), 0, RetryPolicy().start()
+    while done < len(buffer):
+        try:
+            with open_object(source, place["Key"], start + done, stop, e_tag) as reader:
+                while count := reader.readinto(memoryview(buffer)[done:]):
+                    done += count
+            break
+        except TransientError as error:  # go on from where it broke
+            retries.wait(error)
+    if done < len(buffer):
+        raise ObjectChanged(f"{source.describe(place['Key'])} was replaced while it was copied: copy it again")
     return buffer
 
 

@@ -33,12 +33,14 @@ def open_object(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: s
         response = _get(bucket, key, wanted)
     if response is None:
         return _nothing(bucket, key, start, e_tag)
-    bucket.refuse_directory(key, response)
-    reader = _reader(bucket, key, response, start, stop)
-    if e_tag and reader.head.e_tag != quoted(e_tag):  # the server does not know If-Match
-        reader.close()
-        raise ObjectChanged(f"{bucket.describe(key)}: it was replaced in the meantime")
-    return reader
+    body = _source(response["Body"], response.get("ContentLength"))
+    try:
+        bucket.refuse_directory(key, response)
+        _require_version(bucket, key, response, e_tag)
+        return _reader(bucket, key, response, body, start, stop)
+    except BaseException:
+        body.close()
+        raise
 
 
 def _get(bucket: Bucket, key: str, wanted: dict[str, Any]) -> Response | None:
@@ -52,6 +54,12 @@ def _get(bucket: Bucket, key: str, wanted: dict[str, Any]) -> Response | None:
     return response
 
 
+def _require_version(bucket: Bucket, key: str, response: Response, e_tag: str | None) -> None:
+    # not every server knows If-Match
+    if e_tag and quoted(response.get("ETag")) != quoted(e_tag):
+        raise ObjectChanged(f"{bucket.describe(key)}: it was replaced in the meantime")
+
+
 def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reader:
     response = bucket.head(key, e_tag)
     head = object_head(key, response, response["ContentLength"])
@@ -59,19 +67,14 @@ def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reade
     return S3Reader(bucket, head, position, position, None)
 
 
-def _reader(bucket: Bucket, key: str, response: Response, start: int, stop: int | None) -> S3Reader:
-    body = _source(response["Body"], response.get("ContentLength"))
+def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: int, stop: int | None) -> S3Reader:
     first, size = _extent(response)
     if size is None:
         size = bucket.head(key, quoted(response.get("ETag")))["ContentLength"]
     head = object_head(key, response, size)
     start = min(start, size)
     reader = S3Reader(bucket, head, start, size if stop is None else min(stop, size), body)
-    try:
-        reader.skip(start - first)
-    except BaseException:
-        reader.close()
-        raise
+    reader.skip(start - first)
     return reader
 
 

@@ -79,7 +79,7 @@ def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[]
 # ---------------------------------------------------------------------- parameters
 def user_metadata(bucket: Bucket, key: str, metadata: Mapping[str, str], options: WriteOptions) -> dict[str, str]:
     """The metadata, that of the extra arguments included, checked: it travels as headers."""
-    merged = {**options.extra.get("Metadata", {}), **metadata}
+    merged = {**(options.extra.get("Metadata") or {}), **metadata}
     for name, value in merged.items():
         if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
             raise ConfigurationError(
