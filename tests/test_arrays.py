@@ -45,15 +45,14 @@ def test_every_array_with_every_codec(store: Store, name: str) -> None:
         assert_equal(np.asarray(ALL[name]), before)  # the caller's own is as it was
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize("compression", [False, "gzip", "Zstd"], ids=str)
-def test_arrays_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch, compression: Any, threads: int) -> None:
+def test_arrays_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     small_parts(monkeypatch)
     cci = store.interface()
     array = np.random.default_rng(3).standard_normal((1000, 1700))
-    cci.upload_raw_array("big", array, compression=compression, threads=threads)
-    assert_same(cci.download_raw_array("big", threads=threads), array)
-    assert store.raw.leftovers() == []
+    for compression, threads in ((False, 3), ("gzip", 3), ("Zstd", 1), (False, 1)):
+        cci.upload_raw_array("big", array, compression=compression, threads=threads)
+        assert_same(cci.download_raw_array("big", threads=threads), array)
+        assert store.raw.leftovers() == []
 
 
 @pytest.mark.stores("local", "moto")

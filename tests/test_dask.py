@@ -26,17 +26,17 @@ def _table(store: Store, name: str) -> dict[str, Any]:
 
 
 # ---------------------------------------------------------------------- there and back
-@pytest.mark.parametrize("axis", [-1, 0, 1, None], ids=str)
-def test_there_and_back(store: Store, axis: int | None) -> None:
+def test_there_and_back(store: Store) -> None:
     cci = store.interface()
-    receipt = cci.upload_dask_array("dir/cube", CUBE, axis=axis, buffersize=CHUNK)
-    assert receipt["ResponseMetadata"]
-    found = cci.download_dask_array("dir/cube")
-    assert isinstance(found, da.Array)
-    assert (found.shape, found.dtype) == (CUBE.shape, CUBE.dtype)
-    assert found.npartitions > 1
-    assert_equal(np.asarray(found), CUBE)
-    assert_equal(np.asarray(found[..., 2:5]), CUBE[..., 2:5])
+    for axis in (-1, 0, 1, None):
+        receipt = cci.upload_dask_array("dir/cube", CUBE, axis=axis, buffersize=CHUNK)
+        assert receipt["ResponseMetadata"]
+        found = cci.download_dask_array("dir/cube")
+        assert isinstance(found, da.Array)
+        assert (found.shape, found.dtype) == (CUBE.shape, CUBE.dtype)
+        assert found.npartitions > 1
+        assert_equal(np.asarray(found), CUBE)
+        assert_equal(np.asarray(found[..., 2:5]), CUBE[..., 2:5])
 
 
 def test_what_lies_in_the_store(store: Store) -> None:
@@ -161,7 +161,7 @@ def test_the_name_is_of_the_content(store: Store) -> None:
 
 
 # ---------------------------------------------------------------------- replaced
-@pytest.mark.parametrize("sizes", [(1000, 4000), (4000, 1000), (2000, 2000)], ids=str)
+@pytest.mark.parametrize("sizes", [(1000, 4000), (4000, 1000)], ids=str)
 def test_an_array_is_replaced_whole(store: Store, sizes: tuple[int, int]) -> None:
     cci = store.interface()
     cci.upload_dask_array("a", CUBE, buffersize=sizes[0])
@@ -243,6 +243,7 @@ class Unwilling:
         return -CUBE[index]
 
 
+@pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("threads", [1, 4])
 def test_an_upload_that_fails_leaves_the_old_array(store: Store, threads: int) -> None:
     cci = store.interface()

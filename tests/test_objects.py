@@ -27,16 +27,16 @@ def small_parts(monkeypatch: pytest.MonkeyPatch, megabytes: float = 5, down: flo
 
 
 # ---------------------------------------------------------------------- bytes
-@pytest.mark.parametrize("body", [b"", b"x", b"\0\xff" * 1000, BYTES], ids=["empty", "one", "some", "3 MB"])
-def test_bytes_come_back(store: Store, body: bytes) -> None:
+def test_bytes_come_back(store: Store) -> None:
     cci = store.interface()
-    receipt = cci.upload_object("a/b", body)
-    assert receipt["ETag"]
-    assert receipt["ResponseMetadata"]
-    assert store.raw.get("a/b")[0] == body
-    found = cci.download_object("a/b")
-    assert type(found) is bytes
-    assert found == body
+    for body in (BYTES, b"", b"x", b"\0\xff" * 1000):
+        receipt = cci.upload_object("a/b", body)
+        assert receipt["ETag"]
+        assert receipt["ResponseMetadata"]
+        assert store.raw.get("a/b")[0] == body
+        found = cci.download_object("a/b")
+        assert type(found) is bytes
+        assert found == body
 
 
 @pytest.mark.stores("local", "moto")
@@ -121,15 +121,18 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_odd_names(store: Store, name: str) -> None:
+def test_odd_names(store: Store) -> None:
     cci = store.interface()
-    cci.upload_object(name, name.encode())
-    assert store.raw.keys() == [name]
-    assert cci.download_object(name) == name.encode()
-    assert cci.exists_object(name)
-    assert cci.glob("") == [name]
-    cci.rm(name)
+    for name in NAMES:
+        cci.upload_object(name, name.encode())
+        assert cci.download_object(name) == name.encode()
+        assert cci.exists_object(name)
+    everything = sorted(NAMES, key=str.encode)
+    assert store.raw.keys() == cci.glob("") == everything
+    cci.rm("deep", recursive=True)
+    for name in NAMES:
+        if not name.startswith("deep/"):
+            cci.rm(name)
     assert store.raw.keys() == []
 
 
@@ -156,6 +159,7 @@ def test_slashes_are_cleaned_in_every_call(store: Store) -> None:
 HOSTILE = ["..", "../x", "a/../../b", "a/..", "./a", "a/./b", "a\0b", "/../x", "x/\udc80"]
 
 
+@pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("name", ["", "/", *HOSTILE])
 def test_names_that_no_object_has(store: Store, name: str) -> None:
     cci = store.interface()
@@ -193,17 +197,15 @@ def test_nothing_leaves_the_directory(store: Store, tmp_path: Path) -> None:
     assert not Path("/etc/x").exists()
 
 
-@pytest.mark.parametrize(
-    "call", ["object", "json", "pickle", "npy_array", "raw_array", "stream", "sparse_array", "dask_array"]
-)
-def test_what_is_not_there_is_not_found(store: Store, call: str) -> None:
+def test_what_is_not_there_is_not_found(store: Store) -> None:
     cci = store.interface()
     store.raw.put("dir/a", b"x")
-    for name in ("nothing", "dir", "dir/b", "di"):
-        with pytest.raises(FileNotFoundError, match=name) as caught:
-            getattr(cci, f"download_{call}")(name)
-        assert isinstance(caught.value, ObjectNotFound)
-        assert store.container in str(caught.value)
+    for call in ("object", "json", "pickle", "npy_array", "raw_array", "stream", "sparse_array", "dask_array"):
+        for name in ("nothing", "dir", "dir/b"):
+            with pytest.raises(FileNotFoundError, match=name) as caught:
+                getattr(cci, f"download_{call}")(name)
+            assert isinstance(caught.value, ObjectNotFound)
+            assert store.container in str(caught.value)
 
 
 def test_a_prefix_is_no_object(store: Store) -> None:
@@ -240,16 +242,14 @@ def test_the_stores_own_object(store: Store) -> None:
 
 
 # ---------------------------------------------------------------------- json and pickles
-@pytest.mark.parametrize(
-    "document", [{"a": [1, None, "é"]}, {}, [1.5, True], "text", None, {"deep": {"er": {}}}], ids=repr
-)
-def test_json(store: Store, document: Any) -> None:
+def test_json(store: Store) -> None:
     cci = store.interface()
-    cci.upload_json("j.json", document, subject="S01")
-    body, metadata = store.raw.get("j.json")
-    assert json.loads(body.decode("utf-8")) == document
-    assert metadata == {"subject": "S01"}
-    assert cci.download_json("j.json") == document
+    for document in ({"a": [1, None, "é"]}, {}, [1.5, True], "text", None, {"deep": {"er": {}}}):
+        cci.upload_json("j.json", document, subject="S01")
+        body, metadata = store.raw.get("j.json")
+        assert json.loads(body.decode("utf-8")) == document
+        assert metadata == {"subject": "S01"}
+        assert cci.download_json("j.json") == document
 
 
 @pytest.mark.stores("local")
@@ -259,12 +259,12 @@ def test_what_no_json_can_hold_is_refused_before_it_is_sent(store: Store) -> Non
     assert store.raw.keys() == []
 
 
-@pytest.mark.parametrize("value", [{"a": (1, 2)}, [np.arange(3)], None, {1, 2}], ids=repr)
-def test_pickles(store: Store, value: Any) -> None:
+def test_pickles(store: Store) -> None:
     cci = store.interface()
-    cci.upload_pickle("p.pkl", value)
-    assert repr(pickle.loads(store.raw.get("p.pkl")[0])) == repr(value)
-    assert repr(cci.download_pickle("p.pkl")) == repr(value)
+    for value in ({"a": (1, 2)}, [np.arange(3)], None, {1, 2}):
+        cci.upload_pickle("p.pkl", value)
+        assert repr(pickle.loads(store.raw.get("p.pkl")[0])) == repr(value)
+        assert repr(cci.download_pickle("p.pkl")) == repr(value)
 
 
 # ---------------------------------------------------------------------- files
