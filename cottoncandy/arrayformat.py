@@ -13,6 +13,7 @@ import re
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ _LARGEST_ARRAY = 2**63 - 1
 
 
 # ---------------------------------------------------------------------- dtypes
+@lru_cache
 def check_dtype(dtype: Dtype) -> None:
     """Refuse a dtype whose arrays hold no bytes of their own, or that cannot be described.
 
@@ -236,12 +238,17 @@ class ArrayDescription:
 def _read_dtype(metadata: Mapping[str, str]) -> Dtype:
     if not metadata.get("dtype"):
         raise NotAnArray("this is no raw array: its metadata has no dtype (use download_object or download_npy_array)")
-    text = metadata.get("descr")
+    return _parse_texts(metadata["dtype"], metadata.get("descr"))
+
+
+# thousands of small arrays have few dtypes
+@lru_cache
+def _parse_texts(text: str, descr: str | None) -> Dtype:
     try:
-        descr = None if text is None else json.loads(text)
+        fields = None if descr is None else json.loads(descr)
     except (ValueError, RecursionError) as error:
-        raise CorruptObject(f"descr {text!r:.200} is no JSON") from error
-    return parse_dtype(metadata["dtype"], descr)
+        raise CorruptObject(f"descr {descr!r:.200} is no JSON") from error
+    return parse_dtype(text, fields)
 
 
 def _read_shape(metadata: Mapping[str, str]) -> tuple[int, ...]:

@@ -150,19 +150,10 @@ def _slab_edges(shape: Sequence[int], items: int, axis: int) -> list[int]:
 def _isotropic_edges(shape: Sequence[int], items: int) -> list[int]:
     """Edges of a block of at most ``items`` items: what the short axes cannot use falls to the longer ones."""
     edges = [1] * len(shape)
-    left = items
     for rank, i in enumerate(sorted(range(len(shape)), key=lambda i: shape[i])):
-        edges[i] = min(shape[i], _root(left, len(shape) - rank))
-        left //= edges[i]
+        edges[i] = min(shape[i], round(items ** (1 / (len(shape) - rank))))
+        items //= edges[i]
     return edges
-
-
-def _root(number: int, degree: int) -> int:
-    """The whole root of a number, rounded down."""
-    root = round(math.pow(number, 1 / degree))
-    while root**degree > number:
-        root -= 1
-    return max(1, root)
 
 
 def _cut(length: int, most: int) -> tuple[int, ...]:

@@ -271,6 +271,11 @@ def test_more_or_less_data_than_the_array_has(name: str) -> None:
         assert "bytes" in _corrupt(name, packed, nbytes)
 
 
+def test_an_lz4_block_with_less_than_its_length_tells() -> None:
+    # five literals, and a length of ten
+    _corrupt("LZ4", b"\x0a\0\0\0" + b"\x50hello", 10)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_second_stream_behind_the_first(name: str) -> None:
     packed = encode(name, DATA["text"])

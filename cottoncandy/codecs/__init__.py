@@ -3,8 +3,8 @@
 Encoding takes the memory of an array and yields the packed bytes as they are made; decoding takes them as they
 arrive and writes straight into the memory of the new array. Neither makes a second copy of the data.
 
-Levels and libraries were chosen by measurement. MB/s of data in and out, and the ratio, for 128 MB on 2 cores
-(Xeon with AVX-512), medians:
+Levels and libraries were chosen by measurement. MB/s of data in and out, and the ratio, of 128 MB on 2 cores of a
+Xeon with AVX-512, the median or best of 2 to 5 runs (they vary by a fifth):
 
 =========================  ===================  ===================
 codec                      random float64       smooth float32
