@@ -49,7 +49,7 @@ class Copies:
 
     def overlap(self) -> bool:
         """Whether one copy writes what another reads: then they go one by one, in the order of the pairs."""
-        same = self.source.container == self.target.container
+        same = self.source.location == self.target.location
         return same and not {old for old, _ in self.pairs}.isdisjoint(new for _, new in self.pairs)
 
     def copy(self, pair: tuple[str, str]) -> None:
@@ -57,13 +57,13 @@ class Copies:
         old, new = pair
         options = WriteOptions(if_absent=not self.overwrite)
         try:
-            self.target.copy(old, new, source_container=self.source.container, options=options)
+            self.target.copy(old, new, source_container=self.source.location, options=options)
         except ObjectExists as error:
             raise ObjectExists(f"{error}: {_OVERWRITE}") from error
 
     def delete_sources(self) -> None:
         """Delete the old objects, but for those that were copied onto themselves or onto each other."""
-        same = self.source.container == self.target.container
+        same = self.source.location == self.target.location
         written = {new for _, new in self.pairs} if same else set()
         self.source.delete([old for old, _ in self.pairs if old not in written])
 

@@ -30,7 +30,12 @@ class RawFolder:
     owns_drive: bool = True
 
     def put(self, key: str, body: bytes, metadata: Mapping[str, str] = {}) -> None:
-        self.drive.put(key, body, metadata, self.folder)
+        with self.drive.items.lock:
+            if (item := self._files().get(key)) is None:
+                self.drive.put(key, body, metadata, self.folder)
+                return
+            change = {"properties": dict.fromkeys(item.properties) | dict(metadata)}
+            self.drive.items.change(item.id, change, body, {"supportsAllDrives": "true"})
 
     def get(self, key: str) -> tuple[bytes, dict[str, str]]:
         item = self._files()[key]

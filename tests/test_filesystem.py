@@ -290,7 +290,7 @@ def test_copies_between_buckets(store: Store) -> None:
     cci.mv("theirs", "mine", source_bucket=other.container, dest_bucket=store.container)
     assert store.raw.get("mine")[0] == b"x"
     assert "theirs" not in other.raw.keys("")
-    assert cci.bucket_name == store.container
+    assert cci.bucket_name == store.backend().container
     assert len(store.raw.keys("")) == len(NAMES) + 1
 
 
@@ -395,7 +395,7 @@ def test_remove_everything(store: Store) -> None:
     cci = store.interface()
     cci.rm("/", recursive=True)
     assert store.raw.keys() == []
-    assert cci.exists_bucket(store.container)
+    assert store.has("no-containers") or cci.exists_bucket(store.container)
     cci.rm("", recursive=True)
 
 

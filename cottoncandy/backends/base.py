@@ -239,6 +239,11 @@ class Backend(ABC):
     def at(self, container: str | None) -> Backend:
         """The same store and connections, bound to another container."""
 
+    @property
+    def location(self) -> str | None:
+        """What `at`, and ``source_container`` of `copy`, take for this container, where it has a name or not."""
+        return self.container
+
     # ------------------------------------------------------------------ reading
     @abstractmethod
     def stat(self, key: str) -> ObjectHead:

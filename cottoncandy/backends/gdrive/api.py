@@ -136,11 +136,11 @@ class Api:
         return self._json(self._files.get(fileId=file_id, fields=fields, **_ALL), where)
 
     def find(
-        self, query: str, where: str, *, order: str | None = None, page_size: int | None = None
+        self, query: str, where: str, *, order: str | None = None, page_size: int = PAGE
     ) -> Iterator[list[DriveFile]]:
         """The files that a query finds, by pages; a page may be short, or empty, and not be the last."""
         arguments: dict[str, Any] = {"q": query, "fields": f"nextPageToken,files({FIELDS})", **_ALL}
-        arguments |= {"pageSize": min(page_size or PAGE, PAGE), "includeItemsFromAllDrives": True}
+        arguments |= {"pageSize": page_size, "includeItemsFromAllDrives": True}
         arguments |= {"orderBy": order} if order else {}
         if self._settings.drive is not None:
             arguments |= {"corpora": "drive", "driveId": self.drive_id()}

@@ -139,6 +139,11 @@ class GoogleDriveBackend(Backend):
         root = self.root if container is None else _as_folder(container)
         return GoogleDriveBackend(self._tree, root, self._threads, self._origin)
 
+    @property
+    def location(self) -> str:
+        """The folder's path below the root."""
+        return self.root
+
     # What the caller gave goes along in a pickle. What was found in files is found again on the other side.
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopen, (type(self), self.root, *self._origin)
@@ -296,23 +301,24 @@ class GoogleDriveBackend(Backend):
         return len(names)
 
     # ------------------------------------------------------------------ listing
+    # Drive does not list in the order of bytes: a folder is always read whole, by the largest pages there are.
     def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects whose key starts with the prefix, in the order of their UTF-8 bytes."""
         folder, beginning = _split(prefix)
-        found = walk(lambda key: self._level(key, page_size), folder, beginning, self._threads)
+        found = walk(self._level, folder, beginning, self._threads)
         return (entry.object.info(entry.key) for entry in found if entry.object is not None)
 
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         """The objects and folders of one level. An empty folder that was made elsewhere shows as well."""
         folder, beginning = _split(prefix)
-        for entry in entries(self._level(folder, page_size), folder, beginning):
+        for entry in entries(self._level(folder), folder, beginning):
             yield ObjectPrefix(entry.key) if entry.object is None else entry.object.info(entry.key)
 
-    def _level(self, folder: str, page_size: int | None) -> Level:
+    def _level(self, folder: str) -> Level:
         name = folder.removesuffix("/")
         if folder and not _can_be(name):
             return Level({}, {})
-        return self._tree.level(self._tree.path(self.root, name), page_size)
+        return self._tree.level(self._tree.path(self.root, name))
 
     # ------------------------------------------------------------------ what Drive has beside
     def owner(self, key: str) -> str:

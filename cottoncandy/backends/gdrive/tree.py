@@ -211,13 +211,13 @@ class Tree:
         return self.current(path) or next(iter(self.listed(path)), None)
 
     # ------------------------------------------------------------------ levels
-    def level(self, path: str, page_size: int | None = None) -> Level:
+    def level(self, path: str) -> Level:
         """What lies in a folder, each name once."""
-        return self._anew(path, lambda: self._level(path, page_size)) or Level({}, {})
+        return self._anew(path, lambda: self._level(path)) or Level({}, {})
 
-    def _level(self, path: str, page_size: int | None) -> Level:
+    def _level(self, path: str) -> Level:
         ids = self.folder(path)
-        items = list(self.items(ids, path, page_size)) if ids else []
+        items = list(self.items(ids, path)) if ids else []
         if ids and not items:
             self._require(ids, path)
         items = [item for item in items if is_nameable(item.name)]
@@ -231,9 +231,9 @@ class Tree:
             self.remember_folder(keys.join(path, name), found)
         return Level(objects, folders)
 
-    def items(self, ids: Sequence[str], where: str, page_size: int | None = None) -> Iterator[DriveFile]:
+    def items(self, ids: Sequence[str], where: str) -> Iterator[DriveFile]:
         """All that lies in some folders, in no order, Google Docs and what has no key included."""
-        for page in self.api.find(f"{within(ids)} and {_NOT_TRASHED}", where, page_size=page_size):
+        for page in self.api.find(f"{within(ids)} and {_NOT_TRASHED}", where):
             yield from self.believed(page)
 
     def believed(self, items: Iterable[DriveFile]) -> Iterator[DriveFile]:
