@@ -6,6 +6,7 @@ an underscore (as notebooks do), ``hasattr`` and copies cost none.
 
 from __future__ import annotations
 
+import contextlib
 import keyword
 import re
 import unicodedata
@@ -126,6 +127,21 @@ class BrowserObject:
     """The root of all nodes of a browser."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a node comes from: its parent, its name there, and the attribute that the name was guessed from."""
+
+    parent: S3FSLike
+    name: str
+    attribute: str | None
+
+    def looked_up(self) -> _Origin:
+        """The name as the parent's listing has it; the guess where it is not in there."""
+        self.parent._list()  # noqa: SLF001
+        name = self.parent._names().get(self.attribute or "", self.name)  # noqa: SLF001
+        return _Origin(self.parent, name, None)
+
+
 class S3FSLike(BrowserObject):
     """A name in the bucket whose children are its attributes.
 
@@ -141,17 +157,24 @@ class S3FSLike(BrowserObject):
         self._extensions = extensions
         self._is_leaf = is_leaf
         self._children: dict[str, bool] | None = None
+        self._nodes: dict[str, S3FSLike] = {}
+        self._origin: _Origin | None = None
 
     # -------------------------------------------------------------- listing
     def _list(self) -> dict[str, bool]:
         """The children's names, and whether each is an object; one listing, kept for what comes next."""
+        self._children = self._list_here()
+        if not self._children and self._resolve():
+            self._children = self._list_here()
+        return self._children
+
+    def _list_here(self) -> dict[str, bool]:
         prefix = keys.as_directory(self._fullpath)
-        found: dict[str, bool] = {}
-        for entry in self._interface.backend_interface.list_level(prefix):
-            name = entry.key.removeprefix(prefix).rstrip(keys.SEPARATOR)
-            if name:
-                found[name] = isinstance(entry, ObjectInfo)
-        self._children = found
+        listed = self._interface.backend_interface.list_level(prefix)
+        found = {
+            entry.key.removeprefix(prefix).rstrip(keys.SEPARATOR): isinstance(entry, ObjectInfo) for entry in listed
+        }
+        found.pop("", None)  # a marker of the directory itself
         return found
 
     def _names(self) -> dict[str, str]:
@@ -160,10 +183,12 @@ class S3FSLike(BrowserObject):
 
     def _ls(self) -> list[str]:
         """List the full names of the children."""
-        return [keys.join(self._fullpath, name) for name in self._list()]
+        children = self._list()  # finds the full name of this node, too
+        return [keys.join(self._fullpath, name) for name in children]
 
     def _glob(self, pattern: str = "") -> list[str]:
         """List the full names of all objects below this one, or of those that match a pattern below it."""
+        self._resolve()
         return self._interface.glob(keys.as_directory(self._fullpath) + pattern)
 
     # -------------------------------------------------------------- children
@@ -179,38 +204,37 @@ class S3FSLike(BrowserObject):
         if attribute.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
         name = self._names().get(attribute)
-        if name is not None:
-            return self._child(name)
-        child = self._child(guess_name(attribute))
-        child._typed = (self, attribute)  # noqa: SLF001 - a node of the same family
-        return child
+        return self._child(guess_name(attribute), attribute) if name is None else self._child(name)
 
     def __getitem__(self, name: str) -> S3FSLike:
         """The child of exactly this name; ``'a/b'`` goes down two levels."""
         return self._child(keys.clean_object(name).rstrip(keys.SEPARATOR))
 
-    def _child(self, name: str) -> S3FSLike:
+    def _child(self, name: str, attribute: str | None = None) -> S3FSLike:
+        """The node of a child; the same one each time, so that it keeps what it has listed."""
+        place = name if attribute is None else f"/{attribute}"  # no name begins with /
+        if place not in self._nodes:
+            self._nodes[place] = self._new_child(name)
+            self._nodes[place]._origin = _Origin(self, name, attribute)  # noqa: SLF001 - a node of the same family
+        node = self._nodes[place]
+        node._is_leaf = (self._children or {}).get(name, node._is_leaf)  # noqa: SLF001
+        return node
+
+    def _new_child(self, name: str) -> S3FSLike:
         path = keys.join(self._fullpath, name)
         holds_arrays = isinstance(self, S3HDF5) or self._extensions.holds_arrays(path)
-        kind = S3HDF5 if holds_arrays else S3Directory
-        return kind(self._interface, path, self._extensions, (self._children or {}).get(name))
+        return (S3HDF5 if holds_arrays else S3Directory)(self._interface, path, self._extensions)
 
-    #: The parent and the attribute that a child was typed as, where no listing told its name.
-    _typed: tuple[S3FSLike, str] | None = None
-
-    def _resolve(self) -> None:
-        """Find the name that was meant by an attribute which may stand for several."""
-        if self._typed is None:
-            return
-        parent, attribute = self._typed
-        self._typed = None
-        if "_" not in guess_name(attribute):
-            return
-        parent._list()  # noqa: SLF001 - a node of the same family
-        name = parent._names().get(attribute)  # noqa: SLF001
-        if name is not None:
-            self._fullpath = parent[name]._fullpath  # noqa: SLF001
-            self._is_leaf = parent[name]._is_leaf  # noqa: SLF001
+    def _resolve(self) -> bool:
+        """Find the names that were meant by attributes which may stand for several; whether that changes the path."""
+        origin, before = self._origin, self._fullpath
+        if origin is not None:
+            origin.parent._resolve()  # noqa: SLF001 - a node of the same family
+            if origin.attribute is not None and "_" in origin.name:
+                origin = self._origin = origin.looked_up()
+                self._is_leaf = (origin.parent._children or {}).get(origin.name)  # noqa: SLF001
+            self._fullpath = keys.join(origin.parent._fullpath, origin.name)  # noqa: SLF001
+        return self._fullpath != before
 
     # -------------------------------------------------------------- the object
     def __call__(self) -> Any:
@@ -232,22 +256,24 @@ class S3HDF5(S3FSLike):
 
     def _look(self) -> ObjectHead | dict[str, bool]:
         """The head of an array, or the children of a group: one request where the kind is known or the name tells."""
-        self._resolve()
         if self._is_leaf is False or (self._is_leaf is None and self._extensions.is_group(self._fullpath)):
             children = self._list()
             if children:
                 return children
+        head = self._head()
+        if head is None and self._resolve():
+            head = self._head()
+        self._is_leaf = head is not None
+        return self._list() if head is None else head
+
+    def _head(self) -> ObjectHead | None:
         try:
-            head = self._interface.backend_interface.stat(self._fullpath)
+            return self._interface.backend_interface.stat(self._fullpath)
         except ObjectNotFound:
-            self._is_leaf = False
-            return self._list()
-        self._is_leaf = True
-        return head
+            return None
 
     def keys(self) -> list[str]:
         """The names of the arrays and groups in a group; none for an array."""
-        self._resolve()
         return [] if self._is_leaf else list(self._list())
 
     def load(self, key: str | None = None) -> Any:
@@ -268,16 +294,18 @@ class S3HDF5(S3FSLike):
         """
         if key is not None:
             return self[key].load()
-        self._resolve()
-        if self._is_leaf is not False:
-            try:
-                return self._interface.download_raw_array(self._fullpath)
-            except ObjectNotFound:
-                self._is_leaf = None
-        tree = self._interface.cloud2dict(self._fullpath, verbose=False)
-        if not tree:
+        found = self._load()
+        if found is None and self._resolve():
+            found = self._load()
+        if found is None:
             raise ObjectNotFound(f"{self._interface.backend_interface.describe(self._fullpath)} does not exist")
-        return tree
+        return found
+
+    def _load(self) -> Any:
+        if self._is_leaf is not False:
+            with contextlib.suppress(ObjectNotFound):
+                return self._interface.download_raw_array(self._fullpath)
+        return self._interface.cloud2dict(self._fullpath, verbose=False) or None
 
     def __repr__(self) -> str:
         found = self._look()
