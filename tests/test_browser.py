@@ -1,0 +1,380 @@
+"""The browser: attributes, reprs, what it costs to look, and a real IPython shell."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from recorder import RecordingProxy
+from samples import assert_same
+from stores import Recorded, Store
+from test_trees import assert_same_tree
+
+import cottoncandy
+from cottoncandy.browser import S3HDF5, BrowserObject, S3Directory, S3FSLike
+from cottoncandy.errors import ObjectNotFound
+
+TREE = {"bold": np.arange(6.0).reshape(2, 3), "anat": {"mask": np.ones(4, dtype="?"), "t1": np.zeros((2, 2, 2))}}
+
+
+def _fill(store: Store) -> Any:
+    cci = store.interface()
+    cci.dict2cloud("exp/sub01.grp", TREE, verbose=False)
+    cci.upload_raw_array("exp/big.arr", np.zeros(131072), compression=False)
+    cci.upload_json("exp/notes.json", {"slept": "well"})
+    cci.upload_raw_array("01sub/a-b.arr", np.arange(3))
+    return cci
+
+
+def attributes(node: Any) -> set[str]:
+    """What completion offers of a node that is the store's, not Python's."""
+    return {name for name in dir(node) if not name.startswith("_")} - set(dir(type(node)))
+
+
+# ---------------------------------------------------------------------- walking
+def test_walk_by_attributes(store: Store) -> None:
+    cci = _fill(store)
+    browser = cci.get_browser()
+    assert isinstance(browser, BrowserObject)
+    assert isinstance(browser, S3FSLike)
+    assert attributes(browser) == {"exp", "NUM_01sub"}
+    assert attributes(browser.exp) == {"sub01_DOT_grp", "big_DOT_arr", "notes_DOT_json"}
+    assert attributes(browser.NUM_01sub) == {"a_b_DOT_arr"}
+    group = browser.exp.sub01_DOT_grp
+    assert isinstance(group, S3HDF5)
+    assert attributes(group) == {"bold", "anat"}
+    assert isinstance(browser.exp, S3Directory)
+    assert group._fullpath == "exp/sub01.grp"
+    assert_same(group.bold.load(), TREE["bold"])
+    assert_same(group.anat.t1.load(), TREE["anat"]["t1"])
+    assert_same(browser.NUM_01sub.a_b_DOT_arr.load(), np.arange(3))
+
+
+def test_listings_of_a_node(store: Store) -> None:
+    browser = _fill(store).get_browser()
+    assert sorted(browser._ls()) == ["01sub", "exp"]
+    assert sorted(browser.exp._ls()) == ["exp/big.arr", "exp/notes.json", "exp/sub01.grp"]
+    assert browser.exp._glob() == [
+        *("exp/big.arr", "exp/notes.json", "exp/sub01.grp/anat/mask", "exp/sub01.grp/anat/t1", "exp/sub01.grp/bold"),
+    ]
+    assert browser.exp._glob("*mask") == ["exp/sub01.grp/anat/mask"]
+    assert browser._glob("01*") == ["01sub/a-b.arr"]
+
+
+def test_groups(store: Store) -> None:
+    group = _fill(store).get_browser().exp.sub01_DOT_grp
+    assert sorted(group.keys()) == ["anat", "bold"]
+    assert sorted(group.anat.keys()) == ["mask", "t1"]
+    assert_same(group.load("bold"), TREE["bold"])
+    assert_same(group.load("anat/mask"), TREE["anat"]["mask"])
+    assert_same_tree(group.load("anat"), TREE["anat"])
+    assert_same_tree(group.load(), TREE)
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        group.load("nothing")
+
+
+@pytest.mark.stores("local", "moto")
+def test_names_typed_in_full(store: Store) -> None:
+    """Scripts write them without a listing before, and notebooks before the object is there."""
+    cci = _fill(store)
+    assert_same(cci.get_browser().exp.sub01_DOT_grp.anat.mask.load(), TREE["anat"]["mask"])
+    assert_same(cci.get_browser().NUM_01sub.a_b_DOT_arr.load(), np.arange(3))
+    browser = cci.get_browser()
+    attributes(browser.exp)
+    cci.upload_raw_array("exp/late.grp/new_one", np.arange(2))
+    assert_same(browser.exp.late_DOT_grp.new_one.load(), np.arange(2))
+    with pytest.raises(ObjectNotFound, match=r"exp/never\.grp"):
+        browser.exp.never_DOT_grp.load()
+    with pytest.raises(ObjectNotFound, match=r"exp/never\.arr"):
+        browser.exp.never_DOT_arr.load()
+
+
+@pytest.mark.stores("local", "moto")
+def test_calling_a_leaf_gives_the_stores_object(store: Store) -> None:
+    browser = _fill(store).get_browser()
+    found = browser.exp.notes_DOT_json()
+    assert found.key == "exp/notes.json"
+    assert found.get()["Body"].read() == b'{"slept": "well"}'
+    assert browser.exp.big_DOT_arr().key == "exp/big.arr"
+
+
+@pytest.mark.stores("local", "moto")
+def test_by_name(store: Store) -> None:
+    browser = _fill(store).get_browser()
+    assert browser["exp"]["sub01.grp"]["bold"]._fullpath == "exp/sub01.grp/bold"
+    assert_same(browser["exp/sub01.grp/bold"].load(), TREE["bold"])
+    assert_same(browser["01sub/a-b.arr"].load(), np.arange(3))
+    assert sorted(browser["exp"]._ipython_key_completions_()) == ["big.arr", "notes.json", "sub01.grp"]
+
+
+# ---------------------------------------------------------------------- names
+ODD = [
+    "a-b",
+    "a_b",
+    "a b",
+    "a.b",
+    "class",
+    "import.grp",
+    "_hidden",
+    "__init__",
+    "é",
+    "1",
+    "load",
+    "keys",
+    "a_DOT_b",
+    "a+b",
+]
+
+
+def test_every_name_has_an_attribute_of_its_own(store: Store) -> None:
+    names = ODD
+    cci = store.interface()
+    for name in names:
+        cci.upload_raw_array(f"x.grp/{name}", np.array([len(name), sum(name.encode())]))
+    group = cci.get_browser()["x.grp"]
+    found = attributes(group)
+    assert len(found) == len(names)
+    assert all(name.isidentifier() for name in found)
+    reached = {getattr(group, attribute)._fullpath: getattr(group, attribute).load() for attribute in found}
+    assert set(reached) == {f"x.grp/{name}" for name in names}
+    for name in names:
+        assert_same(reached[f"x.grp/{name}"], np.array([len(name), sum(name.encode())]))
+    assert group.a_b._fullpath == "x.grp/a_b"
+    assert group.a_DOT_b._fullpath == "x.grp/a_DOT_b"
+    assert callable(group.load)
+    assert sorted(group.keys()) == sorted(names)
+
+
+@pytest.mark.stores("local", "moto")
+def test_names_that_collide_stay_reachable_and_stable(store: Store) -> None:
+    cci = store.interface()
+    for name in ("a-b", "a_b"):
+        cci.upload_raw_array(f"x.grp/{name}", np.array(ord(name[1])))
+    first, second = cci.get_browser()["x.grp"], cci.get_browser()["x.grp"]
+    assert attributes(first) == attributes(second)
+    assert len(attributes(first)) == 2
+    assert first.a_b.load() == ord("_")
+    # typed without a look before, it is the same one
+    assert cci.get_browser()["x.grp"].a_b.load() == ord("_")
+    (other,) = attributes(first) - {"a_b"}
+    assert getattr(first, other).load() == ord("-")
+    assert getattr(cci.get_browser()["x.grp"], other).load() == ord("-")
+
+
+@pytest.mark.stores("local", "moto")
+def test_attributes_typed_without_a_look_before(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("sub-01/ses-1/x-y.grp/bold", np.arange(3))
+    cci.upload_json("sub-01/ses-1/notes", {})
+    fresh = cci.get_browser
+    assert_same(fresh().sub_01.ses_1.x_y_DOT_grp.bold.load(), np.arange(3))
+    assert attributes(fresh().sub_01) == {"ses_1"}
+    assert attributes(fresh().sub_01.ses_1) == {"x_y_DOT_grp", "notes"}
+    assert fresh().sub_01._ls() == ["sub-01/ses-1"]
+    assert fresh().sub_01.ses_1._glob("*d") == ["sub-01/ses-1/x-y.grp/bold"]
+    assert fresh().sub_01.ses_1.notes().key == "sub-01/ses-1/notes"
+    assert fresh().sub_01["ses-1"].notes().key == "sub-01/ses-1/notes"
+    assert repr(fresh().sub_01.ses_1).endswith("> sub-01/ses-1")
+    assert repr(fresh().sub_01.ses_1.x_y_DOT_grp.bold).endswith("shape=(3)]>")
+    assert repr(fresh().sub_01.ses_1.x_y_DOT_grp).endswith("(sub-01/ses-1/x-y.grp: 1 keys)>")
+    assert fresh().sub_01.ses_1.x_y_DOT_grp.keys() == ["bold"]
+
+
+# ---------------------------------------------------------------------- reprs
+def test_reprs(store: Store) -> None:
+    browser = _fill(store).get_browser()
+    bucket = f"bucket:{store.container}"
+    assert repr(browser) == f"cottoncandy-path <{bucket}> "
+    assert repr(browser.exp) == f"cottoncandy-path <{bucket}> exp"
+    assert repr(browser.exp.notes_DOT_json) == f"cottoncandy-path <{bucket}> exp/notes.json"
+    assert repr(browser.exp.sub01_DOT_grp) == f"<cottoncandy-group <{bucket}> (exp/sub01.grp: 2 keys)>"
+    assert repr(browser.exp.sub01_DOT_grp.anat) == f"<cottoncandy-group <{bucket}> (exp/sub01.grp/anat: 2 keys)>"
+    assert repr(browser.exp.big_DOT_arr) == f"<cottoncandy-dataset <{bucket} [1.00MB:shape=(131072)]>"
+    assert repr(browser.exp.sub01_DOT_grp.bold).endswith("MB:shape=(2,3)]>")
+    assert repr(browser.exp) == str(browser.exp)
+
+
+def test_a_node_of_what_is_not_there_can_be_shown(store: Store) -> None:
+    browser = store.interface().get_browser()
+    assert repr(browser) == f"cottoncandy-path <bucket:{store.container}> "
+    assert attributes(browser) == set()
+    assert repr(browser.nothing) == f"cottoncandy-path <bucket:{store.container}> nothing"
+    assert repr(browser.nothing_DOT_grp) == f"<cottoncandy-group <bucket:{store.container}> (nothing.grp: 0 keys)>"
+    assert browser.nothing._ls() == []
+
+
+@pytest.mark.stores("local")
+def test_get_browser(store: Store) -> None:
+    cci = _fill(store)
+    browser = cottoncandy.get_browser(store.container, backend="local")
+    assert sorted(browser._ls()) == sorted(cci.lsdir())
+
+
+@pytest.mark.stores("moto")
+def test_get_browser_of_a_bucket(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    cci = _fill(store)
+    access = (store.access["access_key"], store.access["secret_key"], store.access["endpoint_url"])
+    browser = cottoncandy.get_browser(store.container, *access)
+    assert sorted(browser._ls()) == sorted(cci.lsdir())
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.stores("local")
+def test_configured_extensions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_EXTENSIONS_CCGROUP", "lab")
+    cci = store.interface()
+    cci.upload_raw_array("x.lab/a", np.ones(2))
+    assert repr(cci.get_browser().x_DOT_lab).startswith("<cottoncandy-group ")
+    assert_same(cci.get_browser().x_DOT_lab.a.load(), np.ones(2))
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("extension", ["grp", "arr", "hdf", "h5", "hf5", "hdf5", "GRP"])
+def test_extensions_that_hold_arrays(store: Store, extension: str) -> None:
+    cci = store.interface()
+    cci.dict2cloud(f"x.{extension}", {"a": np.ones(2), "b": {"c": np.zeros(1)}}, verbose=False)
+    node = cci.get_browser()[f"x.{extension}"]
+    assert isinstance(node, S3HDF5)
+    assert sorted(node.keys()) == ["a", "b"]
+    assert_same(node.b.c.load(), np.zeros(1))
+    assert repr(node) == f"<cottoncandy-group <bucket:{store.container}> (x.{extension}: 2 keys)>"
+
+
+# ---------------------------------------------------------------------- what it costs
+@pytest.fixture
+def looked_at(recorded: Recorded) -> tuple[Any, RecordingProxy]:
+    store, proxy = recorded
+    cci = _fill(store)
+    proxy.clear()
+    return cci, proxy
+
+
+PROBES = [
+    *("_repr_html_", "_repr_mimebundle_", "_repr_png_", "_repr_latex_", "_repr_json_", "_repr_pretty_"),
+    *("_ipython_display_", "_ipython_canary_method_should_not_exist_", "__array__", "__array_interface__", "__len__"),
+    *("__wrapped__", "__dataframe__", "_asdict", "__fspath__", "__dask_graph__", "__await__", "__iter__"),
+]
+
+
+def test_probes_cost_nothing(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    browser = cci.get_browser()
+    nodes = [browser, browser.exp, browser.exp.sub01_DOT_grp, browser.exp.sub01_DOT_grp.bold, browser["01sub"]]
+    for node in nodes:
+        assert not any(hasattr(node, name) for name in PROBES)
+        hasattr(node, "some_name")
+        again = copy.copy(node)
+        assert again._fullpath == node._fullpath
+        assert type(again) is type(node)
+        bool(node)
+        isinstance(node, S3HDF5)
+    assert proxy.requests == []
+
+
+def test_a_walk_costs_nothing_before_it_looks(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    browser = cci.get_browser()
+    assert browser.exp.sub01_DOT_grp.anat.mask._fullpath
+    assert browser["exp/sub01.grp/anat"]._fullpath
+    assert proxy.requests == []
+
+
+def test_showing_a_node_costs_one_request_at_most(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    browser = cci.get_browser()
+    group = browser.exp.sub01_DOT_grp
+    for node in (browser, browser.exp, group, browser.exp.big_DOT_arr, group.bold, browser.exp.notes_DOT_json):
+        proxy.clear()
+        repr(node)
+        assert len(proxy.requests) <= 1
+    # and where they were listed before
+    dir(group)
+    dir(browser.NUM_01sub)
+    for node in (group.anat, group.bold, browser.NUM_01sub.a_b_DOT_arr):
+        proxy.clear()
+        repr(node)
+        assert len(proxy.requests) <= 1
+
+
+def test_what_was_seen_is_remembered(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    cci.upload_raw_array("my_study/sub_01.grp/bold_1", np.arange(3))
+    browser = cci.get_browser()
+    for show in (
+        lambda: repr(browser.my_study),
+        lambda: repr(browser.my_study.sub_01_DOT_grp),
+        lambda: repr(browser.my_study.sub_01_DOT_grp.bold_1),
+        browser.my_study.sub_01_DOT_grp.bold_1.load,
+    ):
+        proxy.clear()
+        show()
+        assert len(proxy.requests) <= 1
+
+
+def test_a_listing_is_one_request(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    browser = cci.get_browser()
+    for look in (lambda: dir(browser.exp), browser.exp._ls, browser.exp.sub01_DOT_grp.keys, lambda: dir(browser)):
+        proxy.clear()
+        look()
+        assert len(proxy.requests) == 1
+        assert proxy.requests[0].query["delimiter"] == "/"
+
+
+def test_loading_is_one_request_for_each_array(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    browser = cci.get_browser()
+    browser.exp.sub01_DOT_grp.bold.load()
+    assert [request.method for request in proxy.requests] == ["GET"]
+    proxy.clear()
+    browser.exp.sub01_DOT_grp.load("bold")
+    assert [request.method for request in proxy.requests] == ["GET"]
+
+
+@pytest.mark.stores("local", "moto")
+def test_nodes_pickle(store: Store) -> None:
+    node = _fill(store).get_browser().exp.sub01_DOT_grp
+    again = pickle.loads(pickle.dumps(node))
+    assert repr(again) == repr(node)
+    assert_same(again.bold.load(), TREE["bold"])
+    assert copy.deepcopy(node)._fullpath == node._fullpath
+
+
+# ---------------------------------------------------------------------- a real shell
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    interactiveshell = pytest.importorskip("IPython.core.interactiveshell")
+    shell = interactiveshell.InteractiveShell()
+    shell.Completer.use_jedi = False
+    yield shell
+    shell.history_manager.end_session()
+    interactiveshell.InteractiveShell.clear_instance()
+
+
+@pytest.mark.filterwarnings("ignore")  # IPython's own, of its many versions
+def test_tab_completes_in_ipython(shell: Any, looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    shell.user_ns["browser"] = cci.get_browser()
+    _, matches = shell.complete("browser.")
+    assert {".exp", ".NUM_01sub"} <= {f".{match.rpartition('.')[2]}" for match in matches}
+    assert len(proxy.requests) <= 2
+    shell.user_ns["exp"] = shell.user_ns["browser"].exp
+    _, matches = shell.complete("exp.su")
+    assert [match.rpartition(".")[2] for match in matches] == ["sub01_DOT_grp"]
+    _, matches = shell.complete("exp['su")
+    assert any("sub01.grp" in match for match in matches)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_ipython_shows_a_node_with_one_request(shell: Any, looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    browser = cci.get_browser()
+    for node in (browser, browser.exp, browser.exp.sub01_DOT_grp, browser.exp.big_DOT_arr):
+        proxy.clear()
+        shown, _ = shell.display_formatter.format(node)
+        assert shown["text/plain"].startswith(("cottoncandy-path", "<cottoncandy-"))
+        assert len(proxy.requests) <= 1
