@@ -251,7 +251,9 @@ def write_all(backend: S3Backend) -> None:
 def test_other_servers_get_no_checksums() -> None:
     with elsewhere() as (backend, proxy):
         write_all(backend)
-        assert [checksums(request) for request in proxy.requests] == [set()] * len(proxy.requests)
+        # botocore before 1.36 sends Content-MD5 with the requests that move bytes: every server knows that
+        known = set() if HAVE_CHECKSUMS else {"content-md5"}
+        assert all(checksums(request) <= known for request in proxy.requests)
         assert all("aws-chunked" not in request.headers.get("Content-Encoding", "") for request in proxy.requests)
         assert proxy.requests[0].body == b"x" * 1000
         assert proxy.requests[-1].headers["x-amz-checksum-mode"] is None

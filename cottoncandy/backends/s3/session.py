@@ -22,6 +22,7 @@ import botocore.session
 from botocore.config import Config
 
 from cottoncandy.backends.s3.errors import Place, translated
+from cottoncandy.backends.s3.lean import LeanClient
 from cottoncandy.backends.s3.settings import Settings, checked_endpoint, is_amazon, with_defaults
 from cottoncandy.config import Credentials, Options
 from cottoncandy.errors import ConfigurationError
@@ -122,8 +123,8 @@ class Connection:
                 checked_endpoint(resolved)
                 client, arguments = self._new(amazon=False)
         self._prepare(client)
-        # a client that moves data faster would take the second place
-        return Clients(client, client, arguments)
+        data = LeanClient(client, known_handlers=(pay, stay, sum_by_md5)) if self.settings.lean_wire else client
+        return Clients(client, data, arguments)
 
     def _new(self, *, amazon: bool) -> tuple[Client, dict[str, Any]]:
         core = botocore.session.Session(profile=self.settings.profile_name)
@@ -172,7 +173,8 @@ class Connection:
 
     def accepts(self, operation: str, parameter: str) -> bool:
         """Whether the installed botocore knows a parameter of an operation, as ``PutObject``."""
-        return parameter in self.client.meta.service_model.operation_model(operation).input_shape.members
+        shape = self.client.meta.service_model.operation_model(operation).input_shape
+        return shape is not None and parameter in shape.members
 
     # ------------------------------------------------------------------ to another process
     def __reduce__(self) -> tuple[Any, ...]:
