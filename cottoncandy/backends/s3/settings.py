@@ -55,6 +55,8 @@ class Settings:
         Whether the user chose it: only then does Amazon get it.
     threads : int
     limits : TransferLimits
+    lean_wire : bool
+        Whether the calls that move data go over connections of our own, instead of botocore's.
     """
 
     endpoint_url: str | None
@@ -67,6 +69,7 @@ class Settings:
     acl_chosen: bool
     threads: int
     limits: TransferLimits
+    lean_wire: bool
 
     @classmethod
     def gather(
@@ -95,6 +98,7 @@ class Settings:
             acl_chosen=source is not Source.DEFAULTS,
             threads=options.integer("basic", "threads"),
             limits=_limits(options),
+            lean_wire=options.flag("basic", "lean_wire"),
         )
 
     def find_credentials(self, options: Options, bucket: str | None) -> Credentials | None:

@@ -1,0 +1,26 @@
+"""A lean wire under the S3 backend: boto3's hot methods without boto3's price.
+
+A call of boto3 costs two to three milliseconds of the interpreter's time, and hashes and copies what it moves. Here a
+request is signed and sent in a tenth of that, over connections of our own, and bodies go between the socket and the
+caller's memory. Arguments, responses and errors are boto3's, and what is not served exactly so goes to boto3.
+
+::
+
+    client        LeanClient: boto3's methods, and which way a call goes
+      exchange    a request is built, signed, sent, and sent again where that may help
+        wiring        what the botocore client knows: endpoints, credentials, timeouts, TLS, handlers
+        operations    arguments to requests and headers to responses, from botocore's model
+        checksums     as the configuration asks for them
+        signing       Signature Version 4
+        answers       heads and bodies of HTTP/1.1
+          connections   sockets, and the pool
+        failures      what goes wrong, in botocore's errors
+      listing     pages of a listing
+"""
+
+from __future__ import annotations
+
+from cottoncandy.backends.s3.lean.client import LeanClient
+from cottoncandy.backends.s3.lean.listing import ListPage
+
+__all__ = ["LeanClient", "ListPage"]

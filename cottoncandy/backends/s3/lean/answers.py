@@ -1,0 +1,285 @@
+"""Answers of HTTP/1.1, read strictly: what is no plain answer is an error, never a guess.
+
+Source: https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from cottoncandy.backends.s3.lean.connections import BadAnswer, ClosedEarly, Connection
+from cottoncandy.backends.s3.lean.failures import body_failure
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Bytes of a head at most: what `http.client` takes for a single line.
+LARGEST_HEAD = 2**16
+#: Bytes of a line between chunks at most.
+LARGEST_LINE = 2**12
+#: Bytes that are read at once where the caller has no buffer of their own: a false length must not exhaust the memory.
+_BLOCK = 2**22
+_METADATA = "x-amz-meta-"
+_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+
+
+# ------------------------------------------------------------------ heads
+class Head(NamedTuple):
+    """The head of an answer.
+
+    Attributes
+    ----------
+    status : int
+    headers : dict
+        By lower-case name; the values of a repeated one are joined by commas.
+    metadata : dict
+        The ``x-amz-meta-`` headers without that prefix, spelled as the server spells them.
+    keep_alive : bool
+        Whether the connection may be used again.
+    """
+
+    status: int
+    headers: dict[str, str]
+    metadata: dict[str, str]
+    keep_alive: bool
+
+
+def read_head(connection: Connection) -> Head:
+    """Read the head of the final answer; interim ones (1xx) are passed over."""
+    while True:
+        head = parse_head(connection.read_until(b"\r\n\r\n", LARGEST_HEAD))
+        if head.status >= 200:
+            return head
+
+
+def parse_head(raw: bytes) -> Head:
+    """Parse a head, given without the blank line that ends it."""
+    first, *lines = raw.decode("latin-1").split("\r\n")
+    version, _, told = first.partition(" ")
+    status, _, _ = told.partition(" ")
+    if version not in _VERSIONS or not (status.isdecimal() and len(status) == 3) or raw.count(b"\n") != len(lines):
+        raise BadAnswer(f"no head of HTTP/1: {raw[:100]!r}")
+    headers: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon or not name or " " in name or "\t" in name:
+            raise BadAnswer(f"no header: {line[:100]!r}")
+        key, value = name.lower(), value.strip()
+        if key in headers:
+            value = f"{headers[key]}, {value}"
+        headers[key] = value
+        if key.startswith(_METADATA):
+            metadata[name[len(_METADATA) :]] = value
+    connection = headers.get("connection", "").lower()
+    keep_alive = "close" not in connection if version == _VERSIONS[0] else "keep-alive" in connection
+    return Head(int(status), headers, metadata, keep_alive)
+
+
+# ------------------------------------------------------------------ bodies
+class Check(Protocol):
+    """What looks at a body as it is read.
+
+    Attributes
+    ----------
+    algorithm : str
+    """
+
+    algorithm: str
+
+    def update(self, piece: memoryview) -> None:
+        """Take the next piece."""
+
+    def finish(self) -> None:
+        """Raise if the body, now at its end, is not what was stored."""
+
+
+class ResponseBody:
+    """The body of an answer, as boto3's ``StreamingBody``: read it, or read it straight into memory.
+
+    When all is read, its connection goes back to the pool; closed before, the connection is closed with it.
+    This one is of known length.
+
+    Parameters
+    ----------
+    connection : Connection
+    length : int
+    url : str
+        For errors.
+    release : callable
+        Takes the connection back; None where it cannot be used again.
+
+    Attributes
+    ----------
+    ended : bool
+        Whether all is read.
+    check : Check or None
+        To be set before the first byte is read.
+    """
+
+    def __init__(
+        self, connection: Connection, length: int | None, url: str, release: Callable[[Connection], None] | None
+    ) -> None:
+        self.ended = False
+        self.closed = False
+        self.check: Check | None = None
+        self._connection = connection
+        self._length = length
+        self._left = length or 0  # bytes of which it is known that they come next
+        self._count = 0
+        self._url = url
+        self._release = release
+        self._failure: Exception | None = None
+        if length == 0:
+            self._finish()
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """How many bytes were read."""
+        return self._count
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, or as much of it as there are bytes; 0 at the end.
+
+        Raises
+        ------
+        IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+            Of `botocore.exceptions`. What earlier calls read is right.
+        """
+        if self.closed:
+            raise ValueError("the body is closed")
+        view = memoryview(buffer).cast("B")
+        start = self._count
+        while self._count - start < len(view) and not self.ended and self._failure is None:
+            try:
+                self._count += self._read_some(view[self._count - start :])
+            except (OSError, BadAnswer) as error:
+                self._failure = body_failure(error, self._url, self._count, self._length)
+                self._connection.close()
+        if self._failure is not None and self._count == start:  # else the next call tells
+            raise self._failure
+        if self.check is not None:
+            self._look_at(self.check, view[: self._count - start])
+        return self._count - start
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to ``size`` bytes, fewer only at the end; without a size all there are."""
+        wanted = math.inf if size is None or size < 0 else size
+        pieces = []
+        while wanted > 0:
+            piece = bytearray(int(min(wanted, self._left or _BLOCK, _BLOCK)))
+            count = self.readinto(piece)
+            if not count:
+                break
+            pieces.append(memoryview(piece)[:count])
+            wanted -= count
+        return b"".join(pieces)
+
+    def iter_chunks(self, chunk_size: int = 1024) -> Iterator[bytes]:
+        """The body in pieces of this size."""
+        return iter(lambda: self.read(chunk_size), b"")
+
+    def close(self) -> None:
+        """Give the connection up; it is kept where the whole rest of the body is here already."""
+        if not self.ended and self._length is not None and self._connection.skip(self._left):
+            self._finish()
+        self.closed = True
+        if not self.ended:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _read_some(self, view: memoryview) -> int:
+        """Read at least a byte, or none at the end."""
+        count = self._connection.read_into(view[: self._left])
+        if not count:
+            raise ClosedEarly("the connection was closed before the end of the body")
+        self._left -= count
+        if not self._left and self._length is not None:
+            self._finish()
+        return count
+
+    def _finish(self) -> None:
+        self.ended = True
+        if self._release is None:
+            self._connection.close()
+        else:
+            self._release(self._connection)
+
+    def _look_at(self, check: Check, piece: memoryview) -> None:
+        check.update(piece)
+        if self.ended:
+            self.check = None
+            check.finish()
+
+
+class _ChunkedBody(ResponseBody):
+    """A body in chunks; trailers are read and passed over."""
+
+    _between = False  # whether a chunk was read, and the end of its line is still to come
+
+    def _read_some(self, view: memoryview) -> int:
+        if not self._left:
+            self._next_chunk()
+        return 0 if self.ended else super()._read_some(view)
+
+    def _next_chunk(self) -> None:
+        connection = self._connection
+        if self._between and connection.read_until(b"\r\n", LARGEST_LINE):
+            raise BadAnswer("a chunk is longer than it says")
+        self._between = True
+        size = connection.read_until(b"\r\n", LARGEST_LINE).partition(b";")[0].strip()
+        if _CHUNK_SIZE.fullmatch(size) is None:
+            raise BadAnswer(f"no size of a chunk: {size[:100]!r}")
+        self._left = int(size, 16)
+        if not self._left:
+            while connection.read_until(b"\r\n", LARGEST_HEAD):
+                pass
+            self._finish()
+
+
+class _UnboundedBody(ResponseBody):
+    """A body that ends with its connection."""
+
+    def _read_some(self, view: memoryview) -> int:
+        count = self._connection.read_into(view)
+        if not count:
+            self._finish()
+        return count
+
+
+def open_body(
+    connection: Connection, method: str, head: Head, url: str, release: Callable[[Connection], None]
+) -> ResponseBody:
+    """The body behind a head (RFC 9112, 6.3)."""
+    reuse = release if head.keep_alive else None
+    if method == "HEAD" or head.status in {204, 304}:
+        return ResponseBody(connection, 0, url, reuse)
+    coding = head.headers.get("transfer-encoding")
+    if coding is not None:
+        if coding.lower() != "chunked":
+            raise BadAnswer(f"transfer coding {coding[:100]!r}")
+        return _ChunkedBody(connection, None, url, reuse)
+    length = head.headers.get("content-length")
+    if length is None:
+        return _UnboundedBody(connection, None, url, None)
+    if not (length.isdecimal() and len(length) < 19):
+        raise BadAnswer(f"content length {length[:100]!r}")
+    return ResponseBody(connection, int(length), url, reuse)

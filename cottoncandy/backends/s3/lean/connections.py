@@ -1,0 +1,232 @@
+"""Connections of our own: kept alive, in one exchange at a time, pooled last in, first out.
+
+A request goes out in one piece, a large body straight from the caller's memory; an answer's body comes straight
+into it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import socket
+import ssl
+import struct
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+#: Bytes that are asked for where it is not known how many will come: a head, and a small body with it.
+RECEIVE = 2**16
+#: A body up to this size is copied behind its head, to leave in one packet.
+SMALL_BODY = 2**16
+#: With it the kernel fills a whole buffer in one call. Not on Windows: there a timeout makes a socket non-blocking.
+_WAIT_FOR_ALL = socket.MSG_WAITALL if os.name == "posix" else 0
+
+
+class Address(NamedTuple):
+    """Where to connect to."""
+
+    host: str
+    port: int
+    encrypted: bool
+
+
+class ClosedEarly(ConnectionError):
+    """The server closed the connection where more was to come."""
+
+
+class BadAnswer(Exception):
+    """What came is no HTTP."""
+
+
+class Connection:
+    """One socket, with the bytes that were received and not yet read.
+
+    Attributes
+    ----------
+    address : Address
+    reused : bool
+        Whether an exchange was completed on it before.
+    """
+
+    def __init__(self, sock: socket.socket, address: Address) -> None:
+        self.address = address
+        self.reused = False
+        self.home: object = None  # where the pool that made it kept its idle ones
+        self._socket = sock
+        self._flags = 0 if isinstance(sock, ssl.SSLSocket) else _WAIT_FOR_ALL
+        self._received = b""
+        self._at = 0
+        self._poll = select.poll() if hasattr(select, "poll") else None  # not on Windows
+        if self._poll is not None:
+            self._poll.register(sock, select.POLLIN)
+
+    def send(self, head: bytes, body: memoryview) -> None:
+        """Send a request; a large body from where it lies."""
+        if len(body) <= SMALL_BODY:
+            self._socket.sendall(head + body)
+        else:
+            self._socket.sendall(head)
+            self._socket.sendall(body)
+
+    def read_until(self, mark: bytes, limit: int) -> bytes:
+        """What comes before the mark, which is taken as well; `BadAnswer` where more than ``limit`` bytes do."""
+        while (end := self._received.find(mark, self._at)) < 0 and self.buffered <= limit:
+            self._received = self._received[self._at :] + self._receive()
+            self._at = 0
+        if not 0 <= end - self._at <= limit:
+            raise BadAnswer(f"more than {limit} bytes before {mark!r}")
+        found = self._received[self._at : end]
+        self._at = end + len(mark)
+        return found
+
+    def read_into(self, view: memoryview) -> int:
+        """Put what comes into the view, at least a byte of it; 0 at the end of the connection."""
+        count = min(len(view), self.buffered)
+        if not count:
+            return self._socket.recv_into(view, 0, self._flags)
+        view[:count] = memoryview(self._received)[self._at : self._at + count]
+        self._at += count
+        return count
+
+    def skip(self, count: int) -> bool:
+        """Pass over bytes, if all of them were received already."""
+        if count > self.buffered:
+            return False
+        self._at += count
+        return True
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes were received and not yet read."""
+        return len(self._received) - self._at
+
+    def _receive(self) -> bytes:
+        received = self._socket.recv(RECEIVE)
+        if not received:
+            raise ClosedEarly("the server closed the connection")
+        return received
+
+    def has_news(self) -> bool:
+        """Whether the server has sent something, or closed: on an idle connection either makes it useless."""
+        if self._poll is None:
+            return bool(select.select([self._socket], [], [], 0)[0])
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Close the socket. May be called twice."""
+        self._socket.close()
+
+
+@dataclass(frozen=True)
+class Connector:
+    """How connections are made.
+
+    Attributes
+    ----------
+    connect_timeout, read_timeout : float or None
+        Seconds; None waits for ever.
+    options : Sequence
+        Socket options, as `socket.socket.setsockopt` takes them.
+    tls : callable
+        Gives the TLS context; called when the first encrypted connection is made.
+    """
+
+    connect_timeout: float | None
+    read_timeout: float | None
+    options: Sequence[tuple[int, int, int | bytes]]
+    tls: Callable[[], ssl.SSLContext]
+
+    def connect(self, address: Address) -> Connection:
+        """Open a connection; an encrypted one with its handshake done."""
+        sock = socket.create_connection((address.host, address.port), self.connect_timeout)
+        try:
+            for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *self.options):
+                sock.setsockopt(*option)
+            if address.encrypted:
+                sock = self.tls().wrap_socket(sock, server_hostname=address.host)
+            self._limit_waits(sock)
+        except BaseException:
+            sock.close()
+            raise
+        return Connection(sock, address)
+
+    def _limit_waits(self, sock: socket.socket) -> None:
+        """Set the timeouts; in the kernel where we can: Python's own cost a `poll` for every call.
+
+        OpenSSL would take the kernel's for a reason to go on waiting, so an encrypted socket has Python's.
+        """
+        if self.read_timeout is None or isinstance(sock, ssl.SSLSocket) or os.name != "posix":
+            sock.settimeout(self.read_timeout)
+            return
+        fraction, whole = math.modf(self.read_timeout)
+        limit = struct.pack("ll", int(whole), int(fraction * 1e6))  # struct timeval
+        sock.settimeout(None)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+class ConnectionPool:
+    """The idle connections. Threads may share it; a forked process makes connections of its own.
+
+    Parameters
+    ----------
+    connector : Connector
+    most_idle : int
+        How many connections to one address are kept.
+    """
+
+    def __init__(self, connector: Connector, most_idle: int) -> None:
+        self._connector = connector
+        self._most_idle = most_idle
+        self._idle: dict[Address, deque[Connection]] = {}
+        _pools.add(self)
+
+    def take(self, address: Address, *, fresh: bool = False) -> Connection:
+        """A connection for one exchange: an idle one that still stands, else a new one."""
+        idle = self._idle.get(address)
+        while idle and not fresh:
+            try:
+                connection = idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if not connection.has_news():
+                return connection
+            connection.close()
+        connection = self._connector.connect(address)
+        connection.home = self._idle
+        return connection
+
+    def give(self, connection: Connection) -> None:
+        """Take a connection back whose exchange is complete."""
+        home = self._idle
+        idle = home.setdefault(connection.address, deque())
+        if connection.home is not home or connection.buffered or len(idle) >= self._most_idle:
+            connection.close()
+            return
+        connection.reused = True
+        idle.append(connection)
+
+    def close(self) -> None:
+        """Close the idle connections, and those in use when they come back."""
+        idle, self._idle = self._idle, {}
+        for connections in idle.values():
+            while connections:
+                connections.pop().close()
+
+
+#: All pools of this process. What they hold belongs to the parent after a fork: closing it there says nothing to the
+#: server, and what is in use comes to no pool again.
+_pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,289 @@
+"""From the arguments of a call to its answer: requests are built, signed, sent, and sent again where that may help."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from cottoncandy.backends.s3.lean.answers import Head, ResponseBody, open_body, read_head
+from cottoncandy.backends.s3.lean.checksums import add_request_checksum, md5_of
+from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection, ConnectionPool
+from cottoncandy.backends.s3.lean.failures import (
+    connect_failure,
+    exchange_failure,
+    has_declarations,
+    is_redirect,
+    is_transient,
+    may_pass,
+    parse_error,
+    retry_after,
+)
+from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
+from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
+from cottoncandy.backends.s3.lean.wiring import Target, Wiring
+from cottoncandy.retry import RetryPolicy
+
+Result = TypeVar("Result")
+
+#: Bytes of an error that are read; S3's have less than one thousand.
+_LARGEST_ERROR = 2**20
+#: Bytes of XML that are read: a thousand keys of 1,024 bytes, thrice as long when encoded, and twice over.
+_LARGEST_DOCUMENT = 2**23
+_ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
+_CHECKSUM_MODE = "x-amz-checksum-mode"
+#: How an idle connection that the server has closed shows.
+_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+class Request:
+    """A request that can be signed and sent, as often as it takes.
+
+    Attributes
+    ----------
+    operation : Operation
+    target : Target
+    path, query : str
+        Percent-encoded; the query is sorted.
+    headers : dict
+        All that are signed.
+    body : memoryview
+    payload : str
+        What the signature says of the body.
+    """
+
+    __slots__ = ("body", "headers", "operation", "path", "payload", "query", "target")
+
+    def __init__(
+        self,
+        operation: Operation,
+        target: Target,
+        path: str,
+        query: str,
+        headers: dict[str, str],
+        body: memoryview,
+        payload: str,
+    ) -> None:
+        self.operation = operation
+        self.target = target
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.payload = payload
+
+    @property
+    def url(self) -> str:
+        """For errors."""
+        return self.target.url + self.path[len(self.target.path) :]
+
+    @property
+    def asks_for_checksum(self) -> bool:
+        """Whether the object's checksum is to come with it."""
+        return self.headers.get(_CHECKSUM_MODE, "").upper() == "ENABLED"
+
+
+class Answer:
+    """An answer that says yes, its body not yet read.
+
+    Attributes
+    ----------
+    request : Request
+    head : Head
+    body : ResponseBody
+    failures : int
+        How often the request has failed before.
+    """
+
+    __slots__ = ("_exchange", "body", "failures", "head", "request")
+
+    def __init__(self, exchange: Exchange, request: Request, head: Head, body: ResponseBody, failures: int) -> None:
+        self._exchange = exchange
+        self.request = request
+        self.head = head
+        self.body = body
+        self.failures = failures
+
+    def response(self) -> dict[str, Any]:
+        """What the headers say, in boto3's words."""
+        return self.request.operation.response(self.head, self.failures)
+
+    def document(self, parse: Callable[[bytes], Result]) -> Result:
+        """What a parser makes of the body. An error in it, or one that cannot be read, is a failure of the server."""
+        with self.body:
+            content = self.body.read(_LARGEST_DOCUMENT)
+        try:
+            if not _ERROR_DOCUMENT.match(content) and not has_declarations(content):
+                return parse(content)
+        except ResponseParserError as error:
+            raise self.error(500, b"") from error
+        raise self.error(500, content)
+
+    def error(self, status: int, body: bytes) -> ClientError:
+        """The error that botocore would raise if the answer had this status and body."""
+        return self._exchange.error(self.request, status, self.head.headers, body, self.failures)
+
+
+class Exchange:
+    """Calls operations of S3 over connections of its own.
+
+    Parameters
+    ----------
+    client
+        The botocore client.
+    wiring : Wiring
+        What it knows.
+    headers : Mapping
+        Go with every request.
+    policy : RetryPolicy
+    """
+
+    def __init__(self, client: Any, wiring: Wiring, headers: Mapping[str, str], policy: RetryPolicy) -> None:
+        self._client = client
+        self._wiring = wiring
+        self._headers = headers
+        self._policy = policy
+        self._signer = Signer(wiring.credentials)
+        self._pool = ConnectionPool(wiring.connector, wiring.most_idle)
+        self._fixed_lines = f"User-Agent: {wiring.user_agent}\r\nAccept-Encoding: identity\r\n\r\n"
+
+    def call(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Result:
+        """Send a request until there is an answer that can be read, or it makes no sense to go on.
+
+        Raises
+        ------
+        Unserved
+            Where botocore's way is to be taken: nothing was done.
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+        """
+        request = self._prepare(name, arguments)
+        try:
+            return self._attempt(request, read, 0)
+        except (BotoCoreError, ClientError) as error:
+            return self._retry(request, read, error)
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        self._pool.close()
+
+    # ------------------------------------------------------------------ requests
+    def _prepare(self, name: str, arguments: Mapping[str, Any]) -> Request:
+        operation, target = self._wiring.route(name, arguments.get("Bucket"))
+        call = operation.read_arguments(arguments)
+        path = f"{target.path}/{quote(call.key, safe='/~')}" if call.key else target.path or "/"
+        query = "&".join([f"{_quote(name)}={_quote(value)}" for name, value in sorted(call.query.items())])
+        call.headers.update(self._headers)
+        payload = self._describe_body(operation, call)
+        if not "".join(call.headers.values()).isprintable():
+            raise Unserved("a header with a line break or the like")  # which botocore refuses
+        return Request(operation, target, path, query, {"Host": target.host, **call.headers}, call.body, payload)
+
+    def _describe_body(self, operation: Operation, call: Call) -> str:
+        """Add the headers that describe the body; what the signature is to say of it."""
+        wiring, headers, body = self._wiring, call.headers, call.body
+        if operation.method == "GET":
+            if operation.streams and wiring.checks_responses:
+                headers.setdefault(_CHECKSUM_MODE, "ENABLED")
+            return EMPTY_PAYLOAD
+        if operation.method == "POST":  # DeleteObjects; servers older than 2022 know no other sum
+            headers.setdefault("Content-MD5", md5_of(body))
+        elif operation.method == "PUT":
+            add_request_checksum(headers, body, by_default=wiring.sums_requests)
+        if operation.method == "PUT" and len(body) and not wiring.signs_payload:
+            return UNSIGNED_PAYLOAD
+        return hashlib.sha256(body).hexdigest()
+
+    def _head_of(self, request: Request) -> bytes:
+        operation, target = request.operation, request.target
+        headers = request.headers
+        if target.region is not None:
+            method, path, query = operation.method, request.path, request.query
+            headers = {**headers, **self._signer.sign(method, path, query, target.region, request.payload, headers)}
+        if operation.method not in {"GET", "HEAD"}:
+            headers = {**headers, "Content-Length": str(len(request.body))}
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        where = f"{request.path}?{request.query}" if request.query else request.path
+        return f"{operation.method} {where} HTTP/1.1\r\n{lines}{self._fixed_lines}".encode()
+
+    # ------------------------------------------------------------------ answers
+    def _retry(self, request: Request, read: Callable[[Answer], Result], failure: Exception) -> Result:
+        """Go on after a first failure."""
+        retries = self._policy.start()
+        while may_pass(failure):
+            retries.wait(failure, retry_after(failure))
+            try:
+                return self._attempt(request, read, retries.failures)
+            except (BotoCoreError, ClientError) as error:
+                failure = error
+        raise failure
+
+    def _attempt(self, request: Request, read: Callable[[Answer], Result], failures: int) -> Result:
+        connection, head = self._exchange(request)
+        try:
+            body = open_body(connection, request.operation.method, head, request.url, self._pool.give)
+        except BadAnswer as error:
+            connection.close()
+            raise exchange_failure(error, request.url) from error
+        if head.status < 300:
+            return read(Answer(self, request, head, body, failures))
+        with body:
+            raise self.error(request, head.status, head.headers, body.read(_LARGEST_ERROR), failures)
+
+    def _exchange(self, request: Request) -> tuple[Connection, Head]:
+        head, fresh = self._head_of(request), False
+        while True:
+            connection = self._connect(request, fresh=fresh)
+            try:
+                return connection, _talk(connection, head, request.body)
+            except (OSError, BadAnswer) as error:
+                connection.close()
+                if not (isinstance(error, _CLOSED) and connection.reused and not connection.buffered):
+                    raise exchange_failure(error, request.url) from error
+                fresh = True  # the server has closed an idle connection, and not seen the request
+            except BaseException:
+                connection.close()
+                raise
+
+    def _connect(self, request: Request, *, fresh: bool) -> Connection:
+        try:
+            return self._pool.take(request.target.address, fresh=fresh)
+        except OSError as error:
+            raise connect_failure(error, request.url) from error
+
+    def error(
+        self, request: Request, status: int, headers: Mapping[str, str], body: bytes, failures: int
+    ) -> ClientError:
+        """What botocore would raise for an answer."""
+        operation = request.operation
+        parsed: Any = parse_error(operation.model, status, headers, body)
+        if is_redirect(operation.method, parsed):
+            self._wiring.leave(request.target)
+            raise Unserved("a redirection")
+        metadata = parsed["ResponseMetadata"]
+        metadata["RetryAttempts"] = failures
+        if is_transient(parsed) and failures + 1 >= self._policy.attempts:
+            metadata["MaxAttemptsReached"] = True
+        kind: type[ClientError] = self._client.exceptions.from_code(parsed["Error"].get("Code"))
+        return kind(parsed, operation.name)
+
+
+def _quote(text: str) -> str:
+    return quote(text, safe="-_.~")
+
+
+def _talk(connection: Connection, head: bytes, body: memoryview) -> Head:
+    """Send a request and read the head of its answer."""
+    try:
+        connection.send(head, body)
+    except OSError:
+        # a server that refuses a request may answer and close before it has read the whole body
+        if not connection.has_news():
+            raise
+        return read_head(connection)._replace(keep_alive=False)
+    return read_head(connection)

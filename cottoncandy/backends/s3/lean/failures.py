@@ -1,0 +1,142 @@
+"""What goes wrong on the lean way, said in botocore's own errors: one translation serves both ways."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any
+
+from botocore import parsers
+from botocore.awsrequest import HeadersDict
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
+
+from cottoncandy.backends.s3.lean.connections import BadAnswer, ClosedEarly
+
+#: Statuses and codes after which botocore's standard mode tries again (`botocore.retries.standard`).
+_TRANSIENT_STATUSES = {429, 500, 502, 503, 504}
+_TRANSIENT_CODES = {
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+}
+#: Statuses and codes with which S3 sends a request to another region or endpoint; botocore knows how to follow.
+_REDIRECT_STATUSES = {301, 302, 307, 308}
+_REDIRECT_CODES = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
+
+
+# ------------------------------------------------------------------ no answer, or half of one
+def connect_failure(error: OSError, url: str) -> BotoCoreError:
+    """No connection."""
+    if isinstance(error, TimeoutError):
+        return ConnectTimeoutError(endpoint_url=url, error=error)
+    if isinstance(error, ssl.SSLError):
+        return SSLError(endpoint_url=url, error=error)
+    return EndpointConnectionError(endpoint_url=url, error=error)
+
+
+def exchange_failure(error: OSError | BadAnswer, url: str) -> BotoCoreError:
+    """A connection, and no answer on it."""
+    if isinstance(error, BadAnswer):
+        return HTTPClientError(error=error)
+    if _is_timeout(error):
+        return ReadTimeoutError(endpoint_url=url, error=error)
+    return ConnectionClosedError(endpoint_url=url, error=error)
+
+
+def body_failure(error: OSError | BadAnswer, url: str, count: int, length: int | None) -> BotoCoreError:
+    """A body that broke off after ``count`` bytes."""
+    if isinstance(error, ClosedEarly) and length is not None:
+        return IncompleteReadError(actual_bytes=count, expected_bytes=length)
+    if _is_timeout(error):
+        return ReadTimeoutError(endpoint_url=url, error=error)
+    return ResponseStreamingError(error=error)
+
+
+def _is_timeout(error: OSError | BadAnswer) -> bool:
+    # a timeout that the kernel keeps shows as "try again"
+    return isinstance(error, (TimeoutError, BlockingIOError))
+
+
+# ------------------------------------------------------------------ an answer that says no
+def has_declarations(body: bytes) -> bool:
+    """Whether the XML may declare entities, which can be made to grow without bounds; no S3 has a use for them.
+
+    A NUL shows UTF-16 or UTF-32, which would hide a declaration. All else that expat reads is a superset of ASCII.
+    """
+    return b"<!DOCTYPE" in body or b"\0" in body
+
+
+def parse_error(model: Any, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """What botocore makes of an error, in the shape of its ``ClientError.response``."""
+    response = {
+        "status_code": status,
+        "headers": HeadersDict(headers),
+        "body": b"" if has_declarations(body) else body,
+        "context": {"operation_name": model.name},
+    }
+    parser = parsers.create_parser("rest-xml")
+    parsed: dict[str, Any] = parser.parse(response, model.output_shape)
+    shape = model.service_model.shape_for_error_code(parsed.get("Error", {}).get("Code"))
+    if shape is not None:
+        parsed.update(parser.parse(response, shape))
+    return parsed
+
+
+def is_redirect(method: str, parsed: Mapping[str, Any]) -> bool:
+    """Whether the request belongs to another region or endpoint. The answer to a HEAD does not say more than 400."""
+    status = parsed["ResponseMetadata"]["HTTPStatusCode"]
+    return (
+        status in _REDIRECT_STATUSES
+        or (status == 400 and method == "HEAD")
+        or parsed["Error"].get("Code") in _REDIRECT_CODES
+    )
+
+
+def is_transient(parsed: Mapping[str, Any]) -> bool:
+    """Whether an error may pass."""
+    status = parsed["ResponseMetadata"]["HTTPStatusCode"]
+    return status in _TRANSIENT_STATUSES or parsed["Error"].get("Code") in _TRANSIENT_CODES
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether it is sensible to send the request again."""
+    if isinstance(error, ClientError):
+        return is_transient(error.response)
+    if isinstance(error, SSLError):  # a certificate will not be right the next time
+        return False
+    return isinstance(error, (NoConnection, HTTPClientError, IncompleteReadError))
+
+
+def retry_after(error: Exception) -> float | None:
+    """Seconds that the server asks to wait, where it does so in a number."""
+    if not isinstance(error, ClientError):
+        return None
+    headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+    for name, unit in (("x-amz-retry-after", 1e-3), ("retry-after", 1.0)):
+        value = headers.get(name, "")
+        if value.isascii() and value.isdigit():
+            return int(value) * unit
+    return None

@@ -1,0 +1,262 @@
+"""How the arguments of boto3's methods become requests, and answers become responses: read from botocore's own model.
+
+What the model does not make plain is refused with `Unserved`, and goes botocore's way.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from typing import Any
+from xml.sax.saxutils import escape
+
+from botocore.utils import parse_timestamp
+
+from cottoncandy.backends.s3.body import Payload
+from cottoncandy.backends.s3.lean.answers import Head
+
+
+class Unserved(Exception):
+    """The lean way does not serve this call; botocore's way does."""
+
+
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_NOTHING = memoryview(b"")
+
+
+# ------------------------------------------------------------------ arguments
+class Call:
+    """What the arguments of one call say.
+
+    Attributes
+    ----------
+    key : str
+        Empty for what concerns a bucket.
+    query : dict
+    headers : dict
+    body : memoryview
+    """
+
+    __slots__ = ("body", "headers", "key", "query")
+
+    def __init__(self, query: dict[str, str]) -> None:
+        self.key = ""
+        self.query = query
+        self.headers: dict[str, str] = {}
+        self.body = _NOTHING
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise Unserved("a value that is no text")
+    return value
+
+
+def _whole(value: Any) -> str:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise Unserved("a value that is no whole number")
+    return str(value)
+
+
+def _flag(value: Any) -> str:
+    if not isinstance(value, bool):
+        raise Unserved("a value that is neither True nor False")
+    return str(value).lower()
+
+
+_WRITERS: Mapping[str, Callable[[Any], str]] = {"string": _text, "integer": _whole, "long": _whole, "boolean": _flag}
+
+
+def _metadata(value: Any) -> dict[str, str]:
+    """The headers of user metadata; what botocore would refuse is left for it to refuse."""
+    if not isinstance(value, dict):
+        raise Unserved("metadata that is no dict")
+    for name, content in value.items():
+        if _text(name).split() != [name] or ":" in name or not (name.isascii() and _text(content).isascii()):
+            raise Unserved("metadata that no header can hold")
+    return {f"x-amz-meta-{name}": content for name, content in value.items()}
+
+
+def _view(body: Any) -> memoryview:
+    """The bytes of a body that lies in memory."""
+    if isinstance(body, Payload):
+        return body.view
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        raise Unserved("a body that does not lie in memory")
+    return memoryview(body).cast("B")
+
+
+def _deletion(value: Any) -> memoryview:
+    """The XML of DeleteObjects."""
+    objects = value["Objects"] if isinstance(value, dict) and value.keys() <= {"Objects", "Quiet"} else ()
+    if not objects or any(not {"Key"} <= entry.keys() <= {"Key", "VersionId"} for entry in objects):
+        raise Unserved("a deletion of more than keys and versions")
+    entries = "".join(
+        f"<Object>{''.join(f'<{name}>{_escape(_text(entry[name]))}</{name}>' for name in entry)}</Object>"
+        for entry in objects
+    )
+    quiet = f"<Quiet>{_flag(value['Quiet'])}</Quiet>" if "Quiet" in value else ""
+    return memoryview(f'<Delete xmlns="{_NAMESPACE}">{entries}{quiet}</Delete>'.encode())
+
+
+def _escape(text: str) -> str:
+    # an XML parser makes a line feed of every carriage return that is not escaped
+    return escape(text, {"\r": "&#xD;", "\n": "&#xA;"})
+
+
+def _customer_key(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """A customer's encryption key as it travels, and its digest (`botocore.handlers.sse_md5`)."""
+    key = arguments["SSECustomerKey"]
+    raw = key.encode() if isinstance(key, str) else key
+    if not isinstance(raw, (bytes, bytearray)):
+        raise Unserved("an encryption key that is neither text nor bytes")
+    digest = hashlib.md5(raw, usedforsecurity=False).digest()
+    return {
+        **arguments,
+        "SSECustomerKey": base64.b64encode(raw).decode(),
+        "SSECustomerKeyMD5": base64.b64encode(digest).decode(),
+    }
+
+
+Place = Callable[[Call, Any], None]
+
+
+def _in(attribute: str, write: Callable[[Any], Any]) -> Place:
+    """Puts a value into an attribute of the call."""
+    return lambda call, value: setattr(call, attribute, write(value))
+
+
+#: Arguments that are more than a header or a part of the query.
+_SPECIAL: Mapping[str, Place] = {
+    "Key": _in("key", _text),
+    "Body": _in("body", _view),
+    "Delete": _in("body", _deletion),
+    "Metadata": lambda call, value: call.headers.update(_metadata(value)),
+}
+_PLACES = {"header": "headers", "querystring": "query"}
+
+
+def _place(name: str, shape: Any) -> Place | None:
+    """Where an argument goes; None where the lean way does not know."""
+    if name in _SPECIAL:
+        return _SPECIAL[name]
+    attribute = _PLACES.get(shape.serialization.get("location"))
+    write = _WRITERS.get(shape.type_name)
+    on_wire = shape.serialization.get("name", name)
+    if attribute is None or write is None or on_wire == "Content-Length":
+        return None
+
+    def place(call: Call, value: Any) -> None:
+        getattr(call, attribute)[on_wire] = write(value)
+
+    return place
+
+
+# ------------------------------------------------------------------ values of headers
+_MONTHS = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6}
+_MONTHS |= {"Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}
+
+
+def parse_date(text: str) -> datetime:
+    """A date in a header: the usual form fast (``Sun, 22 Nov 2026 19:33:06 GMT``), another one as botocore does."""
+    try:
+        _, day, month, year, clock, zone = text.split(" ")
+        hour, minute, second = clock.split(":")
+        if zone == "GMT":
+            date = (int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second))
+            return datetime(*date, tzinfo=timezone.utc)
+    except (LookupError, ValueError):
+        pass
+    parsed: datetime = parse_timestamp(text)
+    return parsed
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "string": str,
+    "integer": int,
+    "long": int,
+    "boolean": "true".__eq__,
+    "timestamp": parse_date,
+}
+
+
+# ------------------------------------------------------------------ operations
+class Operation:
+    """One operation of S3.
+
+    Attributes
+    ----------
+    model
+        botocore's `OperationModel`.
+    name : str
+        As ``GetObject``.
+    method : str
+        Of HTTP.
+    streams : bool
+        Whether the answer's body is an object's bytes.
+    in_headers : bool
+        Whether all of the response stands in the answer's headers.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.name: str = model.name
+        self.method: str = model.http["method"]
+        self.streams: bool = model.has_streaming_output
+        query = model.http["requestUri"].partition("?")[2]
+        self._query = {name: value for name, _, value in (part.partition("=") for part in query.split("&") if part)}
+        inputs = model.input_shape.members
+        self._on_key = "Key" in inputs
+        self._places = {name: _place(name, shape) for name, shape in inputs.items()}
+        outputs = model.output_shape.members if model.output_shape else {}
+        self.in_headers = all("location" in shape.serialization for name, shape in outputs.items() if name != "Body")
+        self._has_metadata = "Metadata" in outputs
+        self._outputs = {
+            shape.serialization["name"].lower(): (name, _READERS[shape.type_name])
+            for name, shape in outputs.items()
+            if shape.serialization.get("location") == "header"
+        }
+
+    def read_arguments(self, arguments: Mapping[str, Any]) -> Call:
+        """Sort the arguments into the places where they go."""
+        call = Call(self._query.copy())
+        if "SSECustomerKey" in arguments and "SSECustomerKeyMD5" not in arguments:
+            arguments = _customer_key(arguments)
+        for name, value in arguments.items():
+            if name == "Bucket":  # the route was found by it
+                continue
+            place = self._places.get(name)
+            if place is None:
+                raise Unserved(f"an argument {name!r}")
+            place(call, value)
+        if self._on_key and not call.key:
+            raise Unserved("a key that is missing")
+        return call
+
+    def response(self, head: Head, failures: int) -> dict[str, Any]:
+        """What boto3 would return, from the headers."""
+        headers = head.headers
+        response: dict[str, Any] = {"ResponseMetadata": _response_metadata(head, failures)}
+        outputs = self._outputs
+        for name, value in headers.items():
+            if name in outputs:
+                member, read = outputs[name]
+                response[member] = read(value)
+        if self._has_metadata:
+            response["Metadata"] = head.metadata
+        if "Expires" in response:
+            response["ExpiresString"] = headers["expires"]
+        return response
+
+
+def _response_metadata(head: Head, failures: int) -> dict[str, Any]:
+    headers = head.headers
+    metadata: dict[str, Any] = {}
+    if "x-amzn-requestid" in headers:
+        metadata["RequestId"] = headers["x-amzn-requestid"]
+    elif "x-amz-request-id" in headers:
+        metadata["RequestId"] = headers["x-amz-request-id"]
+        metadata["HostId"] = headers.get("x-amz-id-2", "")
+    return {**metadata, "HTTPStatusCode": head.status, "HTTPHeaders": headers, "RetryAttempts": failures}

@@ -1,0 +1,105 @@
+"""Signatures of version 4, with the key of the day kept.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from typing import Any
+
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+EMPTY_PAYLOAD = hashlib.sha256(b"").hexdigest()
+
+
+#: Copies of it cost half of new ones: OpenSSL looks each new one up.
+_SHA256 = hashlib.sha256()
+#: What HMAC adds to each byte of its key (RFC 2104), and the length of SHA-256's blocks.
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+_BLOCK = 64
+
+
+class Signer:
+    """Signs requests with the credentials of a botocore client.
+
+    They are asked for anew for each request, so that rotated ones are used at once. The repr shows none.
+    """
+
+    def __init__(self, credentials: Any) -> None:
+        self._credentials = credentials
+        # what was made last: for which secret, day and region, and the two halves of an HMAC that hold the key
+        self._kept = ("", "", "", _SHA256, _SHA256)
+        self._minute = (0, "")  # the last one, as a number and as text
+
+    def sign(
+        self, method: str, path: str, query: str, region: str, payload: str, headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        """The headers that a signature adds to a request.
+
+        Parameters
+        ----------
+        method : str
+        path, query : str
+            As they go over the wire: percent-encoded, the query sorted.
+        region : str
+        payload : str
+            The body's SHA-256 in hex, or `UNSIGNED_PAYLOAD`.
+        headers : Mapping
+            All that is to be signed, ``host`` among them.
+        """
+        keys = self._credentials.get_frozen_credentials()
+        now = self._now()
+        added = {"x-amz-content-sha256": payload, "x-amz-date": now}
+        if keys.token:
+            added["x-amz-security-token"] = keys.token
+        names, canonical = _canonical({**headers, **added})
+        request = _SHA256.copy()
+        request.update(f"{method}\n{path}\n{query}\n{canonical}\n\n{names}\n{payload}".encode())
+        scope = f"{now[:8]}/{region}/s3/aws4_request"
+        text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{request.hexdigest()}"
+        signature = self._hmac(keys.secret_key, now[:8], region, text)
+        added["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+        )
+        return added
+
+    def _now(self) -> str:
+        """The time, as ``20261122T193306Z``."""
+        minute, second = divmod(int(time.time()), 60)
+        kept, text = self._minute
+        if kept != minute:
+            text = time.strftime("%Y%m%dT%H%M", time.gmtime(minute * 60))
+            self._minute = (minute, text)
+        return f"{text}{second:02d}Z"
+
+    def _hmac(self, secret: str, day: str, region: str, text: str) -> str:
+        """The HMAC (RFC 2104) of a text with the signing key of the day."""
+        kept_secret, kept_day, kept_region, inner, outer = self._kept
+        if kept_secret != secret or kept_day != day or kept_region != region:
+            inner, outer = _halves(_signing_key(secret, day, region))
+            self._kept = (secret, day, region, inner, outer)
+        inner, outer = inner.copy(), outer.copy()
+        inner.update(text.encode())
+        outer.update(inner.digest())
+        return outer.hexdigest()
+
+
+def _signing_key(secret: str, day: str, region: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, "s3", "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def _halves(key: bytes) -> tuple[Any, Any]:
+    padded = key.ljust(_BLOCK, b"\0")
+    return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
+
+
+def _canonical(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The names of the signed headers, and the headers as they are signed: sorted, runs of blanks made one."""
+    pairs = sorted([(name.lower(), " ".join(value.split())) for name, value in headers.items()])
+    return ";".join([name for name, _ in pairs]), "\n".join([f"{name}:{value}" for name, value in pairs])
