@@ -97,7 +97,8 @@ def quoted(text: str) -> str:
 
 def within(parents: Sequence[str]) -> str:
     """The condition to lie in one of the folders."""
-    return "(" + " or ".join(f"{quoted(parent)} in parents" for parent in parents) + ")"
+    any_of = " or ".join(f"{quoted(parent)} in parents" for parent in parents)
+    return any_of if len(parents) == 1 else f"({any_of})"
 
 
 class Api:
@@ -224,10 +225,12 @@ class Api:
             return
 
     # ------------------------------------------------------------------ bytes
-    def media(self, file_id: str, start: int, stop: int, where: str) -> Answer:
-        """Ask for the bytes ``start <= i < stop``; the answer says by Content-Range how many there are in all."""
-        call: Call = self._files.get_media(fileId=file_id, **_ALL)
-        wanted = {"range": f"bytes={start}-{stop - 1}", "accept-encoding": "identity"}
+    def media(self, file: DriveFile, start: int, stop: int, where: str) -> Answer:
+        """Ask for the bytes ``start <= i < stop``."""
+        call: Call = self._files.get_media(fileId=file.id, **_ALL)
+        wanted = {"accept-encoding": "identity"}
+        if (start, stop) != (0, file.size):
+            wanted["range"] = f"bytes={start}-{stop - 1}"
         answer = self.wire.open(replace(call, where=where, headers={**call.headers, **wanted}))
         if answer.status == 200 and start > 0:
             answer.close()

@@ -166,13 +166,13 @@ def _saved(path: Path, settings: DriveSettings) -> Credentials | None:
         client_secret=info["client_secret"],
         scopes=info.get("scopes"),
         quota_project_id=info.get("quota_project_id"),
-        expiry=_expiry(info.get("expiry")),
+        expiry=_expiry(info["expiry"]) if "expiry" in info else None,
     )
 
 
-def _expiry(text: str | None) -> datetime:
-    """When a saved token ends, in UTC without a time zone as google.auth wants it; long ago where it is not known."""
-    with contextlib.suppress(ValueError, TypeError, AttributeError):
+def _expiry(text: object) -> datetime:
+    """When a saved token ends, in UTC without a time zone as google.auth wants it; long ago where it is no date."""
+    with contextlib.suppress(ValueError):
         return datetime.strptime(str(text).rstrip("Z").split(".")[0], "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007
     return datetime.now(timezone.utc).replace(tzinfo=None) - timedelta(days=1)
 

@@ -20,6 +20,15 @@ from cottoncandy.errors import ChecksumMismatch, ObjectChanged, TransientError
 _SIZE = re.compile(r"bytes \d+-\d+/(\d+)")
 
 
+def _size(answer: Answer) -> int | None:
+    """How many bytes the file has by now, where the answer tells."""
+    if answer.status == 200:
+        length = answer.headers.get("Content-Length", "")
+        return int(length) if length.isdigit() else None
+    match = _SIZE.fullmatch(answer.headers.get("Content-Range", ""))
+    return int(match.group(1)) if match else None
+
+
 class BytesReader(ObjectReader):
     """What is in memory already."""
 
@@ -64,9 +73,8 @@ class DriveReader(ObjectReader):
         self._answer: Answer | None = self._opened()
 
     def _opened(self) -> Answer:
-        answer = self._api.media(self._file.id, self._position, self.stop, self._where)
-        match = _SIZE.fullmatch(answer.headers.get("Content-Range", ""))
-        if match and int(match.group(1)) != self._file.size:
+        answer = self._api.media(self._file, self._position, self.stop, self._where)
+        if _size(answer) not in {None, self._file.size}:
             answer.close()
             raise self._changed()
         return answer

@@ -64,7 +64,7 @@ class DriveFile:
             modified=item.get("modifiedTime", ""),
             trashed=item.get("trashed", False),
             own_trash=item.get("explicitlyTrashed", item.get("trashed", False)),
-            properties=item.get("properties", {}),
+            properties={name: value for name, value in item.get("properties", {}).items() if value is not None},
         )
 
     @property

@@ -52,7 +52,7 @@ def _make(tree: Tree, path: str, parent: str) -> str:
     if not tree.settings.settle:
         tree.remember_folder(path, (made.id,), made=True)
         return made.id
-    first, *others = oldest_first(tree.settled(path, made, is_folder))
+    first, *others = oldest_first(tree.settled(path, parent, made, is_folder))
     if first.id == made.id:
         tree.remember_folder(path, (first.id, *(item.id for item in others)), made=True)
     else:

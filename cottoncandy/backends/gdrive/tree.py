@@ -33,6 +33,7 @@ _FOLDERS_LAST = 300.0
 _NEW_LASTS = 60.0
 # Remembered ids only save requests: when there are too many, all are forgotten.
 _MOST_REMEMBERED = 20_000
+_LITTLE_PATIENCE = 1.0  # seconds
 _LIKE_AN_ID = re.compile(r"[\w-]{8,}")
 
 Kind = Callable[[DriveFile], bool]
@@ -84,6 +85,7 @@ class Tree:
         self._objects: dict[str, DriveFile] = {}
         self._gone: dict[str, None] = {}
         self._made: dict[str, float] = {}
+        self._patience = settings.settle
 
     # ------------------------------------------------------------------ the root
     def path(self, *names: str) -> str:
@@ -241,21 +243,24 @@ class Tree:
         return (item for item in items if item.id not in self._gone)
 
     # ------------------------------------------------------------------ listings that lag
-    def settled(self, path: str, file: DriveFile, kind: Kind) -> list[DriveFile]:
-        """All items of a new item's name, once listings show it.
+    def settled(self, path: str, parent: str, file: DriveFile, kind: Kind) -> list[DriveFile]:
+        """All items of a new item's name in its folder, once listings show it.
 
         Raises
         ------
         ObjectNotFound
             If its folder was removed meanwhile.
         """
-        deadline, delay = time.monotonic() + self.settings.settle, 0.05
+        deadline, delay = time.monotonic() + self._patience, 0.05
         while True:
-            found = self._items(file.parents, file.name, kind, path, sought=file.id)
+            found = self._items((parent,), file.name, kind, path, sought=file.id)
             if any(item.id == file.id for item in found):
+                self._patience = self.settings.settle
                 return found
             if time.monotonic() + delay > deadline:
-                log.warning("%s: listings do not show it after %g s", path, self.settings.settle)
+                log.warning("%s: listings do not show it after %g s", path, self._patience)
+                # where listings are that slow, waiting so long for each object would be of no use
+                self._patience = min(self._patience, _LITTLE_PATIENCE)
                 return [*found, file]
             time.sleep(delay)
             delay = min(2 * delay, 1.0)
@@ -279,7 +284,7 @@ class Tree:
             return {item.id: item for item in self.believed(items) if item.name == name and kind(item)}
 
         condition = f"{within(parents)} and {_NOT_TRASHED}"
-        named = self.api.find(f"name = {quoted(name)} and {condition}", where)
+        named = self.api.find(f"{condition} and name = {quoted(name)}", where)
         found = matching(item for page in named for item in page)
         if found if sought is None else sought in found:
             return list(found.values())

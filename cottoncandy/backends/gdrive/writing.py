@@ -112,18 +112,18 @@ class Destination:
         ObjectExists
             With ``if_absent``, if another writer was faster; the new file is removed.
         """
-        if self._tree.settings.settle and file.parents:
+        if self._tree.settings.settle:
             file = self._settled(file)
         self._tree.remember(self.path, file)
         return file
 
     def _settled(self, file: DriveFile) -> DriveFile:
         try:
-            found = self._tree.settled(self.path, file, is_object)
+            found = self._tree.settled(self.path, self._folder, file, is_object)
         except ObjectNotFound:
             # its folder was removed, as empty, when the file was not there yet
             file = self._moved(file)
-            found = self._tree.settled(self.path, file, is_object)
+            found = self._tree.settled(self.path, self._folder, file, is_object)
         older = [other for other in found if (other.created, other.id) < (file.created, file.id)]
         if older and self._options.if_absent:
             self._tree.api.delete(file.id, self.where)
@@ -137,8 +137,8 @@ class Destination:
 
     def _moved(self, file: DriveFile) -> DriveFile:
         self._tree.forget_folders(self.path)
-        parent = folders.make_folder(self._tree, keys.parent(self.path))
-        parents = {"addParents": parent, "removeParents": ",".join(file.parents)}
+        self._folder = folders.make_folder(self._tree, keys.parent(self.path))
+        parents = {"addParents": self._folder, "removeParents": ",".join(file.parents)}
         return self._tree.api.change(file.id, {"trashed": False}, self.where, **parents)
 
     def finished(self, file: DriveFile, target: Target) -> DriveFile:
