@@ -6,11 +6,13 @@ by it, but for the fields of structured dtypes, which it does not know.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import math
 import re
 import reprlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,6 +50,11 @@ _DTYPE = re.compile(r"[<>|=](?P<kind>[biufcmMSUV])(?P<size>[0-9]{1,10})(?P<unit>
 # numpy's own bounds: an itemsize is a C int, the bytes of an array a C ssize_t
 _LARGEST_ITEM = 2**31 - 1
 _LARGEST_ARRAY = 2**63 - 1
+# Characters of the description of a dtype: longer ones are packed, and none is longer than the second.
+_LONG = 1000
+_LONGEST = 2**20
+# What zlib begins with, at its best, in base64.
+_PACKED = re.compile(r"eN[o-r][A-Za-z0-9+/]+={0,2}")
 
 
 # ---------------------------------------------------------------------- dtypes
@@ -166,6 +173,11 @@ def _count(value: Any) -> int:
 
 
 # ---------------------------------------------------------------------- descriptions
+def lowered(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata with keys in lower case, in which they are compared: servers change it."""
+    return {key.lower(): str(value).strip() for key, value in metadata.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class ArrayDescription:
     """What the metadata of a raw array tells.
@@ -200,7 +212,7 @@ class ArrayDescription:
         }
         descr = descr_of(self.dtype)
         if descr is not None:
-            metadata["descr"] = json.dumps(descr, separators=(",", ":"))
+            metadata["descr"] = _pack(json.dumps(descr, separators=(",", ":")))
         return metadata
 
     @classmethod
@@ -226,9 +238,9 @@ class ArrayDescription:
         UnsupportedArray
             If it holds a dtype that this platform does not have.
         """
-        lowered = {key.lower(): str(value).strip() for key, value in metadata.items()}
+        known = lowered(metadata)
         try:
-            description = cls(_read_dtype(lowered), _read_shape(lowered), _read_order(lowered), _read_codec(lowered))
+            description = cls(_read_dtype(known), _read_shape(known), _read_order(known), _read_codec(known))
             _check_size(description, size)
         except (CorruptObject, UnsupportedArray, UnknownCodec) as error:
             raise type(error)(f"{where}: {error}") from error
@@ -245,10 +257,25 @@ def _read_dtype(metadata: Mapping[str, str]) -> Dtype:
 @lru_cache
 def _parse_texts(text: str, descr: str | None) -> Dtype:
     try:
-        fields = None if descr is None else json.loads(descr)
-    except (ValueError, RecursionError) as error:
+        fields = None if descr is None else json.loads(_unpack(descr))
+    except (ValueError, RecursionError, zlib.error) as error:
         raise CorruptObject(f"descr {descr!r:.200} is no JSON") from error
     return parse_dtype(text, fields)
+
+
+def _pack(text: str) -> str:
+    """A long text in fewer characters, all ASCII: stores take about 2,000 of metadata in all."""
+    return text if len(text) <= _LONG else base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _unpack(text: str) -> str:
+    if not _PACKED.fullmatch(text):
+        return text
+    unpacking = zlib.decompressobj()
+    unpacked = unpacking.decompress(base64.b64decode(text), _LONGEST)
+    if not unpacking.eof:
+        raise ValueError("it is cut off, or longer than any dtype")
+    return unpacked.decode()
 
 
 def _read_shape(metadata: Mapping[str, str]) -> tuple[int, ...]:

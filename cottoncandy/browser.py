@@ -10,11 +10,10 @@ import contextlib
 import keyword
 import re
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cottoncandy import keys
+from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
 from cottoncandy.errors import ObjectNotFound
 
@@ -120,7 +119,7 @@ def browse(
     """
     name = keys.clean(name).rstrip(keys.SEPARATOR)
     kind = S3HDF5 if as_group or extensions.holds_arrays(name) else S3Directory
-    return kind(interface, name, extensions)
+    return kind(interface, name, extensions, is_leaf=False if as_group else None)
 
 
 class BrowserObject:
@@ -312,9 +311,5 @@ class S3HDF5(S3FSLike):
         bucket = f"bucket:{self._interface.bucket_name}"
         if isinstance(found, dict):
             return f"<cottoncandy-group <{bucket}> ({self._fullpath}: {len(found)} keys)>"
-        shape = _lower(found.metadata).get("shape", "")
+        shape = arrayformat.lowered(found.metadata).get("shape", "")
         return f"<cottoncandy-dataset <{bucket} [{found.size / 2**20:.2f}MB:shape=({shape})]>"
-
-
-def _lower(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in metadata.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -19,13 +20,15 @@ from cottoncandy.stream import TransferSettings
 
 TABLE = "metadata.json"
 _PREFIX = "pt"
+# Among how many places the chunks of an upload that replaces another may begin.
+_SPREAD = 1000
 #: The metadata key that ties the chunks of one upload together.
 VERSION = "version"
 
 
 def version_of(metadata: Mapping[str, str]) -> str | None:
     """The upload that a part belongs to; None for one of 0.4.0."""
-    return next((value for name, value in metadata.items() if name.lower() == VERSION), None)
+    return arrayformat.lowered(metadata).get(VERSION)
 
 
 def chunk_name(number: int) -> str:
@@ -47,7 +50,8 @@ def free_numbers(taken: Iterable[int], count: int) -> range:
     taken = set(taken)
     if taken.isdisjoint(range(count)):
         return range(count)
-    first = max(taken) + 1
+    # another upload may look for free numbers at the same time: they are to take others
+    first = max(taken) + 1 + secrets.randbelow(_SPREAD)
     return range(first, first + count)
 
 

@@ -53,24 +53,22 @@ def map_threads(
                 future.cancel()
 
 
-def ahead(items: Iterable[Item], count: int = 1) -> Iterator[Item]:
+def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:
     """The same items; the next ``count`` are made in a thread of their own while the caller works on one."""
-    made = iter(items)
     pending: deque[Future[object]] = deque()
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as thread:
             try:
                 for _ in range(count + 1):
-                    pending.append(thread.submit(next, made, _END))
+                    pending.append(thread.submit(next, items, _END))
                 while (item := pending.popleft().result()) is not _END:
                     yield cast("Item", item)
-                    pending.append(thread.submit(next, made, _END))
+                    pending.append(thread.submit(next, items, _END))
             finally:
                 for future in pending:
                     future.cancel()
     finally:
-        if isinstance(made, Generator):
-            made.close()  # whatever works for it stops, too
+        items.close()  # whatever works for them stops, too
 
 
 def for_each(
@@ -126,8 +124,9 @@ class _Crew(Generic[Item]):
     def __init__(self, function: Callable[[Item], object], items: Iterable[Item], threads: int, most: int) -> None:
         self._function = function
         self._items = iter(items)
-        self._wanted = threads
+        self._few = self._wanted = threads
         self._most = most
+        self._working = 1
         self._lock = threading.Lock()
         self._helpers: list[threading.Thread] = []
         self._failures: list[BaseException] = []
@@ -147,24 +146,41 @@ class _Crew(Generic[Item]):
             while (item := self._draw()) is not _END:
                 began, used = time.perf_counter(), time.thread_time()
                 self._function(cast("Item", item))
-                self._learn(time.perf_counter() - began, time.thread_time() - used)
+                if not self._goes_on(time.perf_counter() - began, time.thread_time() - used):
+                    return
         except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
             self._failures.append(failure)
 
     def _draw(self) -> object:
         with self._lock:
             item = _END if self._failures else next(self._items, _END)
-            if item is not _END and len(self._helpers) + 1 < self._wanted:
-                helper = threading.Thread(target=self._work, name="cottoncandy")
-                self._helpers.append(helper)
-                helper.start()
+            if item is not _END and self._working < self._wanted:
+                self._start_helper()
             return item
 
-    def _learn(self, seconds: float, computing: float) -> None:
-        """Take one thread more where all together mostly wait."""
-        working = len(self._helpers) + 1
-        if self._wanted < self._most and seconds < _SMALL and working * computing < _BUSY * seconds:
-            self._wanted = max(self._wanted, working + 1)
+    def _start_helper(self) -> None:
+        helper = threading.Thread(target=self._work, name="cottoncandy")
+        try:
+            helper.start()
+        except RuntimeError:  # the system has no thread left: those that there are do the work
+            self._wanted = self._most = len(self._helpers) + 1
+        else:
+            self._helpers.append(helper)
+            self._working += 1
+
+    def _goes_on(self, seconds: float, computing: float) -> bool:
+        """Take one thread more where all together mostly wait; one less where the items have become large.
+
+        Whether the thread that asks goes on.
+        """
+        with self._lock:
+            if seconds > _SMALL and self._working > self._few and threading.current_thread() in self._helpers:
+                self._working -= 1
+                self._most = self._wanted = 0
+                return False
+            if self._working < self._most and seconds < _SMALL and self._working * computing < _BUSY * seconds:
+                self._wanted = max(self._wanted, self._working + 1)
+            return True
 
     def _join(self) -> None:
         # grows while it is walked: a helper starts the next one before it ends

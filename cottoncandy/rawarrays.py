@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,18 @@ def as_array(value: Any, where: str) -> npt.NDArray[Any]:
     return array
 
 
+def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str]) -> None:
+    """Refuse a caller's metadata under names that the library itself needs.
+
+    Raises
+    ------
+    ValueError
+    """
+    taken = sorted({name.lower() for name in metadata} & set(reserved))
+    if taken:
+        raise ValueError(f"metadata {', '.join(taken)}: the library describes the array under that name; take another")
+
+
 def store_array(
     backend: Backend,
     key: str,
@@ -89,9 +102,7 @@ def store_array(
     array = as_array(array, backend.describe(key))
     description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes))
     own = description.metadata()
-    taken = sorted({name.lower() for name in metadata} & arrayformat.RESERVED_KEYS)
-    if taken:
-        raise ValueError(f"{backend.describe(key)}: metadata {', '.join(taken)} describes the array itself: rename it")
+    refuse_names(metadata, arrayformat.RESERVED_KEYS)
     body = view if description.compression is None else _encode(description, view)
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads)
 
@@ -127,6 +138,7 @@ def load_array(
 
 def _decode(name: str, stream: CloudStream, view: memoryview, where: str) -> None:
     try:
-        codecs.get_codec(name).decode(stream.parts(), view)
+        with closing(stream.parts()) as parts:
+            codecs.get_codec(name).decode(parts, view)
     except CorruptObject as error:
         raise CorruptObject(f"{where}: {error}") from error

@@ -244,6 +244,11 @@ class Backend(ABC):
         """What `at`, and ``source_container`` of `copy`, take for this container, where it has a name or not."""
         return self.container
 
+    @property
+    def address(self) -> str:
+        """What tells this container from all others, on other servers too; it holds no secret."""
+        return f"{self.name}:{self.location}"
+
     # ------------------------------------------------------------------ reading
     @abstractmethod
     def stat(self, key: str) -> ObjectHead:

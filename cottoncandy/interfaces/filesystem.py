@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import os
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy import keys
@@ -314,6 +315,8 @@ class FileSystemInterface(BasicInterface):
         """
         name = keys.clean(object_name)
         backend = self.backend_interface
+        if recursive and not object_name:
+            raise InvalidObjectName("'' names nothing: rm('/', recursive=True) removes all objects of the bucket")
         if recursive:
             return self._rm_branch(name, delete)
         if name and not name.endswith(keys.SEPARATOR) and backend.exists(name):
@@ -378,10 +381,16 @@ def _unique(names: Iterator[str]) -> Iterator[str]:
 
 def _disk_path(root: Path, name: str) -> Path:
     """Where an object goes on disk. A foreign server's names are not trusted to stay below the root."""
-    parts = PurePath(name).parts
-    outside = ".." in parts or PurePath(name).is_absolute() or PureWindowsPath(name).drive or "\0" in name
-    if outside or (not parts and name):
+    parts = [part for part in name.split(keys.SEPARATOR) if part]
+    if not parts or name.startswith(keys.SEPARATOR) or any(_leads_away(part) for part in parts):
         raise InvalidObjectName(
             f"object {name!r} would be written outside of {root}: download it with download_to_file"
         )
     return root.joinpath(*parts)
+
+
+def _leads_away(part: str) -> bool:
+    """Whether a component of a name is more than a name on this system."""
+    if part in {".", ".."} or "\0" in part:
+        return True
+    return os.name == "nt" and (PureWindowsPath(part).drive != "" or "\\" in part)

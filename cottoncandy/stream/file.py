@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from cottoncandy.backends.base import MIB, Backend
@@ -119,7 +119,7 @@ class CloudStream(io.BufferedReader):
         """The user metadata of the object."""
         return dict(self._source.head.metadata)
 
-    def parts(self) -> Iterator[memoryview]:
+    def parts(self) -> Generator[memoryview, None, None]:
         """All bytes from the beginning, a part at a time; the next parts are on their way meanwhile."""
         return self._source.parts(self._threads)
 

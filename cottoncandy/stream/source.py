@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Generator, Iterator
 
 import numpy as np
 
@@ -50,7 +49,6 @@ class ObjectSource:
         self._reader: ObjectReader | None = backend.open(key, 0, stop)
         self._position = 0
         self._expected = 0
-        self._streamed = 0
         self.head: ObjectHead = self._reader.head
 
     def fill(self, start: int, view: memoryview, threads: int) -> None:
@@ -68,31 +66,38 @@ class ObjectSource:
         """Open one long answer for many small reads in a row, instead of a request for each."""
         in_a_row, self._expected = start == self._expected, start + count
         ahead = min(start + self.settings.download_part, self.head.size)
-        used_up = self._reader is None or self._position >= self._reader.stop
-        if in_a_row and used_up and start + count < ahead:
+        useless = self._reader is None or self._position >= self._reader.stop or self._position != start
+        if in_a_row and useless and start + count < ahead:
             self.close()
             # a failure is no matter: the read itself asks again, with retries
             with contextlib.suppress(TransientError):
                 self._reader = self.backend.open(self.key, start, ahead, e_tag=self.head.e_tag)
                 self._position = start
 
-    def parts(self, threads: int) -> Iterator[memoryview]:
+    def parts(self, threads: int) -> Generator[memoryview, None, None]:
         """All bytes in order, some MiB at a time; the next ones are on their way meanwhile.
 
         Memory: a few parts, whatever the size of the object.
         """
-        parts = chain(self._opened_parts(), self._remaining_parts(threads))
+        parts = self._all_parts(threads)
         return parts if self.head.size <= _STREAM_PART else ahead(parts)
+
+    def _all_parts(self, threads: int) -> Generator[memoryview, None, None]:
+        if self._position:  # some of the opening answer was read: begin anew
+            self.close()
+        start = 0
+        for part in self._opened_parts():
+            start += len(part)
+            yield part
+        yield from self._remaining_parts(start, threads)
 
     def _opened_parts(self) -> Iterator[memoryview]:
         """What the opening answer brings: it is one connection, read from its beginning to its end."""
         while self._reader is not None and self._position < self._reader.stop:
             start, stop = self._position, min(self._position + _STREAM_PART, self._reader.stop)
             yield self._part(next(self._jobs(start, stop)))
-            self._streamed = stop
 
-    def _remaining_parts(self, threads: int) -> Iterator[memoryview]:
-        start = self._streamed
+    def _remaining_parts(self, start: int, threads: int) -> Iterator[memoryview]:
         spans = chunking.spans(self.head.size - start, _STREAM_PART)
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(self._part, jobs, threads, window=threads)

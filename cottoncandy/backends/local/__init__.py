@@ -118,6 +118,11 @@ class LocalBackend(Backend):
             raise ConfigurationError("the local backend needs a directory: give its name")
         return LocalBackend(container, fsync=self._fsync)
 
+    @property
+    def location(self) -> str:
+        """The directory, however it was spelled: relative, through a link."""
+        return os.path.realpath(self.path)
+
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:
         file, head = self._open(key)

@@ -94,6 +94,11 @@ class S3Backend(Backend):
         """Another bucket by the same client."""
         return type(self)(container, self._bucket.connection)
 
+    @property
+    def address(self) -> str:
+        """The endpoint and the bucket."""
+        return f"{self._bucket.connection.address}/{self.container}"
+
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:
         """What is known of an object: one HEAD."""
@@ -193,4 +198,5 @@ class S3Backend(Backend):
         return type(self), (self.container, self._bucket.connection)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.container!r} at {self._bucket.connection.address}>"
+        endpoint = self._bucket.connection.settings.endpoint_url or "the endpoint that boto3 finds"
+        return f"<{type(self).__name__} {self.container!r} at {endpoint}>"

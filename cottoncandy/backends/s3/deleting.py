@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import refusal
-from cottoncandy.errors import AccessDenied, CottonCandyError, InvalidObjectName, NotSupported, TransientError
+from cottoncandy.errors import ContainerNotFound, CottonCandyError, CredentialsNotFound, NotSupported, TransientError
 from cottoncandy.parallel import map_threads
 
 #: Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
@@ -79,6 +79,8 @@ def _delete_singly(bucket: Bucket, keys: list[str]) -> list[CottonCandyError]:
         try:
             with bucket.door(key):
                 bucket.data.delete_object(Bucket=bucket.name, Key=key, **bucket.connection.payer)
-        except (AccessDenied, InvalidObjectName) as error:  # of this key: the others may go
+        except (ContainerNotFound, CredentialsNotFound):
+            raise
+        except CottonCandyError as error:  # of this key: the others may go
             failures.append(error)
     return failures

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cottoncandy import chunkedarrays, chunking, keys
-from cottoncandy.backends.base import Receipt
+from cottoncandy.backends.base import ObjectInfo, Receipt
 from cottoncandy.chunkedarrays import TABLE, VERSION, ChunkReader, ChunkTable
+from cottoncandy.errors import CorruptObject, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import for_each
+from cottoncandy.rawarrays import refuse_names
 
 if TYPE_CHECKING:
     import dask.array
+
+
+# Chunks that no table names, and that are older, were left by an upload that was killed.
+_FORGOTTEN = timedelta(days=1)
 
 
 class ChunkedArrays(FolderArrays):
@@ -72,23 +79,46 @@ class ChunkedArrays(FolderArrays):
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         buffersize = buffersize or self._options.megabytes("upload_settings", "dask_chunksize")
         chunks = chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
-        old = self._chunk_keys(directory)
+        refuse_names(metakwargs, {VERSION})
+        there = self._chunks_in(directory)
+        old = self._old_chunks(directory, there)
         blocks = list(chunking.blocks(chunks))
-        numbers = chunkedarrays.free_numbers(old, len(blocks))
+        numbers = chunkedarrays.free_numbers(there, len(blocks))
         names = tuple(keys.join(directory, chunkedarrays.chunk_name(number)) for number in numbers)
         table = ChunkTable(arr.shape, arr.dtype, chunks, names, version=secrets.token_hex(8))
         with self._all_or_none(names):
             self._store_chunks(arr, table, blocks, threads, metakwargs)
         receipt = self._publish(directory, table.to_json(), names, metakwargs.get("acl"))
-        self.backend_interface.delete(list(old.values()))
+        self.backend_interface.delete(old)
         return receipt
 
-    def _chunk_keys(self, directory: str) -> dict[int, str]:
+    def _chunks_in(self, directory: str) -> dict[int, ObjectInfo]:
         """The chunks that lie in a directory, by number."""
         prefix = keys.as_directory(directory)
         listed = self.backend_interface.list_objects(f"{prefix}pt")
-        found = ((chunkedarrays.chunk_number(info.key.removeprefix(prefix)), info.key) for info in listed)
-        return {number: key for number, key in found if number is not None}
+        found = ((chunkedarrays.chunk_number(info.key.removeprefix(prefix)), info) for info in listed)
+        return {number: info for number, info in found if number is not None}
+
+    def _old_chunks(self, directory: str, there: Mapping[int, ObjectInfo]) -> list[str]:
+        """The chunks that nobody needs when a new array stands: those of the table, and what was left long ago.
+
+        Others may be those of an upload that is under way.
+        """
+        try:
+            named = {keys.basename(key) for key in self._read_table(directory)[0].keys}
+        except (ObjectNotFound, CorruptObject):
+            named = set()
+        forgotten = datetime.now(timezone.utc) - _FORGOTTEN
+        return [
+            info.key
+            for info in there.values()
+            if keys.basename(info.key) in named or (info.last_modified and info.last_modified < forgotten)
+        ]
+
+    def _read_table(self, directory: str) -> tuple[ChunkTable, str | None]:
+        """What ``metadata.json`` tells, and its e_tag."""
+        with self._whole(keys.join(directory, TABLE), 1) as stream:
+            return ChunkTable.from_json(stream.read(), self.backend_interface.describe(directory)), stream.e_tag
 
     def _store_chunks(
         self,
@@ -98,8 +128,9 @@ class ChunkedArrays(FolderArrays):
         threads: int | None,
         metakwargs: Mapping[str, Any],
     ) -> None:
-        metadata = {VERSION: table.version, **metakwargs}
+        metadata = dict(metakwargs)
         compression, acl = metadata.pop("compression", True), metadata.pop("acl", None)
+        metadata[VERSION] = table.version
 
         def send(job: tuple[str, chunking.Block]) -> None:
             name, block = job
@@ -133,11 +164,9 @@ class ChunkedArrays(FolderArrays):
         from dask.base import tokenize
 
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
-        with self._whole(keys.join(directory, TABLE), 1) as stream:
-            where, e_tag = self.backend_interface.describe(directory), stream.e_tag
-            table = ChunkTable.from_json(stream.read(), where)
+        table, e_tag = self._read_table(directory)
         read = ChunkReader(self.backend_interface, directory, table, self._settings, threads or 1)
-        token = tokenize(self.backend_interface.name, self.bucket_name, directory, e_tag, table.version)
+        token = tokenize(self.backend_interface.address, directory, e_tag, table.version)
         return dask.array.map_blocks(  # type: ignore[no-any-return, no-untyped-call] # dask has no hints here
             read,
             name=f"{dask_name}-{token}",

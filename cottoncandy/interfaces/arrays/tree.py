@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,14 +12,19 @@ from typing import Any
 import numpy.typing as npt
 
 from cottoncandy import keys, trees
-from cottoncandy.errors import NotAnArray, ObjectNotFound
+from cottoncandy.arrayformat import lowered
+from cottoncandy.chunkedarrays import VERSION
+from cottoncandy.errors import NotAnArray, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.raw import RawArrays
-from cottoncandy.rawarrays import as_array, load_array
+from cottoncandy.rawarrays import as_array, load_array, refuse_names
 
 log = logging.getLogger(__name__)
 
-# The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root.
+# The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root, and
+# a digest of the root's name, which tells a leaf that was copied from another tree.
 _MARK = "tree"
+# How often a reader starts again when a tree is replaced under its hands.
+_ATTEMPTS = 3
 
 
 class ArrayTrees(RawArrays):
@@ -69,9 +76,11 @@ class ArrayTrees(RawArrays):
             for name, leaf in trees.flatten(array_dict).items()
         }
         compression = metadata.pop("compression", True)
+        refuse_names(metadata, {_MARK, VERSION})
+        metadata[VERSION] = secrets.token_hex(8)
 
         def send(key: str) -> None:
-            mark = {_MARK: _depth(key, root)}
+            mark = {_MARK: f"{_depth(key, root)}-{_digest(root)}"}
             self._store(key, arrays[key], compression, acl, 1, {**metadata, **mark})
 
         with ThreadPoolExecutor(1) as aside:
@@ -86,13 +95,16 @@ class ArrayTrees(RawArrays):
         return [info.key for info in self.backend_interface.list_objects(keys.as_directory(root))]
 
     def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
-        """Remove those objects that an earlier `dict2cloud` of this root wrote."""
+        """Remove those objects that an earlier `dict2cloud` of this root, or of one above it, wrote."""
 
         def is_leaf(key: str) -> bool:
             try:
-                return self.backend_interface.stat(key).metadata.get(_MARK) == str(_depth(key, root))
+                mark = lowered(self.backend_interface.stat(key).metadata).get(_MARK, "")
             except ObjectNotFound:
                 return False
+            # deeper: the leaf is of a tree that this one is a branch of
+            depth = mark.partition("-")[0]
+            return depth.isdecimal() and int(depth) >= _depth(key, root)
 
         verdicts = self._gather(is_leaf, candidates, threads)
         stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
@@ -133,6 +145,8 @@ class ArrayTrees(RawArrays):
         ------
         KeyError
             For one of the ``keys`` that is not there.
+        ObjectChanged
+            If `dict2cloud` is replacing the tree, or was broken off: old and new leaves are never mixed.
         """
         tree = self._load_tree(object_root, keys, threads)
         if verbose:
@@ -140,15 +154,34 @@ class ArrayTrees(RawArrays):
         return tree
 
     def _load_tree(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, Any]:
+        for _ in range(_ATTEMPTS):
+            leaves = self._load_leaves(object_root, wanted, threads)
+            if self._is_one_upload(object_root, leaves):
+                return trees.nest((name, array) for name, (array, _) in leaves.items())
+        raise ObjectChanged(
+            f"the leaves of tree {self.backend_interface.describe(object_root)} are of several uploads: one is under "
+            "way, or was broken off. Wait, upload the tree again, or load the arrays one by one (download_raw_array)"
+        )
+
+    def _load_leaves(
+        self, object_root: str, wanted: Iterable[str] | None, threads: int | None
+    ) -> dict[str, tuple[npt.NDArray[Any], dict[str, str]]]:
         prefix = keys.as_directory(object_root)
         names = [key.removeprefix(prefix) for key in self._names_below(object_root)]
         names = trees.select([name for name in names if name and not name.endswith(keys.SEPARATOR)], wanted)
         arrays = self._gather(lambda name: self._load_leaf(prefix + name), names, threads)
-        return trees.nest((name, array) for name, array in zip(names, arrays, strict=True) if array is not None)
+        return {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
 
-    def _load_leaf(self, key: str) -> npt.NDArray[Any] | None:
+    def _is_one_upload(self, object_root: str, leaves: Mapping[str, tuple[Any, Mapping[str, str]]]) -> bool:
+        """Whether those leaves that `dict2cloud` wrote for this root came with one call of it."""
+        digest = _digest(keys.as_directory(object_root).rstrip(keys.SEPARATOR))
+        known = [lowered(metadata) for _, metadata in leaves.values()]
+        ours = {facts.get(VERSION) for facts in known if facts.get(_MARK, "").endswith(f"-{digest}")}
+        return len(ours) < 2
+
+    def _load_leaf(self, key: str) -> tuple[npt.NDArray[Any], dict[str, str]] | None:
         try:
-            return load_array(self.backend_interface, key, self._settings, 1)[0]
+            return load_array(self.backend_interface, key, self._settings, 1)
         except NotAnArray:
             log.warning("%s is no raw array: passed over", self.backend_interface.describe(key))
             return None
@@ -156,3 +189,8 @@ class ArrayTrees(RawArrays):
 
 def _depth(key: str, root: str) -> int:
     return key.removeprefix(f"{root}/").count("/") + 1
+
+
+def _digest(root: str) -> str:
+    """A root's name in metadata, which take ASCII only."""
+    return hashlib.sha256(root.encode()).hexdigest()[:8]

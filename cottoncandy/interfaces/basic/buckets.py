@@ -55,7 +55,7 @@ class Buckets(InterfaceCore):
         Raises
         ------
         ContainerNotEmpty
-            If it holds objects: remove them first, ``rm('', recursive=True)`` in that bucket.
+            If it holds objects: remove them first, ``rm('/', recursive=True)`` in that bucket.
         ContainerNotFound
         """
         return self.backend_interface.remove_container(bucket_name)

@@ -44,9 +44,10 @@ class Files(Objects):
         """
         extra = dict(ExtraArgs or {})
         metadata, acl = extra.pop("Metadata", {}), extra.pop("ACL", None)
+        name = _full_name(flname) if object_name is None else object_name
         with Path(flname).open("rb") as file:
-            name = os.fspath(flname) if object_name is None else object_name
-            return self._upload(name, self._blocks(file), metadata, acl, threads, extra)
+            small = os.fstat(file.fileno()).st_size <= self._settings.upload_threshold
+            return self._upload(name, file.read() if small else self._blocks(file), metadata, acl, threads, extra)
 
     def upload_from_directory(
         self,
@@ -73,7 +74,7 @@ class Files(Objects):
         root = Path(disk_path)
         if not root.is_dir():
             raise NotADirectoryError(f"{root} is no directory")
-        target = os.fspath(disk_path) if cloud_path is None else cloud_path
+        target = _full_name(disk_path) if cloud_path is None else cloud_path
 
         def send(path: Path) -> None:
             name = keys.join(target, *path.relative_to(root).parts)
@@ -99,9 +100,19 @@ class Files(Objects):
         self._download_key(keys.clean_object(object_name), Path(file_name), threads)
 
     def _download_key(self, key: str, target: Path, threads: int | None) -> None:
-        with self._whole(key, threads) as stream, _replacing(target) as file:
-            for part in stream.parts():
+        with (
+            self._whole(key, threads) as stream,
+            _replacing(target) as file,
+            contextlib.closing(stream.parts()) as parts,
+        ):
+            for part in parts:
                 file.write(part)
+
+
+def _full_name(path: str | os.PathLike[str]) -> str:
+    """The name that a file has in the store where none is given: as it was typed, where that is a name."""
+    plain = Path(os.path.normpath(path))
+    return (Path(os.path.abspath(path)) if plain.parts[:1] in {(), ("..",)} else plain).as_posix()  # noqa: PTH100
 
 
 def _files(root: Path, recursive: bool) -> Iterator[Path]:
@@ -117,6 +128,11 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the target's place when all went well."""
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a directory: name a file")
+    target = target.resolve()
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:  # a device or a pipe is written to, not replaced
+            yield file
+        return
     part = target.parent / f".cottoncandy-{secrets.token_hex(8)}"
     try:
         with part.open("xb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any, BinaryIO
 
 from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, Receipt
-from cottoncandy.errors import ObjectNotFound
+from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound
 from cottoncandy.interfaces.basic.core import InterfaceCore
 from cottoncandy.stream import CloudStream
 
@@ -136,6 +137,17 @@ class Objects(InterfaceCore):
         return CloudStream(self.backend_interface, key, self._settings, threads, first=first)
 
     # ------------------------------------------------------------------ json and pickles
+    @contextlib.contextmanager
+    def _readable_as(self, object_name: str, kind: str) -> Iterator[None]:
+        """Name the object whose bytes are something else."""
+        try:
+            yield
+        except CottonCandyError:
+            raise
+        except (ValueError, EOFError, pickle.UnpicklingError) as error:
+            where = self.backend_interface.describe(keys.clean_object(object_name))
+            raise CorruptObject(f"{where} is not {kind}: {error}") from error
+
     def upload_json(
         self,
         object_name: str,
@@ -161,7 +173,8 @@ class Objects(InterfaceCore):
         ------
         ObjectNotFound
         """
-        return json.loads(self.download_object(object_name, threads))
+        with self._readable_as(object_name, "JSON"):
+            return json.loads(self.download_object(object_name, threads))
 
     def upload_pickle(
         self,
@@ -183,4 +196,5 @@ class Objects(InterfaceCore):
         ------
         ObjectNotFound
         """
-        return pickle.loads(self.download_object(object_name, threads))  # noqa: S301 - that is the call's purpose
+        with self._readable_as(object_name, "a pickle"):
+            return pickle.loads(self.download_object(object_name, threads))  # noqa: S301 - that is the call's purpose

@@ -12,9 +12,9 @@ from typing import Any
 
 from botocore import httpchecksum
 from botocore.exceptions import FlexibleChecksumError
-from isal import isal_zlib
 
 from cottoncandy.backends.s3.lean.operations import Unserved
+from cottoncandy.codecs.pieces import deflate
 
 _ALGORITHM = "x-amz-sdk-checksum-algorithm"
 _CRC32 = "x-amz-checksum-crc32"
@@ -36,7 +36,7 @@ def add_request_checksum(headers: dict[str, str], body: memoryview, *, by_defaul
     if asked.upper() != "CRC32":
         raise Unserved(f"checksum {asked}")
     headers[_ALGORITHM] = asked
-    headers[_CRC32] = base64.b64encode(isal_zlib.crc32(body).to_bytes(4, "big")).decode()
+    headers[_CRC32] = base64.b64encode(deflate.crc32(body).to_bytes(4, "big")).decode()
 
 
 class BodyChecksum:

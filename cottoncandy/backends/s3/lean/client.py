@@ -156,7 +156,8 @@ class LeanClient:
             for entry in response.get("Contents", ())
         ]
         prefixes = [entry["Prefix"] for entry in response.get("CommonPrefixes", ())]
-        return ListPage(objects, prefixes, response.get("NextContinuationToken"), response["IsTruncated"])
+        server = response["ResponseMetadata"]["HTTPHeaders"].get("server", "")
+        return ListPage(objects, prefixes, response.get("NextContinuationToken"), response["IsTruncated"], server)
 
     # ------------------------------------------------------------------ both ways
     def _call(
@@ -211,7 +212,7 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 
 def _page(answer: Answer) -> ListPage:
-    return answer.document(parse_page)
+    return answer.document(parse_page)._replace(server=answer.head.headers.get("server", ""))
 
 
 def _timestamp(text: str) -> datetime:

@@ -262,9 +262,12 @@ class Exchange:
         """What botocore would raise for an answer."""
         operation = request.operation
         parsed: Any = parse_error(operation.model, status, headers, body)
-        if is_redirect(operation.method, parsed):
+        if is_redirect(parsed):
             self._wiring.leave(request.target)
             raise Unserved("a redirection")
+        if operation.method == "HEAD" and status == 400:
+            self._wiring.forget()
+            raise Unserved("a refusal without a word, which may be a redirection")
         metadata = parsed["ResponseMetadata"]
         metadata["RetryAttempts"] = failures
         if is_transient(parsed) and failures + 1 >= self._policy.attempts:

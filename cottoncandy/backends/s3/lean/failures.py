@@ -105,14 +105,10 @@ def parse_error(model: Any, status: int, headers: Mapping[str, str], body: bytes
     return parsed
 
 
-def is_redirect(method: str, parsed: Mapping[str, Any]) -> bool:
-    """Whether the request belongs to another region or endpoint. The answer to a HEAD does not say more than 400."""
+def is_redirect(parsed: Mapping[str, Any]) -> bool:
+    """Whether the request belongs to another region or endpoint."""
     status = parsed["ResponseMetadata"]["HTTPStatusCode"]
-    return (
-        status in _REDIRECT_STATUSES
-        or (status == 400 and method == "HEAD")
-        or parsed["Error"].get("Code") in _REDIRECT_CODES
-    )
+    return status in _REDIRECT_STATUSES or parsed["Error"].get("Code") in _REDIRECT_CODES
 
 
 def is_transient(parsed: Mapping[str, Any]) -> bool:

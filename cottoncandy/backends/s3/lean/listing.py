@@ -27,12 +27,15 @@ class ListPage(NamedTuple):
         Asks for the next page.
     truncated : bool
         Whether there is a next page. A server that knows only the old listing says so, and gives no token.
+    server : str
+        The header of that name.
     """
 
     objects: list[tuple[str, int, str, str | None]]
     prefixes: list[str]
     token: str | None
     truncated: bool
+    server: str = ""
 
 
 #: What is wanted of an object.

@@ -156,8 +156,12 @@ class Wiring:
         return route
 
     def leave(self, target: Target) -> None:
-        """Go there no more: the server has sent us to another region, which botocore will have found."""
+        """Go there no more: the server has sent us to another region, which botocore is to find."""
         self._left.add(target)
+        self.forget()
+
+    def forget(self) -> None:
+        """Find all routes anew."""
         self._routes = {}
 
     @property
