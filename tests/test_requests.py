@@ -1,0 +1,186 @@
+"""What goes over the wire: how many requests, with which prefix, and none that nobody needs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from recorder import RecordingProxy
+from stores import Recorded
+from test_objects import small_parts
+
+MIB = 2**20
+
+
+@pytest.fixture
+def opened(recorded: Recorded) -> tuple[Any, RecordingProxy, Any]:
+    store, proxy = recorded
+    cci = store.interface()
+    proxy.clear()
+    return cci, proxy, store.raw
+
+
+def _methods(proxy: RecordingProxy) -> list[str]:
+    return [request.method for request in proxy.requests]
+
+
+def _prefixes(proxy: RecordingProxy) -> list[str]:
+    return [request.query.get("prefix", "") for request in proxy.requests if "list-type" in request.query]
+
+
+def test_opening(recorded: Recorded) -> None:
+    store, proxy = recorded
+    store.interface()
+    assert len(proxy.requests) <= 1
+    proxy.clear()
+    store.interface(verbose=True)
+    assert len(proxy.requests) <= 2
+
+
+@pytest.mark.parametrize("name", ["object", "json", "pickle", "raw_array", "npy_array"])
+def test_one_put_and_one_get(opened: tuple[Any, RecordingProxy, Any], name: str) -> None:
+    cci, proxy, _ = opened
+    value = np.arange(1000.0) if "array" in name else b"x" * 1000 if name == "object" else {"a": 1}
+    getattr(cci, f"upload_{name}")("dir/a", value)
+    assert _methods(proxy) == ["PUT"]
+    proxy.clear()
+    getattr(cci, f"download_{name}")("dir/a")
+    assert _methods(proxy) == ["GET"]
+    assert proxy.requests[0].answered < 5000 + 8000
+
+
+def test_files_are_one_request_each(opened: tuple[Any, RecordingProxy, Any], tmp_path: Path) -> None:
+    cci, proxy, _ = opened
+    for number in range(5):
+        (tmp_path / str(number)).write_text("x")
+    cci.upload_from_directory(tmp_path, "dir")
+    assert _methods(proxy) == ["PUT"] * 5
+    proxy.clear()
+    cci.download_directory("dir", str(tmp_path / "down"))
+    assert _methods(proxy) == ["GET"] * 6
+    proxy.clear()
+    cci.download_to_file("dir/0", str(tmp_path / "one"))
+    assert _methods(proxy) == ["GET"]
+
+
+def test_a_file_of_a_few_bytes_takes_no_parts(opened: tuple[Any, RecordingProxy, Any], tmp_path: Path) -> None:
+    cci, proxy, _ = opened
+    (tmp_path / "file").write_bytes(b"x" * (6 * MIB))
+    cci.upload_from_file(tmp_path / "file", "file")
+    assert _methods(proxy) == ["PUT"]
+
+
+def test_parts(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_parts(monkeypatch, 5, 5)
+    store, proxy = recorded
+    cci = store.interface()
+    array = np.random.default_rng(1).bytes(12 * MIB)
+    proxy.clear()
+    cci.upload_object("big", array)
+    assert Counter(_methods(proxy)) == {"POST": 2, "PUT": 3}
+    assert sorted(request.length for request in proxy.requests if request.method == "PUT") == [
+        2 * MIB,
+        5 * MIB,
+        5 * MIB,
+    ]
+    proxy.clear()
+    assert cci.download_object("big") == array
+    ranges = [request.headers["Range"] for request in proxy.requests]
+    assert sorted(ranges) == sorted(
+        [f"bytes=0-{5 * MIB - 1}", f"bytes={5 * MIB}-{10 * MIB - 1}", f"bytes={10 * MIB}-{12 * MIB - 1}"]
+    )
+    # all but the first are held to the version of the first
+    assert [request.headers["If-Match"] is not None for request in proxy.requests].count(True) == 2
+    assert sum(request.answered for request in proxy.requests) == 12 * MIB
+
+
+def test_arrays_go_as_many_at_a_time_as_there_are_connections(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    names = {f"a{number:02d}": np.arange(10) for number in range(30)}
+    proxy.clear()
+    cci.dict2cloud("t", names, verbose=False, threads=6)
+    assert 2 <= proxy.connections <= 7
+    proxy.clear()
+    cci.cloud2dict("t", verbose=False, threads=1)
+    assert proxy.connections == 1
+
+
+# ---------------------------------------------------------------------- listings
+def test_the_literal_prefix_is_sent(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, raw = opened
+    for name in ("data/sub01/run1", "data/sub02/run1", "data/sub02/run2", "other/x"):
+        raw.put(name, b"x")
+    for pattern, prefix in (
+        ("data/sub0?/run*", "data/sub0"),
+        ("/data/sub01/*", "data/sub01/"),
+        ("data/sub01", "data/sub01/"),
+        ("data/*/run1", "data/"),
+        ("data/sub02/run[12]", "data/sub02/run"),
+    ):
+        proxy.clear()
+        cci.glob(pattern)
+        assert _prefixes(proxy) == [prefix]
+        assert len(proxy.requests) == 1
+
+
+def test_ls_walks_only_what_can_match(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, raw = opened
+    for name in ("data/sub01/run1/x", "data/sub02/run1/x", "data/old/run1/x", "other/sub01/run1/x"):
+        raw.put(name, b"x")
+    assert cci.ls("data/sub*/run?") == ["data/sub01/run1", "data/sub02/run1"]
+    assert sorted(_prefixes(proxy)) == ["data/sub", "data/sub01/run", "data/sub02/run"]
+    assert all(request.query["delimiter"] == "/" for request in proxy.requests)
+    proxy.clear()
+    assert cci.ls("data/sub01") == ["data/sub01/run1"]
+    assert _prefixes(proxy) == ["data/sub01/"]
+    proxy.clear()
+    cci.lsdir("data")
+    assert _prefixes(proxy) == ["data/"]
+
+
+def test_a_limit_spares_pages(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, raw = opened
+    for number in range(30):
+        raw.put(f"a/{number:02d}", b"x")
+    assert len(cci.glob("a/*", limit=5, page_size=3)) == 5
+    assert len(proxy.requests) == 2
+    proxy.clear()
+    assert len(cci.ls("a", limit=4, page_size=3)) == 4
+    assert len(proxy.requests) == 2
+
+
+# ---------------------------------------------------------------------- copying and removing
+def test_removing_goes_in_batches(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, raw = opened
+    for number in range(40):
+        raw.put(f"a/{number:02d}", b"x")
+    cci.rm("a", recursive=True)
+    assert raw.keys() == []
+    assert len(proxy.requests) <= 5
+    raw.put("b", b"x")
+    proxy.clear()
+    cci.rm("b")
+    assert len(proxy.requests) <= 2
+
+
+def test_a_copy_moves_no_bytes(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, raw = opened
+    raw.put("a", b"x" * MIB)
+    for call in (cci.cp, cci.mv):
+        proxy.clear()
+        call("a", f"copy-{call.__name__}")
+        assert sum(request.length for request in proxy.requests) < 10_000
+        assert len(proxy.requests) <= 6
+        assert "GET" not in _methods(proxy)
+
+
+def test_connections_are_kept(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, _ = opened
+    for number in range(12):
+        cci.upload_raw_array(f"a{number}", np.arange(100))
+        cci.download_raw_array(f"a{number}")
+    assert proxy.connections <= 3
