@@ -89,6 +89,8 @@ LAYOUTS: dict[str, np.ndarray[Any, Any]] = {
     "memory of others": np.frombuffer(bytearray(b"abcdef"), dtype="u1"),
 }
 
+ALL = {**DTYPES, **LAYOUTS}
+
 
 def assert_same(found: Any, expected: Any) -> None:
     """What came back is a writeable plain array with the values, shape and dtype of what went."""

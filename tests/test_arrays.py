@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from samples import DTYPES, LAYOUTS, assert_equal, assert_same
+from samples import ALL, LAYOUTS, assert_equal, assert_same
 from stores import Recorded, Store
 from test_objects import small_parts
 
@@ -20,7 +20,6 @@ from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, Unsuppor
 
 CODECS = ["gzip", "LZ4", "Zlib", "Zstd", "BZ2"]
 COMPRESSIONS = [True, False, None, *CODECS]
-ALL = {**DTYPES, **LAYOUTS}
 MIB = 2**20
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import wire
-from samples import DTYPES, LAYOUTS, assert_equal, assert_same
+from samples import ALL, DTYPES, LAYOUTS, assert_equal, assert_same
 from stores import Store
 
 import cottoncandy
@@ -20,8 +20,6 @@ import cottoncandy
 EXPECTED = json.loads((wire.WIRE / "expected.json").read_text())
 OLD_STORE = wire.WIRE / "store"
 COMPRESSIONS = [True, False, None, "gzip", "Zlib", "BZ2", "Zstd", "LZ4"]
-#: Dtypes that 0.4.0 reads as well; what it knows nothing of (fields, dates) is read by our own keys.
-ALL = {**DTYPES, **LAYOUTS}
 
 
 @pytest.fixture(scope="module")
