@@ -270,7 +270,12 @@ def test_a_lost_answer_doubles_nothing(drive: FakeDrive, open_drive: OpenDrive, 
     drive.faults.once(fault, lambda request: request.method == "POST" and request.path.endswith("/files"))
     backend.put("dir/x", b"in a new folder", {})
     assert only(drive, "dir/x") == b"in a new folder"
-    assert len(drive.below()["dir/"]) == 1
+    made = [
+        r.status
+        for r in drive.requests
+        if r.method == "POST" and r.path.endswith("/files") and not r.query.get("uploadType")
+    ]
+    assert made == [200, 409]
     drive.faults.once(fault, lambda request: is_chunk(request) and not request.headers["content-range"].endswith("*"))
     send(backend, "parts", DATA, MIB)
     assert only(drive, "parts") == DATA

@@ -252,6 +252,7 @@ def test_parallel_writers_make_one_folder(drive: FakeDrive, open_drive: OpenDriv
         list(pool.map(lambda i: backends[i % 4].put(f"a/b/{i}", b"x", {}), range(8)))
     below = drive.below()
     assert [path for path, items in below.items() if len(items) > 1] == []
+    assert sum(r.method == "POST" and r.path == "/drive/v3/files" for r in drive.requests) == 2
     assert sorted(below) == ["a/", "a/b/", *(f"a/b/{i}" for i in range(8))]
 
 
@@ -368,8 +369,11 @@ def test_requests_are_few(drive: FakeDrive, open_drive: OpenDrive) -> None:
     assert calls(drive) == ["GET files", "GET media"]
     backend.stat("a/b/x")
     assert calls(drive) == ["GET files"]
-    backend.put("a/b/x", b"new", {})
+    backend.put("a/b/x", b"new", {"shape": "1", "old": "1"})
     assert calls(drive) == ["GET files", "UPLOAD files"]
+    backend.put("a/b/x", b"newer", {"shape": "2"})
+    assert calls(drive) == ["GET files", "UPLOAD files"]
+    assert drive.below()["a/b/x"][0].properties == {"shape": "2"}
     backend.put("new/x", b"x", {})
     calls(drive)
     backend.put("new/y", b"y", {})

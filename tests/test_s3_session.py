@@ -75,7 +75,7 @@ def test_an_endpoint_that_boto3_is_told_of_is_not_amazon(monkeypatch: pytest.Mon
     with elsewhere() as (_, proxy):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
         backend = connect(None)
-        assert proxy.url in repr(backend)
+        assert repr(backend) == f"<S3Backend 'bucket' at {proxy.url}>"
         backend.put("key", b"x", {})
         assert proxy.requests[-1].headers["x-amz-acl"] == "authenticated-read"
         if HAVE_CHECKSUMS:
@@ -304,13 +304,32 @@ def test_reprs_show_no_keys() -> None:
     assert repr(backend) == "<S3Backend 'bucket' at http://127.0.0.1:9>"
 
 
-@pytest.mark.parametrize("key", ["AKID\n", "AK\r\nID"])
-def test_a_key_that_no_header_can_hold_is_not_shown(key: str) -> None:
-    with elsewhere(access_key=key) as (backend, _), pytest.raises(CottonCandyError) as caught:
-        backend.put("key", b"x", {})
-    assert "copy it again" in str(caught.value)
-    assert "AWS4-HMAC" not in shown(caught.value)
-    assert "Signature" not in shown(caught.value)
+@pytest.mark.parametrize("which", ["access_key", "secret_key"])
+@pytest.mark.parametrize("where", ["passed", "found"])
+def test_a_key_with_a_line_break_is_refused_and_not_shown(
+    which: str, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"access_key": "AKID", "secret_key": "SECRET"} | {which: "FROMCLIPBOARD\r\nx"}
+    if where == "found":
+        for name, value in keys.items():
+            monkeypatch.setenv(f"AWS_{name.upper()}", value)
+        keys = NO_KEYS
+    with pytest.raises(ConfigurationError, match="copy it again") as caught:
+        connect("http://127.0.0.1:9", **keys)
+    assert "CLIPBOARD" not in shown(caught.value)
+
+
+@pytest.mark.parametrize("lean", ["True", "False"])
+def test_a_key_with_a_line_break_that_boto3_finds_is_not_shown(lean: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "CHAIN\r\nx-injected: 1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
+    with elsewhere(**NO_KEYS) as (backend, proxy):
+        with pytest.raises(CottonCandyError) as caught:
+            backend.put("key", b"x", {})
+        assert not proxy.requests
+    for secret in ("CHAIN", "AWS4-HMAC", "Signature"):
+        assert secret not in shown(caught.value)
 
 
 def test_verbose_boto_logs_without_secrets(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -434,6 +453,7 @@ def test_what_travels_in_a_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AWS_ENDPOINT_URL")
         other = pickle.loads(frozen)
         assert repr(other) == repr(backend)
+        assert other._bucket.connection._clients is None  # a repr makes no client
         other.put("key", b"x", {})
         request = proxy.requests[-1]
         assert region(request) == "eu-west-2"

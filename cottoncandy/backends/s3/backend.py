@@ -198,5 +198,4 @@ class S3Backend(Backend):
         return type(self), (self.container, self._bucket.connection)
 
     def __repr__(self) -> str:
-        endpoint = self._bucket.connection.settings.endpoint_url or "the endpoint that boto3 finds"
-        return f"<{type(self).__name__} {self.container!r} at {endpoint}>"
+        return f"<{type(self).__name__} {self.container!r} at {self._bucket.connection.shown_address}>"

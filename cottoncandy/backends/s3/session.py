@@ -93,6 +93,7 @@ class Connection:
         if clients is None:
             with self._lock:
                 clients = self._clients = self._clients or self._make_clients()
+                weakref.finalize(self, _close, clients, os.getpid())
         return clients
 
     @property
@@ -111,8 +112,7 @@ class Connection:
         with self._lock:
             clients, self._clients, self._of_thread = self._clients, None, threading.local()
         if clients is not None:
-            clients.data.close()
-            clients.client.close()
+            _close(clients, os.getpid())
 
     def _make_clients(self) -> Clients:
         endpoint = self.settings.endpoint_url
@@ -157,6 +157,12 @@ class Connection:
         return str(self.client.meta.endpoint_url)
 
     @property
+    def shown_address(self) -> str:
+        """The same for a repr, which makes no client."""
+        found = self._clients.client.meta.endpoint_url if self._clients else "the endpoint that boto3 finds"
+        return self.settings.endpoint_url or str(found)
+
+    @property
     def amazon(self) -> bool:
         """Whether the endpoint is one of Amazon's own."""
         return is_amazon(self.address)
@@ -181,6 +187,13 @@ class Connection:
         # where boto3 was told of an endpoint here, the other side must not end up at Amazon
         endpoint = self.settings.endpoint_url or (None if self.amazon else self.address)
         return _restore, (replace(self.settings, endpoint_url=endpoint), self._bucket)
+
+
+def _close(clients: Clients, process: int) -> None:
+    """Close what a connection made that is closed or gone; what a child got from its parent is the parent's."""
+    if process == os.getpid():
+        clients.data.close()
+        clients.client.close()
 
 
 #: All connections of this process, to be made anew in a child.

@@ -105,7 +105,7 @@ class Settings:
         """Keys from the configuration's own places; None where others come first, or boto3 is to look."""
         if self.passed or self.profile_name or self.config.get("signature_version") == UNSIGNED_TEXT:
             return None
-        return options.credentials(bucket)
+        return _checked(options.credentials(bucket))
 
 
 # ---------------------------------------------------------------------- what the caller says
@@ -122,7 +122,14 @@ def _passed(access_key: str | None, secret_key: str | None) -> Credentials | Non
     if not (access_key and secret_key):
         missing = "SECRET_KEY" if access_key else "ACCESS_KEY"
         raise CredentialsNotFound(f"one key of the pair is missing: pass {missing} too, or neither")
-    return Credentials(access_key, secret_key)
+    return _checked(Credentials(access_key, secret_key))
+
+
+def _checked(keys: Credentials | None) -> Credentials | None:
+    # a line break from the clipboard would end a header, and what follows would be shown in an error
+    if keys and not (keys.access_key.isprintable() and keys.secret_key.isprintable()):
+        raise ConfigurationError("the access key or the secret key holds a line break or the like: copy it again")
+    return keys
 
 
 def checked_endpoint(url: str | None) -> str | None:
