@@ -303,7 +303,7 @@ def test_what_comes_is_compared_with_its_checksum(headers: dict[str, str], right
         ("put_object", {"Body": b"body", "ChecksumAlgorithm": "SHA256"}),
         ("put_object", {"Body": b"body", "Expires": datetime(2030, 1, 1, tzinfo=timezone.utc)}),
     ],
-    ids=str,
+    ids=["condition", "file", "text", "length", "checksum", "date"],
 )
 def test_unusual_arguments_go_botocores_way(server: ScriptedServer, method: str, arguments: dict[str, Any]) -> None:
     lean = lean_client(plain_client(server.url))
