@@ -44,7 +44,7 @@ class LeanClient:
     Notes
     -----
     Bodies are sent unsigned (``UNSIGNED-PAYLOAD``) unless the client's Config says ``payload_signing_enabled``: over
-    TLS they are protected anyway, and over plain HTTP nothing is secret; an array brings a checksum of its own.
+    TLS they are protected anyway, and over plain HTTP nothing is secret.
     Threads may share a client; after a fork it makes new connections.
 
     Examples
