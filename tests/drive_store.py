@@ -7,8 +7,12 @@ import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from fake_drive import FOLDER, FakeDrive, Item
 
 from cottoncandy.retry import RetryPolicy
@@ -81,3 +85,29 @@ def drive_store(make: Callable[..., Store], drive: FakeDrive | None = None) -> S
     access: dict[str, Any] = {"access_key": None, "secret_key": None, "endpoint_url": drive.url}
     access |= {"credentials": drive.credentials(), "retry": QUICK}
     return make("gdrive", "gdrive", name, raw, access, None, lambda: drive_store(make, drive))
+
+
+@lru_cache
+def private_key() -> str:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(*form).decode()
+
+
+def write_key_file(drive: FakeDrive, path: Path) -> None:
+    """The key file of a service account."""
+    account = {
+        "type": "service_account",
+        "client_email": "robot@project.iam.example.org",
+        "private_key": private_key(),
+        "token_uri": f"{drive.url}/token",
+    }
+    path.write_text(json.dumps(account))
+
+
+def sign_a_reader_in(drive: FakeDrive, folder: Path) -> None:
+    """What an earlier sign-in left in the configuration's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "client_secrets.json").write_text(json.dumps(drive.client_secrets()))
+    (folder / "credentials.txt").write_text(drive.credentials().to_json())
+    (folder / "credentials.txt").chmod(0o600)

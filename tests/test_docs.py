@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pages
 import pytest
+from drive_store import sign_a_reader_in, write_key_file
+from fake_drive import FakeDrive
 from pages import ROOT, Block, tomllib
 from servers import ProgramMissing, Server, moto
 from stores import STORES, RawBucket, s3_client
@@ -25,8 +27,9 @@ from stores import STORES, RawBucket, s3_client
 import cottoncandy as cc
 from cottoncandy import backends, browser, codecs, errors
 from cottoncandy.backends import base
+from cottoncandy.backends.gdrive import settings
 from cottoncandy.codecs import registry
-from cottoncandy.config import defaults_path
+from cottoncandy.config import defaults_path, user_file_path
 
 #: More than so many examples that are not run are an excuse.
 MOST_NOT_RUN = 3
@@ -66,8 +69,26 @@ def own_moto() -> Iterator[Server]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session")
+def own_drive() -> Iterator[FakeDrive]:
+    with FakeDrive() as drive:
+        drive.items.make_drive("Our lab")
+        yield drive
+
+
 @pytest.fixture
-def world(own_moto: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+def google_drive(own_drive: FakeDrive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader who has signed in to Google, and has the key file of a service account."""
+    monkeypatch.setattr(settings, "GOOGLE", f"{own_drive.url}/")
+    sign_a_reader_in(own_drive, user_file_path().parent)
+    write_key_file(own_drive, tmp_path / "robot.json")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "robot.json"))
+
+
+@pytest.fixture
+def world(
+    own_moto: Server, google_drive: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], str]]:
     """A reader's machine: an empty folder, keys in the environment, buckets. It gives what to make of a text."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from drive_store import QUICK
+from drive_store import QUICK, write_key_file
 from fake_drive import FakeDrive
 from google.auth.credentials import AnonymousCredentials
 
@@ -284,24 +282,11 @@ def test_endpoints_that_are_refused(drive: FakeDrive, endpoint: str) -> None:
 
 
 # ---------------------------------------------------------------------- service accounts, ready-made credentials
-@pytest.fixture(scope="module")
-def private_key() -> str:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return key.private_bytes(*form).decode()
-
-
 @pytest.mark.parametrize("place", ["argument", "secrets", "credentials"])
-def test_a_service_account(drive: FakeDrive, folder: Path, connect: Connect, private_key: str, place: str) -> None:
-    account = {
-        "type": "service_account",
-        "client_email": "robot@project.iam.example.org",
-        "private_key": private_key,
-        "token_uri": f"{drive.url}/token",
-    }
+def test_a_service_account(drive: FakeDrive, folder: Path, connect: Connect, place: str) -> None:
     lab = drive.items.make_drive("lab")
     name = {"argument": "robot.json", "secrets": "client_secrets.json", "credentials": "credentials.txt"}[place]
-    (folder / name).write_text(json.dumps(account))
+    write_key_file(drive, folder / name)
     extra = {"service_account": str(folder / name)} if place == "argument" else {}
     backend = connect(drive="lab", **extra)
     assert works(backend)
