@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import pickle
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -319,9 +321,8 @@ def test_a_key_with_a_line_break_is_refused_and_not_shown(
     assert "CLIPBOARD" not in shown(caught.value)
 
 
-@pytest.mark.parametrize("lean", ["True", "False"])
-def test_a_key_with_a_line_break_that_boto3_finds_is_not_shown(lean: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+def test_a_key_with_a_line_break_that_boto3_finds_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", "False")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "CHAIN\r\nx-injected: 1")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SECRET")
     with elsewhere(**NO_KEYS) as (backend, proxy):
@@ -403,6 +404,18 @@ def test_backends_of_other_buckets_share_it_too() -> None:
         other.put("key", b"x", {})
         assert proxy.requests[-1].path == "/other/key"
         assert backend.container == "bucket"
+
+
+@pytest.mark.parametrize("lean", ["True", "False"])
+def test_a_backend_that_is_gone_has_closed_its_connections(lean: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+    with elsewhere() as (_, proxy):
+        backend = connect(proxy.url)
+        backend.put("key", b"x", {})
+        connection = weakref.ref(backend._bucket.connection)
+        del backend
+        gc.collect()  # the client refers to itself
+        assert connection() is None
 
 
 def test_a_closed_backend_works_again() -> None:

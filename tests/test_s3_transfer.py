@@ -32,6 +32,13 @@ BODY = hashlib.shake_256(b"body").digest(3 * MIB + 17)
 ATTEMPTS = {"config": Config(retries=ONCE)}
 TWICE = {"config": Config(retries={"total_max_attempts": 2, "mode": "standard"})}
 SERVERS = pytest.mark.stores("moto", "seaweedfs", "ceph", "ceph-tls")
+BOTH_WIRES = pytest.mark.parametrize("wire", ["lean", "botocore"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves data: our own connections, or those of botocore."""
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", str(getattr(request, "param", "lean") == "lean"))
 
 
 def read(reader: ObjectReader) -> bytes:
@@ -47,10 +54,11 @@ def is_get(request: Request) -> bool:
 
 
 # ------------------------------------------------------------------ reading
+@BOTH_WIRES
 @SERVERS
 @pytest.mark.parametrize(
     ("start", "stop"),
-    [(0, None), (0, 10), (5, 10), (5, None), (0, 10**9), (MIB, 2 * MIB + 1), (len(BODY) - 1, None), (7, 7), (0, 0)],
+    [(0, None), (5, 10), (0, 10**9), (MIB, 2 * MIB + 1), (len(BODY) - 1, None), (7, 7)],
 )
 def test_ranges(store: Store, start: int, stop: int | None) -> None:
     store.raw.put("key", BODY)
@@ -61,6 +69,7 @@ def test_ranges(store: Store, start: int, stop: int | None) -> None:
         assert read(reader) == BODY[start:stop]
 
 
+@BOTH_WIRES
 @SERVERS
 @pytest.mark.parametrize("start", [len(BODY), len(BODY) + 1])
 def test_ranges_behind_the_end(store: Store, start: int) -> None:
@@ -84,6 +93,7 @@ def test_an_empty_object_can_be_opened(store: Store) -> None:
         assert (read(reader), reader.head.size, reader.head.metadata) == (b"", 0, {"a": "1"})
 
 
+@BOTH_WIRES
 @SERVERS
 def test_only_the_version_that_was_asked_for(store: Store) -> None:
     backend = store.backend()
@@ -107,6 +117,7 @@ def whole_answers(headers: dict[str, str]) -> Hook:
     return hook
 
 
+@BOTH_WIRES
 @pytest.mark.parametrize(("start", "stop"), [(0, 10), (5, 10), (2 * MIB, None), (len(BODY), len(BODY) + 5)])
 def test_a_server_that_answers_a_range_with_the_whole(start: int, stop: int | None) -> None:
     with elsewhere(whole_answers({})) as (backend, proxy):
@@ -118,6 +129,7 @@ def test_a_server_that_answers_a_range_with_the_whole(start: int, stop: int | No
             backend.open("key", start, stop, e_tag='"another"')
 
 
+@BOTH_WIRES
 @pytest.mark.parametrize(
     ("content_range", "expected"), [("bytes 3-7/100", ServiceError), ("lines 5-9/10", ServiceError)]
 )
@@ -143,6 +155,7 @@ def test_a_size_that_is_not_told_is_asked_for() -> None:
         assert proxy.requests[-1].headers["If-Match"] == MD5_OF_X
 
 
+@BOTH_WIRES
 @pytest.mark.stores("moto", "ceph")
 @pytest.mark.parametrize("kind", ["reset", "truncate"])
 def test_a_broken_answer_keeps_what_was_read(store: Store, kind: Any) -> None:
@@ -161,6 +174,7 @@ def test_a_broken_answer_keeps_what_was_read(store: Store, kind: Any) -> None:
         assert [request.method for request in proxy.requests] == ["GET", "GET"]
 
 
+@BOTH_WIRES
 def test_an_answer_that_stalls_is_transient() -> None:
     gate = threading.Event()
 
@@ -174,6 +188,7 @@ def test_an_answer_that_stalls_is_transient() -> None:
         gate.set()
 
 
+@BOTH_WIRES
 def test_a_body_that_stalls_is_transient() -> None:
     """The server promises ten bytes, sends five, and keeps the connection open."""
     answer = Response(200, b"12345", {"ETag": MD5_OF_X, "Content-Length": "10"})
@@ -183,11 +198,10 @@ def test_a_body_that_stalls_is_transient() -> None:
             reader.readexactly(buffer)
 
 
-@SERVERS
+@BOTH_WIRES
+@pytest.mark.stores("seaweedfs", "ceph", "ceph-tls")  # moto's server closes every connection
 def test_connections_are_used_again(store: Store) -> None:
     store.raw.put("key", BODY)
-    if store.name == "moto":
-        pytest.skip("moto's server closes every connection")
     with before(store) as (backend, proxy):
         for _ in range(3):
             assert read(backend.open("key", 0, 100)) == BODY[:100]
@@ -223,6 +237,7 @@ class Chunks(BaseHTTPRequestHandler):
         """Nothing on stderr."""
 
 
+@BOTH_WIRES
 def test_answers_in_chunks_are_read_too() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Chunks) as server:
         threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
@@ -235,6 +250,7 @@ def test_answers_in_chunks_are_read_too() -> None:
         server.shutdown()
 
 
+@BOTH_WIRES
 @pytest.mark.skipif(not HAVE_CHECKSUMS, reason="an older botocore verifies none")
 @pytest.mark.parametrize("flip", [False, True])
 def test_a_checksum_of_the_server_is_verified_where_botocore_does(flip: bool) -> None:
@@ -285,6 +301,7 @@ def upload(backend: Any, options: WriteOptions = WriteOptions(), parts: int = 2)
 EXPECTED = bytes([1]) * PART + bytes([2]) * PART
 
 
+@BOTH_WIRES
 @SERVERS
 def test_uploads(store: Store) -> None:
     backend = store.backend()
@@ -403,7 +420,9 @@ def test_an_upload_that_was_not_ours_is_none(
 
 
 @pytest.mark.stores("moto", "ceph")
-def test_a_put_whose_answer_was_lost_is_a_success(store: Store) -> None:
+def test_a_put_whose_answer_was_lost_is_a_success(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", "False")
+
     def is_put(request: Request) -> bool:
         return request.method == "PUT"
 
@@ -417,6 +436,7 @@ def test_a_put_whose_answer_was_lost_is_a_success(store: Store) -> None:
             backend.put("key", b"ours", {}, WriteOptions(if_absent=True))
 
 
+@BOTH_WIRES
 @pytest.mark.stores("moto")
 def test_a_put_that_breaks_is_sent_again_whole(store: Store) -> None:
     faults = nth(1, lambda request: request.method == "PUT", Fault("drop"))
@@ -426,6 +446,7 @@ def test_a_put_that_breaks_is_sent_again_whole(store: Store) -> None:
     assert store.raw.get("key")[0] == BODY
 
 
+@BOTH_WIRES
 @pytest.mark.stores("moto")
 @pytest.mark.skipif(not HAVE_CHECKSUMS, reason="older releases differ")
 def test_checksums_of_parts_go_with_the_end(store: Store) -> None:
@@ -559,6 +580,7 @@ def test_what_a_copy_misses_is_named(store: Store) -> None:
 
 
 # ------------------------------------------------------------------ deleting
+@BOTH_WIRES
 @SERVERS
 def test_deletes_go_in_batches(store: Store) -> None:
     keys = [f"k/{number:04}" for number in range(2500)] if store.name == "moto" else ["a", "b", "c"]
@@ -574,6 +596,7 @@ def test_deletes_go_in_batches(store: Store) -> None:
         assert backend.delete([]) == 0
 
 
+@BOTH_WIRES
 @pytest.mark.stores("seaweedfs", "ceph")  # moto has no such keys
 def test_keys_that_xml_cannot_carry(store: Store) -> None:
     odd = ["a\x01b", "a\nb", "a\rb", "a\tb", "a\x7fb", "a\uffffb"]
@@ -591,6 +614,7 @@ def failures(*pairs: tuple[str, str]) -> Response:
     return ok(f"<DeleteResult>{rows}</DeleteResult>")
 
 
+@BOTH_WIRES
 @pytest.mark.stores("moto")
 def test_what_cannot_be_deleted_is_named_and_the_rest_is_gone(store: Store) -> None:
     for key in "abcd":
@@ -639,6 +663,7 @@ def as_version_one(store: Store, *, says: bool) -> Callable[[Request], Response 
     return hook
 
 
+@BOTH_WIRES
 @pytest.mark.stores("moto")  # it verifies no signatures, so the hook may change what was asked
 @pytest.mark.parametrize("says", [True, False])
 def test_a_server_with_the_first_version_of_lists(store: Store, says: bool) -> None:

@@ -24,6 +24,14 @@ from cottoncandy.errors import ConfigurationError, NotSupported, ObjectExists, O
 
 HAVE_CHECKSUMS = "request_checksum_calculation" in Config.OPTION_DEFAULTS
 NO_ACL = "AccessControlListNotSupported"
+BOTH_WIRES = pytest.mark.parametrize("wire", ["lean", "botocore"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What moves data: our own connections, or those of botocore."""
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", str(getattr(request, "param", "lean") == "lean"))
+
 
 WRITES: dict[str, Callable[[S3Backend, WriteOptions], Any]] = {
     "put": lambda backend, options: backend.put("key", b"x", {}, options),
@@ -248,6 +256,7 @@ def write_all(backend: S3Backend) -> None:
     backend.open("there").close()
 
 
+@BOTH_WIRES
 def test_other_servers_get_no_checksums() -> None:
     with elsewhere() as (backend, proxy):
         write_all(backend)
@@ -270,6 +279,7 @@ def test_amazon_gets_them_and_the_users_config_wins() -> None:
         assert checksums(proxy.requests[0])
 
 
+@BOTH_WIRES
 def test_deletes_have_content_md5_on_other_servers() -> None:
     with elsewhere() as (backend, proxy):
         backend.delete(["a", "b"])
@@ -280,6 +290,7 @@ def test_deletes_have_content_md5_on_other_servers() -> None:
 
 
 # ------------------------------------------------------------------ one request, no copy
+@BOTH_WIRES
 @pytest.mark.stores("moto", "ceph")
 def test_an_object_is_one_get_and_an_upload_one_put(store: Store) -> None:
     with before(store) as (backend, proxy):
@@ -298,6 +309,7 @@ def test_an_object_is_one_get_and_an_upload_one_put(store: Store) -> None:
         assert [request.headers["Range"] for request in proxy.requests[2:]] == ["bytes=3-7", None]
 
 
+@BOTH_WIRES
 @pytest.mark.stores("moto")
 def test_bytes_are_sent_and_received_without_a_copy(store: Store) -> None:
     array = bytearray(64 * MIB)

@@ -75,6 +75,7 @@ class Connection:
     def _forget(self) -> None:
         self._lock = threading.RLock()
         self._clients: Clients | None = None
+        self._end: weakref.finalize[..., Connection] | None = None
         self._of_thread = threading.local()
 
     # ------------------------------------------------------------------ clients
@@ -93,7 +94,6 @@ class Connection:
         if clients is None:
             with self._lock:
                 clients = self._clients = self._clients or self._make_clients()
-                weakref.finalize(self, _close, clients, os.getpid())
         return clients
 
     @property
@@ -110,9 +110,9 @@ class Connection:
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         with self._lock:
-            clients, self._clients, self._of_thread = self._clients, None, threading.local()
-        if clients is not None:
-            _close(clients, os.getpid())
+            self._clients, self._of_thread = None, threading.local()
+            if self._end is not None:
+                self._end()
 
     def _make_clients(self) -> Clients:
         endpoint = self.settings.endpoint_url
@@ -124,7 +124,9 @@ class Connection:
                 client, arguments = self._new(amazon=False)
         self._prepare(client)
         data = LeanClient(client, known_handlers=(pay, stay, sum_by_md5)) if self.settings.lean_wire else client
-        return Clients(client, data, arguments)
+        clients = Clients(client, data, arguments)
+        self._end = weakref.finalize(self, _close, clients, os.getpid())
+        return clients
 
     def _new(self, *, amazon: bool) -> tuple[Client, dict[str, Any]]:
         core = botocore.session.Session(profile=self.settings.profile_name)
