@@ -186,8 +186,8 @@ def test_attributes_typed_without_a_look_before(store: Store) -> None:
 
 # ---------------------------------------------------------------------- reprs
 def test_reprs(store: Store) -> None:
-    browser = _fill(store).get_browser()
-    bucket = f"bucket:{store.container}"
+    cci = _fill(store)
+    browser, bucket = cci.get_browser(), f"bucket:{cci.bucket_name}"
     assert repr(browser) == f"cottoncandy-path <{bucket}> "
     assert repr(browser.exp) == f"cottoncandy-path <{bucket}> exp"
     assert repr(browser.exp.notes_DOT_json) == f"cottoncandy-path <{bucket}> exp/notes.json"
@@ -199,11 +199,12 @@ def test_reprs(store: Store) -> None:
 
 
 def test_a_node_of_what_is_not_there_can_be_shown(store: Store) -> None:
-    browser = store.interface().get_browser()
-    assert repr(browser) == f"cottoncandy-path <bucket:{store.container}> "
+    cci = store.interface()
+    browser, bucket = cci.get_browser(), f"bucket:{cci.bucket_name}"
+    assert repr(browser) == f"cottoncandy-path <{bucket}> "
     assert attributes(browser) == set()
-    assert repr(browser.nothing) == f"cottoncandy-path <bucket:{store.container}> nothing"
-    assert repr(browser.nothing_DOT_grp) == f"<cottoncandy-group <bucket:{store.container}> (nothing.grp: 0 keys)>"
+    assert repr(browser.nothing) == f"cottoncandy-path <{bucket}> nothing"
+    assert repr(browser.nothing_DOT_grp) == f"<cottoncandy-group <{bucket}> (nothing.grp: 0 keys)>"
     assert browser.nothing._ls() == []
 
 
