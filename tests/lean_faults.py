@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import pytest
 from botocore.config import Config
 
 if TYPE_CHECKING:
@@ -184,13 +185,23 @@ class ScriptedServer:
             thread.join(10)
 
 
+def needs_arguments(client: Any, method: str, arguments: Mapping[str, Any]) -> None:
+    """Skip the test where the installed botocore does not know these arguments yet."""
+    model = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
+    if missing := set(arguments) - set(model.input_shape.members):
+        pytest.skip(f"this botocore knows no {', '.join(sorted(missing))}")
+
+
 @lru_cache
 def _session() -> Any:
     return boto3.session.Session()  # its models take long to load
 
 
 def plain_client(url: str | None, *, arguments: Mapping[str, Any] = {}, **config: Any) -> Any:
-    """A boto3 client of a server that is no Amazon's, which tries once; ``config`` goes to its Config."""
+    """A boto3 client of a server that is no Amazon's, which tries once.
+
+    What of ``config`` the installed botocore knows goes to its Config.
+    """
     defaults = {
         "s3": {"addressing_style": "path"},
         "retries": {"mode": "standard", "total_max_attempts": 1},
@@ -202,6 +213,8 @@ def plain_client(url: str | None, *, arguments: Mapping[str, Any] = {}, **config
         "aws_access_key_id": "access",
         "aws_secret_access_key": "secret-key",
         "region_name": "us-east-1",
-        "config": Config(**defaults | config),
+        "config": Config(
+            **{name: value for name, value in (defaults | config).items() if name in Config.OPTION_DEFAULTS}
+        ),
     }
     return _session().client("s3", **settings | dict(arguments))

@@ -195,9 +195,11 @@ class Wiring:
         self._client.meta.events.emit(
             f"before-parameter-build.s3.{operation.name}", params=arguments, model=operation.model, context=context
         )
-        url, headers, properties = self._client._resolve_endpoint_ruleset(operation.model, arguments, context)
+        # the properties came with botocore 1.33; of what they tell there was nothing before
+        url, headers, *properties = self._client._resolve_endpoint_ruleset(operation.model, arguments, context)
         signing = context.get("signing") or {}
-        if headers or properties.get("backend") or signing.get("signing_name", "s3") != "s3":
+        special = any(found.get("backend") for found in properties)
+        if headers or special or signing.get("signing_name", "s3") != "s3":
             raise Unserved("a special kind of bucket")
         if self._session._proxy_config.proxy_url_for(url):
             raise Unserved("a proxy")
