@@ -352,11 +352,12 @@ def test_verbose_boto_logs_without_secrets(monkeypatch: pytest.MonkeyPatch, capl
 
 
 # ------------------------------------------------------------------ requester pays
+@pytest.mark.parametrize("where", [amazon, elsewhere])
 @pytest.mark.parametrize("how", ["argument", "configuration"])
-def test_requester_pays_is_said_in_every_request(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requester_pays_is_said_in_every_request(how: str, where: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "configuration":
         monkeypatch.setenv("COTTONCANDY_BASIC_REQUESTER_PAYS", "True")
-    with amazon(**({"requester_pays": True} if how == "argument" else {})) as (backend, proxy):
+    with where(**({"requester_pays": True} if how == "argument" else {})) as (backend, proxy):
         backend.put("key", b"x", {})
         assert not backend.exists("key")
         backend.stat("there")

@@ -96,6 +96,22 @@ def test_acls_among_the_extra_arguments() -> None:
         assert [request.headers["x-amz-grant-read"] for request in proxy.requests] == [None, "id=1", None, None]
 
 
+@pytest.mark.stores("ceph", "ceph-tls")
+@pytest.mark.parametrize("write", ["put", "upload", "copy"])
+def test_the_default_lets_other_users_of_a_server_read(store: Store, write: str) -> None:
+    assert store.server is not None
+    store.raw.put("there", b"x")
+    writes = WRITES | {"upload": lambda backend, options: backend.start_upload("key", {}, options).complete()}
+    backend = store.backend()
+    theirs = store.backend(access_key=store.server.alt_access_key, secret_key=store.server.alt_secret_key)
+    writes[write](backend, WriteOptions())
+    assert theirs.stat("key").size == backend.stat("key").size
+    for acl in ("", "private"):
+        writes[write](backend, WriteOptions(acl=acl))
+        with pytest.raises(PermissionError, match="object 'key' in bucket"):
+            theirs.stat("key")
+
+
 def refusing(code: str, status: int, message: str = "", bucket: str = "") -> Callable[[Request], Response]:
     def hook(request: Request) -> Response:
         refuses = request.headers["x-amz-acl"] and bucket in request.path
