@@ -96,7 +96,12 @@ class Answer:
     def read(self) -> bytes:
         """The whole body."""
         with errors.translated(self._where):
-            return self._response.content
+            body = self._response.content
+        length = self.headers.get("Content-Length", "")
+        # urllib3 before 2.0 does not mind
+        if length.isdigit() and "Content-Encoding" not in self.headers and len(body) < int(length):
+            raise TransientError(f"{self._where}: the answer ended early")
+        return body
 
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; an empty body is an empty one."""
