@@ -73,6 +73,8 @@ def sent(server: ScriptedServer) -> Asked:
 def comparable(asked: Asked) -> Any:
     headers = {name: text for name, text in asked.headers.items() if name not in FREE}
     headers["user-agent"] = re.sub(r" m/\S+", "", headers["user-agent"])  # what it says of checksums differs
+    flag = "x-amz-server-side-encryption-bucket-key-enabled"
+    headers |= {flag: headers[flag].lower()} if flag in headers else {}  # old releases of botocore write `True`
     target, _, query = asked.target.partition("?")
     return asked.method, target, sorted(query.replace("=&", "&").removesuffix("=").split("&")), headers, asked.body
 
