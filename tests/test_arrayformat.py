@@ -133,7 +133,9 @@ def test_every_dtype_comes_back_as_it_went(dtype: Any, compression: str | None) 
     assert_round_trip(_random(dtype), compression)
 
 
-@pytest.mark.skipif(not hasattr(np, "dtypes") or not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has the dtype that shows it")
+@pytest.mark.skipif(
+    not hasattr(np, "dtypes") or not hasattr(np.dtypes, "StringDType"), reason="a dtype of numpy 2 shows it"
+)
 def test_every_kind_of_dtype_that_numpy_has_is_in_the_list() -> None:
     assert {np.dtype(dtype).type for dtype in DTYPES} >= {
         kind for kind in np.sctypeDict.values() if kind is not np.object_ and np.dtype(kind).kind != "O"
