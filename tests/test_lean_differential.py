@@ -181,15 +181,35 @@ def test_bodies_arrive_whole(pair: Pair, size: int, form: Callable[[bytes], Any]
 
 
 def test_parts_of_an_upload(pair: Pair) -> None:
-    upload = pair.boto.create_multipart_upload(Bucket=pair.bucket, Key="x")["UploadId"]
     parts = [b"a" * (5 << 20), b"b" * 77]
-    tags = [
-        pair.same("upload_part", Key="x", UploadId=upload, PartNumber=number, Body=part)["ETag"]
-        for number, part in enumerate(parts, 1)
-    ]
-    done = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]
-    pair.boto.complete_multipart_upload(Bucket=pair.bucket, Key="x", UploadId=upload, MultipartUpload={"Parts": done})
-    assert pair.same("get_object", Key="x")["Body"] == b"".join(parts)
+    answers = []
+    for client in (pair.lean, pair.boto):
+        where = {"Bucket": pair.bucket, "Key": "a b/ü&<x>"}
+        started = client.create_multipart_upload(**where, Metadata={"shape": "3"}, ContentType="text/x-test")
+        where["UploadId"] = started.pop("UploadId")
+        done = [
+            {"PartNumber": number, "ETag": pair.same("upload_part", **where, PartNumber=number, Body=part)["ETag"]}
+            for number, part in enumerate(parts, 1)
+        ]
+        ended = client.complete_multipart_upload(**where, MultipartUpload={"Parts": done})
+        found = pair.same("get_object", Key=where["Key"])
+        assert found["Body"] == b"".join(parts)
+        assert found["ContentType"] == "text/x-test"
+        answers.append([without_identity(started), without_identity(ended)])
+        for answer in answers[-1]:  # moto's upload ids are not all of one length
+            answer["ResponseMetadata"]["HTTPHeaders"].pop("content-length", None)
+    assert answers[0] == answers[1]
+
+
+def test_uploads_that_are_given_up(pair: Pair, store: Store) -> None:
+    for client, other in ((pair.lean, pair.boto), (pair.boto, pair.lean)):
+        upload = client.create_multipart_upload(Bucket=pair.bucket, Key="x")["UploadId"]
+        assert store.raw.leftovers() == ["x"]
+        other.abort_multipart_upload(Bucket=pair.bucket, Key="x", UploadId=upload)
+        assert store.raw.leftovers() == []
+    pair.same("abort_multipart_upload", Key="x", UploadId=upload)
+    part = [{"PartNumber": 1, "ETag": '"e"'}]
+    pair.same("complete_multipart_upload", Key="x", UploadId=upload, MultipartUpload={"Parts": part})
 
 
 def test_conditional_writes(pair: Pair) -> None:

@@ -98,6 +98,21 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ),
     ("put_object", {"Key": "x", "Body": b"body", "ContentMD5": "AAAA", "ChecksumSHA256": "BBBB"}),
     ("upload_part", {"Key": "x", "Body": b"part", "UploadId": "a/b+c=&d", "PartNumber": 7}),
+    ("create_multipart_upload", {"Key": "x", "Metadata": {"a": "b"}, "ACL": "private", "ContentType": "a/b"}),
+    (
+        "complete_multipart_upload",
+        {"Key": "x", "UploadId": "u", "MultipartUpload": {"Parts": [{"ETag": '"<e>"', "PartNumber": 1}]}},
+    ),
+    (
+        "complete_multipart_upload",
+        {
+            "Key": "x",
+            "UploadId": "u",
+            "MultipartUpload": {"Parts": [{"PartNumber": 10, "ChecksumCRC32": "A=="}] * 3},
+            "IfNoneMatch": "*",
+        },
+    ),
+    ("abort_multipart_upload", {"Key": "x", "UploadId": "u&="}),
     ("delete_object", {"Key": "x", "VersionId": "v"}),
     (
         "delete_objects",
@@ -318,8 +333,9 @@ def test_what_comes_is_compared_with_its_checksum(headers: dict[str, str], right
         ("put_object", {"Body": b"body", "ContentLength": 4}),
         ("put_object", {"Body": b"body", "ChecksumAlgorithm": "SHA256"}),
         ("put_object", {"Body": b"body", "Expires": datetime(2030, 1, 1, tzinfo=timezone.utc)}),
+        ("complete_multipart_upload", {"UploadId": "u", "MultipartUpload": {"Parts": []}}),
     ],
-    ids=["condition", "file", "text", "length", "checksum", "date"],
+    ids=["condition", "file", "text", "length", "checksum", "date", "no-parts"],
 )
 def test_unusual_arguments_go_botocores_way(server: ScriptedServer, method: str, arguments: dict[str, Any]) -> None:
     lean = lean_client(plain_client(server.url))

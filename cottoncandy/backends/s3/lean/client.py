@@ -101,6 +101,18 @@ class LeanClient:
         """boto3's ``upload_part``. The ``Body`` may be a memoryview too, and is sent from where it lies."""
         return self._call("UploadPart", arguments, self._client.upload_part, _headers)
 
+    def create_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``create_multipart_upload``."""
+        return self._call("CreateMultipartUpload", arguments, self._client.create_multipart_upload, _document)
+
+    def complete_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``complete_multipart_upload``."""
+        return self._call("CompleteMultipartUpload", arguments, self._client.complete_multipart_upload, _document)
+
+    def abort_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``abort_multipart_upload``."""
+        return self._call("AbortMultipartUpload", arguments, self._client.abort_multipart_upload, _headers)
+
     def delete_object(self, **arguments: Any) -> dict[str, Any]:
         """boto3's ``delete_object``."""
         return self._call("DeleteObject", arguments, self._client.delete_object, _headers)

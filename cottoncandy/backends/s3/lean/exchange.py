@@ -191,7 +191,7 @@ class Exchange:
             if operation.streams and wiring.checks_responses:
                 headers.setdefault(_CHECKSUM_MODE, "ENABLED")
             return EMPTY_PAYLOAD
-        if operation.method == "POST":  # DeleteObjects; servers older than 2022 know no other sum
+        if operation.name == "DeleteObjects":  # servers older than 2022 know no other sum
             headers.setdefault("Content-MD5", md5_of(body))
         elif operation.method == "PUT":
             add_request_checksum(headers, body, by_default=wiring.sums_requests)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timezone
 from typing import Any
 from xml.sax.saxutils import escape
@@ -90,15 +91,48 @@ def _view(body: Any) -> memoryview:
 
 def _deletion(value: Any) -> memoryview:
     """The XML of DeleteObjects."""
-    objects = value["Objects"] if isinstance(value, dict) and value.keys() <= {"Objects", "Quiet"} else ()
-    if not objects or any(not {"Key"} <= entry.keys() <= {"Key", "VersionId"} for entry in objects):
-        raise Unserved("a deletion of more than keys and versions")
-    entries = "".join(
-        f"<Object>{''.join(f'<{name}>{_escape(_text(entry[name]))}</{name}>' for name in entry)}</Object>"
-        for entry in objects
-    )
+    objects = _entries(value, "Objects", {"Key", "VersionId"}, {"Quiet"})
     quiet = f"<Quiet>{_flag(value['Quiet'])}</Quiet>" if "Quiet" in value else ""
-    return memoryview(f'<Delete xmlns="{_NAMESPACE}">{entries}{quiet}</Delete>'.encode())
+    return _document("Delete", "Object", objects, quiet)
+
+
+def _completion(value: Any) -> memoryview:
+    """The XML of CompleteMultipartUpload."""
+    return _document("CompleteMultipartUpload", "Part", _entries(value, "Parts", _PART_FIELDS))
+
+
+_PART_FIELDS = {
+    "ETag",
+    "PartNumber",
+    "ChecksumCRC32",
+    "ChecksumCRC32C",
+    "ChecksumCRC64NVME",
+    "ChecksumSHA1",
+    "ChecksumSHA256",
+}
+
+
+def _entries(
+    value: Any, name: str, fields: AbstractSet[str], others: AbstractSet[str] = frozenset()
+) -> list[dict[str, str | int]]:
+    """The entries of a list, if all that stands in them is known."""
+    entries: Any = value.get(name) if isinstance(value, dict) else None
+    plain = isinstance(entries, list) and entries and value.keys() <= {name, *others}
+    if not plain or not all(isinstance(entry, dict) and entry.keys() <= fields for entry in entries):
+        raise Unserved(f"{name} of an unusual form")
+    return list(entries)
+
+
+def _document(root: str, tag: str, entries: list[dict[str, str | int]], more: str = "") -> memoryview:
+    texts = [
+        f"<{tag}>{''.join([f'<{name}>{_content(content)}</{name}>' for name, content in entry.items()])}</{tag}>"
+        for entry in entries
+    ]
+    return memoryview(f'<{root} xmlns="{_NAMESPACE}">{"".join(texts)}{more}</{root}>'.encode())
+
+
+def _content(value: str | int) -> str:
+    return _escape(value) if isinstance(value, str) else _whole(value)
 
 
 def _escape(text: str) -> str:
@@ -133,6 +167,7 @@ _SPECIAL: Mapping[str, Place] = {
     "Key": _in("key", _text),
     "Body": _in("body", _view),
     "Delete": _in("body", _deletion),
+    "MultipartUpload": _in("body", _completion),
     "Metadata": lambda call, value: call.headers.update(_metadata(value)),
 }
 _PLACES = {"header": "headers", "querystring": "query"}

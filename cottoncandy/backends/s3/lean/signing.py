@@ -51,6 +51,9 @@ class Signer:
             All that is to be signed, ``host`` among them.
         """
         keys = self._credentials.get_frozen_credentials()
+        shown = f"{keys.access_key}{keys.token or ''}"
+        if not (shown.isascii() and shown.isprintable()):
+            raise Unserved("no header can hold these keys")  # botocore says so in its own words
         now = self._now()
         added = {"x-amz-content-sha256": payload, "x-amz-date": now}
         if keys.token:
