@@ -224,7 +224,8 @@ class Exchange:
         raise failure
 
     def _attempt(self, request: Request, read: Callable[[Answer], Result], failures: int) -> Result:
-        connection, head = self._exchange(request)
+        connection, head, again = self._exchange(request)
+        failures += again
         try:
             body = open_body(connection, request.operation.method, head, request.url, self._pool.give)
         except BadAnswer as error:
@@ -235,17 +236,18 @@ class Exchange:
         with body:
             raise self.error(request, head.status, head.headers, body.read(_LARGEST_ERROR), failures)
 
-    def _exchange(self, request: Request) -> tuple[Connection, Head]:
+    def _exchange(self, request: Request) -> tuple[Connection, Head, int]:
+        """Send a request; the connection, the answer's head, and how often it was sent again."""
         head, fresh = self._head_of(request), False
         while True:
             connection = self._connect(request, fresh=fresh)
             try:
-                return connection, _talk(connection, head, request.body)
+                return connection, _talk(connection, head, request.body), int(fresh)
             except (OSError, BadAnswer) as error:
                 connection.close()
                 if not (isinstance(error, _CLOSED) and connection.reused and not connection.buffered):
                     raise exchange_failure(error, request.url) from error
-                fresh = True  # the server has closed an idle connection, and not seen the request
+                fresh = True  # the server has closed an idle connection, and most likely not seen the request
             except BaseException:
                 connection.close()
                 raise
