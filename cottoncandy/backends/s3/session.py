@@ -15,11 +15,13 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import boto3
 import botocore.session
 from botocore.config import Config
+from botocore.loaders import Loader, create_loader
 
 from cottoncandy.backends.s3.errors import Place, translated
 from cottoncandy.backends.s3.lean import LeanClient
@@ -101,7 +103,7 @@ class Connection:
         """boto3's resource. One for each thread: they are not made for sharing."""
         resource = getattr(self._of_thread, "resource", None)
         if resource is None:
-            core = botocore.session.Session(profile=self.settings.profile_name)
+            core = _core_session(self.settings.profile_name)
             resource = boto3.Session(botocore_session=core).resource("s3", **self._made().arguments)
             self._prepare(resource.meta.client)
             self._of_thread.resource = resource
@@ -129,7 +131,7 @@ class Connection:
         return clients
 
     def _new(self, *, amazon: bool) -> tuple[Client, dict[str, Any]]:
-        core = botocore.session.Session(profile=self.settings.profile_name)
+        core = _core_session(self.settings.profile_name)
         config = Config(**with_defaults(self.settings.config, core, amazon=amazon))
         arguments = {"endpoint_url": self.settings.endpoint_url, "config": config, **self.settings.arguments}
         if self._credentials:
@@ -189,6 +191,26 @@ class Connection:
         # where boto3 was told of an endpoint here, the other side must not end up at Amazon
         endpoint = self.settings.endpoint_url or (None if self.amazon else self.address)
         return _restore, (replace(self.settings, endpoint_url=endpoint), self._bucket)
+
+
+def _core_session(profile_name: str | None) -> botocore.session.Session:
+    core = botocore.session.Session(profile=profile_name)
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
+    return core
+
+
+class _Once(list[str]):
+    """A list that takes each entry once: boto3 adds its own folder for every session."""
+
+    def append(self, entry: str) -> None:
+        if entry not in self:
+            super().append(entry)
+
+
+@lru_cache
+def _loader(data_path: str | None) -> Loader:
+    # the models of the service are the same for all: to read them is nine tenths of what it takes to make a client
+    return Loader(extra_search_paths=_Once(create_loader(data_path).search_paths), include_default_search_paths=False)
 
 
 def _close(clients: Clients, process: int) -> None:
