@@ -40,9 +40,8 @@ class ListPage(NamedTuple):
 
 #: What is wanted of an object.
 _FACTS = ("Key", "Size", "LastModified", "ETag")
-#: What may stand between: elements that hold text only.
-_OTHERS = f"(?:<(?!(?:{'|'.join(_FACTS)})>)[A-Za-z]+>[^<]*</[A-Za-z]+>)*"
 _OBJECT = re.compile("<Contents>(.*?)</Contents>", re.DOTALL)
+_FLAT = re.compile(r"(?:<([A-Za-z]+)>[^<]*</\1>)*")
 _NAME = re.compile("<([A-Za-z]+)>")
 _PREFIX = re.compile("<CommonPrefixes><Prefix>([^<]*)</Prefix></CommonPrefixes>")
 
@@ -57,8 +56,6 @@ def parse_page(body: bytes) -> ListPage:
     ------
     botocore.parsers.ResponseParserError
     """
-    if has_declarations(body):
-        raise ResponseParserError("a listing with declarations is not read: no S3 server has a use for them")
     try:
         text = body.decode()
         return _parse_plain(text) or _parse_any(text)
@@ -69,42 +66,52 @@ def parse_page(body: bytes) -> ListPage:
 # ------------------------------------------------------------------ plain XML
 def _parse_plain(text: str) -> ListPage | None:
     """The page, or None where its XML is not as plain as it could be."""
-    text = text.replace("&quot;", '"').replace("&#34;", '"')
-    # other entities; comments and CDATA, in which a `<` begins no tag; instructions; line breaks that a parser changes
-    if "&" in text or "<!" in text or text.find("<?", 1) > 0 or "\r" in text:
-        return None
-    order = _order(text)
-    if order is None:
-        return None
-    pieces = _pattern(order).split(text)
+    order, pattern = _pattern(_form(text))
+    pieces = pattern.split(text)
     between = _PREFIX.split("".join(pieces[::5]))
-    top = _top(ET.fromstring("".join(between[::2])))  # noqa: S314 - it declares nothing, see above
+    rest = "".join(between[::2])
+    keys, sizes, dates, e_tags = (pieces[1 + order.index(fact) :: 5] for fact in _FACTS)
+    prefixes = between[1::2]
+    e_tags = "\n".join(e_tags).replace("&quot;", '"').replace("&#34;", '"').split("\n") if e_tags else []
+    texts = "".join((*keys, *e_tags, *prefixes))
+    # other entities; line breaks that a parser changes; and behind `<!` or `<?` a `<` need not begin a tag
+    if "&" in texts or "\r" in texts or "<!" in rest or rest.find("<?", 1) > 0 or len(e_tags) != len(keys):
+        return None
+    top = _top(ET.fromstring(rest))  # noqa: S314 - it declares nothing
     if "Contents" in top or "CommonPrefixes" in top:
         return None
     decoded = _decoder(top)
-    keys, sizes, dates, e_tags = (pieces[1 + order.index(fact) :: 5] for fact in _FACTS)
     objects = list(zip(map(decoded, keys), map(int, sizes), dates, e_tags, strict=True))
-    return ListPage(objects, list(map(decoded, between[1::2])), *_continuation(top))
+    return ListPage(objects, list(map(decoded, prefixes)), *_continuation(top))
 
 
-def _order(text: str) -> tuple[str, ...] | None:
-    """The order in which this server writes the facts of an object; None where one is missing."""
+def _form(text: str) -> tuple[str, ...]:
+    """The elements of which this server makes an object; those that we want where there is no plain one."""
     first = _OBJECT.search(text)
-    if first is None:
+    if first is None or not _FLAT.fullmatch(first[1]):
         return _FACTS
-    order = tuple(name for name in _NAME.findall(first[1]) if name in _FACTS)
-    return order if sorted(order) == sorted(_FACTS) else None
+    names = _NAME.findall(first[1])
+    return tuple(dict.fromkeys(names)) if all(names.count(fact) == 1 for fact in _FACTS) else _FACTS
 
 
 @lru_cache
-def _pattern(order: tuple[str, ...]) -> re.Pattern[str]:
-    facts = _OTHERS.join(f"<{name}>([^<]*)</{name}>" for name in order)
-    return re.compile(f"<Contents>{_OTHERS}{facts}{_OTHERS}</Contents>")
+def _pattern(form: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str]]:
+    """The order of the facts, and what finds an object of that form; elements that we do not want may be missing."""
+    elements = []
+    for name in form:
+        one = f"<{name}>[^<]*</{name}>"
+        elements.append(one.replace("[^<]*", "([^<]*)") if name in _FACTS else f"(?:{one})*")
+        if name == "ETag":  # Amazon has these for the newer of its objects
+            elements.append("(?:<Checksum(?:Algorithm|Type)>[^<]*</Checksum(?:Algorithm|Type)>)*")
+    order = tuple(name for name in form if name in _FACTS)
+    return order, re.compile(f"<Contents>{''.join(elements)}</Contents>")
 
 
 # ------------------------------------------------------------------ any XML
 def _parse_any(text: str) -> ListPage:
-    root = ET.fromstring(text)  # noqa: S314 - it declares nothing, see above
+    if has_declarations(text.encode()):
+        raise ValueError("declarations, for which no S3 server has a use")
+    root = ET.fromstring(text)  # noqa: S314 - it declares nothing
     top = _top(root)
     decoded = _decoder(top)
     objects: list[tuple[str, int, str, str | None]] = []
