@@ -68,12 +68,15 @@ def test_a_download_goes_on_where_it_broke(opened: tuple[Any, RecordingProxy, St
     proxy.hook = _times(1, Fault(kind, 700_001), _is_get)
     assert_same(cci.download_raw_array("array", threads=1), ARRAY)
     broken = next(request for request in proxy.requests if request.answered == 700_001)
-    start = int(broken.headers["Range"].removeprefix("bytes=").partition("-")[0])
-    again = [request for request in proxy.requests if request.headers["Range"].startswith(f"bytes={start + 700_001}-")]
-    assert len(again) == 1
-    assert again[0].headers["If-Match"]
-    # no byte was sent twice
-    assert sum(request.answered for request in proxy.requests) == ARRAY.nbytes
+    end = broken.headers["Range"].partition("-")[2]
+    (again,) = [other for other in proxy.requests if other is not broken and other.headers["Range"].endswith(f"-{end}")]
+    assert again.headers["If-Match"]
+    resumed, start = (int(one.headers["Range"].removeprefix("bytes=").partition("-")[0]) for one in (again, broken))
+    # what lies unread in a socket goes away with a reset; nothing that was read is asked for twice
+    assert start < resumed <= start + 700_001
+    if kind == "truncate":
+        assert resumed == start + 700_001
+        assert sum(request.answered for request in proxy.requests) == ARRAY.nbytes
 
 
 @pytest.mark.parametrize("kind", ["reset", "truncate"])
