@@ -81,8 +81,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "store" in metafunc.fixturenames:
-        metafunc.parametrize("store", _chosen(metafunc), indirect=True)
+    if "store_name" in metafunc.fixturenames:
+        metafunc.parametrize("store_name", _chosen(metafunc))
 
 
 def _chosen(metafunc: pytest.Metafunc) -> list[str]:
@@ -131,11 +131,17 @@ def server(servers: ServerPool) -> Callable[[str], Server]:
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, servers: ServerPool, tmp_path: Path) -> Iterator[Store]:
-    """A fresh container of each store in turn."""
-    store = _or_skip(lambda: STORES[request.param](servers, tmp_path))
+def place(store_name: str, servers: ServerPool, tmp_path: Path) -> Iterator[Store]:
+    """A fresh container of each store in turn, by a name that foreign test-suites do not use."""
+    store = _or_skip(lambda: STORES[store_name](servers, tmp_path))
     yield store
     store.close()
+
+
+@pytest.fixture
+def store(place: Store) -> Store:
+    """A fresh container of each store in turn."""
+    return place
 
 
 @pytest.fixture
