@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cottoncandy import arrayformat, codecs
 from cottoncandy.backends.base import GIB, Backend, Receipt, WriteOptions
 from cottoncandy.errors import ConfigurationError, CorruptObject, UnsupportedArray
-from cottoncandy.stream import CloudStream, TransferSettings, upload
+from cottoncandy.stream import ObjectSource, TransferSettings, upload
 
 if TYPE_CHECKING:
     from cottoncandy.config import Options
@@ -125,20 +125,21 @@ def load_array(
     CorruptObject
         If the object is no raw array, or its bytes do not fit its description.
     """
-    with CloudStream(backend, key, settings, threads, first=settings.download_threshold) as stream:
-        where, metadata = backend.describe(key), stream.metadata
-        description = arrayformat.ArrayDescription.from_metadata(metadata, stream.size, where)
+    threads = threads or settings.threads
+    with ObjectSource(backend, key, settings) as source:
+        where, metadata = backend.describe(key), dict(source.head.metadata)
+        description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, where)
         array, view = arrayformat.allocate(description)
         if description.compression is None:
-            stream.fill(view)
+            source.fill(0, view, threads)
         else:
-            _decode(description.compression, stream, view, where)
+            _decode(description.compression, source, view, where, threads)
         return array, metadata
 
 
-def _decode(name: str, stream: CloudStream, view: memoryview, where: str) -> None:
+def _decode(name: str, source: ObjectSource, view: memoryview, where: str, threads: int) -> None:
     try:
-        with closing(stream.parts()) as parts:
+        with closing(source.parts(threads)) as parts:
             codecs.get_codec(name).decode(parts, view)
     except CorruptObject as error:
         raise CorruptObject(f"{where}: {error}") from error

@@ -2,13 +2,15 @@
 
 Up, `upload` sends bytes from where they lie: one request when they are few, else parts in a bounded pool of
 threads; on any error the parts are thrown away. Down, `CloudStream` holds one version of an object: one request
-brings its metadata and first bytes, the others come as ranges in threads, straight into the caller's memory.
+brings its metadata and first bytes, the others come as ranges in threads, straight into the caller's memory. It is
+a file over an `ObjectSource`, which whole arrays are read from.
 """
 
 from __future__ import annotations
 
 from cottoncandy.stream.file import CloudStream
 from cottoncandy.stream.settings import TransferSettings
+from cottoncandy.stream.source import ObjectSource
 from cottoncandy.stream.up import upload
 
-__all__ = ["CloudStream", "TransferSettings", "upload"]
+__all__ = ["CloudStream", "ObjectSource", "TransferSettings", "upload"]

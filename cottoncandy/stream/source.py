@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Generator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +16,9 @@ from cottoncandy.errors import TransientError
 from cottoncandy.parallel import ahead, for_each, map_threads
 from cottoncandy.retry import RetryPolicy
 from cottoncandy.stream.settings import TransferSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 log = logging.getLogger(__name__)
 
@@ -55,19 +60,22 @@ class ObjectSource:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
         self._read_ahead(start, len(view))
         jobs = list(self._jobs(start, start + len(view)))
-        threads = min(threads, len(jobs)) if self.backend.limits.ranges else 1
 
         def read(job: tuple[int, int, ObjectReader | None]) -> None:
             self._read(job[0], view[job[0] - start : job[1] - start], job[2])
 
-        for_each(read, jobs, threads)
+        if len(jobs) == 1:
+            read(jobs[0])
+        else:
+            for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
 
     def _read_ahead(self, start: int, count: int) -> None:
         """Open one long answer for many small reads in a row, instead of a request for each."""
         in_a_row, self._expected = start == self._expected, start + count
+        if self._reader is not None and self._position == start < self._reader.stop:
+            return
         ahead = min(start + self.settings.download_part, self.head.size)
-        useless = self._reader is None or self._position >= self._reader.stop or self._position != start
-        if in_a_row and useless and start + count < ahead:
+        if in_a_row and start + count < ahead:
             self.close()
             # a failure is no matter: the read itself asks again, with retries
             with contextlib.suppress(TransientError):
@@ -108,6 +116,14 @@ class ObjectSource:
         self._read(start, part, reader)
         return part
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give the connection back, or drop it where bytes were left unread."""
         if self._reader is not None:
@@ -126,23 +142,25 @@ class ObjectSource:
                 self._position = middle
                 yield start, middle, _Shared(reader)
             start = middle
-        for low, high in chunking.spans(stop - start, self.settings.download_part):
-            yield start + low, start + high, None
+        if start < stop:
+            for low, high in chunking.spans(stop - start, self.settings.download_part):
+                yield start + low, start + high, None
 
     def _read(self, start: int, view: memoryview, reader: ObjectReader | None = None) -> None:
         """Read one range; where it breaks, go on from that byte, held to the same version."""
-        done, retries = 0, self._retry.start()
+        done, retries = 0, None
         while True:
             try:
                 reader = reader or self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
                 with reader:
                     while done < len(view):
                         done += self._some(reader, view[done:])
-                        retries.progressed()
+                        retries = None  # failures are counted from the last byte that came
             except TransientError as error:
                 log.info("%s: broke at byte %d: %s", self.backend.describe(self.key), start + done, error)
                 if isinstance(reader, _Shared):
                     self.close()  # nobody may go on with it from the wrong byte
+                retries = retries or self._retry.start()
                 retries.wait(error)
                 reader = None
             else:

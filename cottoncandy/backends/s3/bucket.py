@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
-from cottoncandy.backends.s3.errors import Kind, Place, status_of, translated
+from cottoncandy.backends.s3.errors import Door, Kind, Place, status_of
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChanged, ObjectNotFound, ServiceError
 
@@ -58,9 +57,9 @@ class Bucket:
         place = f"bucket {self.container!r}"
         return place if key is None else f"object {key!r} in {place}"
 
-    def door(self, key: str | None = None, precondition: Kind = ObjectChanged) -> AbstractContextManager[None]:
+    def door(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Door:
         """Let foreign errors out as ours, about the bucket or an object in it."""
-        return translated(self.place(key, precondition))
+        return Door(lambda: self.place(key, precondition))
 
     def place(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Place:
         """What an error is about."""

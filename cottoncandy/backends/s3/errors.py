@@ -9,9 +9,10 @@ from __future__ import annotations
 import http.client
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 
 import urllib3.exceptions
 from botocore import exceptions as boto
@@ -167,15 +168,30 @@ class Place:
     precondition: Kind = ObjectChanged
 
 
-@contextmanager
-def translated(place: Place) -> Iterator[None]:
-    """Raise every foreign error of the block as one of ours."""
-    try:
-        yield
-    except CottonCandyError:  # some are ConnectionErrors too
-        raise
-    except _FOREIGN as error:
-        ours, chained = translation(error, place)
+class Door(AbstractContextManager[None]):
+    """Raises every foreign error of its block as one of ours.
+
+    Parameters
+    ----------
+    place : callable
+        Gives the `Place` that the error is about; called when there is one.
+    """
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: Callable[[], Place]) -> None:
+        self._place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # some of ours are ConnectionErrors too
+        if error is None or isinstance(error, CottonCandyError) or not isinstance(error, _FOREIGN):
+            return
+        ours, chained = translation(error, self._place())
         raise ours from (error if chained else None)
 
 

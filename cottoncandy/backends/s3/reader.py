@@ -12,7 +12,8 @@ from botocore.response import StreamingBody
 
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
 from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
-from cottoncandy.backends.s3.errors import status_of, translated
+from cottoncandy.backends.s3.errors import status_of
+from cottoncandy.backends.s3.lean.answers import ResponseBody
 from cottoncandy.errors import ObjectChanged, ServiceError, TransientError
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
@@ -77,7 +78,8 @@ def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: 
     head = object_head(key, response, size)
     start = min(start, size)
     reader = S3Reader(bucket, head, start, size if stop is None else min(stop, size), body)
-    reader.skip(start - first)
+    if start != first:
+        reader.skip(start - first)
     return reader
 
 
@@ -103,7 +105,7 @@ class S3Reader(ObjectReader):
         self.head = head
         self.start = start
         self.stop = stop
-        self._place = bucket.place(head.key)
+        self._bucket = bucket
         self._position = start
         self._body = body
 
@@ -119,7 +121,7 @@ class S3Reader(ObjectReader):
     def skip(self, count: int) -> None:
         """Throw away what the server sent before ``start``."""
         if count < 0:
-            raise ServiceError(f"{self._place.name}: S3 sent another range than was asked for")
+            raise ServiceError(f"{self._bucket.describe(self.head.key)}: S3 sent another range than was asked for")
         scratch = memoryview(bytearray(min(count, _BLOCK)))
         while count:
             count -= self._read(scratch[:count])
@@ -127,10 +129,11 @@ class S3Reader(ObjectReader):
     def _read(self, wanted: memoryview) -> int:
         if self._body is None:
             return 0
-        with translated(self._place):
+        with self._bucket.door(self.head.key):
             count = self._body.readinto(wanted)
         if not count:
-            raise TransientError(f"{self._place.name}: the answer ended at byte {self._position} of {self.stop}")
+            where = self._bucket.describe(self.head.key)
+            raise TransientError(f"{where}: the answer ended at byte {self._position} of {self.stop}")
         return count
 
     def close(self) -> None:
@@ -148,6 +151,8 @@ def _source(body: Any, length: int | None) -> _Source:
     reads into the buffer; it may be used where urllib3 neither decodes nor joins chunks. A body that sums up its
     bytes (Amazon's checksums) must see them itself. What is none of botocore's reads into buffers by itself.
     """
+    if isinstance(body, ResponseBody):
+        return body
     raw: Any = getattr(body, "_raw_stream", None)
     answer: Any = getattr(raw, "_fp", None)
     plain = isinstance(answer, http.client.HTTPResponse) and not answer.chunked and answer.length is not None

@@ -23,7 +23,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.loaders import Loader, create_loader
 
-from cottoncandy.backends.s3.errors import Place, translated
+from cottoncandy.backends.s3.errors import Door, Place
 from cottoncandy.backends.s3.lean import LeanClient
 from cottoncandy.backends.s3.settings import Settings, checked_endpoint, is_amazon, with_defaults
 from cottoncandy.config import Credentials, Options
@@ -51,6 +51,7 @@ class Clients:
 
     client: Client
     data: Client
+    amazon: bool
     arguments: Mapping[str, Any] = field(repr=False)
 
 
@@ -118,7 +119,7 @@ class Connection:
 
     def _make_clients(self) -> Clients:
         endpoint = self.settings.endpoint_url
-        with translated(Place(f"S3 at {endpoint or 'Amazon'}", endpoint or "Amazon")):
+        with Door(lambda: Place(f"S3 at {endpoint or 'Amazon'}", endpoint or "Amazon")):
             client, arguments = self._new(amazon=endpoint is None or is_amazon(endpoint))
             resolved = client.meta.endpoint_url
             if endpoint is None and not is_amazon(resolved):  # boto3 was told of another one
@@ -126,7 +127,7 @@ class Connection:
                 client, arguments = self._new(amazon=False)
         self._prepare(client)
         data = LeanClient(client, known_handlers=(pay, stay, sum_by_md5)) if self.settings.lean_wire else client
-        clients = Clients(client, data, arguments)
+        clients = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
         self._end = weakref.finalize(self, _close, clients, os.getpid())
         return clients
 
@@ -169,7 +170,7 @@ class Connection:
     @property
     def amazon(self) -> bool:
         """Whether the endpoint is one of Amazon's own."""
-        return is_amazon(self.address)
+        return self._made().amazon
 
     @property
     def acl(self) -> str | None:

@@ -80,6 +80,8 @@ def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[]
 def user_metadata(bucket: Bucket, key: str, metadata: Mapping[str, str], options: WriteOptions) -> dict[str, str]:
     """The metadata, that of the extra arguments included, checked: it travels as headers."""
     merged = {**(options.extra.get("Metadata") or {}), **metadata}
+    if _is_plain(merged):
+        return merged
     for name, value in merged.items():
         if not (isinstance(name, str) and _HEADER_NAME.fullmatch(name)):
             raise ConfigurationError(
@@ -92,6 +94,15 @@ def user_metadata(bucket: Bucket, key: str, metadata: Mapping[str, str], options
     return merged
 
 
+def _is_plain(metadata: Mapping[str, Any]) -> bool:
+    """Whether headers can hold it, all at once."""
+    try:
+        names, values = "".join(metadata), "".join(metadata.values())
+    except TypeError:
+        return False
+    return bool(_HEADER_NAME.fullmatch(names) and _HEADER_VALUE.fullmatch(values)) and "" not in metadata
+
+
 def accepted(bucket: Bucket, operation: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     """The caller's extra arguments that an operation knows; ACLs and metadata have their own ways.
 
@@ -100,6 +111,8 @@ def accepted(bucket: Bucket, operation: str, extra: Mapping[str, Any]) -> dict[s
     ConfigurationError
         If no operation that writes knows one.
     """
+    if not extra:
+        return {}
     accepts = bucket.connection.accepts
     for name in extra:
         if name in _OURS or not any(accepts(write, name) for write in _WRITES):
@@ -157,7 +170,8 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call) -> Response:
     Amazon's buckets made since April 2023 refuse them, other services do not know them at all.
     """
     acl, named = _acl(bucket, options)
-    if not acl or bucket.facts.no_acl or bucket.container in bucket.facts.buckets_without_acl:
+    facts = bucket.facts
+    if not acl or facts.no_acl or bucket.container in facts.buckets_without_acl:
         return call({})
     try:
         return call(acl)
@@ -178,7 +192,8 @@ def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:
         return ({"ACL": options.acl} if options.acl else {}), True
     if named := {name: options.extra[name] for name in _ACL if name in options.extra}:
         return {name: value for name, value in named.items() if value}, True
-    return ({"ACL": bucket.connection.acl} if bucket.connection.acl else {}), False
+    acl = bucket.connection.acl
+    return ({"ACL": acl} if acl else {}), False
 
 
 def _refuses_acl(error: ClientError) -> bool:

@@ -24,7 +24,9 @@ LARGEST_LINE = 2**12
 #: Bytes that are read at once where the caller has no buffer of their own: a false length must not exhaust the memory.
 _BLOCK = 2**22
 _METADATA = "x-amz-meta-"
-_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+_BEFORE = len(_METADATA)
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([0-9]{3})(?: [^\r\n]*)?(?:\r\n|\Z)")
+_FIELD = re.compile(r"\r\n([^\s:]+):([^\r\n]*)")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
@@ -59,26 +61,40 @@ def read_head(connection: Connection) -> Head:
 
 def parse_head(raw: bytes) -> Head:
     """Parse a head, given without the blank line that ends it."""
-    first, *lines = raw.decode("latin-1").split("\r\n")
-    version, _, told = first.partition(" ")
-    status, _, _ = told.partition(" ")
-    if version not in _VERSIONS or not (status.isdecimal() and len(status) == 3) or raw.count(b"\n") != len(lines):
-        raise BadAnswer(f"no head of HTTP/1: {raw[:100]!r}")
+    text = raw.decode("latin-1")
+    first = _STATUS_LINE.match(text)
+    fields = _FIELD.findall(text)
+    # every line is one of these, and no line ends in another way
+    if first is None or not text.count("\n") == text.count("\r") == len(fields):
+        raise BadAnswer(f"no head of HTTP/1: {_first_wrong_line(text)[:100]!r}")
+    headers = {name.lower(): value.strip() for name, value in fields}
+    metadata = {name[_BEFORE:]: value.strip() for name, value in fields if name[:_BEFORE].lower() == _METADATA}
+    if len(headers) != len(fields):
+        headers, metadata = _joined(fields)
+    version, status = first.groups()
+    connection = headers.get("connection", "").lower()
+    keep_alive = "close" not in connection if version == "1" else "keep-alive" in connection
+    return Head(int(status), headers, metadata, keep_alive)
+
+
+def _first_wrong_line(text: str) -> str:
+    first, *lines = text.split("\r\n")
+    wrong = (line for line in lines if "\n" in line or not _FIELD.fullmatch(f"\r\n{line}"))
+    return next(wrong, first) if _STATUS_LINE.match(text) else first
+
+
+def _joined(fields: list[tuple[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """Headers and metadata, where one is repeated."""
     headers: dict[str, str] = {}
     metadata: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name or " " in name or "\t" in name:
-            raise BadAnswer(f"no header: {line[:100]!r}")
-        key, value = name.lower(), value.strip()
+    for name, value in fields:
+        key, value = name.lower(), value.strip()  # noqa: PLW2901
         if key in headers:
-            value = f"{headers[key]}, {value}"
+            value = f"{headers[key]}, {value}"  # noqa: PLW2901
         headers[key] = value
         if key.startswith(_METADATA):
-            metadata[name[len(_METADATA) :]] = value
-    connection = headers.get("connection", "").lower()
-    keep_alive = "close" not in connection if version == _VERSIONS[0] else "keep-alive" in connection
-    return Head(int(status), headers, metadata, keep_alive)
+            metadata[name[_BEFORE:]] = value
+    return headers, metadata
 
 
 # ------------------------------------------------------------------ bodies

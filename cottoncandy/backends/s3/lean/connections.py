@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import struct
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,6 +23,9 @@ from typing import NamedTuple
 RECEIVE = 2**16
 #: A body up to this size is copied behind its head, to leave in one packet.
 SMALL_BODY = 2**16
+#: Seconds that an idle connection is taken as it is: to look at it is a system call, and no server closes so soon. If
+#: one does, the request is sent again over another.
+_FRESH = 1.0
 #: With it the kernel fills a whole buffer in one call. Not on Windows: there a timeout makes a socket non-blocking.
 _WAIT_FOR_ALL = socket.MSG_WAITALL if os.name == "posix" else 0
 
@@ -50,11 +54,14 @@ class Connection:
     address : Address
     reused : bool
         Whether an exchange was completed on it before.
+    idle_since : float
+        When that was, by `time.monotonic`.
     """
 
     def __init__(self, sock: socket.socket, address: Address) -> None:
         self.address = address
         self.reused = False
+        self.idle_since = 0.0
         self.home: object = None  # where the pool that made it kept its idle ones
         self._socket = sock
         self._flags = 0 if isinstance(sock, ssl.SSLSocket) else _WAIT_FOR_ALL
@@ -193,7 +200,8 @@ class ConnectionPool:
                 connection = idle.pop()
             except IndexError:  # another thread was faster
                 break
-            if not connection.has_news():
+            # of one that rested for long the server may have taken leave
+            if time.monotonic() - connection.idle_since < _FRESH or not connection.has_news():
                 return connection
             connection.close()
         connection = self._connector.connect(address)
@@ -208,6 +216,7 @@ class ConnectionPool:
             connection.close()
             return
         connection.reused = True
+        connection.idle_since = time.monotonic()
         idle.append(connection)
 
     def close(self) -> None:

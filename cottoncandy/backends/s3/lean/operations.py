@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timezone
@@ -25,6 +26,8 @@ class Unserved(Exception):
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _NOTHING = memoryview(b"")
+#: Printable ASCII, without blank and colon.
+_METADATA_NAMES = re.compile(r"[!-9;-~]+")
 
 
 # ------------------------------------------------------------------ arguments
@@ -72,11 +75,12 @@ _WRITERS: Mapping[str, Callable[[Any], str]] = {"string": _text, "integer": _who
 
 def _metadata(value: Any) -> dict[str, str]:
     """The headers of user metadata; what botocore would refuse is left for it to refuse."""
-    if not isinstance(value, dict):
-        raise Unserved("metadata that is no dict")
-    for name, content in value.items():
-        if _text(name).split() != [name] or ":" in name or not (name.isascii() and _text(content).isascii()):
-            raise Unserved("metadata that no header can hold")
+    try:
+        names, contents = "".join(value), "".join(value.values())
+    except (AttributeError, TypeError):
+        raise Unserved("metadata that is no dict of texts") from None
+    if value and (not _METADATA_NAMES.fullmatch(names) or "" in value or not contents.isascii()):
+        raise Unserved("metadata that no header can hold")
     return {f"x-amz-meta-{name}": content for name, content in value.items()}
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cottoncandy.backends.s3.lean.operations import Unserved
@@ -22,6 +24,8 @@ _SHA256 = hashlib.sha256()
 #: What HMAC adds to each byte of its key (RFC 2104), and the length of SHA-256's blocks.
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _BLOCK = 64
+#: Blanks that are not signed as they are: several, or those around a value.
+_BLANKS = re.compile(r"\s\s|[^\S\n]\n|:\s|\s\Z")
 
 
 class Signer:
@@ -32,8 +36,7 @@ class Signer:
 
     def __init__(self, credentials: Any) -> None:
         self._credentials = credentials
-        # what was made last: for which secret, day and region, and the two halves of an HMAC that hold the key
-        self._kept = ("", "", "", _SHA256, _SHA256)
+        self._kept: _Signing | None = None
         self._minute = (0, "")  # the last one, as a number and as text
 
     def sign(
@@ -52,23 +55,18 @@ class Signer:
         headers : Mapping
             All that is to be signed, ``host`` among them.
         """
-        keys = self._credentials.get_frozen_credentials()
-        shown = f"{keys.access_key}{keys.token or ''}"
-        if not (shown.isascii() and shown.isprintable()):
-            raise Unserved("no header can hold these keys")  # botocore says so in its own words
-        now = self._now()
+        now, keys = self._now(), self._credentials.get_frozen_credentials()
+        kept = self._kept
+        if kept is None or kept.keys != keys or kept.region != region or not now.startswith(kept.day):
+            kept = self._kept = _signing(keys, now[:8], region)
         added = {"x-amz-content-sha256": payload, "x-amz-date": now}
         if keys.token:
             added["x-amz-security-token"] = keys.token
         names, canonical = _canonical({**headers, **added})
         request = _SHA256.copy()
         request.update(f"{method}\n{path}\n{query}\n{canonical}\n\n{names}\n{payload}".encode())
-        scope = f"{now[:8]}/{region}/s3/aws4_request"
-        text = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{request.hexdigest()}"
-        signature = self._hmac(keys.secret_key, now[:8], region, text)
-        added["Authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
-        )
+        signature = kept.sign(f"AWS4-HMAC-SHA256\n{now}\n{kept.scope}\n{request.hexdigest()}")
+        added["Authorization"] = f"{kept.beginning}, SignedHeaders={names}, Signature={signature}"
         return added
 
     def _now(self) -> str:
@@ -80,16 +78,47 @@ class Signer:
             self._minute = (minute, text)
         return f"{text}{second:02d}Z"
 
-    def _hmac(self, secret: str, day: str, region: str, text: str) -> str:
-        """The HMAC (RFC 2104) of a text with the signing key of the day."""
-        kept_secret, kept_day, kept_region, inner, outer = self._kept
-        if kept_secret != secret or kept_day != day or kept_region != region:
-            inner, outer = _halves(_signing_key(secret, day, region))
-            self._kept = (secret, day, region, inner, outer)
-        inner, outer = inner.copy(), outer.copy()
+
+@dataclass(frozen=True, slots=True)
+class _Signing:
+    """What is the same for all requests of a day, a region and a pair of keys. The repr shows none.
+
+    Attributes
+    ----------
+    keys
+        botocore's frozen credentials.
+    day, region : str
+    scope : str
+        What the signature is good for.
+    beginning : str
+        Of the header Authorization.
+    inner, outer
+        The two halves of an HMAC (RFC 2104) that hold the key.
+    """
+
+    keys: Any = field(repr=False)
+    day: str
+    region: str
+    scope: str
+    beginning: str = field(repr=False)
+    inner: Any = field(repr=False)
+    outer: Any = field(repr=False)
+
+    def sign(self, text: str) -> str:
+        """The HMAC of a text."""
+        inner, outer = self.inner.copy(), self.outer.copy()
         inner.update(text.encode())
         outer.update(inner.digest())
-        return outer.hexdigest()
+        return str(outer.hexdigest())
+
+
+def _signing(keys: Any, day: str, region: str) -> _Signing:
+    shown = f"{keys.access_key}{keys.token or ''}"
+    if not (shown.isascii() and shown.isprintable()):
+        raise Unserved("no header can hold these keys")  # botocore says so in its own words
+    scope = f"{day}/{region}/s3/aws4_request"
+    beginning = f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}"
+    return _Signing(keys, day, region, scope, beginning, *_halves(_signing_key(keys.secret_key, day, region)))
 
 
 def _signing_key(secret: str, day: str, region: str) -> bytes:
@@ -106,5 +135,8 @@ def _halves(key: bytes) -> tuple[Any, Any]:
 
 def _canonical(headers: Mapping[str, str]) -> tuple[str, str]:
     """The names of the signed headers, and the headers as they are signed: sorted, runs of blanks made one."""
-    pairs = sorted([(name.lower(), " ".join(value.split())) for name, value in headers.items()])
-    return ";".join([name for name, _ in pairs]), "\n".join([f"{name}:{value}" for name, value in pairs])
+    pairs = sorted([(name.lower(), value) for name, value in headers.items()])
+    text = "\n".join([f"{name}:{value}" for name, value in pairs])
+    if _BLANKS.search(text):
+        text = "\n".join([f"{name}:{' '.join(value.split())}" for name, value in pairs])
+    return ";".join([name for name, _ in pairs]), text
