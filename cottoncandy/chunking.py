@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count, product
+from typing import Any
 
 from cottoncandy.backends.base import TIB, TransferLimits
 from cottoncandy.errors import NotSupported
@@ -181,3 +183,146 @@ def blocks(chunks: Chunks) -> Iterator[Block]:
         ends = (axis_stops[i] for axis_stops, i in zip(stops, index, strict=True))
         slices = tuple(slice(stop - length, stop) for stop, length in zip(ends, shape, strict=True))
         yield Block(index, slices, shape)
+
+
+def without_empty(chunks: Chunks) -> Chunks:
+    """The same chunks but for those that are empty; an array without bytes is one chunk.
+
+    Examples
+    --------
+    >>> without_empty(((0, 2, 0, 1), (5,)))
+    ((2, 1), (5,))
+    """
+    shape = tuple(map(sum, chunks))
+    if 0 in shape:
+        return tuple((length,) for length in shape)
+    return tuple(tuple(size for size in sizes if size) for sizes in chunks)
+
+
+# ---------------------------------------------------------------------- parts of arrays in chunks
+Item = int | slice | list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What an index takes of one chunk, along one axis.
+
+    Attributes
+    ----------
+    block : int
+        The chunk's position in the grid.
+    local : slice or list of int
+        The index in the chunk; slices go forward.
+    target : slice or list of int
+        Where that lies in the result.
+    count : int
+        How many items it is.
+    """
+
+    block: int
+    local: slice | list[int]
+    target: slice | list[int]
+    count: int
+
+    @property
+    def backward(self) -> bool:
+        """Whether the result has the items in the other direction."""
+        return isinstance(self.target, slice) and self.target.step == -1
+
+
+def expand(index: object, ndim: int) -> tuple[Item, ...]:
+    """A numpy index as one item for each axis.
+
+    Raises
+    ------
+    IndexError
+        If it is not made of integers, slices, ``...`` and a list of integers along one axis.
+
+    Examples
+    --------
+    >>> expand((..., 3), 3)
+    (slice(None, None, None), slice(None, None, None), 3)
+    """
+    items = list(index) if isinstance(index, tuple) else [index]
+    where = [i for i, item in enumerate(items) if item is Ellipsis] or [len(items)]
+    missing = ndim - len([item for item in items if item is not Ellipsis])
+    if missing < 0 or len(where) > 1:
+        raise IndexError(f"index {index!r:.100} is too long for an array of {ndim} dimensions")
+    items[where[0] : where[0] + 1] = [slice(None)] * missing
+    expanded = tuple(map(_item, items))
+    if sum(isinstance(item, list) for item in expanded) > 1:
+        raise IndexError("lists of integers along several axes: index with one after the other")
+    return expanded
+
+
+def _item(item: Any) -> Item:
+    if isinstance(item, slice):
+        return item
+    kind = getattr(getattr(item, "dtype", None), "kind", None)
+    values = item if isinstance(item, list) or getattr(item, "ndim", 0) == 1 else [item]
+    if kind == "b" or any(isinstance(value, bool) for value in values):
+        raise IndexError("booleans index no array in chunks: give the numbers (numpy.flatnonzero)")
+    try:
+        numbers = [operator.index(value) for value in values]
+    except TypeError:
+        raise IndexError(f"{item!r:.100} is no integer, slice or list of integers") from None
+    return numbers if values is item else numbers[0]
+
+
+def picks(item: Item, sizes: Sequence[int]) -> list[Pick]:
+    """What an index along one axis takes of which chunks.
+
+    Parameters
+    ----------
+    item : int, slice or list of int
+    sizes : sequence of int
+        Of the chunks along the axis.
+
+    Returns
+    -------
+    list of Pick
+        None of them empty, in the order of the chunks.
+
+    Raises
+    ------
+    IndexError
+
+    Examples
+    --------
+    >>> [(pick.block, pick.local, pick.target) for pick in picks(slice(1, None, 2), (4, 4))]
+    [(0, slice(1, 5, 2), slice(0, 2, None)), (1, slice(1, 5, 2), slice(2, 4, None))]
+    """
+    length = sum(sizes)
+    if isinstance(item, slice):
+        places: Sequence[int] = range(*item.indices(length))
+    else:
+        places = [_place(number, length) for number in (item if isinstance(item, list) else [item])]
+    pick: Callable[..., Pick] = _pick_range if isinstance(places, range) else _pick_list
+    bounds = zip(sizes, accumulate(sizes), strict=True)
+    found = (pick(places, block, stop - size, stop) for block, (size, stop) in enumerate(bounds))
+    return [one for one in found if one.count]
+
+
+def _place(number: int, length: int) -> int:
+    if not -length <= number < length:
+        raise IndexError(f"index {number} is out of bounds for an axis of length {length}")
+    return number % length
+
+
+def _pick_range(places: range, block: int, start: int, stop: int) -> Pick:
+    """What a slice takes of the chunk that has ``start <= i < stop``."""
+    forward = places if places.step > 0 else places[::-1]
+    first, last = bisect_left(forward, start), bisect_left(forward, stop)
+    taken = forward[first:last]
+    local = slice(taken.start - start, taken.stop - start, taken.step)
+    target = slice(first, last)
+    if places.step < 0:
+        # numpy's end of a slice that goes backward to the beginning is None
+        target = slice(len(places) - 1 - first, len(places) - 1 - last if last < len(places) else None, -1)
+    return Pick(block, local, target, len(taken))
+
+
+def _pick_list(places: Sequence[int], block: int, start: int, stop: int) -> Pick:
+    """What a list takes of the chunk that has ``start <= i < stop``."""
+    target = [i for i, place in enumerate(places) if start <= place < stop]
+    return Pick(block, [places[i] - start for i in target], target, len(target))

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+import math
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cottoncandy import chunkedarrays, chunking, keys
-from cottoncandy.backends.base import ObjectInfo, Receipt
-from cottoncandy.chunkedarrays import TABLE, VERSION, ChunkReader, ChunkTable
-from cottoncandy.errors import CorruptObject, ObjectNotFound
+from cottoncandy import arrayformat, chunking, keys
+from cottoncandy.backends.base import Receipt
+from cottoncandy.chunkedarrays import VERSION, ChunkFolder, ChunkFormat, ChunkUpload, Sent, StoredChunks
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.parallel import for_each
-from cottoncandy.rawarrays import refuse_names
+from cottoncandy.parallel import gather
+from cottoncandy.rawarrays import as_array, refuse_names
 
 if TYPE_CHECKING:
     import dask.array
 
+    from cottoncandy.chunkedarrays.graphs import DelayedUpload
 
-# Chunks that no table names, and that are older, were left by an upload that was killed.
-_FORGOTTEN = timedelta(days=1)
+
+class _Unchosen(int):
+    """A default that can be told from the same number typed by a caller."""
+
+
+_LAST_AXIS: Final = _Unchosen(-1)
 
 
 class ChunkedArrays(FolderArrays):
@@ -32,33 +36,46 @@ class ChunkedArrays(FolderArrays):
         self,
         object_name: str,
         arr: Any,
-        axis: int | None = -1,
+        axis: int | None = _LAST_AXIS,
         buffersize: int | None = None,
         threads: int | None = None,
         **metakwargs: Any,
-    ) -> Receipt:
+    ) -> Any:
         """Upload an array in chunks, for `download_dask_array`.
 
+        A dask array is computed where dask computes: each chunk goes up from the task that has it, on threads, in
+        processes or on a cluster, and the array is never in one place. Others are cut here, and go up in parallel.
+
         An array that is there already is replaced as a whole: until the new one stands, readers get the old one.
+        When a chunk fails, those that were sent are removed.
 
         Parameters
         ----------
         object_name : str
-        arr : numpy.ndarray
-            Or what gives one when it is sliced: a dask array, an h5py dataset, a memory map.
+        arr : dask.array.Array or numpy.ndarray
+            Or what gives a numpy array when it is sliced: an h5py dataset, a memory map.
         axis : int or None
-            The axis to cut; None cuts into nearly isotropic blocks.
+            The axis to cut, the last one by default; None cuts into nearly isotropic blocks. A dask array keeps its
+            own chunks, unless ``axis`` or ``buffersize`` is given: then it is cut as any other array.
         buffersize : int, optional
             The size of a chunk in bytes; the configured ``dask_chunksize`` (100 MB) by default.
         threads : int, optional
-            Chunks at a time; the configured ``threads`` by default.
+            Chunks at a time; the configured ``threads`` by default. Of a dask array: connections for one chunk, 1 by
+            default, as it is dask that says how many chunks are sent at a time.
         **metakwargs
-            For each chunk: ``compression``, ``acl``, and user metadata.
+            For each chunk: ``compression``, ``acl``, and user metadata. And ``compute=False`` uploads nothing yet: it
+            returns a `dask.delayed.Delayed`, whose `compute` uploads the array and gives the response.
 
         Returns
         -------
         dict
             The boto3 response for ``metadata.json``, or one in its shape.
+
+        Raises
+        ------
+        ValueError
+            If the sizes of a dask array's chunks are not known, or a chunk is not what dask says of it.
+        UnsupportedArray
 
         Notes
         -----
@@ -73,75 +90,58 @@ class ChunkedArrays(FolderArrays):
         >>> dask_array = cci.download_dask_array('test_dim')
         >>> np.array_equal(np.asarray(dask_array[..., :20]), arr[..., :20])
         True
+        >>> response = cci.upload_dask_array('doubled', dask_array * 2)  # computed chunk by chunk, never in one place
         """
         if not hasattr(arr, "dtype") or not hasattr(arr, "shape"):
             arr = np.asarray(arr)
+        compute = metakwargs.pop("compute", True)
+        folder = self._chunk_folder(object_name)
+        as_array(np.empty(0, arr.dtype), folder.describe())  # refuses what cannot be stored
+        if compute and not _is_dask(arr):
+            chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(arr, metakwargs)
+            upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
+            return _send_all(arr, chunks, upload, threads or self._settings.threads)
+        delayed = self._delayed_upload(folder, arr, axis, buffersize, self._chunk_format(arr, metakwargs, threads or 1))
+        return delayed.compute() if compute else delayed
+
+    def _chunk_folder(self, object_name: str) -> ChunkFolder:
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
+        return ChunkFolder(self.backend_interface, directory, self._settings)
+
+    def _chunk_format(self, arr: Any, metakwargs: Mapping[str, Any], threads: int = 1) -> ChunkFormat:
+        refuse_names(metakwargs, {VERSION, *arrayformat.RESERVED_KEYS} - {"compression"})
+        metadata = {name: str(value) for name, value in metakwargs.items() if name not in {"compression", "acl"}}
+        compression, acl = metakwargs.get("compression", True), metakwargs.get("acl")
+        return ChunkFormat(arr.dtype, compression, self._compression, metadata, acl, threads)
+
+    def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> chunking.Chunks:
         buffersize = buffersize or self._options.megabytes("upload_settings", "dask_chunksize")
-        chunks = chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
-        refuse_names(metakwargs, {VERSION})
-        there = self._chunks_in(directory)
-        old = self._old_chunks(directory, there)
-        blocks = list(chunking.blocks(chunks))
-        numbers = chunkedarrays.free_numbers(there, len(blocks))
-        names = tuple(keys.join(directory, chunkedarrays.chunk_name(number)) for number in numbers)
-        table = ChunkTable(arr.shape, arr.dtype, chunks, names, version=secrets.token_hex(8))
-        with self._all_or_none(names):
-            self._store_chunks(arr, table, blocks, threads, metakwargs)
-        receipt = self._publish(directory, table.to_json(), names, metakwargs.get("acl"))
-        self.backend_interface.delete(old)
-        return receipt
+        return chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
 
-    def _chunks_in(self, directory: str) -> dict[int, ObjectInfo]:
-        """The chunks that lie in a directory, by number."""
-        prefix = keys.as_directory(directory)
-        listed = self.backend_interface.list_objects(f"{prefix}pt")
-        found = ((chunkedarrays.chunk_number(info.key.removeprefix(prefix)), info) for info in listed)
-        return {number: info for number, info in found if number is not None}
+    def _delayed_upload(
+        self, folder: ChunkFolder, arr: Any, axis: int | None, buffersize: int | None, how: ChunkFormat
+    ) -> DelayedUpload:
+        import dask.array
 
-    def _old_chunks(self, directory: str, there: Mapping[int, ObjectInfo]) -> list[str]:
-        """The chunks that nobody needs when a new array stands: those of the table, and what was left long ago.
+        from cottoncandy.chunkedarrays.graphs import upload_graph
 
-        Others may be those of an upload that is under way.
-        """
-        try:
-            named = {keys.basename(key) for key in self._read_table(directory)[0].keys}
-        except (ObjectNotFound, CorruptObject):
-            named = set()
-        forgotten = datetime.now(timezone.utc) - _FORGOTTEN
-        return [
-            info.key
-            for info in there.values()
-            if keys.basename(info.key) in named or (info.last_modified and info.last_modified < forgotten)
-        ]
-
-    def _read_table(self, directory: str) -> tuple[ChunkTable, str | None]:
-        """What ``metadata.json`` tells, and its e_tag."""
-        with self._whole(keys.join(directory, TABLE), 1) as stream:
-            return ChunkTable.from_json(stream.read(), self.backend_interface.describe(directory)), stream.e_tag
-
-    def _store_chunks(
-        self,
-        arr: Any,
-        table: ChunkTable,
-        blocks: Sequence[chunking.Block],
-        threads: int | None,
-        metakwargs: Mapping[str, Any],
-    ) -> None:
-        metadata = dict(metakwargs)
-        compression, acl = metadata.pop("compression", True), metadata.pop("acl", None)
-        metadata[VERSION] = table.version
-
-        def send(job: tuple[str, chunking.Block]) -> None:
-            name, block = job
-            self._store(name, np.asarray(arr[block.slices]), compression, acl, 1, metadata)
-
-        for_each(send, zip(table.keys, blocks, strict=True), threads or self._settings.threads)
+        if not _is_dask(arr):
+            arr = dask.array.from_array(arr, chunks=self._cut(arr, axis, buffersize))
+        elif any(math.isnan(size) for sizes in arr.chunks for size in sizes):
+            raise ValueError(
+                f"{folder.describe()}: the sizes of the dask array's chunks are not known: call "
+                "arr.compute_chunk_sizes() first, which computes it once"
+            )
+        elif axis is _LAST_AXIS and buffersize is None:
+            arr = arr.rechunk(chunking.without_empty(arr.chunks))
+        else:
+            arr = arr.rechunk(self._cut(arr, axis, buffersize))
+        return upload_graph(arr, folder, how)
 
     def download_dask_array(
         self, object_name: str, dask_name: str = "array", threads: int | None = None
     ) -> dask.array.Array:
-        """Open an array in chunks as a dask array. Only the chunks that a computation touches are read.
+        """Open an array in chunks as a dask array. Only what a computation touches is read, by those who compute it.
 
         Parameters
         ----------
@@ -154,23 +154,35 @@ class ChunkedArrays(FolderArrays):
         Returns
         -------
         dask.array.Array
+            A slice reads the chunks that it touches, and of one that is not compressed the bytes of the slice.
 
         Raises
         ------
         ObjectNotFound
             Here if there is no such array; when computing, if a chunk of it is missing.
+        ObjectChanged
+            When computing, if the array was replaced meanwhile: old and new chunks are never mixed.
         """
-        import dask.array
-        from dask.base import tokenize
+        from cottoncandy.chunkedarrays.graphs import stored_array
 
-        directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
-        table, e_tag = self._read_table(directory)
-        read = ChunkReader(self.backend_interface, directory, table, self._settings, threads or 1)
-        token = tokenize(self.backend_interface.address, directory, e_tag, table.version)
-        return dask.array.map_blocks(  # type: ignore[no-any-return, no-untyped-call] # dask has no hints here
-            read,
-            name=f"{dask_name}-{token}",
-            chunks=table.chunks,
-            dtype=table.dtype,
-            meta=np.empty((0,) * len(table.shape), table.dtype),
-        )
+        folder = self._chunk_folder(object_name)
+        table, e_tag = folder.read_table()
+        return stored_array(StoredChunks(folder, table, threads or 1), dask_name, e_tag)
+
+
+def _is_dask(arr: Any) -> bool:
+    """Whether it is a dask array: where dask was never imported, nothing is."""
+    module = sys.modules.get("dask.array")
+    return module is not None and isinstance(arr, module.Array)
+
+
+def _send_all(arr: Any, chunks: chunking.Chunks, upload: ChunkUpload, threads: int) -> Receipt:
+    """Send the chunks of an array that is sliced here."""
+
+    def send(numbered: tuple[int, chunking.Block]) -> Sent:
+        number, block = numbered
+        return upload.send(number, arr[block.slices])
+
+    with upload.all_or_nothing():
+        sent = gather(send, list(enumerate(chunking.blocks(chunks))), threads)
+    return upload.publish(chunks, sent)

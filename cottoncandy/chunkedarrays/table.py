@@ -1,25 +1,23 @@
-"""Arrays in chunks: the table that ``metadata.json`` holds, and a reader of single chunks. See `docs/wire`."""
+"""What ``metadata.json`` tells of an array in chunks, and the names of chunks. No I/O. See `docs/wire`."""
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cottoncandy import arrayformat, keys
-from cottoncandy.backends.base import Backend
-from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
-from cottoncandy.rawarrays import load_array
-from cottoncandy.stream import TransferSettings
+from cottoncandy import arrayformat
+from cottoncandy.errors import CorruptObject
 
 TABLE = "metadata.json"
-_PREFIX = "pt"
+PREFIX = "pt"
+_MARK = re.compile(rf"{PREFIX}-[0-9a-f]{{16}}")
 # Among how many places the chunks of an upload that replaces another may begin.
 _SPREAD = 1000
 #: The metadata key that ties the chunks of one upload together.
@@ -33,13 +31,23 @@ def version_of(metadata: Mapping[str, str]) -> str | None:
 
 def chunk_name(number: int) -> str:
     """The name of a chunk beside its table: ``pt0000``."""
-    return f"{_PREFIX}{number:04d}"
+    return f"{PREFIX}{number:04d}"
 
 
 def chunk_number(name: str) -> int | None:
     """The number in a chunk's name; None for another name."""
-    digits = name.removeprefix(_PREFIX)
+    digits = name.removeprefix(PREFIX)
     return int(digits) if digits != name and digits.isascii() and digits.isdigit() else None
+
+
+def mark_name(token: str) -> str:
+    """The name, beside the chunks, of what tells that an upload is under way."""
+    return f"{PREFIX}-{token}"
+
+
+def is_mark(name: str) -> bool:
+    """Whether `mark_name` gave that name."""
+    return _MARK.fullmatch(name) is not None
 
 
 def free_numbers(taken: Iterable[int], count: int) -> range:
@@ -131,58 +139,3 @@ class ChunkTable:
             keys=tuple(by_index[index] for index in indices),
             version=document.get(VERSION),
         )
-
-
-@dataclass(frozen=True)
-class ChunkReader:
-    """Reads single chunks of an array; pickles, so that workers read their chunks themselves.
-
-    Attributes
-    ----------
-    backend : Backend
-    directory : str
-        Where the table was found. Chunks lie beside it, also after a branch was moved.
-    table : ChunkTable
-    settings : TransferSettings
-    threads : int
-        Connections for one chunk.
-    """
-
-    backend: Backend
-    directory: str
-    table: ChunkTable
-    settings: TransferSettings
-    threads: int = 1
-
-    def __call__(self, block_id: Sequence[int]) -> npt.NDArray[Any]:
-        """The chunk at a position of the grid.
-
-        Raises
-        ------
-        ObjectNotFound
-            If it is missing: it never reads as zeros.
-        ObjectChanged
-            If it belongs to another upload than the table.
-        """
-        number = int(np.ravel_multi_index(tuple(block_id), self.table.grid)) if block_id else 0
-        array, metadata = self._load(self.table.keys[number])
-        if version_of(metadata) != self.table.version:
-            raise ObjectChanged(f"{self._describe(number)} was uploaded anew: download the array again")
-        expected = tuple(sizes[i] for sizes, i in zip(self.table.chunks, block_id, strict=True))
-        if array.shape != expected or array.dtype != self.table.dtype:
-            raise CorruptObject(
-                f"{self._describe(number)} is {array.dtype}{array.shape}, its table says {self.table.dtype}{expected}"
-            )
-        return array
-
-    def _describe(self, number: int) -> str:
-        return f"chunk {self.table.keys[number]!r} of {self.backend.describe(self.directory)}"
-
-    def _load(self, key: str) -> tuple[npt.NDArray[Any], dict[str, str]]:
-        beside = keys.join(self.directory, keys.basename(key))
-        try:
-            return load_array(self.backend, beside, self.settings, self.threads)
-        except ObjectNotFound:
-            if key == beside:
-                raise
-            return load_array(self.backend, keys.clean_object(key), self.settings, self.threads)

@@ -1,0 +1,103 @@
+"""The folder that an array in chunks is: what lies there, and whose it is."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Backend, ObjectInfo
+from cottoncandy.chunkedarrays.table import PREFIX, TABLE, ChunkTable, chunk_name, chunk_number, is_mark, version_of
+from cottoncandy.errors import CorruptObject, ObjectNotFound
+from cottoncandy.stream import CloudStream, TransferSettings
+
+# Chunks that no table names, and that are older, were left by an upload that was killed.
+_FORGOTTEN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class ChunkFolder:
+    """Where the chunks of one array lie, and their table; pickles.
+
+    Attributes
+    ----------
+    backend : Backend
+    directory : str
+        A clean name, without a trailing ``/``.
+    settings : TransferSettings
+    """
+
+    backend: Backend
+    directory: str
+    settings: TransferSettings
+
+    def key(self, name: str) -> str:
+        """The object's name of what is called ``name`` in this folder."""
+        return keys.join(self.directory, name)
+
+    def chunk(self, number: int) -> str:
+        """The object's name of a chunk."""
+        return self.key(chunk_name(number))
+
+    def describe(self) -> str:
+        """How an error names the array."""
+        return self.backend.describe(self.directory)
+
+    def read_table(self) -> tuple[ChunkTable, str | None]:
+        """What ``metadata.json`` tells, and its e_tag.
+
+        Raises
+        ------
+        ObjectNotFound
+        CorruptObject
+        """
+        with CloudStream(self.backend, self.key(TABLE), self.settings, 1) as stream:
+            return ChunkTable.from_json(stream.read(), self.describe()), stream.e_tag
+
+    def current(self) -> ChunkTable | None:
+        """The table of the array that readers get; None where there is none that can be read."""
+        try:
+            return self.read_table()[0]
+        except (ObjectNotFound, CorruptObject):
+            return None
+
+    def version_at(self, key: str) -> str | None:
+        """The upload that an object belongs to; None where it is gone, or of none that we know."""
+        try:
+            return version_of(self.backend.stat(key).metadata)
+        except ObjectNotFound:
+            return None
+
+    def numbers(self) -> dict[int, ObjectInfo]:
+        """The chunks that lie here, by number; of whatever upload."""
+        found = ((chunk_number(keys.basename(info.key)), info) for info in self._listed())
+        return {number: info for number, info in found if number is not None}
+
+    def unnamed(self, table: ChunkTable | None) -> list[str]:
+        """The chunks that a table does not name: those of uploads that are under way, or were broken off."""
+        named = {keys.basename(key) for key in table.keys} if table else set()
+        return [info.key for info in self.numbers().values() if keys.basename(info.key) not in named]
+
+    def outdated(self, spared: Container[str]) -> list[str]:
+        """What nobody needs when a new array stands: the chunks of the old table, and what was left long ago.
+
+        Others may be those of an upload that is under way.
+        """
+        table = self.current()
+        named = {keys.basename(key) for key in table.keys} if table else set()
+        forgotten = datetime.now(timezone.utc) - _FORGOTTEN
+        return [
+            info.key
+            for info in self._listed()
+            if info.key not in spared
+            and (keys.basename(info.key) in named or (info.last_modified and info.last_modified < forgotten))
+        ]
+
+    def _listed(self) -> Iterator[ObjectInfo]:
+        """The chunks, and the marks of uploads: no other object is touched."""
+        prefix = keys.as_directory(self.directory)
+        for info in self.backend.list_objects(f"{prefix}{PREFIX}"):
+            name = info.key.removeprefix(prefix)
+            if chunk_number(name) is not None or is_mark(name):
+                yield info

@@ -1,0 +1,187 @@
+"""Sending an array in chunks: readers see the old array until the table of the new one stands."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from cottoncandy.backends.base import Receipt, WriteOptions
+from cottoncandy.chunkedarrays.folder import ChunkFolder
+from cottoncandy.chunkedarrays.table import TABLE, VERSION, ChunkTable, free_numbers
+from cottoncandy.chunking import Chunks
+from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
+from cottoncandy.parallel import gather
+from cottoncandy.rawarrays import CompressionDefaults, store_array
+from cottoncandy.stream import upload
+
+log = logging.getLogger(__name__)
+
+#: What a chunk is in the table: its object's name, and its shape.
+Sent = tuple[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class ChunkFormat:
+    """How the chunks of an array are stored; pickles.
+
+    Attributes
+    ----------
+    dtype : numpy.dtype
+    compression : str, bool or None
+        As `upload_raw_array` takes it.
+    defaults : CompressionDefaults
+    metadata : Mapping of str to str
+        The caller's own.
+    acl : str or None
+    threads : int
+        Connections for one chunk.
+    """
+
+    dtype: np.dtype[Any]
+    compression: str | bool | None
+    defaults: CompressionDefaults
+    metadata: Mapping[str, str]
+    acl: str | None = None
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class ChunkUpload:
+    """One upload of an array in chunks, as each of those who work on it needs it; pickles.
+
+    Attributes
+    ----------
+    folder : ChunkFolder
+    format : ChunkFormat
+    version : str
+        Ties its chunks together.
+    first : int
+        The number of the first chunk.
+    """
+
+    folder: ChunkFolder
+    format: ChunkFormat
+    version: str
+    first: int
+
+    @classmethod
+    def start(cls, folder: ChunkFolder, format: ChunkFormat, count: int) -> ChunkUpload:  # noqa: A002 - its name
+        """Choose a version, and numbers for so many chunks that no other chunk has."""
+        return cls(folder, format, secrets.token_hex(8), free_numbers(folder.numbers(), count).start)
+
+    def send(self, number: int, chunk: Any) -> Sent:
+        """Store the chunk of a position of the grid, in C order; where it lies then.
+
+        Raises
+        ------
+        ValueError
+            If it is not of the dtype that the table will tell.
+        ObjectExists
+            If others take the names that it could have.
+        """
+        array = np.asanyarray(chunk)
+        if array.dtype != self.format.dtype:
+            raise ValueError(
+                f"{self.folder.describe()}: chunk {number} is of dtype {array.dtype}, the array of "
+                f"{self.format.dtype}. Tell dask the right one (map_blocks(..., dtype=...)), or convert it (astype)"
+            )
+        for place in self._places(number):
+            if self._store(place, array):
+                return place, array.shape
+        raise ObjectExists(f"{self.folder.describe()}: other uploads take the names of chunk {number}: try again")
+
+    def _places(self, number: int) -> Iterator[str]:
+        """Where a chunk may lie: at its number or, where another upload took that meanwhile, at a number far away."""
+        yield self.folder.chunk(self.first + number)
+        yield self.folder.chunk(self.first + int(self.version[:6], 16) + number)
+
+    def _store(self, key: str, array: Any) -> bool:
+        """Store a chunk where there is none, or an earlier attempt at the same one."""
+        try:
+            self._put(key, array, if_absent=True)
+        except ObjectExists:
+            if self.folder.version_at(key) != self.version:
+                return False
+            self._put(key, array, if_absent=False)
+        return True
+
+    def _put(self, key: str, array: Any, *, if_absent: bool) -> None:
+        how = self.format
+        store_array(
+            self.folder.backend,
+            key,
+            array,
+            compression=how.compression,
+            defaults=how.defaults,
+            metadata={**how.metadata, VERSION: self.version},
+            options=WriteOptions(acl=how.acl, if_absent=if_absent),
+            settings=self.folder.settings,
+            threads=how.threads,
+        )
+
+    @contextlib.contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """Remove the chunks when something fails: no table names them yet."""
+        try:
+            yield
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Remove the chunks of an upload that failed."""
+        remove_chunks(self.folder, self.version)
+
+    def publish(self, chunks: Chunks, sent: Sequence[Sent]) -> Receipt:
+        """Write the table: from here on, readers get the new array. Then remove the old one.
+
+        Parameters
+        ----------
+        chunks : tuple of tuple of int
+            Per axis the sizes of the chunks.
+        sent : sequence of (str, tuple of int)
+            What `send` gave, in the C order of the grid.
+        """
+        with self.all_or_nothing():
+            table = self._table(chunks, sent)
+            outdated = self.folder.outdated(spared=set(table.keys))
+        receipt = self._write_table(table)
+        self.folder.backend.delete(outdated)
+        return receipt
+
+    def _table(self, chunks: Chunks, sent: Sequence[Sent]) -> ChunkTable:
+        for (key, shape), expected in zip(sent, product(*chunks), strict=True):
+            if shape != expected:
+                raise ValueError(
+                    f"{self.folder.backend.describe(key)} is a chunk of shape {shape}, and the array says {expected}: "
+                    "tell dask the right chunks (map_blocks(..., chunks=...))"
+                )
+        shape, names = tuple(map(sum, chunks)), tuple(key for key, _ in sent)
+        return ChunkTable(shape, self.format.dtype, chunks, names, self.version)
+
+    def _write_table(self, table: ChunkTable) -> Receipt:
+        folder, options = self.folder, WriteOptions(acl=self.format.acl)
+        try:
+            return upload(folder.backend, folder.key(TABLE), table.to_json().encode(), {}, options, folder.settings)
+        except TransientError:
+            raise  # only the answer may have been lost: then the table stands, and needs its chunks
+        except CottonCandyError:
+            self.discard()
+            raise
+
+
+def remove_chunks(folder: ChunkFolder, version: str) -> None:
+    """Remove the chunks of an upload that failed; the error that tells why is the first one."""
+    try:
+        others = folder.unnamed(folder.current())
+        versions = gather(folder.version_at, others, folder.settings.threads)
+        folder.backend.delete([key for key, found in zip(others, versions, strict=True) if found == version])
+    except CottonCandyError as error:
+        log.warning("parts of an upload that failed could not be removed: %s", error)
