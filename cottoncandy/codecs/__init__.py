@@ -27,11 +27,19 @@ has 169 and Zstd more): Zstd is the codec for such data.
 
 from __future__ import annotations
 
-from cottoncandy.codecs import blosc, lz4, standard, zstd
+from cottoncandy.codecs import blocks, blosc, lz4, standard, zstd
 from cottoncandy.codecs.pieces import fill
-from cottoncandy.codecs.registry import BytesLike, Codec, codec_for, codec_names, get_codec, register
+from cottoncandy.codecs.registry import (
+    BytesLike,
+    Codec,
+    codec_for,
+    codec_names,
+    get_codec,
+    register,
+    register_layout,
+)
 
-__all__ = ["BytesLike", "Codec", "codec_for", "codec_names", "fill", "get_codec", "register"]
+__all__ = ["BytesLike", "Codec", "codec_for", "codec_names", "fill", "get_codec", "register", "register_layout"]
 
 for _codec in (
     standard.GZIP,
@@ -44,3 +52,5 @@ for _codec in (
     blosc.BLOSC_CHUNKS,
 ):
     register(_codec)
+
+register_layout(blocks.SUFFIX, blocks.in_blocks)

@@ -12,6 +12,7 @@ Encode = Callable[[memoryview, int], Iterator[BytesLike]]
 Decode = Callable[[Iterator[BytesLike], memoryview], None]
 
 _CODECS: dict[str, Codec] = {}
+_LAYOUTS: dict[str, Callable[[Codec], Codec]] = {}
 #: What metadata says of a body that is not compressed: no codec's name.
 _RESERVED = {"", "false", "none", "true"}
 
@@ -64,6 +65,11 @@ def register(codec: Codec) -> None:
     _CODECS[codec.name.lower()] = codec
 
 
+def register_layout(name: str, derive: Callable[[Codec], Codec]) -> None:
+    """Add a layout: ``CODEC-name`` is the codec that ``derive`` makes of any other one."""
+    _LAYOUTS[name] = derive
+
+
 def codec_names() -> list[str]:
     """The names of all codecs, as they are written in metadata."""
     return sorted((codec.name for codec in _CODECS.values()), key=str.lower)
@@ -78,13 +84,15 @@ def get_codec(name: str) -> Codec:
 
     Examples
     --------
-    >>> get_codec('zstd').name
-    'Zstd'
+    >>> get_codec('zstd').name, get_codec('lz4-blocks').name
+    ('Zstd', 'LZ4-blocks')
     """
-    codec = _CODECS.get(name.lower())
-    if codec is None:
-        raise UnknownCodec(f"no codec {name!r}; there are: {', '.join(codec_names())}")
-    return codec
+    stem, dash, layout = name.lower().partition("-")  # no codec's own name has a dash
+    codec = _CODECS.get(stem)
+    if codec is None or (dash and layout not in _LAYOUTS):
+        layouts = ", ".join(f"-{known}" for known in sorted(_LAYOUTS))
+        raise UnknownCodec(f"no codec {name!r}; there are: {', '.join(codec_names())}, each also with {layouts}")
+    return _LAYOUTS[layout](codec) if dash else codec
 
 
 def codec_for(name: str, nbytes: int) -> Codec:
