@@ -29,6 +29,7 @@ __all__ = [
     "RESERVED_KEYS",
     "ArrayDescription",
     "allocate",
+    "bytes_of",
     "check_dtype",
     "descr_of",
     "describe",
@@ -354,7 +355,7 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, m
     codec = None if compression is None or not array.nbytes else codecs.codec_for(compression, array.nbytes)
     order = _order(array, codec)
     stored = array.T if order == "F" else np.asarray(array, order="C")
-    return ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None), _bytes_of(stored)
+    return ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None), bytes_of(stored)
 
 
 def _plain(array: Array) -> Array:
@@ -369,8 +370,8 @@ def _order(array: Array, codec: Codec | None) -> str:
     return "F" if keeps_order and array.flags.fnc else "C"
 
 
-def _bytes_of(array: Array) -> memoryview:
-    """The memory of a C-contiguous array: by way of uint8, for many dtypes have no buffer of their own."""
+def bytes_of(array: Array) -> memoryview:
+    """The memory of a C-contiguous array, by way of uint8: many dtypes have no buffer of their own."""
     if not array.nbytes:
         return memoryview(bytearray())
     return array.reshape(-1).view(np.uint8).data
@@ -392,4 +393,4 @@ def allocate(description: ArrayDescription) -> tuple[Array, memoryview]:
     """
     # np.empty would make one character of a text of none
     array: Array = np.ndarray(description.shape, description.dtype, order="F" if description.order == "F" else "C")
-    return array, _bytes_of(array.T if description.order == "F" else array)
+    return array, bytes_of(array.T if description.order == "F" else array)

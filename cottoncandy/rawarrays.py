@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import arrayformat, codecs
-from cottoncandy.backends.base import GIB, Backend, Receipt, WriteOptions
-from cottoncandy.errors import ConfigurationError, CorruptObject, UnsupportedArray
+from cottoncandy import arrayformat, chunking, codecs, slicing
+from cottoncandy.backends.base import GIB, MIB, Backend, Receipt, WriteOptions
+from cottoncandy.errors import ConfigurationError, CorruptObject, ObjectChanged, UnsupportedArray
 from cottoncandy.stream import ObjectSource, TransferSettings, upload
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What `compression=True` takes for large: the configuration's `large_array` counts from here on.
 _LARGE = 2 * GIB
+# Bytes that are read at a time into an array that does not lie in one piece.
+_SLAB = 8 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,33 +115,109 @@ def _encode(description: arrayformat.ArrayDescription, view: memoryview) -> Any:
 
 
 def load_array(
-    backend: Backend, key: str, settings: TransferSettings, threads: int | None = None
+    backend: Backend,
+    key: str,
+    settings: TransferSettings,
+    threads: int | None = None,
+    *,
+    out: npt.NDArray[Any] | None = None,
+    e_tag: str | None = None,
 ) -> tuple[npt.NDArray[Any], dict[str, str]]:
     """Download an array and its object's metadata.
 
     The memory is allocated once; an uncompressed array's bytes go straight into it.
 
+    Parameters
+    ----------
+    backend : Backend
+    key : str
+    settings : TransferSettings
+    threads : int, optional
+    out : numpy.ndarray, optional
+        Fill this one, of the same shape and dtype, and give it back. What does not lie in the stored order gets its
+        items by way of an intermediate: some MiB at a time, or as large as the array where that is compressed.
+    e_tag : str, optional
+        Read only this version.
+
     Raises
     ------
     ObjectNotFound
+    ObjectChanged
+        If there is another version than ``e_tag`` names.
     CorruptObject
         If the object is no raw array, or its bytes do not fit its description.
+    TypeError, ValueError
+        If ``out`` is none that can be filled, or has another shape or dtype.
     """
-    threads = threads or settings.threads
+    if out is not None:
+        _check_writeable(out, backend.describe(key))
     with ObjectSource(backend, key, settings) as source:
-        where, metadata = backend.describe(key), dict(source.head.metadata)
-        description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, where)
-        array, view = arrayformat.allocate(description)
-        if description.compression is None:
-            source.fill(0, view, threads)
+        download = _Download(source, threads or settings.threads)
+        if e_tag not in (None, source.head.e_tag):
+            raise ObjectChanged(f"{download.where} is no longer the one that was opened")
+        return download.new() if out is None else download.into(out), dict(source.head.metadata)
+
+
+def _check_writeable(out: Any, where: str) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{where} cannot be read into out: it is no numpy array but {type(out).__name__}")
+    if not out.flags.writeable:
+        raise ValueError(f"{where} cannot be read into out: it is read-only (open a numpy.memmap with mode 'r+')")
+
+
+class _Download:
+    """An array on its way down."""
+
+    __slots__ = ("description", "source", "threads", "where")
+
+    def __init__(self, source: ObjectSource, threads: int) -> None:
+        self.source = source
+        self.threads = threads
+        self.where = source.backend.describe(source.key)
+        self.description = arrayformat.ArrayDescription.from_metadata(
+            source.head.metadata, source.head.size, self.where
+        )
+
+    def new(self) -> npt.NDArray[Any]:
+        array, view = arrayformat.allocate(self.description)
+        self._fill(view)
+        return array
+
+    def into(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Fill an array of the caller's."""
+        shape, dtype = self.description.shape, self.description.dtype
+        if (out.shape, out.dtype) != (shape, dtype):
+            raise ValueError(
+                f"{self.where} has shape {shape} and dtype {dtype}, and cannot be read into out: "
+                f"it has shape {out.shape} and dtype {out.dtype}"
+            )
+        stored = np.asarray(out.T if self.description.order == "F" else out)
+        if stored.flags.c_contiguous:
+            self._fill(arrayformat.bytes_of(stored))
+        elif self.description.compression is None:
+            self._fill_by_slabs(stored)
         else:
-            _decode(description.compression, source, view, where, threads)
-        return array, metadata
+            out[...] = self.new()
+        return out
 
+    def _fill(self, view: memoryview) -> None:
+        """Fill memory that has the stored order."""
+        name = self.description.compression
+        if name is None:
+            self.source.fill(0, view, self.threads)
+            return
+        try:
+            with closing(self.source.parts(self.threads)) as parts:
+                codecs.get_codec(name).decode(parts, view)
+        except CorruptObject as error:
+            raise type(error)(f"{self.where}: {error}") from error
 
-def _decode(name: str, source: ObjectSource, view: memoryview, where: str, threads: int) -> None:
-    try:
-        with closing(source.parts(threads)) as parts:
-            codecs.get_codec(name).decode(parts, view)
-    except CorruptObject as error:
-        raise CorruptObject(f"{where}: {error}") from error
+    def _fill_by_slabs(self, stored: npt.NDArray[Any]) -> None:
+        """Fill an array that does not lie in one piece, in the C order of its items."""
+        start = 0
+        for block in chunking.blocks(slicing.slabs(stored.shape, stored.dtype.itemsize, "C", _SLAB)):
+            slab = arrayformat.ArrayDescription(stored.dtype, block.shape, "C", None)
+            array, view = arrayformat.allocate(slab)
+            self.source.fill(start, view, self.threads)
+            stored[block.slices] = array
+            start += len(view)

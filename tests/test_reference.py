@@ -79,8 +79,11 @@ DefaultInterface(FileSystemInterface, ArrayInterface, BasicInterface):
     __init__(*args, **kwargs)
 """
 
-#: What we add at the end of a published signature, always with a default.
-ADDITIONS = {("FileSystemInterface", "download_directory"): ["threads"]}
+#: What we add to a published signature, always with a default.
+ADDITIONS = {
+    ("ArrayInterface", "download_raw_array"): ["out"],
+    ("FileSystemInterface", "download_directory"): ["threads"],
+}
 
 
 class Method(NamedTuple):
@@ -149,12 +152,15 @@ def test_the_signatures(method: Method) -> None:
     function = inspect.getattr_static(getattr(cottoncandy.interfaces, method.owner), method.name)
     parameters = list(inspect.signature(function).parameters.values())[1:]
     added = ADDITIONS.get((method.owner, method.name), [])
-    published = parameters[: len(parameters) - len(added)]
+    published = [one for one in parameters if one.name not in added]
     assert [(one.name, one.kind.name) for one in published] == [one[:2] for one in method.parameters]
-    for ours, (_, _, documented) in zip(published, method.parameters, strict=True):
-        assert any(ours.default == value and type(ours.default) in _kinds(value) for value in documented)
-    assert [one.name for one in parameters[len(published) :]] == added
-    assert all(one.default is not inspect.Parameter.empty for one in parameters[len(published) :])
+    for one, (_, _, documented) in zip(published, method.parameters, strict=True):
+        assert any(one.default == value and type(one.default) in _kinds(value) for value in documented)
+    ours = [one for one in parameters if one.name in added]
+    assert [one.name for one in ours] == added
+    assert all(one.default is not inspect.Parameter.empty for one in ours)
+    # behind all others, or by keyword only
+    assert all(one.kind is one.KEYWORD_ONLY or one in parameters[len(published) :] for one in ours)
 
 
 def _kinds(value: Any) -> set[type]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
+from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CorruptObject
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, store_array
@@ -37,7 +38,9 @@ class RawArrays(BasicInterface):
     ) -> Receipt:
         """Upload an array as it lies in memory, with its shape and dtype as metadata.
 
-        A contiguous array is not copied: an uncompressed one is sent from its own memory.
+        A contiguous array is not copied: an uncompressed one is sent from its own memory. So a `numpy.memmap` is not
+        loaded; but with ``'LZ4'`` or ``'Blosc'`` it is packed in memory as a whole (``'LZ4-blocks'`` is not), and
+        one in Fortran order is copied for any codec but gzip and those in blocks.
 
         Parameters
         ----------
@@ -47,7 +50,8 @@ class RawArrays(BasicInterface):
             Subclasses go up as plain arrays.
         compression : str or bool
             True takes what the configuration says; False is none. Or one of ``'gzip'``, ``'LZ4'``, ``'Zlib'``,
-            ``'Zstd'``, ``'BZ2'``, and ``'Blosc'`` where its library is installed.
+            ``'Zstd'``, ``'BZ2'``, and ``'Blosc'`` where its library is installed; or one of them in blocks
+            (``'Zstd-blocks'``), for arrays that are read in slices (`open_array`): 0.4.0 cannot read these.
         acl : str, optional
             A canned ACL.
         threads : int, optional
@@ -107,6 +111,8 @@ class RawArrays(BasicInterface):
         object_name: str,
         buffersize: int = 65536,  # noqa: ARG002 - published; the bytes go straight into the array
         threads: int | None = None,
+        *,
+        out: npt.NDArray[Any] | None = None,
         **kwargs: Any,  # noqa: ARG002 - published
     ) -> npt.NDArray[Any]:
         """Download an array that `upload_raw_array` stored.
@@ -120,22 +126,76 @@ class RawArrays(BasicInterface):
             Has no effect any more.
         threads : int, optional
             Connections; the configured ``threads`` by default.
+        out : numpy.ndarray, optional
+            Fill this array (or `numpy.memmap`) of the same shape and dtype, and give it back. Where its memory lies in
+            the stored order, the bytes go straight into it. Else its items get there by way of an intermediate: some
+            MiB at a time; but one as large as the array where that is compressed.
 
         Returns
         -------
         numpy.ndarray
-            Writeable, of the shape, dtype and order that were stored.
+            Writeable, of the shape, dtype and order that were stored; or ``out``.
 
         Raises
         ------
         ObjectNotFound
         CorruptObject
             If the object is no raw array, or its bytes do not fit its description.
-        """
-        return self._load(object_name, threads)
+        TypeError, ValueError
+            If ``out`` cannot be filled; it is as it was.
 
-    def _load(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
-        return load_array(self.backend_interface, keys.clean_object(object_name), self._settings, threads)[0]
+        See Also
+        --------
+        open_array : Reads only what is sliced.
+
+        Examples
+        --------
+        >>> response = cci.upload_raw_array('sub01/bold', arr)
+        >>> on_disk = np.lib.format.open_memmap('bold.npy', 'w+', arr.dtype, arr.shape)
+        >>> bold = cci.download_raw_array('sub01/bold', out=on_disk)
+        >>> bold is on_disk, np.array_equal(bold, arr)
+        (True, True)
+        """
+        key = keys.clean_object(object_name)
+        return load_array(self.backend_interface, key, self._settings, threads, out=out)[0]
+
+    def open_array(self, object_name: str, threads: int | None = None) -> Dataset:
+        """Open an array without reading it: what is sliced out of it is read, and no more.
+
+        One request. The handle has `shape`, `dtype` and the like, numpy's slices, and `to_dask`.
+
+        Parameters
+        ----------
+        object_name : str
+            Of an array that `upload_raw_array` stored, or a leaf of a tree.
+        threads : int, optional
+            Connections for one slice; by default as many as are of use.
+
+        Returns
+        -------
+        cottoncandy.datasets.Dataset
+
+        Raises
+        ------
+        ObjectNotFound
+        NotAnArray
+            If the object is no raw array.
+
+        Notes
+        -----
+        Store what you mean to slice with ``compression=False``, or in blocks (``compression='Zstd-blocks'``): an array
+        that is compressed as a whole is read whole at the first slice, and kept.
+
+        Examples
+        --------
+        >>> response = cci.upload_raw_array('sub01/bold', arr, compression='Zstd-blocks')
+        >>> bold = cci.open_array('sub01/bold')
+        >>> bold.shape
+        (4, 5, 6)
+        >>> np.array_equal(bold[1:3, ..., ::-2], arr[1:3, ..., ::-2])
+        True
+        """
+        return Dataset.open(self.backend_interface, keys.clean_object(object_name), self._settings, threads)
 
     def upload_npy_array(
         self,

@@ -1,0 +1,260 @@
+"""Reading a part of a stored array: which bytes of the object it needs, and from there into memory."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cottoncandy import arrayformat, chunking, slicing
+from cottoncandy.arrayformat import ArrayDescription
+from cottoncandy.backends.base import Backend, ObjectHead, ObjectReader
+from cottoncandy.codecs import Codec
+from cottoncandy.codecs.blocks import BlockIndex
+from cottoncandy.errors import CorruptObject, TransientError
+from cottoncandy.parallel import for_each
+from cottoncandy.retry import RetryPolicy
+from cottoncandy.stream import TransferSettings
+
+__all__ = ["BlockReader", "Kept", "Memory", "PlainReader", "Version"]
+
+log = logging.getLogger(__name__)
+
+Array = npt.NDArray[Any]
+Value = TypeVar("Value")
+
+# Packed bytes of blocks that lie side by side and come with one request.
+_TOGETHER = 4 * 2**20
+# What is read over is worth a word in the log from here on.
+_MUCH = 64 * 2**20
+
+
+class Kept(Generic[Value]):
+    """A value that is made when it is first needed, once for all threads; it stays where it is made."""
+
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self._make = make
+        self._values: list[Value] = []
+        self._lock = threading.Lock()
+
+    def get(self) -> Value:
+        """The value."""
+        with self._lock:
+            if not self._values:
+                self._values.append(self._make())
+            return self._values[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_make": self._make}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["_make"])  # type: ignore[misc] # the lock and the value do not travel
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an object, of which ranges are read.
+
+    Attributes
+    ----------
+    backend : Backend
+    key : str
+    head : ObjectHead
+        What is known of that version.
+    settings : TransferSettings
+    threads : int or None
+        Connections; by default as many as are of use.
+    """
+
+    backend: Backend
+    key: str
+    head: ObjectHead
+    settings: TransferSettings
+    threads: int | None = None
+
+    @property
+    def where(self) -> str:
+        """How an error names it."""
+        return self.backend.describe(self.key)
+
+    def read(self, start: int, view: memoryview) -> None:
+        """Read the bytes from ``start`` on into all of the view; where an answer breaks, go on from there.
+
+        Raises
+        ------
+        ObjectNotFound, ObjectChanged
+        """
+        done, retries = 0, RetryPolicy().start()
+        while done < len(view):
+            try:
+                with self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag) as reader:
+                    while done < len(view):
+                        done += self._some(reader, view[done:])
+                        retries.progressed()
+            except TransientError as error:
+                log.info("%s: broke at byte %d: %s", self.where, start + done, error)
+                retries.wait(error)
+
+    def _some(self, reader: ObjectReader, view: memoryview) -> int:
+        count = reader.readinto(view)
+        if not count:
+            raise TransientError(f"{self.where}: the answer ended early")
+        return count
+
+    def for_each(self, function: Callable[[Any], object], jobs: Iterator[Any]) -> None:
+        """Call a function that reads on each of the jobs, with several threads."""
+        few, most = self.threads or self.settings.threads, self.threads or self.settings.most_threads
+        for_each(function, jobs, few, most=most)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A sub-array that is to be read.
+
+    Attributes
+    ----------
+    array : numpy.ndarray
+    data : numpy.ndarray
+        Its bytes, in the order in which they are stored.
+    selection : slicing.Selection
+        What of the whole array it is.
+    """
+
+    array: Array
+    data: Array
+    selection: slicing.Selection
+
+    @classmethod
+    def for_index(cls, index: Any, description: ArrayDescription) -> Memory:
+        """Memory for what a numpy index asks for."""
+        selection = slicing.select(index, description.shape, description.order)
+        part = ArrayDescription(description.dtype, selection.shape, description.order, None)
+        array, view = arrayformat.allocate(part)
+        return cls(array, np.frombuffer(view, np.uint8), selection)
+
+    def runs(self) -> Iterator[slicing.Runs]:
+        """Where its bytes lie among those of the whole array."""
+        return self.selection.runs(self.array.itemsize)
+
+
+@dataclass(frozen=True)
+class PlainReader:
+    """Reads parts of an array whose bytes lie in the object as they are.
+
+    Attributes
+    ----------
+    version : Version
+    """
+
+    version: Version
+
+    def fill(self, memory: Memory) -> None:
+        """Read what the memory is for, over several connections: near ranges at once, far ones each on its own."""
+
+        def read(job: tuple[slicing.Runs, int, int]) -> None:
+            runs, start, stop = job
+            target = runs.within(start, stop, memory.data)
+            if target is not None:
+                self.version.read(start, target.data)
+            else:
+                data = np.empty(stop - start, np.uint8)
+                self.version.read(start, data.data)
+                runs.scatter(start, data, memory.data)
+
+        self.version.for_each(read, self._jobs(memory))
+
+    def _jobs(self, memory: Memory) -> Iterator[tuple[slicing.Runs, int, int]]:
+        part = self.version.settings.download_part
+        for runs in memory.runs():
+            spans = runs.spans()
+            self._tell(spans, len(runs.starts) * runs.length)
+            for start, stop in spans:
+                # only a single run is so long that it is cut
+                for low, high in chunking.spans(stop - start, part):
+                    yield runs, start + low, start + high
+
+    def _tell(self, spans: list[tuple[int, int]], needed: int) -> None:
+        over = sum(stop - start for start, stop in spans) - needed
+        if over > max(_MUCH, needed):
+            log.warning(
+                "%s: %d MB are read for the %d MB of this slice, which lies in many pieces. Slice the array the way it "
+                "is stored, or store it in chunks (upload_dask_array)",
+                *(self.version.where, (over + needed) >> 20, needed >> 20),
+            )
+
+
+class BlockReader:
+    """Reads parts of an array that is packed in blocks.
+
+    Parameters
+    ----------
+    version : Version
+    description : ArrayDescription
+    """
+
+    def __init__(self, version: Version, description: ArrayDescription) -> None:
+        self.version = version
+        self.description = description
+        self._index = Kept(self._read_index)
+
+    @property
+    def index(self) -> BlockIndex:
+        """Where the blocks lie: one request, once."""
+        return self._index.get()
+
+    def _read_index(self) -> BlockIndex:
+        size, nbytes, itemsize = self.version.head.size, self.description.nbytes, self.description.dtype.itemsize
+        length = BlockIndex.length(nbytes, itemsize)
+        if length > size:
+            raise CorruptObject(f"{size} bytes are too few for the index of {nbytes} bytes of data")
+        data = np.empty(length, np.uint8).data
+        self.version.read(size - length, data)
+        return BlockIndex.parse(data, nbytes, itemsize, size)
+
+    def fill(self, memory: Memory, codec: Codec) -> None:
+        """Read and unpack the blocks that the memory needs, several at a time.
+
+        Raises
+        ------
+        CorruptObject
+        """
+        index = self.index
+
+        def read(job: tuple[slicing.Runs, list[int]]) -> None:
+            runs, numbers = job
+            start, stop = index.span(numbers[0])[0], index.span(numbers[-1])[1]
+            packed = np.empty(stop - start, np.uint8).data
+            self.version.read(start, packed)
+            for number in numbers:
+                first, last = index.span(number)
+                self._unpack(codec, number, packed[first - start : last - start], runs, memory)
+
+        self.version.for_each(read, self._jobs(memory))
+
+    def _jobs(self, memory: Memory) -> Iterator[tuple[slicing.Runs, list[int]]]:
+        """The blocks, those together that come with one request."""
+        for runs in memory.runs():
+            together: list[int] = []
+            for number in runs.blocks(self.index.block).tolist():
+                if together and not self._fits(together, number):
+                    yield runs, together
+                    together = []
+                together.append(number)
+            yield runs, together
+
+    def _fits(self, together: list[int], number: int) -> bool:
+        span = self.index.span(number)[1] - self.index.span(together[0])[0]
+        return number == together[-1] + 1 and span <= _TOGETHER
+
+    def _unpack(self, codec: Codec, number: int, packed: memoryview, runs: slicing.Runs, memory: Memory) -> None:
+        start, stop = self.index.data_span(number)
+        target = runs.within(start, stop, memory.data)
+        data = np.empty(stop - start, np.uint8) if target is None else target
+        self.index.unpack(codec, packed, data.data)
+        if target is None:
+            runs.scatter(start, data, memory.data)

@@ -1,0 +1,256 @@
+"""An array in the store, of which only what is asked for is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cottoncandy import rawarrays, slicing
+from cottoncandy.arrayformat import ArrayDescription
+from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
+from cottoncandy.backends.base import Backend, ObjectHead
+from cottoncandy.codecs.blocks import packed_in_blocks
+from cottoncandy.errors import CorruptObject, ObjectChanged
+from cottoncandy.parallel import ahead
+from cottoncandy.stream import TransferSettings
+
+if TYPE_CHECKING:
+    import dask.array
+
+__all__ = ["Dataset"]
+
+Array = npt.NDArray[Any]
+
+# Bytes that are read at a time when an array is walked through.
+_BATCH = 8 * 2**20
+# Bytes of a chunk of a dask array.
+_CHUNK = 64 * 2**20
+
+
+class Dataset:
+    """An array in the store: it tells what it is, and reads what is sliced out of it.
+
+    Slices are those of numpy, with the same result: integers, slices with steps, ``...``, `numpy.newaxis`, masks, lists
+    of integers. Of an uncompressed array only the bytes of the slice are read, near ranges at once and far ones in
+    parallel; of one that is packed in blocks (``compression='Zstd-blocks'``), only the blocks that the slice touches.
+    An array that is compressed as a whole is read whole at the first slice, and kept.
+
+    It is held to the version that was there when it was opened. It pickles, without what it keeps.
+
+    Parameters
+    ----------
+    backend : Backend
+    key : str
+        A clean object name.
+    head : ObjectHead
+        What the store told of the object.
+    settings : TransferSettings
+    threads : int, optional
+        Connections for one slice; by default as many as are of use.
+
+    Attributes
+    ----------
+    name : str
+        The object's name.
+    shape : tuple of int
+    dtype : numpy.dtype
+    order : str
+        ``'C'`` or ``'F'``: how it is stored. Slices along the first axis (the last one for ``'F'``) are the fastest.
+    compression : str or None
+        The codec's name.
+    stored : int
+        Bytes of the object.
+    e_tag : str or None
+        The version.
+
+    Raises
+    ------
+    NotAnArray, CorruptObject
+        If the object is no raw array, or contradicts itself.
+
+    See Also
+    --------
+    ArrayInterface.open_array
+
+    Examples
+    --------
+    >>> response = cci.upload_raw_array('sub01/bold', np.arange(12.0).reshape(3, 4), compression=False)
+    >>> bold = cci.open_array('sub01/bold')
+    >>> bold.shape, bold.dtype
+    ((3, 4), dtype('float64'))
+    >>> bold[1:, ::2]
+    array([[ 4.,  6.],
+           [ 8., 10.]])
+    """
+
+    def __init__(
+        self, backend: Backend, key: str, head: ObjectHead, settings: TransferSettings, threads: int | None = None
+    ) -> None:
+        description = ArrayDescription.from_metadata(head.metadata, head.size, backend.describe(key))
+        self._version = Version(backend, key, head, settings, threads)
+        self._description = description
+        self.name = key
+        self.shape = description.shape
+        self.dtype = description.dtype
+        self.order = description.order
+        self.compression = description.compression
+        self.stored = head.size
+        self.e_tag = head.e_tag
+        self._blocks = BlockReader(self._version, description)
+        self._whole = Kept(self._load_whole)
+
+    @classmethod
+    def open(cls, backend: Backend, key: str, settings: TransferSettings, threads: int | None = None) -> Dataset:
+        """Open an array: one request, which brings none of its bytes.
+
+        Raises
+        ------
+        ObjectNotFound
+        NotAnArray, CorruptObject
+        """
+        return cls(backend, key, backend.stat(key), settings, threads)
+
+    # ------------------------------------------------------------------ facts
+    @property
+    def ndim(self) -> int:
+        """How many axes there are."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """How many items there are."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array, unpacked."""
+        return self._description.nbytes
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The object's user metadata, as the store gives it back."""
+        return dict(self._version.head.metadata)
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """The shape of what is well read at a time: some MiB that are stored in one piece; None for a scalar."""
+        return tuple(sizes[0] for sizes in self._slabs(_BATCH)) or None
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a 0-d array has no length")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        packed = f"{self.compression}, " if self.compression else ""
+        stored = f" in {self.stored / 2**20:.2f}" if self.compression else ""
+        what = f"shape {self.shape}, {self.dtype}, {packed}{self.nbytes / 2**20:.2f}{stored} MB"
+        return f"<cottoncandy-dataset <bucket:{self._version.backend.container}> ({self.name}: {what})>"
+
+    # ------------------------------------------------------------------ reading
+    def __getitem__(self, index: Any) -> Any:
+        """What numpy gives for the index.
+
+        Raises
+        ------
+        IndexError
+        ObjectChanged
+            If the object was replaced since it was opened.
+        """
+        shape = slicing.result_shape(index, self.shape)
+        if not self.nbytes:
+            return np.ndarray(self.shape, self.dtype)[index]
+        if 0 in shape:
+            return np.empty(shape, self.dtype)
+        with self._told():
+            return self._read(index)
+
+    def _read(self, index: Any) -> Any:
+        codec = packed_in_blocks(self.compression)
+        if codec is None and (self.compression or not self._version.backend.limits.ranges):
+            return self._whole.get()[index].copy()  # nobody writes into what is kept
+        memory = Memory.for_index(index, self._description)
+        if codec is None:
+            PlainReader(self._version).fill(memory)
+        else:
+            self._blocks.fill(memory, codec)
+        return memory.array[memory.selection.rest]
+
+    def _load_whole(self) -> Array:
+        version = self._version
+        return rawarrays.load_array(version.backend, version.key, version.settings, version.threads, e_tag=self.e_tag)[
+            0
+        ]
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Errors name the object, and tell what to do."""
+        where = self._version.where
+        try:
+            yield
+        except ObjectChanged as error:
+            raise ObjectChanged(f"{where} was replaced since it was opened: open it again") from error
+        except CorruptObject as error:
+            raise type(error)(str(error) if where in str(error) else f"{where}: {error}") from error
+
+    def load(self) -> Array:
+        """Read all of it."""
+        array: Array = self[...]
+        return array
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("an array in the store is read into new memory: it cannot be had without a copy")
+        return self.load().astype(dtype or self.dtype, copy=False)
+
+    def __iter__(self) -> Iterator[Any]:
+        """What lies along the first axis, one by one; some MiB are read at a time, and the next ones meanwhile."""
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        step = max(1, _BATCH * len(self) // max(1, self.nbytes))
+        for batch in ahead(self._batches(step)):
+            yield from batch
+
+    def _batches(self, step: int) -> Generator[Array, None, None]:
+        for start in range(0, len(self), step):
+            yield self[start : start + step]
+
+    # ------------------------------------------------------------------ dask
+    def to_dask(self, chunks: Any = None, name: str = "dataset") -> dask.array.Array:
+        """Give it as a dask array, whose workers read what they need of it.
+
+        Parameters
+        ----------
+        chunks : optional
+            As `dask.array.from_array` takes them. By default some 64 MiB each, which are stored in one piece.
+        name : str
+            What the array's name in graphs begins with. A token of bucket, object and version follows.
+
+        Returns
+        -------
+        dask.array.Array
+
+        Examples
+        --------
+        >>> response = cci.upload_raw_array('sub01/bold', np.arange(12.0).reshape(3, 4), compression=False)
+        >>> float(cci.open_array('sub01/bold').to_dask()[:, 1].sum().compute())
+        15.0
+        """
+        import dask.array
+        from dask.base import tokenize
+
+        chunks = self._slabs(_CHUNK) if chunks is None else chunks
+        token = tokenize(self, chunks)
+        meta = np.empty((0,) * self.ndim, self.dtype)
+        return dask.array.from_array(self, chunks=chunks, name=f"{name}-{token}", meta=meta)  # type: ignore[no-any-return]
+
+    def _slabs(self, nbytes: int) -> tuple[tuple[int, ...], ...]:
+        return slicing.slabs(self.shape, self.dtype.itemsize, self.order, nbytes)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return (type(self).__name__, self._version.backend.address, self.name, self.e_tag, self.stored)
