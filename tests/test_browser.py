@@ -256,8 +256,8 @@ def looked_at(recorded: Recorded) -> tuple[Any, RecordingProxy]:
 
 PROBES = [
     *("_repr_html_", "_repr_mimebundle_", "_repr_png_", "_repr_latex_", "_repr_json_", "_repr_pretty_"),
-    *("_ipython_display_", "_ipython_canary_method_should_not_exist_", "__array__", "__array_interface__", "__len__"),
-    *("__wrapped__", "__dataframe__", "_asdict", "__fspath__", "__dask_graph__", "__await__", "__iter__"),
+    *("_ipython_display_", "_ipython_canary_method_should_not_exist_", "__array_interface__", "__array_struct__"),
+    *("__wrapped__", "__dataframe__", "_asdict", "__fspath__", "__dask_graph__", "__await__", "__next__"),
 ]
 
 
@@ -379,3 +379,84 @@ def test_ipython_shows_a_node_with_one_request(shell: Any, looked_at: tuple[Any,
         shown, _ = shell.display_formatter.format(node)
         assert shown["text/plain"].startswith(("cottoncandy-path", "<cottoncandy-"))
         assert len(proxy.requests) <= 1
+
+
+# ---------------------------------------------------------------------- groups are mappings, arrays are sliced
+def test_groups_are_mappings(store: Store) -> None:
+    cci = _fill(store)
+    for group in (cci.get_browser().exp.sub01_DOT_grp, cci.cloud2dataset("exp/sub01.grp")):
+        assert list(group) == group.keys() == ["anat", "bold"]
+        assert len(group) == 2
+        assert "bold" in group
+        assert "anat/mask" in group
+        assert not any(name in group for name in ("mask", "anat/nothing", "", 3, None))
+        assert [name for name, _ in group.items()] == ["anat", "bold"]
+        assert [node._fullpath for node in group.values()] == ["exp/sub01.grp/anat", "exp/sub01.grp/bold"]
+        assert_same(dict(group)["bold"].load(), TREE["bold"])
+        assert group["bold"] is group.bold
+    assert sorted(cci.get_browser()) == ["01sub", "exp"]
+    assert "exp/notes.json" in cci.get_browser()
+    assert bool(cci.get_browser()["nothing"])
+
+
+def test_arrays_are_sliced(store: Store) -> None:
+    cci = _fill(store)
+    for bold in (cci.get_browser().exp.sub01_DOT_grp.bold, cci.cloud2dataset("exp/sub01.grp")["bold"]):
+        assert isinstance(bold, BrowserObject)
+        assert (bold.shape, bold.dtype, bold.ndim, bold.size, bold.nbytes) == ((2, 3), np.dtype(float), 2, 6, 48)
+        assert (bold.order, bold.compression, len(bold)) == ("C", "gzip", 2)
+        assert np.array_equal(bold[1], TREE["bold"][1])
+        assert np.array_equal(bold[..., ::-1], TREE["bold"][..., ::-1])
+        assert np.array_equal(np.asarray(bold), TREE["bold"])
+        assert [row.tolist() for row in bold] == TREE["bold"].tolist()
+        assert bold.keys() == []
+        assert float(bold.to_dask().sum().compute()) == 15
+
+
+def test_an_array_of_any_name_is_sliced(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("sub01/bold", np.arange(10), compression=False)
+    assert cci.get_browser().sub01.bold[2:4].tolist() == [2, 3]
+    array = cci.cloud2dataset("sub01/bold")
+    assert array[2:4].tolist() == [2, 3]
+    assert array.shape == (10,)
+    assert_same(array.load(), np.arange(10))
+    with pytest.raises(ObjectNotFound, match="sub01/none"):
+        cci.get_browser().sub01.none[:]
+    with pytest.raises(TypeError, match="no array"):
+        np.asarray(cci.get_browser().sub01)
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_child_may_be_called_as_what_arrays_have(store: Store) -> None:
+    cci = store.interface()
+    names = ("shape", "size", "order", "metadata")
+    cci.dict2cloud("x.grp", {name: np.arange(3) for name in names}, verbose=False)
+    cci.upload_raw_array("y.h5/size", np.arange(4))
+    for name in names:
+        assert_same(getattr(cci.get_browser()["x.grp"], name).load(), np.arange(3))
+    assert_same(cci.get_browser()["y.h5"].size.load(), np.arange(4))
+
+
+def test_a_node_goes_on_with_the_array_that_took_its_place(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("x.arr", np.arange(100), compression=False)
+    node = cci.get_browser()["x.arr"]
+    assert node[5:7].tolist() == [5, 6]
+    cci.upload_raw_array("x.arr", np.arange(200) * 2, compression=False)
+    assert node[5:7].tolist() == [10, 12]
+    assert node.shape == (200,)
+
+
+def test_a_slice_of_a_node_costs_what_it_must(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    node = cci.get_browser().exp.big_DOT_arr
+    assert node[1000:1010].tolist() == [0] * 10
+    assert [(request.method, request.answered) for request in proxy.requests] == [("HEAD", 0), ("GET", 80)]
+    proxy.clear()
+    node.shape, node.dtype, len(node), node.to_dask()
+    assert len(proxy.requests) <= 1
+    group = cci.get_browser().exp.sub01_DOT_grp
+    proxy.clear()
+    assert group.size._fullpath.endswith("size")
+    assert proxy.requests == []

@@ -1,27 +1,27 @@
-"""Browse a bucket by attributes: tab completion and reprs over an interface.
-
-Displaying a node costs at most one request where its parent was listed before; looking for attributes that begin with
-an underscore (as notebooks do), ``hasattr`` and copies cost none.
-"""
+"""The nodes of a browser: directories, groups of arrays, arrays."""
 
 from __future__ import annotations
 
 import contextlib
-import keyword
-import re
-import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
-from cottoncandy.errors import ObjectNotFound
+from cottoncandy.browser.names import Extensions, guess_name, identifiers
+from cottoncandy.datasets import Dataset
+from cottoncandy.errors import ObjectChanged, ObjectNotFound
 
 __all__ = ["S3HDF5", "BrowserObject", "S3Directory", "S3FSLike", "browse"]
 
-# Names with such an extension hold arrays, as an HDF5 file does.
-_HDF_EXTENSIONS = frozenset({"grp", "arr", "hdf", "h5", "hf5", "hdf5", "he5"})
-_NO_IDENTIFIER = re.compile(r"\W")
+# What a node of an array has of `Dataset`. An array has no children, so none of these hides one.
+_OF_AN_ARRAY = frozenset(
+    {"shape", "dtype", "ndim", "size", "nbytes", "order", "compression", "chunks", "metadata", "to_dask"}
+)
+_USUAL = Extensions()
+
+Result = TypeVar("Result")
 
 
 class Interface(Protocol):
@@ -35,77 +35,13 @@ class Interface(Protocol):
     def lsdir(self, path: str = "/") -> list[str]: ...
     def glob(self, pattern: str) -> list[str]: ...
     def download_raw_array(self, object_name: str) -> Any: ...
+    def open_array(self, object_name: str) -> Dataset: ...
     def cloud2dict(self, object_root: str, verbose: bool = True, keys: Any = None) -> dict[str, Any]: ...
-
-
-# ---------------------------------------------------------------------- names
-def identifier(name: str) -> str:
-    """The attribute for an object's name: ``sub01.grp`` → ``sub01_DOT_grp``, ``01sub`` → ``NUM_01sub``, ``-`` → ``_``.
-
-    Examples
-    --------
-    >>> identifier('01-sub.grp')
-    'NUM_01_sub_DOT_grp'
-    """
-    # Python itself brings attributes into this form when it reads them
-    text = unicodedata.normalize("NFKC", name)
-    text = _NO_IDENTIFIER.sub("_", text.replace(".", "_DOT_"))
-    if not text.isidentifier():
-        text = f"NUM_{text}"
-    if text.startswith("_"):
-        text = f"US{text}"
-    return f"{text}_" if keyword.iskeyword(text) else text
-
-
-def guess_name(attribute: str) -> str:
-    """The name that an attribute stands for, as far as that can be told without a listing."""
-    return attribute.removeprefix("NUM_").replace("_DOT_", ".")
-
-
-def identifiers(names: list[str], taken: frozenset[str] = frozenset()) -> dict[str, str]:
-    """The names by their attributes. Where two names make the same attribute, each gets one of its own.
-
-    A name that is an identifier keeps it; the others get a number in the order of their names.
-
-    Examples
-    --------
-    >>> identifiers(['a-b', 'a_b'])
-    {'a_b': 'a_b', 'a_b__2': 'a-b'}
-    """
-    result: dict[str, str] = {}
-    for name in sorted(names, key=lambda name: (identifier(name) != name, name)):
-        attribute, number = identifier(name), 1
-        while attribute in result or attribute in taken:
-            number += 1
-            attribute = f"{identifier(name)}__{number}"
-        result[attribute] = name
-    return result
-
-
-@dataclass(frozen=True, slots=True)
-class Extensions:
-    """The configured extensions: of a group of arrays, and of an array."""
-
-    group: str = "grp"
-    dataset: str = "arr"
-
-    def holds_arrays(self, name: str) -> bool:
-        """Whether a component of the name has an extension under which arrays are kept."""
-        known = _HDF_EXTENSIONS | {self.group, self.dataset}
-        return any(_extension(part) in known for part in name.split(keys.SEPARATOR))
-
-    def is_group(self, name: str) -> bool:
-        """Whether the name is that of a group."""
-        return _extension(keys.basename(name)) == self.group
-
-
-def _extension(component: str) -> str:
-    return component.rpartition(".")[2].lower() if "." in component else ""
 
 
 # ---------------------------------------------------------------------- nodes
 def browse(
-    interface: Interface, name: str = "", extensions: Extensions = Extensions(), *, as_group: bool = False
+    interface: Interface, name: str = "", extensions: Extensions = _USUAL, *, as_group: bool = False
 ) -> S3FSLike:
     """The node of an object name; of the bucket's root by default.
 
@@ -145,7 +81,8 @@ class S3FSLike(BrowserObject):
     """A name in the bucket whose children are its attributes.
 
     ``node.sub01_DOT_grp`` and ``node['sub01.grp']`` are the same; press tab to see what there is. A name typed in
-    full works though the listing did not show it.
+    full works though the listing did not show it. A node is a container of its children's names: ``in``, ``len``, a
+    loop. That of an array is sliced instead (``node[10:20]``), and looped over along the first axis.
     """
 
     def __init__(
@@ -158,6 +95,7 @@ class S3FSLike(BrowserObject):
         self._children: dict[str, bool] | None = None
         self._nodes: dict[str, S3FSLike] = {}
         self._origin: _Origin | None = None
+        self._opened: Dataset | None = None
 
     # -------------------------------------------------------------- listing
     def _list(self) -> dict[str, bool]:
@@ -205,9 +143,28 @@ class S3FSLike(BrowserObject):
         name = self._names().get(attribute)
         return self._child(guess_name(attribute), attribute) if name is None else self._child(name)
 
-    def __getitem__(self, name: str) -> S3FSLike:
-        """The child of exactly this name; ``'a/b'`` goes down two levels."""
-        return self._child(keys.clean_object(name).rstrip(keys.SEPARATOR))
+    def __getitem__(self, name: Any) -> Any:
+        """The child of exactly this name, ``'a/b'`` goes down two levels; or a slice of the array (see `Dataset`)."""
+        if isinstance(name, str):
+            return self._child(keys.clean_object(name).rstrip(keys.SEPARATOR))
+        return self._with_array(lambda array: array[name])
+
+    def __iter__(self) -> Iterator[Any]:
+        found = self._look()
+        return iter(found) if isinstance(found, dict) else self._with_array(iter)
+
+    def __len__(self) -> int:
+        found = self._look()
+        return len(found) if isinstance(found, dict) else self._with_array(len)
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        child, _, below = keys.clean(name).partition(keys.SEPARATOR)
+        return child in self._list() and (not below or below in self[child])
+
+    def __bool__(self) -> bool:
+        return True  # asked for by many that do not mean the length, which costs a request
 
     def _child(self, name: str, attribute: str | None = None) -> S3FSLike:
         """The node of a child; the same one each time, so that it keeps what it has listed."""
@@ -235,6 +192,53 @@ class S3FSLike(BrowserObject):
             self._fullpath = keys.join(origin.parent._fullpath, origin.name)  # noqa: SLF001
         return self._fullpath != before
 
+    def _look(self) -> ObjectHead | dict[str, bool]:
+        """The head of an array, or the children of a group: one request where the kind is known or the name tells."""
+        if self._is_leaf is False or (self._is_leaf is None and self._seems_a_group()):
+            children = self._list()
+            if children:
+                return children
+        head = self._head()
+        if head is None and self._resolve():
+            head = self._head()
+        self._is_leaf = head is not None
+        return self._list() if head is None else head
+
+    def _seems_a_group(self) -> bool:
+        return True
+
+    def _head(self) -> ObjectHead | None:
+        try:
+            return self._interface.backend_interface.stat(self._fullpath)
+        except ObjectNotFound:
+            return None
+
+    # -------------------------------------------------------------- the array
+    def _array(self) -> Dataset:
+        """The array of this name, opened; the same one each time."""
+        if self._opened is None:
+            try:
+                self._opened = self._interface.open_array(self._fullpath)
+            except ObjectNotFound:
+                if not self._resolve():
+                    raise
+                self._opened = self._interface.open_array(self._fullpath)
+            self._is_leaf = True
+        return self._opened
+
+    def _with_array(self, use: Callable[[Dataset], Result]) -> Result:
+        """Use the array; a new one where it was replaced, for a node stands for a name."""
+        try:
+            return use(self._array())
+        except ObjectChanged:
+            self._opened = None
+            return use(self._array())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        if isinstance(self._look(), dict):
+            raise TypeError(f"{self!r} is no array")
+        return self._with_array(lambda array: array.__array__(dtype, copy))
+
     # -------------------------------------------------------------- the object
     def __call__(self) -> Any:
         """The store's own object of this name: on S3 boto3's ``Object``."""
@@ -251,29 +255,49 @@ class S3Directory(S3FSLike):
 
 
 class S3HDF5(S3FSLike):
-    """A group of arrays, or an array (a dataset), as in an HDF5 file."""
+    """A group of arrays, or an array (a dataset), as in an HDF5 file.
 
-    def _look(self) -> ObjectHead | dict[str, bool]:
-        """The head of an array, or the children of a group: one request where the kind is known or the name tells."""
-        if self._is_leaf is False or (self._is_leaf is None and self._extensions.is_group(self._fullpath)):
-            children = self._list()
-            if children:
-                return children
-        head = self._head()
-        if head is None and self._resolve():
-            head = self._head()
-        self._is_leaf = head is not None
-        return self._list() if head is None else head
+    A group is a mapping of names to nodes. An array has `shape`, `dtype`, `to_dask` and the like of
+    `cottoncandy.datasets.Dataset`, and numpy's slices; it is opened with one request when it is first asked for them.
 
-    def _head(self) -> ObjectHead | None:
-        try:
-            return self._interface.backend_interface.stat(self._fullpath)
-        except ObjectNotFound:
-            return None
+    Examples
+    --------
+    >>> cci.dict2cloud('sub01.grp', {'bold': arr, 'mask': arr > 0}, verbose=False, compression=False)
+    >>> group = cci.cloud2dataset('sub01.grp')
+    >>> list(group), 'bold' in group
+    (['bold', 'mask'], True)
+    >>> group.bold.shape, group['bold'][1:3, 0].shape
+    ((4, 5, 6), (2, 6))
+    """
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute in _OF_AN_ARRAY and self._is_array():
+            return self._with_array(lambda array: getattr(array, attribute))
+        return super().__getattr__(attribute)
+
+    def __dir__(self) -> list[str]:
+        return [*object.__dir__(self), *_OF_AN_ARRAY] if self._is_leaf else super().__dir__()
+
+    def _is_array(self) -> bool:
+        """Whether it is one; a request where that is not known, and the name does not tell."""
+        if self._is_leaf is None and not self._seems_a_group():
+            self._look()
+        return bool(self._is_leaf)
+
+    def _seems_a_group(self) -> bool:
+        return bool(self._children) or self._extensions.is_group(self._fullpath)
 
     def keys(self) -> list[str]:
         """The names of the arrays and groups in a group; none for an array."""
         return [] if self._is_leaf else list(self._list())
+
+    def values(self) -> list[S3FSLike]:
+        """The nodes of the arrays and groups in a group."""
+        return [self._child(name) for name in self.keys()]
+
+    def items(self) -> list[tuple[str, S3FSLike]]:
+        """The names in a group, and their nodes."""
+        return [(name, self._child(name)) for name in self.keys()]
 
     def load(self, key: str | None = None) -> Any:
         """Download the array, or the whole group as a dictionary.
@@ -301,9 +325,15 @@ class S3HDF5(S3FSLike):
         return found
 
     def _load(self) -> Any:
-        if self._is_leaf is not False:
-            with contextlib.suppress(ObjectNotFound):
-                return self._interface.download_raw_array(self._fullpath)
+        kinds = [self._load_array, self._load_group]
+        found = (load() for load in (kinds[::-1] if self._is_leaf is False else kinds))
+        return next((loaded for loaded in found if loaded is not None), None)
+
+    def _load_array(self) -> Any:
+        with contextlib.suppress(ObjectNotFound):
+            return self._interface.download_raw_array(self._fullpath)
+
+    def _load_group(self) -> dict[str, Any] | None:
         return self._interface.cloud2dict(self._fullpath, verbose=False) or None
 
     def __repr__(self) -> str:

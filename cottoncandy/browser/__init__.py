@@ -1,0 +1,12 @@
+"""Browse a bucket by attributes: tab completion and reprs over an interface.
+
+Displaying a node costs at most one request where its parent was listed before; looking for attributes that begin with
+an underscore (as notebooks do), ``hasattr`` and copies cost none.
+"""
+
+from __future__ import annotations
+
+from cottoncandy.browser.names import Extensions
+from cottoncandy.browser.nodes import S3HDF5, BrowserObject, S3Directory, S3FSLike, browse
+
+__all__ = ["S3HDF5", "BrowserObject", "Extensions", "S3Directory", "S3FSLike", "browse"]

@@ -1,0 +1,78 @@
+"""Object names as attributes, and what a name tells of the object."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from cottoncandy import keys
+
+# Names with such an extension hold arrays, as an HDF5 file does.
+_HDF_EXTENSIONS = frozenset({"grp", "arr", "hdf", "h5", "hf5", "hdf5", "he5"})
+_NO_IDENTIFIER = re.compile(r"\W")
+
+
+def identifier(name: str) -> str:
+    """The attribute for an object's name: ``sub01.grp`` → ``sub01_DOT_grp``, ``01sub`` → ``NUM_01sub``, ``-`` → ``_``.
+
+    Examples
+    --------
+    >>> identifier('01-sub.grp')
+    'NUM_01_sub_DOT_grp'
+    """
+    # Python itself brings attributes into this form when it reads them
+    text = unicodedata.normalize("NFKC", name)
+    text = _NO_IDENTIFIER.sub("_", text.replace(".", "_DOT_"))
+    if not text.isidentifier():
+        text = f"NUM_{text}"
+    if text.startswith("_"):
+        text = f"US{text}"
+    return f"{text}_" if keyword.iskeyword(text) else text
+
+
+def guess_name(attribute: str) -> str:
+    """The name that an attribute stands for, as far as that can be told without a listing."""
+    return attribute.removeprefix("NUM_").replace("_DOT_", ".")
+
+
+def identifiers(names: list[str], taken: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The names by their attributes. Where two names make the same attribute, each gets one of its own.
+
+    A name that is an identifier keeps it; the others get a number in the order of their names.
+
+    Examples
+    --------
+    >>> identifiers(['a-b', 'a_b'])
+    {'a_b': 'a_b', 'a_b__2': 'a-b'}
+    """
+    result: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: (identifier(name) != name, name)):
+        attribute, number = identifier(name), 1
+        while attribute in result or attribute in taken:
+            number += 1
+            attribute = f"{identifier(name)}__{number}"
+        result[attribute] = name
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """The configured extensions: of a group of arrays, and of an array."""
+
+    group: str = "grp"
+    dataset: str = "arr"
+
+    def holds_arrays(self, name: str) -> bool:
+        """Whether a component of the name has an extension under which arrays are kept."""
+        known = _HDF_EXTENSIONS | {self.group, self.dataset}
+        return any(_extension(part) in known for part in name.split(keys.SEPARATOR))
+
+    def is_group(self, name: str) -> bool:
+        """Whether the name is that of a group."""
+        return _extension(keys.basename(name)) == self.group
+
+
+def _extension(component: str) -> str:
+    return component.rpartition(".")[2].lower() if "." in component else ""
