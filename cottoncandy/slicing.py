@@ -17,10 +17,10 @@ Array = npt.NDArray[Any]
 
 #: Gaps are read over while that costs no more bytes than this, or than a tenth of what is needed.
 SPARE = 64 * 2**10
-# More requests than this for one list of runs, and larger gaps are read over: a request costs a round trip...
-_MOST_SPANS = 1000
-# ...but no gap larger than this, which takes longer than the round trip.
-_LARGEST_GAP = 2**20
+# Where that would be more requests than this for one list of runs, larger gaps are read over, the small ones first...
+_MOST_SPANS = 128
+# ...but none larger than this: it takes as long as a request does (some 20 ms, at some 10 MB/s of a connection's own).
+_LARGEST_GAP = 128 * 2**10
 # Bytes of a span with gaps: it is read into memory that is thrown away.
 _LARGEST_SPAN = 8 * 2**20
 # Runs that are looked at together: 8 bytes each for their places, some times over.
