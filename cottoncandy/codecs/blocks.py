@@ -4,7 +4,7 @@
 
     block 0, block 1, ..., index
     block = bytes of data, bytes packed, CRC-32 of the packed bytes (three little-endian uint32), packed bytes
-    index = for each block the bytes packed (uint32), CRC-32 of these numbers (uint32), "CCBI"
+    index = for each block the bytes packed (uint32), bytes of data in all (uint64), CRC-32 of these numbers, "CCBI"
 
 A block holds as many whole items as fit into 2 MiB, and at least one; the last one holds what is left. So the number
 of blocks, and with it the length of the index at the object's end, follows from the array's description.
@@ -34,6 +34,7 @@ SUFFIX = "blocks"
 # Bytes of data in a block: codecs find little more in larger ones, and a slice reads one at least.
 _BLOCK = 2 * 2**20
 _HEADER = struct.Struct("<III")
+_TOTAL = struct.Struct("<Q")
 _TAIL = struct.Struct("<I4s")
 _MAGIC = b"CCBI"
 _THREADS = min(4, os.cpu_count() or 1)
@@ -74,7 +75,7 @@ def _encode(codec: Codec, view: memoryview, itemsize: int) -> Iterator[BytesLike
     for block in map_threads(pack, slices(view, size), _threads(len(view), size)):
         lengths.append(len(block) - _HEADER.size)
         yield block
-    yield _index_of(lengths)
+    yield _index_of(lengths, len(view))
 
 
 def _threads(nbytes: int, size: int) -> int:
@@ -90,8 +91,8 @@ def _pack(codec: Codec, itemsize: int, data: memoryview) -> bytearray:
     return block
 
 
-def _index_of(lengths: list[int]) -> bytes:
-    table = np.array(lengths, "<u4").tobytes()
+def _index_of(lengths: list[int], nbytes: int) -> bytes:
+    table = np.array(lengths, "<u4").tobytes() + _TOTAL.pack(nbytes)
     return table + _TAIL.pack(deflate.crc32(table), _MAGIC)
 
 
@@ -105,7 +106,7 @@ def _decode(codec: Codec, chunks: Iterator[BytesLike], out: memoryview) -> None:
 
     # a block is drawn when a thread is free for it: no more than one for each is in memory
     for_each(unpack, _split(source, out, lengths), _threads(len(out), _BLOCK))
-    index = _index_of(lengths)
+    index = _index_of(lengths, len(out))
     if source.rest(len(index)) != index:
         raise CorruptObject("the index does not fit the blocks before it")
 
@@ -160,7 +161,7 @@ class BlockIndex:
     @staticmethod
     def length(nbytes: int, itemsize: int) -> int:
         """Bytes of the index at the end of an object."""
-        return -(-nbytes // block_size(itemsize)) * 4 + _TAIL.size
+        return -(-nbytes // block_size(itemsize)) * 4 + _TOTAL.size + _TAIL.size
 
     @classmethod
     def parse(cls, data: BytesLike, nbytes: int, itemsize: int, size: int) -> BlockIndex:
@@ -184,7 +185,10 @@ class BlockIndex:
         checksum, magic = _TAIL.unpack_from(data, len(table))
         if magic != _MAGIC or deflate.crc32(table) != checksum:
             raise CorruptObject("there is no index of blocks at its end, or it is damaged")
-        blocks = np.frombuffer(table, "<u4").astype(np.int64) + _HEADER.size
+        (total,) = _TOTAL.unpack(table[-_TOTAL.size :])
+        if total != nbytes:
+            raise CorruptObject(f"its metadata tells of {nbytes} bytes, its index of {total}")
+        blocks = np.frombuffer(table[: -_TOTAL.size], "<u4").astype(np.int64) + _HEADER.size
         starts = np.concatenate([[0], np.cumsum(blocks)])
         most = _HEADER.size + _most_packed(block_size(itemsize))
         if starts[-1] + len(data) != size or (len(blocks) and blocks.max() > most):
