@@ -14,6 +14,7 @@ from cottoncandy import chunking, keys
 from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.table import ChunkTable, version_of
 from cottoncandy.chunking import Pick
+from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
 from cottoncandy.rawarrays import load_array
 
@@ -62,6 +63,10 @@ class StoredChunks:
             If a chunk is missing: it never reads as zeros.
         ObjectChanged
             If a chunk belongs to another upload than the table.
+
+        Notes
+        -----
+        Of a chunk that is not compressed, or is packed in blocks, no more is read than the slice needs.
         """
         items = chunking.expand(index, self.ndim)
         picks = [chunking.picks(item, sizes) for item, sizes in zip(items, self.table.chunks, strict=True)]
@@ -83,28 +88,35 @@ class StoredChunks:
         position = tuple(pick.block for pick in piece)
         number = int(np.ravel_multi_index(position, self.table.grid)) if position else 0
         expected = tuple(sizes[i] for sizes, i in zip(self.table.chunks, position, strict=True))
-        part, metadata, found = self._load(self.table.keys[number], tuple(pick.local for pick in piece))
+        index = tuple(pick.local for pick in piece)
+        chunk, metadata = self._find(self.table.keys[number], whole=index == tuple(slice(0, n, 1) for n in expected))
         if version_of(metadata) != self.table.version:
             raise ObjectChanged(f"{self._describe(number)} was uploaded anew: download the array again")
-        if found != expected or part.dtype != self.dtype:
+        if chunk.shape != expected or chunk.dtype != self.dtype:
             raise CorruptObject(
-                f"{self._describe(number)} is {part.dtype}{found}, its table says {self.dtype}{expected}"
+                f"{self._describe(number)} is {chunk.dtype}{chunk.shape}, its table says {self.dtype}{expected}"
             )
+        part: Array = chunk[index]
         return part
 
     def _describe(self, number: int) -> str:
         return f"chunk {self.table.keys[number]!r} of {self.folder.describe()}"
 
-    def _load(self, key: str, index: tuple[Any, ...]) -> tuple[Array, dict[str, str], tuple[int, ...]]:
+    def _find(self, key: str, *, whole: bool) -> tuple[Array | Dataset, dict[str, str]]:
+        """A chunk and its metadata: beside the table or, where it is not there, at the place that the table tells."""
         beside = self.folder.key(keys.basename(key))
+        # a chunk that is one compressed stream is read whole in any case: one request is enough
+        load = self._load if whole or self.table.in_one_stream else self._open
         try:
-            return self._load_part(beside, index)
+            return load(beside)
         except ObjectNotFound:
             if key == beside:
                 raise
-            return self._load_part(keys.clean_object(key), index)
+            return load(keys.clean_object(key))
 
-    def _load_part(self, key: str, index: tuple[Any, ...]) -> tuple[Array, dict[str, str], tuple[int, ...]]:
-        """A part of a chunk, the chunk's metadata and its shape."""
-        array, metadata = load_array(self.folder.backend, key, self.folder.settings, self.threads)
-        return array[index], metadata, array.shape
+    def _load(self, key: str) -> tuple[Array, dict[str, str]]:
+        return load_array(self.folder.backend, key, self.folder.settings, self.threads)
+
+    def _open(self, key: str) -> tuple[Dataset, dict[str, str]]:
+        chunk = Dataset.open(self.folder.backend, key, self.folder.settings, self.threads)
+        return chunk, chunk.metadata

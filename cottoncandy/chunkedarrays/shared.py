@@ -16,7 +16,7 @@ from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.table import VERSION, mark_name
 from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent, remove_chunks
 from cottoncandy.chunking import Chunks
-from cottoncandy.errors import ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.errors import ObjectChanged, ObjectExists, ObjectNotFound, TransientError
 
 _EXPLANATION = (
     b"The array in this folder is being uploaded. If this has lain here for days, the upload was broken off.\n"
@@ -106,7 +106,7 @@ class SharedUpload:
         return key, shape
 
     def publish(self, chunks: Chunks, sent: Sequence[Sent]) -> Receipt:
-        """Write the table; see `ChunkUpload.publish`.
+        """Write the table; see `ChunkUpload.prepare` and `ChunkUpload.publish`.
 
         Raises
         ------
@@ -115,8 +115,15 @@ class SharedUpload:
         """
         if not self._goes_on():
             raise self._given_up()
+        prepared = self.upload.prepare(chunks, sent)
         self.mark.put(self.upload, WriteOptions(acl=self.upload.format.acl), **{_PUBLISHING: "True"})
-        receipt = self.upload.publish(chunks, sent)
+        try:
+            receipt = self.upload.publish(prepared)
+        except TransientError:
+            raise  # the table may stand: so does the mark, for this task may be run again
+        except BaseException:
+            self.mark.remove()
+            raise
         self.mark.remove()
         return receipt
 

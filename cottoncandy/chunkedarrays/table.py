@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cottoncandy import arrayformat
+from cottoncandy.codecs.blocks import packed_in_blocks
 from cottoncandy.errors import CorruptObject
 
 TABLE = "metadata.json"
@@ -77,6 +78,8 @@ class ChunkTable:
         The chunks' object names as the writer knew them, in the C order of the grid.
     version : str or None
         Of the upload; None for one of 0.4.0.
+    compression : str or None
+        What the chunks were to be packed with, as far as that is known.
     """
 
     shape: tuple[int, ...]
@@ -84,6 +87,12 @@ class ChunkTable:
     chunks: tuple[tuple[int, ...], ...]
     keys: tuple[str, ...]
     version: str | None = None
+    compression: str | None = None
+
+    @property
+    def in_one_stream(self) -> bool:
+        """Whether a chunk is known to be of use only as a whole."""
+        return bool(self.compression) and packed_in_blocks(self.compression) is None
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -104,6 +113,8 @@ class ChunkTable:
             document["descr"] = arrayformat.descr_of(self.dtype)
         if self.version:
             document[VERSION] = self.version
+        if self.compression:
+            document["compression"] = self.compression
         return json.dumps(document)
 
     @classmethod
@@ -138,4 +149,5 @@ class ChunkTable:
             chunks=chunks,
             keys=tuple(by_index[index] for index in indices),
             version=document.get(VERSION),
+            compression=str(document.get("compression") or "") or None,
         )

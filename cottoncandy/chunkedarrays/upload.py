@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: What a chunk is in the table: its object's name, and its shape.
 Sent = tuple[str, tuple[int, ...]]
+#: The table, and the objects that nobody needs when it stands.
+Prepared = tuple[ChunkTable, list[str]]
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class ChunkFormat:
     metadata: Mapping[str, str]
     acl: str | None = None
     threads: int = 1
+
+    def codec(self, chunks: Chunks) -> str | None:
+        """What the largest chunk is packed with."""
+        return self.defaults.choose(self.compression, math.prod(map(max, chunks)) * self.dtype.itemsize)
 
 
 @dataclass(frozen=True)
@@ -139,8 +146,8 @@ class ChunkUpload:
         """Remove the chunks of an upload that failed."""
         remove_chunks(self.folder, self.version)
 
-    def publish(self, chunks: Chunks, sent: Sequence[Sent]) -> Receipt:
-        """Write the table: from here on, readers get the new array. Then remove the old one.
+    def prepare(self, chunks: Chunks, sent: Sequence[Sent]) -> Prepared:
+        """What `publish` needs.
 
         Parameters
         ----------
@@ -148,10 +155,18 @@ class ChunkUpload:
             Per axis the sizes of the chunks.
         sent : sequence of (str, tuple of int)
             What `send` gave, in the C order of the grid.
+
+        Raises
+        ------
+        ValueError
+            If a chunk is not of the shape that it should be.
         """
-        with self.all_or_nothing():
-            table = self._table(chunks, sent)
-            outdated = self.folder.outdated(spared=set(table.keys))
+        table = self._table(chunks, sent)
+        return table, self.folder.outdated(spared=set(table.keys))
+
+    def publish(self, prepared: Prepared) -> Receipt:
+        """Write the table: from here on, readers get the new array. Then remove the old one."""
+        table, outdated = prepared
         receipt = self._write_table(table)
         self.folder.backend.delete(outdated)
         return receipt
@@ -164,7 +179,7 @@ class ChunkUpload:
                     "tell dask the right chunks (map_blocks(..., chunks=...))"
                 )
         shape, names = tuple(map(sum, chunks)), tuple(key for key, _ in sent)
-        return ChunkTable(shape, self.format.dtype, chunks, names, self.version)
+        return ChunkTable(shape, self.format.dtype, chunks, names, self.version, self.format.codec(chunks))
 
     def _write_table(self, table: ChunkTable) -> Receipt:
         folder, options = self.folder, WriteOptions(acl=self.format.acl)

@@ -185,4 +185,5 @@ def _send_all(arr: Any, chunks: chunking.Chunks, upload: ChunkUpload, threads: i
 
     with upload.all_or_nothing():
         sent = gather(send, list(enumerate(chunking.blocks(chunks))), threads)
-    return upload.publish(chunks, sent)
+        prepared = upload.prepare(chunks, sent)
+    return upload.publish(prepared)
