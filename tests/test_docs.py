@@ -20,6 +20,7 @@ import pages
 import pytest
 from drive_store import sign_a_reader_in, write_key_file
 from fake_drive import FakeDrive
+from fsspec.registry import register_implementation
 from pages import ROOT, Block, tomllib
 from servers import ProgramMissing, Server, moto
 from stores import STORES, RawBucket, s3_client
@@ -30,6 +31,7 @@ from cottoncandy.backends import base
 from cottoncandy.backends.gdrive import settings
 from cottoncandy.codecs import registry
 from cottoncandy.config import defaults_path, user_file_path
+from cottoncandy.fsspecfs import CottonCandyFileSystem
 
 #: More than so many examples that are not run are an excuse.
 MOST_NOT_RUN = 3
@@ -91,6 +93,7 @@ def world(
 ) -> Iterator[Callable[[str], str]]:
     """A reader's machine: an empty folder, keys in the environment, buckets. It gives what to make of a text."""
     monkeypatch.chdir(tmp_path)
+    register_implementation("cottoncandy", CottonCandyFileSystem, clobber=True)  # as the entry point does
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(registry, "_CODECS", dict(registry._CODECS))
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", own_moto.endpoint)

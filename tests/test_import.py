@@ -73,6 +73,7 @@ def test_so_does_each_of_its_modules(tmp_path: Path) -> None:
     import warnings
     warnings.simplefilter("ignore")  # theirs; ours are errors again below
     import boto3, dask.array, googleapiclient.discovery, google_auth_oauthlib.flow, scipy.sparse, pandas, h5py
+    import fsspec.callbacks, fsspec.compression, fsspec.spec, zarr
     warnings.simplefilter("error")
     seen.clear()
     import cottoncandy
@@ -84,7 +85,20 @@ def test_so_does_each_of_its_modules(tmp_path: Path) -> None:
     assert run(WATCH + textwrap.dedent(code), tmp_path) == ""
 
 
-HEAVY = ("boto3", "botocore", "dask", "scipy", "googleapiclient", "google", "pandas", "h5py", "tqdm", "IPython")
+HEAVY = (
+    "boto3",
+    "botocore",
+    "dask",
+    "scipy",
+    "googleapiclient",
+    "google",
+    "pandas",
+    "h5py",
+    "tqdm",
+    "IPython",
+    "zarr",
+    "fsspec",
+)
 LOADED = f"print(sorted(name for name in {HEAVY!r} if name in sys.modules))"
 
 

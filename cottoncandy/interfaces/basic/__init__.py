@@ -6,12 +6,13 @@ from typing import Any
 
 from cottoncandy.interfaces.basic.buckets import Buckets
 from cottoncandy.interfaces.basic.core import InterfaceObject
+from cottoncandy.interfaces.basic.ecosystem import Ecosystem
 from cottoncandy.interfaces.basic.files import Files
 
 __all__ = ["BasicInterface", "InterfaceObject"]
 
 
-class BasicInterface(Files, Buckets):
+class BasicInterface(Files, Buckets, Ecosystem):
     """Objects, files, json, pickles and buckets of one store.
 
     Parameters

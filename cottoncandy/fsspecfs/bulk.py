@@ -1,0 +1,65 @@
+"""What fsspec's calls for many objects would do: its own rules of which goes where, without the waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+
+from cottoncandy import keys
+
+Pair = tuple[Any, Any]
+
+# The call of fsspec for one object that a call for many makes of each.
+_ONE_OF = {"get": "get_file", "put": "put_file", "copy": "cp_file"}
+
+
+def plan(filesystem: AbstractFileSystem, many: str, *paths: Any, **options: Any) -> list[Pair]:
+    """What a call of fsspec for many objects would do to each, one after the other.
+
+    Parameters
+    ----------
+    filesystem : AbstractFileSystem
+    many : str
+        ``'get'``, ``'put'`` or ``'copy'``.
+    *paths, **options
+        Its arguments.
+
+    Returns
+    -------
+    list of (path, path)
+    """
+    planned: list[Pair] = []
+    # a twin that looks where the file system looks, and writes down what it should do
+    twin = object.__new__(type(filesystem))
+    vars(twin).update(vars(filesystem))
+    setattr(twin, _ONE_OF[many], lambda first, second, **_: planned.append((first, second)))
+    getattr(AbstractFileSystem, many)(twin, *paths, **options)
+    return planned
+
+
+def branches(names: Iterable[str], root: str | None = None) -> set[str]:
+    """The directories that these names are in; those from ``root`` on, itself included, where it is given.
+
+    Examples
+    --------
+    >>> sorted(branches(['a/b/c', 'a/d']))
+    ['a', 'a/b']
+    """
+    found: set[str] = set()
+    for name in names:
+        folder = keys.parent(name)
+        while folder and folder not in found and len(folder) >= len(root or ""):
+            found.add(folder)
+            folder = keys.parent(folder)
+    return found
+
+
+def in_safe_order(pairs: list[Pair]) -> list[Pair]:
+    """Copies in the order in which none replaces what another has yet to read.
+
+    Down a branch the deepest goes first, up it goes last.
+    """
+    down = any(len(new) > len(old) for old, new in pairs)
+    return sorted(pairs, key=lambda pair: len(pair[0]), reverse=down)

@@ -1,0 +1,331 @@
+"""A container as a file system of fsspec."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fsspec.callbacks import DEFAULT_CALLBACK
+from fsspec.compression import compr
+from fsspec.core import get_compression
+
+from cottoncandy import keys
+from cottoncandy.backends.base import BytesLike, WriteOptions
+from cottoncandy.copies import Copies
+from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
+from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan
+from cottoncandy.fsspecfs.names import Names
+from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter
+from cottoncandy.parallel import for_each, gather
+from cottoncandy.ranges import read_range
+from cottoncandy.stream import CloudStream, upload
+
+_TEXT_OPTIONS = ("encoding", "errors", "newline")
+
+
+class ObjectFileSystem(Names):
+    """A container of any backend as a file system of fsspec; paths are object names.
+
+    Nothing is cached: each call asks the store, and sees what others wrote meanwhile. Directories are there while an
+    object is in them; making one does nothing. Calls for many objects work on several at a time.
+
+    Parameters
+    ----------
+    backend : Backend
+    settings : TransferSettings, optional
+
+    See Also
+    --------
+    CottonCandyFileSystem : the same, opened by URL.
+    """
+
+    # ------------------------------------------------------------------ opening
+    def open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        cache_options: Mapping[str, Any] | None = None,
+        compression: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Open an object as a file.
+
+        Parameters
+        ----------
+        path : str
+        mode : str
+            ``'r'`` reads, ``'w'`` writes anew, ``'x'`` only where nothing is; with ``'b'`` bytes, else text. Objects
+            cannot be appended to or changed.
+        compression : str, optional
+            ``'infer'`` or a name that fsspec knows.
+        encoding, errors, newline : str, optional
+            Of text.
+
+        Returns
+        -------
+        file
+            What is written is seen when the file is closed; a ``with`` block that is left by an error stores nothing.
+        """
+        if "w" not in mode and "x" not in mode:
+            return super().open(path, mode, compression=compression, **kwargs)
+        text = {name: kwargs.pop(name) for name in _TEXT_OPTIONS if name in kwargs}
+        file: Any = super().open(path, mode.replace("t", "").replace("b", "") + "b", **kwargs)
+        if packer := get_compression(self._strip_protocol(path), compression):
+            file = Compressor(compr[packer](file, mode="w"), file)
+        return file if "b" in mode else TextWriter(file, **text)
+
+    def _open(
+        self,
+        path: str,
+        mode: str = "rb",
+        block_size: int | None = None,
+        autocommit: bool = True,
+        cache_options: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> CloudStream | ObjectWriter:
+        key = keys.clean_object(path)
+        if mode == "rb":
+            return CloudStream(self._backend, key, self._settings)
+        if mode not in {"wb", "xb"}:
+            where = self._backend.describe(key)
+            raise NotSupported(f"{where}: objects cannot be appended to or changed (mode {mode!r}): write it anew")
+        new = mode == "xb"
+        if new and self._backend.exists(key):
+            raise ObjectExists(f"{self._backend.describe(key)} exists")
+        return ObjectWriter(self._backend, key, self._settings, WriteOptions(if_absent=new), autocommit=autocommit)
+
+    # ------------------------------------------------------------------ bytes
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        """Read an object, or bytes ``start <= i < end``; negative numbers count from the end, at one request more."""
+        key, e_tag = keys.clean_object(self._strip_protocol(path)), None
+        if (start or 0) < 0 or (end or 0) < 0:
+            head = self._backend.stat(key)
+            (start, end, _), e_tag = slice(start, end).indices(head.size), head.e_tag
+        start = start or 0
+        end = end if end is None else max(start, end)
+        return bytes(read_range(self._backend, key, self._settings, start, end, e_tag))
+
+    def cat_ranges(
+        self,
+        paths: list[str],
+        starts: Any,
+        ends: Any,
+        max_gap: int | None = None,
+        on_error: str = "return",
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Read ranges of many objects, several at a time.
+
+        Parameters
+        ----------
+        paths : list of str
+        starts, ends : int or list of int
+            One for all, or one for each.
+        on_error : str
+            ``'return'`` gives errors in the place of bytes, ``'raise'`` raises the first.
+        """
+        wanted = [value if isinstance(value, list) else [value] * len(paths) for value in (starts, ends)]
+
+        def read(job: tuple[str, int | None, int | None]) -> bytes | Exception:
+            try:
+                return self.cat_file(*job)
+            except Exception as error:
+                if on_error != "return":
+                    raise
+                return error
+
+        return self._gather(read, list(zip(paths, *wanted, strict=True)))
+
+    def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **kwargs: Any) -> Any:
+        """Read one object, or several at a time: a dictionary of paths and bytes.
+
+        Parameters
+        ----------
+        path : str or list of str
+            Names or patterns.
+        recursive : bool
+            All objects below them.
+        on_error : str
+            ``'raise'``, ``'omit'`` or ``'return'``.
+        """
+        paths = self.expand_path(path, recursive=recursive)
+        if recursive:
+            paths = [each for each in paths if each not in branches(paths)]
+        if len(paths) == 1 and not isinstance(path, list) and paths[0] == self._strip_protocol(path):
+            return self.cat_file(paths[0], **kwargs)
+        read = self.cat_ranges(paths, kwargs.get("start"), kwargs.get("end"), on_error=_or_raise(on_error))
+        found = dict(zip(paths, read, strict=True))
+        return {name: data for name, data in found.items() if on_error == "return" or isinstance(data, bytes)}
+
+    def pipe_file(self, path: str, value: BytesLike, mode: str = "overwrite", **kwargs: Any) -> None:
+        """Write an object; with ``mode='create'`` only where nothing is."""
+        key = keys.clean_object(self._strip_protocol(path))
+        upload(self._backend, key, value, {}, WriteOptions(if_absent=mode == "create"), self._settings)
+
+    def pipe(self, path: str | Mapping[str, BytesLike], value: BytesLike | None = None, **kwargs: Any) -> None:
+        """Write an object, or a dictionary of them, several at a time."""
+        values = {path: value} if isinstance(path, str) else path
+        self._for_each(lambda item: self.pipe_file(*item, **kwargs), [*values.items()])
+
+    # ------------------------------------------------------------------ files on disk
+    def get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **_: Any) -> None:
+        """Download an object to a file or into an open one; of a directory, make the folder."""
+        key = self._strip_protocol(rpath)
+        try:
+            stream = CloudStream(self._backend, key, self._settings, first=self._settings.download_threshold)
+        except ObjectNotFound:
+            if not self.isdir(key):
+                raise
+            Path(lpath).mkdir(parents=True, exist_ok=True)
+            return
+        with stream:
+            callback.set_size(stream.size)
+            if outfile is not None or hasattr(lpath, "write"):
+                _copy(stream, outfile or lpath, callback)
+                return
+            Path(lpath).parent.mkdir(parents=True, exist_ok=True)
+            with Path(lpath).open("wb") as file:
+                _copy(stream, file, callback)
+
+    def put_file(
+        self, lpath: str, rpath: str, callback: Any = DEFAULT_CALLBACK, mode: str = "overwrite", **_: Any
+    ) -> None:
+        """Upload a file, as a whole or not at all; a folder needs nothing."""
+        if Path(lpath).is_dir():
+            return
+        key = keys.clean_object(self._strip_protocol(rpath))
+        options = WriteOptions(if_absent=mode == "create")
+        with Path(lpath).open("rb") as file:
+            callback.set_size(os.fstat(file.fileno()).st_size)
+            blocks = iter(lambda: file.read(self._settings.upload_part), b"")
+            upload(self._backend, key, blocks, {}, options, self._settings)
+        callback.absolute_update(callback.size or 0)
+
+    def get(
+        self,
+        rpath: Any,
+        lpath: Any,
+        recursive: bool = False,
+        callback: Any = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Download objects, several at a time; which go where is fsspec's own rule."""
+        jobs = plan(self, "get", rpath, lpath, recursive=recursive, maxdepth=maxdepth)
+        self._transfer(lambda job: self.get_file(*job, **kwargs), jobs, callback)
+
+    def put(
+        self,
+        lpath: Any,
+        rpath: Any,
+        recursive: bool = False,
+        callback: Any = DEFAULT_CALLBACK,
+        maxdepth: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Upload files, several at a time; which go where is fsspec's own rule."""
+        jobs = plan(self, "put", lpath, rpath, recursive=recursive, maxdepth=maxdepth)
+        self._transfer(lambda job: self.put_file(*job, **kwargs), jobs, callback)
+
+    # ------------------------------------------------------------------ copying, moving, removing
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        """Copy an object inside the store, with its metadata."""
+        self._backend.copy(*(keys.clean_object(self._strip_protocol(path)) for path in (path1, path2)))
+
+    def copy(
+        self,
+        path1: Any,
+        path2: Any,
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        on_error: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Copy objects inside the store, several at a time; which go where is fsspec's own rule."""
+        self._copied(path1, path2, recursive, maxdepth, on_error or ("ignore" if recursive else "raise"))
+
+    def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
+        """Move objects: copy them, and when all copies stand, delete the old ones.
+
+        What is moved onto itself or into its own directory is not lost.
+        """
+        self._copied(path1, path2, recursive, maxdepth, "raise").delete_sources()
+
+    def _copied(self, path1: Any, path2: Any, recursive: bool, maxdepth: int | None, on_error: str) -> Copies:
+        jobs = plan(self, "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
+        pairs = [(self._strip_protocol(old), self._strip_protocol(new)) for old, new in jobs]
+        folders = branches(old for old, _ in pairs)
+        copies = Copies(self._backend, self._backend, "", in_safe_order(pairs), overwrite=True)
+
+        def copy(pair: tuple[str, str]) -> None:
+            try:
+                copies.copy(pair)
+            except ObjectNotFound:
+                if on_error == "raise" and pair[0] not in folders:
+                    raise
+
+        self._for_each(copy, copies.pairs, 1 if copies.overlap() else None)
+        return copies
+
+    def rm_file(self, path: str) -> None:
+        """Delete an object."""
+        self.rm(path)
+
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        """Delete objects, in batches; with ``recursive`` all below a name too.
+
+        A name is a directory and no prefix: ``rm('exp', recursive=True)`` leaves ``exp2`` alone.
+
+        Raises
+        ------
+        ObjectNotFound
+            If one is not there; nothing is deleted then.
+        IsADirectoryError
+            For a directory, without ``recursive``.
+        """
+        if path == "":
+            raise InvalidObjectName("'' names nothing: rm('/', recursive=True) removes all objects of the bucket")
+        names = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
+        if not recursive:
+            self._for_each(self._require_object, names)
+        elif maxdepth is None:  # the empty objects by which some programs mark directories, too
+            names += [f"{folder}/" for folder in branches(names)]
+        self._backend.delete([name for name in names if name])
+
+    def _require_object(self, name: str) -> None:
+        if self.info(name)["type"] == "directory":
+            where = self._backend.describe(name)
+            raise IsADirectoryError(f"{where} is a directory: rm(..., recursive=True) removes it")
+
+    # ------------------------------------------------------------------ many at a time
+    def _for_each(self, function: Callable[[Any], object], items: Sequence[Any], threads: int | None = None) -> None:
+        for_each(function, items, threads or self._settings.threads, most=threads or self._settings.most_threads)
+
+    def _gather(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+        return gather(function, items, self._settings.threads, most=self._settings.most_threads)
+
+    def _transfer(self, function: Callable[[Any], object], jobs: Sequence[Any], callback: Any) -> None:
+        """Move files, and tell of each that has arrived."""
+        lock = threading.Lock()
+        callback.set_size(len(jobs))
+
+        def move(job: Any) -> None:
+            function(job)
+            with lock:
+                callback.relative_update()
+
+        self._for_each(move, jobs)
+
+
+def _or_raise(on_error: str) -> str:
+    return "raise" if on_error == "raise" else "return"
+
+
+def _copy(stream: CloudStream, file: Any, callback: Any) -> None:
+    for part in stream.parts():
+        file.write(part)
+        callback.relative_update(len(part))

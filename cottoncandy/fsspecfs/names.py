@@ -1,0 +1,179 @@
+"""What there is in a container, in fsspec's words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from fsspec.spec import AbstractFileSystem
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Backend, ObjectInfo, ObjectPrefix
+from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectNotFound
+from cottoncandy.fsspecfs.bulk import branches
+from cottoncandy.stream import TransferSettings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Facts = dict[str, Any]
+
+
+class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hints
+    """Paths, and what is there: the part of `ObjectFileSystem` that only looks. Its parameters are those."""
+
+    protocol = "cottoncandy"
+    cachable = False
+    root_marker = ""
+
+    def __init__(
+        self, backend: Backend, settings: TransferSettings | None = None, *, bucket: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self._backend = backend
+        self._settings = settings or TransferSettings()
+        self._bucket = backend.location if bucket is None else bucket
+        # the class cannot know the bucket: without this, a URL of another one would be read from ours
+        self._strip_protocol = self._name_in_own_bucket  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        return f"<cottoncandy.{type(self).__name__} {self._backend.describe()}>"
+
+    @property
+    def fsid(self) -> str:
+        """What tells this file system from others; it holds no secret."""
+        return self._backend.address
+
+    # ------------------------------------------------------------------ paths
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        """The object's name in a path or URL: in a URL the bucket comes first."""
+        if isinstance(path, list):
+            return [cls._strip_protocol(each) for each in path]
+        text = os.fspath(path)
+        if text.startswith(f"{cls.protocol}://"):
+            text = text.removeprefix(f"{cls.protocol}://").partition(keys.SEPARATOR)[2]
+        return keys.clean(text).rstrip(keys.SEPARATOR)
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        bucket = path.partition("://")[2].partition(keys.SEPARATOR)[0]
+        return {"bucket": bucket} if bucket else {}
+
+    def _name_in_own_bucket(self, path: Any) -> Any:
+        for each in path if isinstance(path, list) else [path]:
+            bucket = self._get_kwargs_from_urls(os.fspath(each)).get("bucket")
+            if bucket and bucket != self._bucket:
+                raise InvalidObjectName(
+                    f"{each!r} is in another bucket: this file system is {self._backend.describe()}"
+                )
+        return type(self)._strip_protocol(path)  # noqa: SLF001 - fsspec's own name for it
+
+    def unstrip_protocol(self, name: str) -> str:
+        """Give the URL of an object; the bucket stands in it where its name can."""
+        bucket = self._bucket or ""
+        bucket = "" if {"/", "\\"} & set(bucket) else bucket
+        return f"{self.protocol}://{bucket}/{self._strip_protocol(name)}"
+
+    # ------------------------------------------------------------------ looking
+    def info(self, path: str, **kwargs: Any) -> Facts:
+        """Tell what is known of an object or directory.
+
+        Returns
+        -------
+        dict
+            ``name``, ``size``, ``type``; of an object also ``LastModified`` and ``ETag``.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        name = self._strip_protocol(path)
+        if not name:
+            return _facts(ObjectPrefix(""))
+        try:
+            return _facts(self._backend.stat(name))
+        except ObjectNotFound:
+            if next(self._backend.list_objects(keys.as_directory(name), page_size=1), None) is None:
+                raise
+        return _facts(ObjectPrefix(name))
+
+    def _type(self, path: str) -> str | None:
+        # fsspec's own calls take any error for "not there": refused credentials, a broken connection
+        try:
+            return str(self.info(path)["type"])
+        except FileNotFoundError:
+            return None
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        """Whether there is an object or directory of that name."""
+        return self._type(path) is not None
+
+    def isfile(self, path: str) -> bool:
+        """Whether there is an object of that name."""
+        return self._type(path) == "file"
+
+    def isdir(self, path: str) -> bool:
+        """Whether there is an object below that name, and none of it."""
+        return self._type(path) == "directory"
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        """List one level of a directory.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        name = self._strip_protocol(path)
+        prefix = keys.as_directory(name)
+        found = [_facts(entry) for entry in self._backend.list_level(prefix) if entry.key != prefix]
+        if name and not found:  # an object, a directory that only a marker keeps, or nothing
+            facts = self.info(name)
+            found = [facts] if facts["type"] == "file" else []
+        return found if detail else [facts["name"] for facts in found]
+
+    def find(
+        self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any
+    ) -> Any:
+        """List all objects below a name: with one listing, or level by level where the depth is bounded."""
+        if maxdepth is not None:
+            return super().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=detail, **kwargs)
+        name = self._strip_protocol(path)
+        listed = [info for info in self._below(name) if not info.key.endswith(keys.SEPARATOR)]
+        found = {info.key: _facts(info) for info in listed}
+        if not found and name and self.isfile(name):
+            found = {name: self.info(name)}
+        elif withdirs:
+            found = {folder: _facts(ObjectPrefix(folder)) for folder in branches(found, name)} | found
+        return {key: found[key] for key in sorted(found)} if detail else sorted(found)
+
+    def _below(self, name: str) -> Iterable[ObjectInfo]:
+        return self._backend.list_objects(keys.as_directory(name))
+
+    def du(
+        self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
+    ) -> Any:
+        """Sum up the bytes of all objects below a name, from their listing."""
+        found = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
+        sizes = {name: facts["size"] for name, facts in found.items()}
+        return sum(sizes.values()) if total else sizes
+
+    def modified(self, path: str) -> datetime:
+        """Tell when an object was written."""
+        when: datetime | None = self.info(path).get("LastModified")
+        if when is None:
+            raise NotSupported(f"{self._backend.describe(self._strip_protocol(path))}: the store tells no date")
+        return when
+
+    def ukey(self, path: str) -> str:
+        """Give a mark that changes when the object does: its etag, where the store has one."""
+        return self.info(path).get("ETag") or str(super().ukey(path))
+
+
+def _facts(entry: ObjectInfo | ObjectPrefix) -> Facts:
+    """An entry of a listing in fsspec's words."""
+    if isinstance(entry, ObjectPrefix):
+        return {"name": entry.key.rstrip(keys.SEPARATOR), "size": 0, "type": "directory"}
+    facts = {"name": entry.key, "size": entry.size, "type": "file"}
+    return facts | {"LastModified": entry.last_modified, "ETag": entry.e_tag}

@@ -1,0 +1,64 @@
+"""A file system that is opened by URL: ``pandas.read_csv('cottoncandy://my-bucket/sub01/table.csv')``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cottoncandy.backends import backend_class
+from cottoncandy.config import Options
+from cottoncandy.fsspecfs.filesystem import ObjectFileSystem
+from cottoncandy.stream import TransferSettings
+
+# What fsspec, and libraries that open many file systems alike, say of any of them.
+_OF_ANY_FILE_SYSTEM = (
+    "asynchronous",
+    "batch_size",
+    "listings_expiry_time",
+    "loop",
+    "max_paths",
+    "use_listings_cache",
+)
+
+
+class CottonCandyFileSystem(ObjectFileSystem):
+    """A bucket, directory or Drive as a file system of fsspec, by the protocol ``cottoncandy``.
+
+    Where the container's name cannot stand in a URL, as a directory's full path, it is given as an option and left
+    out of the URL: ``cottoncandy:///sub01/table.csv``.
+
+    Parameters
+    ----------
+    bucket : str, optional
+        The bucket; with ``backend='local'`` a directory.
+    backend : str
+        ``'s3'``, ``'local'``, ``'gdrive'`` or the name of an installed backend.
+    ACCESS_KEY, SECRET_KEY, endpoint_url : str, optional
+        As in `cottoncandy.get_interface`; looked up by default.
+    **options
+        Passed to the backend.
+
+    Examples
+    --------
+    >>> import fsspec
+    >>> fs = fsspec.filesystem('cottoncandy', bucket='my_store', backend='local')
+    >>> fs.pipe('notes/day1.txt', b'slept well')
+    >>> fs.ls('notes', detail=False)
+    ['notes/day1.txt']
+    """
+
+    cachable = True
+
+    def __init__(
+        self,
+        bucket: str | None = None,
+        backend: str = "s3",
+        ACCESS_KEY: str | None = None,  # noqa: N803 - the name in get_interface
+        SECRET_KEY: str | None = None,  # noqa: N803 - the name in get_interface
+        endpoint_url: str | None = None,
+        **options: Any,
+    ) -> None:
+        own = {name: options.pop(name) for name in _OF_ANY_FILE_SYSTEM if name in options}
+        configured, kind = Options.load(), backend_class(backend)
+        container = kind.default_container(configured) if bucket is None else bucket
+        connected = kind.connect(container, ACCESS_KEY, SECRET_KEY, endpoint_url, configured, **options)
+        super().__init__(connected, TransferSettings.from_options(configured), bucket=bucket, **own)

@@ -1,0 +1,232 @@
+"""An object as a binary file to write."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from cottoncandy import chunking
+from cottoncandy.backends.base import MIB, Backend, MultipartUpload, WriteOptions
+from cottoncandy.errors import CottonCandyError
+from cottoncandy.stream import TransferSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+log = logging.getLogger(__name__)
+
+# Bytes that are gathered before they are sent: each thread holds one part, and so does the file.
+_PART = 8 * MIB
+
+
+class ObjectWriter(io.BufferedIOBase):
+    """An object on its way up as it is written: the whole of it is seen when the file is closed, or nothing ever.
+
+    Full parts go up in threads meanwhile; memory holds a few of them. What is left by an error (in a ``with`` block),
+    or never closed, is thrown away.
+
+    Parameters
+    ----------
+    backend : Backend
+    key : str
+        A clean object name.
+    settings : TransferSettings
+    options : WriteOptions
+    autocommit : bool
+        False leaves it to `commit` to make the object seen, after the file was closed.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        key: str,
+        settings: TransferSettings,
+        options: WriteOptions = WriteOptions(),
+        *,
+        autocommit: bool = True,
+    ) -> None:
+        super().__init__()
+        self.name, self.mode = key, "wb"
+        self._backend, self._key, self._options, self._autocommit = backend, key, options, autocommit
+        self._threads = settings.threads if backend.limits.parallel_parts else 1
+        self._sizes = chunking.growing_part_sizes(min(settings.upload_part, _PART), backend.limits)
+        self._size, self._part, self._position, self._number = next(self._sizes), bytearray(), 0, 0
+        self._upload: MultipartUpload | None = None
+        self._pool: ThreadPoolExecutor | None = None
+        self._pending: deque[Future[None]] = deque()
+
+    def writable(self) -> bool:
+        """Tell that it can be written: True."""
+        return True
+
+    def tell(self) -> int:
+        """Count the bytes written so far."""
+        return self._position
+
+    def write(self, data: Buffer) -> int:
+        """Write bytes; full parts are sent.
+
+        Raises
+        ------
+        CottonCandyError
+            If an earlier part could not be sent: the file is closed then, and nothing of it was stored.
+        """
+        if self.closed:
+            raise ValueError(f"{self._backend.describe(self._key)}: the file is closed")
+        view = memoryview(data)
+        rest = view.cast("B") if view.nbytes else memoryview(b"")
+        with self._all_or_nothing():
+            while rest:
+                room = self._size - len(self._part)
+                self._part += rest[:room]
+                rest = rest[room:]
+                if len(self._part) == self._size:
+                    self._send_part()
+        self._position += view.nbytes
+        return view.nbytes
+
+    def _send_part(self) -> None:
+        if self._upload is None:
+            self._upload = self._backend.start_upload(self._key, {}, self._options)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="cottoncandy")
+        while len(self._pending) >= self._threads:
+            self._pending.popleft().result()
+        self._number += 1
+        self._pending.append(self._pool.submit(self._upload.send_part, self._number, self._part))
+        self._part, self._size = bytearray(), next(self._sizes)
+
+    def close(self) -> None:
+        """Send the rest, and make the object seen."""
+        if self.closed:
+            return
+        if self._autocommit:
+            self.commit()
+        super().close()
+
+    def commit(self) -> None:
+        """Make the object seen: what closing does, unless it was opened in a transaction."""
+        with self._all_or_nothing():
+            if self._upload is None:
+                self._backend.put(self._key, self._part, {}, self._options)
+                return
+            if self._part:
+                self._send_part()
+            while self._pending:
+                self._pending.popleft().result()
+            self._upload.complete()
+            self._stop()
+
+    def discard(self) -> None:
+        """Throw away what was written, and close the file. No error is raised for what cannot be removed."""
+        for future in self._pending:
+            future.cancel()
+        self._stop()
+        self._pending.clear()
+        self._part = bytearray()
+        if self._upload is not None:
+            try:
+                self._upload.abort()
+            except CottonCandyError as error:
+                where = self._backend.describe(self._key)
+                log.warning("%s: the parts already sent could not be removed: %s", where, error)
+        self._upload = None
+        super().close()
+
+    def _stop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # Ctrl-C as well
+            self.discard()
+            raise
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        # a file that nobody closed was not finished by anybody; a file's own would store it now
+        if not self.closed:
+            self.discard()
+
+
+class TextWriter(io.TextIOWrapper):
+    """Text over a file that can be discarded: a ``with`` block that is left by an error throws it away."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.buffer.discard()  # type: ignore[attr-defined] # an ObjectWriter or a Compressor
+        self.close()
+
+
+class Compressor(io.BufferedIOBase):
+    """A compressing file and the object below it, as one: closed together, discarded together.
+
+    Parameters
+    ----------
+    packer : file
+        The compressing file; it writes into ``target``.
+    target : ObjectWriter
+    """
+
+    def __init__(self, packer: Any, target: ObjectWriter) -> None:
+        super().__init__()
+        self._packer, self._target = packer, target
+
+    def writable(self) -> bool:
+        """Tell that it can be written: True."""
+        return True
+
+    def write(self, data: Buffer) -> int:
+        """Compress bytes into the object."""
+        count: int = self._packer.write(data)
+        return count
+
+    def close(self) -> None:
+        """Compress the rest, and make the object seen."""
+        if not self.closed:
+            try:
+                self._packer.close()
+            except BaseException:
+                self._target.discard()
+                raise
+            finally:
+                super().close()
+            self._target.close()
+
+    def discard(self) -> None:
+        """Throw away what was written."""
+        self._target.discard()
+        with suppress(ValueError):  # it writes its last bytes into a closed file
+            self._packer.close()
+        super().close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        if not self.closed:
+            self.discard()

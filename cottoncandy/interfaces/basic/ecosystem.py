@@ -1,0 +1,87 @@
+"""The store handed over to other libraries: zarr, xarray, fsspec, pandas."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from cottoncandy.errors import ConfigurationError
+from cottoncandy.interfaces.basic.core import InterfaceCore
+
+if TYPE_CHECKING:
+    from cottoncandy.fsspecfs import ObjectFileSystem
+    from cottoncandy.zarrstore import ZarrStore
+
+
+class Ecosystem(InterfaceCore):
+    """The current bucket, as other libraries take it."""
+
+    def zarr_store(self, prefix: str = "", read_only: bool = False) -> ZarrStore:
+        """Give what is below a name as a store of zarr 3, for `zarr` and `xarray`.
+
+        Needs ``pip install 'cottoncandy[zarr]'``. Nothing is asked of the store yet.
+
+        Parameters
+        ----------
+        prefix : str
+            The directory of the store; all of the bucket by default.
+        read_only : bool
+            Refuse to write and to delete.
+
+        Returns
+        -------
+        cottoncandy.zarrstore.ZarrStore
+
+        Raises
+        ------
+        ConfigurationError
+            If zarr 3 is not installed.
+
+        Examples
+        --------
+        >>> import zarr
+        >>> grid = zarr.create_array(cci.zarr_store('exp.zarr'), data=arr, chunks=(2, 5, 6))
+        >>> grid = zarr.open_array(cci.zarr_store('exp.zarr'), mode='r')
+        >>> bool((grid[2:3] == arr[2:3]).all())
+        True
+        """
+        module = _with_extra("cottoncandy.zarrstore", "zarr")
+        store: ZarrStore = module.ZarrStore(
+            self.backend_interface, prefix, settings=self._settings, read_only=read_only
+        )
+        return store
+
+    @property
+    def fs(self) -> ObjectFileSystem:
+        """The bucket as a file system of fsspec, for pandas, dask and all that take one; paths are object names.
+
+        Needs ``pip install 'cottoncandy[fsspec]'``. It is made anew each time, and follows no later `set_bucket`.
+
+        Raises
+        ------
+        ConfigurationError
+            If fsspec is not installed.
+
+        Examples
+        --------
+        >>> with cci.fs.open('notes/day1.txt', 'w') as file:
+        ...     count = file.write('slept well')
+        >>> cci.fs.cat('notes/day1.txt')
+        b'slept well'
+        """
+        module = _with_extra("cottoncandy.fsspecfs", "fsspec")
+        filesystem: ObjectFileSystem = module.ObjectFileSystem(self.backend_interface, self._settings)
+        return filesystem
+
+
+def _with_extra(module: str, extra: str) -> ModuleType:
+    """Import a module of ours that needs an optional library."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("cottoncandy"):
+            raise
+        raise ConfigurationError(
+            f"this needs {error.name!r}, which is not installed: pip install 'cottoncandy[{extra}]'"
+        ) from error
