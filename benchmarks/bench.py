@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +39,6 @@ class Bench:
         A client that has spent so many on one workload sits out its further rounds.
     latency : float
         Milliseconds that each answer of our own server waits.
-    prefix : str
-        All keys of this run begin with it.
     """
 
     place: Place
@@ -52,7 +49,6 @@ class Bench:
     seconds: float
     results: Results
     latency: float = 0
-    prefix: str = field(default_factory=lambda: f"cottoncandy-benchmark-{secrets.token_hex(4)}")
     processes: dict[str, Process] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ clients
@@ -75,7 +71,7 @@ class Bench:
         # whatever came in between, this one is at no other task
         with self.process(_HELPER) as process:
             process.versions()
-            process.ask(do="remove", key=self.prefix)
+            process.ask(do="remove", key=self.place.prefix)
 
     @contextlib.contextmanager
     def process(self, name: str) -> Iterator[Process]:
@@ -116,6 +112,10 @@ class Bench:
         return self.server.counts() if self.server else {}
 
     # ------------------------------------------------------------------ arrays
+    def key(self, workload: str, client: str = "") -> str:
+        """What the keys of a client begin with: none of them is a folder to another one."""
+        return f"{self.place.prefix}/{workload}" + (f"/{client.replace(' ', '-')}" if client else "")
+
     def source(self, kind: str, size: int) -> dict[str, Any]:
         """The part of a task that names an array: made once, in a file that all clients read."""
         dtype = {"random": "<f8", "smooth": "<f4"}[kind]

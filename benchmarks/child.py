@@ -1,6 +1,6 @@
 """The process of one client: tasks come in as lines of JSON, what was measured goes out as lines of JSON.
 
-It is started as ``python -m benchmarks.child NAME ENDPOINT BUCKET``, with the Python that has the client.
+It is started as ``python -m benchmarks.child NAME ENDPOINT BUCKET PREFIX``, with the Python that has the client.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ Task = dict[str, Any]
 
 def main() -> None:
     """Answer tasks until the input ends."""
-    name, endpoint, bucket = sys.argv[1:]
+    name, endpoint, bucket, prefix = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints is no answer
     try:
-        tasks = Tasks(make_client(name, Place.from_environment(os.environ, endpoint, bucket)))
+        tasks = Tasks(make_client(name, Place.from_environment(os.environ, endpoint, bucket, prefix)))
         answer: Task = {"versions": versions(name)}
         gc.freeze()  # what is imported is looked through no more: collecting takes no time any longer
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told

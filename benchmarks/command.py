@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import os
 import platform
+import secrets
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -157,14 +158,15 @@ def measure(arguments: argparse.Namespace) -> Results:
 @contextlib.contextmanager
 def opened(arguments: argparse.Namespace) -> Iterator[tuple[Place, LoopbackServer | None]]:
     """The place: somebody's, or a server of our own."""
+    prefix = f"cottoncandy-benchmark-{secrets.token_hex(4)}"
     if arguments.endpoint:
-        yield Place.from_environment(os.environ, arguments.endpoint, arguments.bucket), None
+        yield Place.from_environment(os.environ, arguments.endpoint, arguments.bucket, prefix), None
         return
     with running(tls=arguments.tls, workers=arguments.workers) as server:
         server.create_bucket(_BUCKET)
         server.set_latency(arguments.latency_ms)
         keys = {**_ANY_KEYS, "AWS_CA_BUNDLE": str(server.authority or "")}
-        yield Place.from_environment(keys, server.endpoint, _BUCKET), server
+        yield Place.from_environment(keys, server.endpoint, _BUCKET, prefix), server
 
 
 def memory_folder() -> str | None:

@@ -28,6 +28,8 @@ class Place:
         The token is empty where there is none.
     authority : str
         A file of the certificates to trust; empty for those of the system.
+    prefix : str
+        All keys begin with it.
     """
 
     endpoint: str
@@ -37,12 +39,13 @@ class Place:
     secret_key: str
     token: str = ""
     authority: str = ""
+    prefix: str = ""
 
     def __repr__(self) -> str:
         return f"<bucket {self.bucket} at {self.endpoint}>"
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], endpoint: str, bucket: str) -> Place:
+    def from_environment(cls, environ: Mapping[str, str], endpoint: str, bucket: str, prefix: str = "") -> Place:
         """Take the keys from the standard variables.
 
         Raises
@@ -58,6 +61,7 @@ class Place:
             environ["AWS_SECRET_ACCESS_KEY"],
             environ.get("AWS_SESSION_TOKEN", ""),
             environ.get("AWS_CA_BUNDLE", ""),
+            prefix,
         )
 
     @property

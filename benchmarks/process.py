@@ -40,7 +40,7 @@ class Process:
         self.name = name
         self._printed = scratch / f"{name.replace(' ', '-')}.log"
         environment = {**place.environment(scratch), **dict(CLIENTS[name].environment)}
-        command = [python, "-m", "benchmarks.child", name, place.endpoint, place.bucket]
+        command = [python, "-m", "benchmarks.child", name, place.endpoint, place.bucket, place.prefix]
         with self._printed.open("ab") as printed:
             self._process = subprocess.Popen(
                 command,

@@ -44,9 +44,11 @@ def about(results: Results) -> Iterator[str]:
         yield f"- {name}: " + ", ".join(f"{package} {version}" for package, version in versions.items())
     for name, why in results.about.get("left out", {}).items():
         yield f"- left out: {name} ({why})"
-    failures = {(row.text, error): column.name for (column, row), error in results.failures.items()}
-    for (name, error), column in failures.items():
-        yield f"- failed: {name}, {column}: {error}"
+    told: set[tuple[str, str]] = set()
+    for (column, row), error in results.failures.items():
+        if (row.text, error) not in told:
+            yield f"- failed: {row.text}, {column.table}, {column.name}: {error}"
+        told.add((row.text, error))
 
 
 # ---------------------------------------------------------------------- tables

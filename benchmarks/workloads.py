@@ -117,13 +117,14 @@ class OneArray(Workload):
 
     def cells(self, bench: Bench, client: str, number: int) -> Iterator[Cell]:
         """Upload, download; what comes back is compared in the first round."""
-        task = {"key": f"{bench.prefix}/one", "packing": "", "repeat": self._repeat}
+        key = bench.key("one", client)
+        task = {"key": key, "packing": "", "repeat": self._repeat}
         task |= bench.source("random", self.size)
         process = bench.processes[client]
         yield self._up, Row(client), bench.measure(process, number, do="up", **task)
         check = number <= 0
         yield self._down, Row(client), bench.measure(process, number, do="down", check=check, **task)
-        bench.helper.ask(do="remove", key=f"{bench.prefix}/one")
+        bench.helper.ask(do="remove", key=key)
 
     def finish(self, bench: Bench) -> None:
         """The array is not needed any more."""
@@ -160,12 +161,13 @@ class PackedArray(Workload):
 
     def cells(self, bench: Bench, client: str, number: int) -> Iterator[Cell]:
         """Upload and download with each kind of compression."""
+        key = bench.key("packed", client)
         for packing in CLIENTS[client].packings:
-            task = {"key": f"{bench.prefix}/packed", "packing": packing, **bench.source(self.kind, self.size)}
+            task = {"key": key, "packing": packing, **bench.source(self.kind, self.size)}
             row, process = Row(client, packing), bench.processes[client]
             yield self._up, row, bench.measure(process, number, do="up", **task)
             yield self._down, row, bench.measure(process, number, do="down", check=number == 0, **task)
-            bench.helper.ask(do="remove", key=f"{bench.prefix}/packed")
+            bench.helper.ask(do="remove", key=key)
 
     def finish(self, bench: Bench) -> None:
         """The array is not needed any more."""
@@ -201,12 +203,12 @@ class ManyArrays(Workload):
 
     def cells(self, bench: Bench, client: str, number: int) -> Iterator[Cell]:
         """Upload all, download all."""
-        task = {"key": f"{bench.prefix}/many", "count": self.count}
+        task = {"key": bench.key("many", client), "count": self.count}
         process = bench.processes[client]
         with self._slowly(bench):
             yield self._up, Row(client), bench.measure(process, number, do="up_many", **task)
             yield self._down, Row(client), bench.measure(process, number, do="down_many", **task)
-        bench.helper.ask(do="remove", key=f"{bench.prefix}/many")
+        bench.helper.ask(do="remove", key=task["key"])
 
     @contextlib.contextmanager
     def _slowly(self, bench: Bench) -> Iterator[None]:
@@ -247,15 +249,15 @@ class Listing(Workload):
 
     def prepare(self, bench: Bench) -> None:
         """Make the keys."""
-        bench.helper.ask(do="put_keys", key=f"{bench.prefix}/list", count=self.count, folders=200)
+        bench.helper.ask(do="put_keys", key=bench.key("list"), count=self.count, folders=200)
 
     def finish(self, bench: Bench) -> None:
         """Remove them."""
-        bench.helper.ask(do="remove", key=f"{bench.prefix}/list")
+        bench.helper.ask(do="remove", key=bench.key("list"))
 
     def cells(self, bench: Bench, client: str, number: int) -> Iterator[Cell]:
         """Find files 10 to 19 of each folder, then list all."""
-        process, top = bench.processes[client], f"{bench.prefix}/list"
+        process, top = bench.processes[client], bench.key("list")
         per_folder = self.count // 200
         matching = 200 * max(0, min(per_folder, 20) - 10)
         pattern = f"{top}/*/file01*"
@@ -289,7 +291,7 @@ class Removing(Workload):
 
     def cells(self, bench: Bench, client: str, number: int) -> Iterator[Cell]:
         """Make the keys, remove them, and see that they are gone."""
-        top = f"{bench.prefix}/remove"
+        top = bench.key("remove", client)
         bench.helper.ask(do="put_keys", key=top, count=self.count, folders=20)
         record = bench.measure(bench.processes[client], number, do="remove", key=top)
         bench.helper.ask(do="list", key=top, count=0)
@@ -332,13 +334,14 @@ class Memory(Workload):
                     process.versions()
                     record = self._measure(bench, process, do, packing)
                 yield column, Row(client, packing), record
-            bench.helper.ask(do="remove", key=f"{bench.prefix}/memory")
+            bench.helper.ask(do="remove", key=bench.key("memory", client))
 
     def _measure(self, bench: Bench, process: Process, do: str, packing: str) -> Record:
-        small = {"key": f"{bench.prefix}/memory/warm-{do}", "packing": packing, **bench.source("random", 8 << 10)}
+        key = bench.key("memory", process.name)
+        small = {"key": f"{key}/warm-{do}", "packing": packing, **bench.source("random", 8 << 10)}
         process.ask(do="up", **small)
         process.ask(do="down", **small)
-        task = {"key": f"{bench.prefix}/memory/{do}", "packing": packing, **bench.source("random", self.size)}
+        task = {"key": f"{key}/{do}", "packing": packing, **bench.source("random", self.size)}
         if do == "down":
             bench.processes[process.name].ask(do="up", **task)
         return bench.measure(process, 0, do=do, trim=True, **task)

@@ -15,13 +15,14 @@ from benchmarks.place import Place
 _AT_ONCE = 64
 
 
-def make_store(place: Place) -> Any:
-    """A store for the bucket."""
+def make_store(place: Place, prefix: str = "") -> Any:
+    """A store for the bucket, or for what is below a prefix in it."""
     # it takes no authority of one's own: over TLS it is told to trust
     client = {"allow_http": True, "allow_invalid_certificates": bool(place.authority)}
     token = {"session_token": place.token} if place.token else {}
     return S3Store(
         place.bucket,
+        prefix=prefix or None,
         endpoint=place.endpoint,
         region=place.region,
         access_key_id=place.access_key,

@@ -73,7 +73,11 @@ class Raw(BytesClient):
             headers, _ = self._connections[number].call("PUT", key, query, body=view[start:end])
             return f"<Part><PartNumber>{number + 1}</PartNumber><ETag>{headers['etag']}</ETag></Part>"
 
-        parts = "".join(self._share(send, len(view)))
+        try:
+            parts = "".join(self._share(send, len(view)))
+        except OSError:
+            first.call("DELETE", key, {"uploadId": upload})
+            raise
         body = f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>".encode()
         first.call("POST", key, {"uploadId": upload}, body=memoryview(body))
 

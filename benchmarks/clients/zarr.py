@@ -19,7 +19,7 @@ def chunks(array: Array) -> tuple[int, ...]:
 
 
 def make_store(place: Place) -> Any:
-    """A store of zarr for the bucket."""
+    """A store of zarr, below the prefix: zarr writes to the root of its store, too."""
     try:
         from zarr.storage import ObjectStore
 
@@ -29,8 +29,8 @@ def make_store(place: Place) -> Any:
 
         client = {"endpoint_url": place.endpoint, "region_name": place.region}
         options = {"client_kwargs": client, "use_listings_cache": False}
-        return FsspecStore.from_url(f"s3://{place.bucket}", storage_options=options)
-    return ObjectStore(make_obstore(place))
+        return FsspecStore.from_url(f"s3://{place.bucket}/{place.prefix}", storage_options=options)
+    return ObjectStore(make_obstore(place, place.prefix))
 
 
 class Zarr(Client):
@@ -40,24 +40,27 @@ class Zarr(Client):
         """Make a store."""
         self._store = make_store(self.place)
 
+    def _path(self, key: str) -> str:
+        return key.removeprefix(f"{self.place.prefix}/")
+
     def up(self, key: str, array: Array, packing: str) -> None:
         """Create an array and write it."""
         options: dict[str, Any] = {} if packing else {"compressors": None}
         created = zarr.create_array(
-            self._store, name=key, shape=array.shape, dtype=array.dtype, chunks=chunks(array), **options
+            self._store, name=self._path(key), shape=array.shape, dtype=array.dtype, chunks=chunks(array), **options
         )
         created[:] = array
 
     def down(self, key: str, like: Like, packing: str) -> Array:
         """Open an array and read it."""
         del like, packing
-        stored: Any = zarr.open_array(self._store, path=key, mode="r")
+        stored: Any = zarr.open_array(self._store, path=self._path(key), mode="r")
         array: Array = stored[:]
         return array
 
     def up_many(self, prefix: str, arrays: Mapping[str, Array]) -> None:
         """Make a group, with several threads."""
-        group = zarr.create_group(self._store, path=prefix)
+        group = zarr.create_group(self._store, path=self._path(prefix))
 
         def create(name: str) -> None:
             group.create_array(name, data=arrays[name], compressors=None)
@@ -68,6 +71,6 @@ class Zarr(Client):
     def down_many(self, prefix: str, like: Like) -> dict[str, Array]:
         """Read a group, with several threads."""
         del like
-        members = list(zarr.open_group(self._store, path=prefix, mode="r").arrays())
+        members = list(zarr.open_group(self._store, path=self._path(prefix), mode="r").arrays())
         with ThreadPoolExecutor(THREADS) as pool:
             return dict(pool.map(lambda member: (member[0], member[1][:]), members))
