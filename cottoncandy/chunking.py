@@ -293,10 +293,12 @@ def picks(item: Item, sizes: Sequence[int]) -> list[Pick]:
     [(0, slice(1, 5, 2), slice(0, 2, None)), (1, slice(1, 5, 2), slice(2, 4, None))]
     """
     length = sum(sizes)
-    if isinstance(item, slice):
-        places: Sequence[int] = range(*item.indices(length))
+    if isinstance(item, list):
+        places: Sequence[int] = [_place(number, length) for number in item]
+    elif isinstance(item, slice):
+        places = range(*item.indices(length))
     else:
-        places = [_place(number, length) for number in (item if isinstance(item, list) else [item])]
+        places = range(_place(item, length), _place(item, length) + 1)
     pick: Callable[..., Pick] = _pick_range if isinstance(places, range) else _pick_list
     bounds = zip(sizes, accumulate(sizes), strict=True)
     found = (pick(places, block, stop - size, stop) for block, (size, stop) in enumerate(bounds))

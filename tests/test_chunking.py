@@ -185,3 +185,91 @@ def test_an_axis_is_a_whole_number() -> None:
 def test_a_size_that_is_none(buffersize: int) -> None:
     with pytest.raises(ValueError, match="buffersize"):
         chunking.array_chunks((3,), 8, 0, buffersize)
+
+
+@given(chunks=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5).map(tuple), max_size=3).map(tuple))
+def test_empty_chunks_are_left_out(chunks: chunking.Chunks) -> None:
+    found = chunking.without_empty(chunks)
+    assert tuple(map(sum, found)) == tuple(map(sum, chunks))
+    if all(map(sum, chunks)):
+        assert [[size for size in sizes if size] for sizes in chunks] == [list(sizes) for sizes in found]
+    else:
+        assert all(len(sizes) == 1 for sizes in found)
+
+
+# ---------------------------------------------------------------------- parts of arrays in chunks
+@st.composite
+def cut_axes(draw: st.DrawFn) -> tuple[tuple[int, ...], chunking.Item]:
+    sizes = tuple(draw(st.lists(st.integers(0, 5), min_size=1, max_size=5)))
+    length = sum(sizes)
+    ends = st.none() | st.integers(-length - 2, length + 2)
+    steps = st.sampled_from([None, 1, 2, 3, 7, -1, -2, -5])
+    items: list[st.SearchStrategy[chunking.Item]] = [st.builds(slice, ends, ends, steps)]
+    if length:
+        items += [st.integers(-length, length - 1), st.lists(st.integers(-length, length - 1), max_size=8)]
+    return sizes, draw(st.one_of(items))
+
+
+@given(axis=cut_axes())
+def test_picks_make_up_what_numpy_gives(axis: tuple[tuple[int, ...], chunking.Item]) -> None:
+    sizes, item = axis
+    whole = np.arange(sum(sizes))
+    expected = np.atleast_1d(whole[np.array(item, int) if isinstance(item, list) else item])
+    found = np.full(len(expected), -1)
+    picks = chunking.picks(item, sizes)
+    assert [pick.block for pick in picks] == sorted({pick.block for pick in picks})
+    for pick in picks:
+        start = sum(sizes[: pick.block])
+        chunk = whole[start : start + sizes[pick.block]]
+        assert pick.count == len(chunk[pick.local]) > 0
+        found[pick.target] = chunk[pick.local]
+    assert np.array_equal(found, expected)
+    if len(picks) == 1 and not picks[0].backward:
+        assert np.array_equal(chunk[pick.local], expected)
+
+
+@pytest.mark.parametrize(
+    ("index", "ndim", "items"),
+    [
+        ((), 2, (slice(None), slice(None))),
+        (1, 2, (1, slice(None))),
+        ((..., 1), 3, (slice(None), slice(None), 1)),
+        ((0, ..., slice(2)), 2, (0, slice(2))),
+        ((0, ...), 1, (0,)),
+        ((), 0, ()),
+        (..., 0, ()),
+        (([2, 1], np.int64(3)), 2, ([2, 1], 3)),
+        (np.array([2, 1]), 1, ([2, 1],)),
+    ],
+    ids=str,
+)
+def test_an_index_is_expanded(index: object, ndim: int, items: tuple[chunking.Item, ...]) -> None:
+    assert chunking.expand(index, ndim) == items
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        (1, 2, 3),
+        (..., ...),
+        (1, 2, ..., 3),
+        True,
+        [True, False],
+        np.array([True, False]),
+        ([1], [2]),
+        "x",
+        1.0,
+        [1.5],
+        None,
+    ],
+    ids=str,
+)
+def test_an_index_that_is_none(index: object) -> None:
+    with pytest.raises(IndexError):
+        chunking.expand(index, 2)
+
+
+@pytest.mark.parametrize("item", [3, -4, [0, 3]], ids=str)
+def test_what_is_out_of_bounds(item: chunking.Item) -> None:
+    with pytest.raises(IndexError, match="out of bounds for an axis of length 3"):
+        chunking.picks(item, (2, 1))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -65,6 +65,41 @@ def free_numbers(taken: Iterable[int], count: int) -> range:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberedKeys(Sequence[str]):
+    """The object names of chunks with consecutive numbers, without holding or pickling each of them.
+
+    Attributes
+    ----------
+    stem : str
+        The names without their numbers.
+    first, length : int
+    """
+
+    stem: str
+    first: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        numbers = range(self.first, self.first + self.length)[index]
+        return f"{self.stem}{numbers:04d}" if isinstance(numbers, int) else [f"{self.stem}{n:04d}" for n in numbers]
+
+
+def in_short(keys: Sequence[str]) -> Sequence[str]:
+    """The same names, as `NumberedKeys` where they are that."""
+    stem = keys[0].rstrip("0123456789") if keys else ""
+    digits = keys[0].removeprefix(stem) if keys else ""
+    short = NumberedKeys(stem, int(digits or 0), len(keys))
+    return short if all(ours == key for ours, key in zip(short, keys, strict=True)) else tuple(keys)
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkTable:
     """What ``metadata.json`` tells of a chunked array.
 
@@ -74,7 +109,7 @@ class ChunkTable:
     dtype : numpy.dtype
     chunks : tuple of tuple of int
         Per axis the sizes of the chunks, as dask has them.
-    keys : tuple of str
+    keys : sequence of str
         The chunks' object names as the writer knew them, in the C order of the grid.
     version : str or None
         Of the upload; None for one of 0.4.0.
@@ -85,7 +120,7 @@ class ChunkTable:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     chunks: tuple[tuple[int, ...], ...]
-    keys: tuple[str, ...]
+    keys: Sequence[str]
     version: str | None = None
     compression: str | None = None
 
@@ -147,7 +182,7 @@ class ChunkTable:
             shape=shape,
             dtype=arrayformat.parse_dtype(document["dtype"], document.get("descr")),
             chunks=chunks,
-            keys=tuple(by_index[index] for index in indices),
+            keys=in_short([by_index[index] for index in indices]),
             version=document.get(VERSION),
             compression=str(document.get("compression") or "") or None,
         )
