@@ -87,7 +87,7 @@ def test_every_download_survives(
     cci, proxy, _ = opened
     cci.upload_raw_array("compressed", ARRAY)
     cci.upload_object("small", b"0123456789" * 100)
-    amount = 300 if call == "small" else 300_000
+    amount = {"small": 300, "stream": 50_000}.get(call, 300_000)  # a stream reads few bytes at a time at first
     proxy.hook = _times(3, Fault(kind, amount), _is_get)
     if call == "to_file":
         cci.download_to_file("big", tmp_path / "big")

@@ -7,14 +7,15 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from cottoncandy.backends.base import MIB, Backend
+from cottoncandy.stream.pages import LARGEST_READ, PAGE, Pages
 from cottoncandy.stream.settings import TransferSettings
 from cottoncandy.stream.source import ObjectSource
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-# What a file-like reader asks for at once: enough for the header of most formats, little enough to throw away.
-_READ_AHEAD = 1 * MIB
+# What opening a file brings at most: most headers, and all of many a file. Of what is not read little is on its way.
+_FIRST = 1 * MIB
 
 
 class _ObjectFile(io.RawIOBase):
@@ -25,6 +26,7 @@ class _ObjectFile(io.RawIOBase):
         self.source = source
         self.threads = threads
         self.name = source.key
+        self._pages = Pages(source, threads)
         self._position = 0
 
     def readable(self) -> bool:
@@ -48,7 +50,10 @@ class _ObjectFile(io.RawIOBase):
     def readinto(self, buffer: Buffer) -> int:
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self.source.head.size - self._position))
-        self.source.fill(self._position, view[:count], self.threads)
+        if count > LARGEST_READ:
+            self.source.fill(self._position, view[:count], self.threads)
+        else:
+            self._pages.read(self._position, view[:count])
         self._position += count
         return count
 
@@ -72,8 +77,9 @@ class CloudStream(io.BufferedReader):
     """An object of the store as a readable, seekable binary file.
 
     `numpy.load`, `pandas.read_csv`, ``h5py.File`` and others that take a binary file take it. Large reads go
-    straight into the reader's memory, in ranges over several connections. All that is read is of one version:
-    if the object is replaced meanwhile, `ObjectChanged` is raised.
+    straight into the reader's memory, in ranges over several connections. Small ones come from pages of 128 KiB, which
+    are kept for a while, and read ahead while the reads go on in a row. All that is read is of one version: if the
+    object is replaced meanwhile, `ObjectChanged` is raised.
 
     Parameters
     ----------
@@ -108,11 +114,11 @@ class CloudStream(io.BufferedReader):
         key: str,
         settings: TransferSettings,
         threads: int | None = None,
-        first: int = _READ_AHEAD,
+        first: int = _FIRST,
     ) -> None:
         self._source = ObjectSource(backend, key, settings, first)
         self._threads = threads or settings.threads
-        super().__init__(_ObjectFile(self._source, self._threads), buffer_size=_READ_AHEAD)
+        super().__init__(_ObjectFile(self._source, self._threads), buffer_size=PAGE)
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Generator, Iterator
 from types import TracebackType
@@ -53,12 +52,10 @@ class ObjectSource:
         stop = settings.download_threshold if first is None else first
         self._reader: ObjectReader | None = backend.open(key, 0, stop)
         self._position = 0
-        self._expected = 0
         self.head: ObjectHead = self._reader.head
 
     def fill(self, start: int, view: memoryview, threads: int) -> None:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
-        self._read_ahead(start, len(view))
         jobs = list(self._jobs(start, start + len(view)))
 
         def read(job: tuple[int, int, ObjectReader | None]) -> None:
@@ -68,19 +65,6 @@ class ObjectSource:
             read(jobs[0])
         else:
             for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
-
-    def _read_ahead(self, start: int, count: int) -> None:
-        """Open one long answer for many small reads in a row, instead of a request for each."""
-        in_a_row, self._expected = start == self._expected, start + count
-        if self._reader is not None and self._position == start < self._reader.stop:
-            return
-        ahead = min(start + self.settings.download_part, self.head.size)
-        if in_a_row and start + count < ahead:
-            self.close()
-            # a failure is no matter: the read itself asks again, with retries
-            with contextlib.suppress(TransientError):
-                self._reader = self.backend.open(self.key, start, ahead, e_tag=self.head.e_tag)
-                self._position = start
 
     def parts(self, threads: int) -> Generator[memoryview, None, None]:
         """All bytes in order, some MiB at a time; the next ones are on their way meanwhile.
