@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import register_implementation
 from fsspec.tests.abstract import (
     AbstractCopyTests,
@@ -58,6 +59,10 @@ class _OurFixtures(AbstractFixtures):
     @pytest.fixture
     def fs(self, fs: ObjectFileSystem) -> ObjectFileSystem:
         return fs
+
+    @pytest.fixture
+    def local_fs(self) -> LocalFileSystem:
+        return LocalFileSystem(auto_mkdir=True)
 
     @pytest.fixture
     def fs_path(self) -> str:
@@ -408,6 +413,18 @@ def test_a_tree_down_and_up(store: Store, tree: ObjectFileSystem, tmp_path: Path
     assert counted.value == counted.size
     tree.put(f"{tmp_path}/down", "up", recursive=True)
     assert tree.cat("up", recursive=True) == {f"up/{name}": path.read_bytes() for name, path in files.items()}
+
+
+def test_a_download_that_fails_leaves_the_file_as_it_was(recorded: Recorded, tmp_path: Path) -> None:
+    recorded.store.raw.put("a", bytes(9 * MIB))
+    fs = ObjectFileSystem(recorded.store.backend(), SMALL_PARTS)
+    body = b"<Error><Code>AccessDenied</Code><Message>said the test</Message></Error>"
+    opened = recorded.proxy.count("GET")
+    recorded.proxy.hook = lambda _: Response(403, body) if recorded.proxy.count("GET") > opened + 2 else None
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(AccessDenied):
+        fs.get("a", f"{tmp_path}/a")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
 
 
 def test_a_file_costs_one_request(recorded: Recorded, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fsspec.core import get_compression
 from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, WriteOptions
 from cottoncandy.copies import Copies
+from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
 from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan
 from cottoncandy.fsspecfs.names import Names
@@ -173,7 +174,7 @@ class ObjectFileSystem(Names):
 
     # ------------------------------------------------------------------ files on disk
     def get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **_: Any) -> None:
-        """Download an object to a file or into an open one; of a directory, make the folder."""
+        """Download an object to a file, whole or not at all, or into an open file; of a directory, make the folder."""
         key = self._strip_protocol(rpath)
         try:
             stream = CloudStream(self._backend, key, self._settings, first=self._settings.download_threshold)
@@ -188,7 +189,7 @@ class ObjectFileSystem(Names):
                 _copy(stream, outfile or lpath, callback)
                 return
             Path(lpath).parent.mkdir(parents=True, exist_ok=True)
-            with Path(lpath).open("wb") as file:
+            with replacing(Path(lpath)) as file:
                 _copy(stream, file, callback)
 
     def put_file(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
+from cottoncandy.diskfiles import replacing
 from cottoncandy.interfaces.basic.objects import Objects
 
 
@@ -102,7 +102,7 @@ class Files(Objects):
     def _download_key(self, key: str, target: Path, threads: int | None) -> None:
         with (
             self._whole(key, threads) as stream,
-            _replacing(target) as file,
+            replacing(target) as file,
             contextlib.closing(stream.parts()) as parts,
         ):
             for part in parts:
@@ -121,23 +121,3 @@ def _files(root: Path, recursive: bool) -> Iterator[Path]:
         folders.sort()
         if not recursive:
             return
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the target's place when all went well."""
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a directory: name a file")
-    target = target.resolve()
-    if target.exists() and not target.is_file():
-        with target.open("wb") as file:  # a device or a pipe is written to, not replaced
-            yield file
-        return
-    part = target.parent / f".cottoncandy-{secrets.token_hex(8)}"
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
