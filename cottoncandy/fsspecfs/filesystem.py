@@ -99,6 +99,10 @@ class ObjectFileSystem(Names):
             raise ObjectExists(f"{self._backend.describe(key)} exists")
         return ObjectWriter(self._backend, key, self._settings, WriteOptions(if_absent=new), autocommit=autocommit)
 
+    def _whole(self, key: str) -> CloudStream:
+        """An object that will be read from end to end: as much as one request may bring comes with the first."""
+        return CloudStream(self._backend, key, self._settings, first=self._settings.download_threshold)
+
     # ------------------------------------------------------------------ bytes
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         """Read an object, or bytes ``start <= i < end``; negative numbers count from the end, at one request more."""
@@ -107,6 +111,9 @@ class ObjectFileSystem(Names):
             head = self._backend.stat(key)
             (start, end, _), e_tag = slice(start, end).indices(head.size), head.e_tag
         start = start or 0
+        if not start and end is None:
+            with self._whole(key) as stream:  # its memory becomes the bytes, without a second copy
+                return stream.read()
         end = end if end is None else max(start, end)
         return bytes(read_range(self._backend, key, self._settings, start, end, e_tag))
 
@@ -177,7 +184,7 @@ class ObjectFileSystem(Names):
         """Download an object to a file, whole or not at all, or into an open file; of a directory, make the folder."""
         key = self._strip_protocol(rpath)
         try:
-            stream = CloudStream(self._backend, key, self._settings, first=self._settings.download_threshold)
+            stream = self._whole(key)
         except ObjectNotFound:
             if not self.isdir(key):
                 raise
