@@ -17,9 +17,9 @@ Array = npt.NDArray[Any]
 
 #: Gaps are read over while that costs no more bytes than this, or than a tenth of what is needed.
 SPARE = 64 * 2**10
-# Where that would be more requests than this for one list of runs, larger gaps are read over, the small ones first...
+# Where that would be more requests than this for one list of runs, more gaps are read over, the small ones first.
 _MOST_SPANS = 128
-# ...but none larger than this: it takes as long as a request does (some 20 ms, at some 10 MB/s of a connection's own).
+# But none larger than this: it takes as long as a request does (some 20 ms, at some 10 MB/s of a connection's own).
 _LARGEST_GAP = 128 * 2**10
 # Bytes of a span with gaps: it is read into memory that is thrown away.
 _LARGEST_SPAN = 8 * 2**20
@@ -307,6 +307,7 @@ def _read_over(gaps: Array, needed: int) -> Array:
     smallest_first = np.argsort(gaps)
     spare = np.cumsum(gaps[smallest_first]) <= max(SPARE, needed // 10)
     over[smallest_first[spare]] = True
+    over &= gaps <= _LARGEST_GAP
     if len(gaps) - over.sum() >= _MOST_SPANS:
         over |= gaps <= min(_LARGEST_GAP, np.partition(gaps, -_MOST_SPANS)[-_MOST_SPANS])
     return over

@@ -6,7 +6,7 @@ an underscore (as notebooks do), ``hasattr`` and copies cost none.
 
 from __future__ import annotations
 
-from cottoncandy.browser.names import Extensions
+from cottoncandy.browser.names import Extensions as Extensions
 from cottoncandy.browser.nodes import S3HDF5, BrowserObject, S3Directory, S3FSLike, browse
 
-__all__ = ["S3HDF5", "BrowserObject", "Extensions", "S3Directory", "S3FSLike", "browse"]
+__all__ = ["S3HDF5", "BrowserObject", "S3Directory", "S3FSLike", "browse"]
