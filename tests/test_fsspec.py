@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import register_implementation
 from fsspec.tests.abstract import (
@@ -543,6 +544,14 @@ def test_a_mapping(store: Store, fs: ObjectFileSystem) -> None:
     assert store.raw.keys() == ["map/a/b", "map/d"]
     with pytest.raises(KeyError):
         mapping["c"]
+
+
+def test_zarr_by_url(store: Store) -> None:
+    options, data = _options(store), np.arange(20).reshape(4, 5)
+    url = store.interface().fs.unstrip_protocol("exp.zarr")
+    zarr.create_array(url, data=data, chunks=(2, 5), storage_options=options)
+    np.testing.assert_array_equal(zarr.open_array(url, mode="r", storage_options=options)[1:3], data[1:3])
+    np.testing.assert_array_equal(zarr.open_array(store.interface().zarr_store("exp.zarr"))[:], data)
 
 
 def test_a_writer_alone(store: Store) -> None:
