@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import secrets
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ _ANY_KEYS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchma
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, or read what was measured; print the tables, write the files."""
     arguments = parse_arguments(words)
+    # what was started is stopped, and what was written is removed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     results = Results.load(arguments.read) if arguments.read else measure(arguments)
     if arguments.json:
         results.save(arguments.json)

@@ -81,8 +81,10 @@ class Process:
     def _receive(self) -> Any:
         timer = threading.Timer(_PATIENCE, self._process.kill)
         timer.start()
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        timer.cancel()
+        try:
+            line = self._process.stdout.readline() if self._process.stdout else ""
+        finally:
+            timer.cancel()
         if not line:
             raise ClientFailed(self._last_words())
         answer = json.loads(line)

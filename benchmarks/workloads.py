@@ -31,10 +31,13 @@ class Workload(ABC):
         As it is told while it runs.
     warms_up : bool
         Whether there is a round before the first, which does not count.
+    once : bool
+        Whether one round is enough.
     """
 
     name: str
     warms_up = False
+    once = False
 
     def suits(self, client: str) -> bool:
         """Whether a client takes part."""
@@ -59,9 +62,10 @@ def run(bench: Bench, workload: Workload) -> None:
     """All rounds of a workload."""
     clients = [client for client in bench.processes if workload.suits(client)]
     spent = dict.fromkeys(clients, 0.0)
+    rounds = 1 if workload.once else bench.rounds
     workload.prepare(bench)
-    for number in range(-1 if workload.warms_up else 0, bench.rounds):
-        say(f"{workload.name}: " + (f"round {number + 1} of {bench.rounds}" if number >= 0 else "warming up"))
+    for number in range(-1 if workload.warms_up else 0, rounds):
+        say(f"{workload.name}: " + (f"round {number + 1} of {rounds}" if number >= 0 else "warming up"))
         for client in random.Random(number).sample(clients, len(clients)):  # noqa: S311 - no secret
             if spent[client] < bench.seconds:
                 seconds = _run_client(bench, workload, client, number)
@@ -309,6 +313,7 @@ class Memory(Workload):
     """
 
     size: int
+    once = True  # memory varies little
 
     def __post_init__(self) -> None:
         self.name = f"peak memory with {size_text(self.size)}"
@@ -326,17 +331,15 @@ class Memory(Workload):
 
     def cells(self, bench: Bench, client: str, number: int) -> Iterator[Cell]:
         """Two new processes."""
-        if number:
-            return  # memory varies little
         for packing in ("", "default") if client == OURS else ("",):
             for column, do in ((self._up, "up"), (self._down, "down")):
                 with bench.process(client) as process:
                     process.versions()
-                    record = self._measure(bench, process, do, packing)
+                    record = self._measure(bench, process, do, packing, number)
                 yield column, Row(client, packing), record
             bench.helper.ask(do="remove", key=bench.key("memory", client))
 
-    def _measure(self, bench: Bench, process: Process, do: str, packing: str) -> Record:
+    def _measure(self, bench: Bench, process: Process, do: str, packing: str, number: int) -> Record:
         key = bench.key("memory", process.name)
         small = {"key": f"{key}/warm-{do}", "packing": packing, **bench.source("random", 8 << 10)}
         process.ask(do="up", **small)
@@ -344,7 +347,7 @@ class Memory(Workload):
         task = {"key": f"{key}/{do}", "packing": packing, **bench.source("random", self.size)}
         if do == "down":
             bench.processes[process.name].ask(do="up", **task)
-        return bench.measure(process, 0, do=do, trim=True, **task)
+        return bench.measure(process, number, do=do, trim=True, **task)
 
     def finish(self, bench: Bench) -> None:
         """The array is not needed any more."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import socket
 import ssl
 import sys
@@ -22,6 +23,7 @@ def main() -> None:
     arguments = parse_arguments()
     parent = arguments.folder or memory_folder()
     folder = Path(tempfile.mkdtemp(prefix="cottoncandy-benchmark-", dir=parent))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     try:
         # the input of the workers is a pipe that ends with this process, however it ends
         alive, held = os.pipe()
@@ -70,6 +72,7 @@ def start_worker(
     """Fork a process that serves as long as this one lives."""
     if os.fork():
         return
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         alive, held = lifeline
         os.close(held)
