@@ -298,6 +298,19 @@ def test_what_is_not_installed_is_left_out(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["about"]["left out"] == {"tensorstore": "no such module"}
 
 
+def test_a_run_that_is_ended_ends_soon_and_leaves_nothing(tmp_path: Path) -> None:
+    words = "--clients boto3 --rounds 10000 --sizes 1 --workloads one --seconds 1000"
+    command_line = [sys.executable, "-m", "benchmarks", *words.split()]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command_line, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        line = next(line for line in process.stderr if "round 1 of" in line)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert line
+    assert process.returncode
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------------- what follows from numbers
 def test_ratios_are_medians_within_rounds() -> None:
     column, results = Column(workloads.ONE, "up 1 MB", MIB, "bytes"), Results()

@@ -74,16 +74,17 @@ def running(*, tls: bool = False, workers: int | None = None) -> Iterator[Loopba
     workers : int, optional
         How many processes serve.
     """
-    with tempfile.TemporaryDirectory(prefix="cottoncandy-authority-") as folder:
-        options = [] if workers is None else [f"--workers={workers}"]
-        trusted = None
+    options = [] if workers is None else [f"--workers={workers}"]
+    trusted = None
+    with contextlib.ExitStack() as stack:
         if tls:
             from benchmarks.server.authority import make_certificates
 
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="cottoncandy-authority-"))
             trusted, shown = make_certificates(Path(folder))
             options.append(f"--certificate={shown}")
-        with _started(options) as process:
-            yield LoopbackServer(process.stdout.readline().strip(), trusted)
+        process = stack.enter_context(_started(options))
+        yield LoopbackServer(process.stdout.readline().strip(), trusted)
 
 
 @contextlib.contextmanager
