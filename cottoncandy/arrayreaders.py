@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -107,9 +108,13 @@ class Version:
         return count
 
     def for_each(self, function: Callable[[Any], object], jobs: Iterator[Any]) -> None:
-        """Call a function that reads on each of the jobs, with several threads."""
+        """Call a function that reads on each of the jobs; with several threads, where there are several jobs."""
+        drawn = list(islice(jobs, 2))
+        if len(drawn) == 1:
+            function(drawn[0])
+            return
         few, most = self.threads or self.settings.threads, self.threads or self.settings.most_threads
-        for_each(function, jobs, few, most=most)
+        for_each(function, chain(drawn, jobs), few, most=most)
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,7 @@ class Dataset:
 
     def _read(self, index: Any) -> Any:
         codec = packed_in_blocks(self.compression)
-        if codec is None and (self.compression or not self._version.backend.limits.ranges):
+        if (self.compression and codec is None) or not self._version.backend.limits.ranges:
             return self._whole.get()[index].copy()  # nobody writes into what is kept
         memory = Memory.for_index(index, self._description)
         if codec is None:

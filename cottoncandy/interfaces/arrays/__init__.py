@@ -22,7 +22,10 @@ class ArrayInterface(ArrayTrees, ChunkedArrays, SparseArrays):
         super().__init__(*args, **kwargs)
 
     def cloud2dataset(self, object_root: str, **metadata: Any) -> BrowserObject:  # noqa: ARG002 - published
-        """Open a branch as a group with ``keys()`` and ``load()``, as h5py or pytables would.
+        """Open a branch as a group with ``keys()`` and ``load()``, as h5py or pytables would; or an array.
+
+        Nothing is asked of the store yet. The group is a mapping of names to groups and arrays; these are sliced, and
+        have ``shape``, ``dtype``, ``to_dask``..., as what `open_array` gives.
 
         Parameters
         ----------
@@ -31,5 +34,14 @@ class ArrayInterface(ArrayTrees, ChunkedArrays, SparseArrays):
         Returns
         -------
         BrowserObject
+
+        Examples
+        --------
+        >>> cci.dict2cloud('sub01', {'bold': arr, 'anat': {'mask': arr > 0}}, verbose=False, compression=False)
+        >>> subject = cci.cloud2dataset('sub01')
+        >>> subject.keys(), 'anat/mask' in subject
+        (['anat', 'bold'], True)
+        >>> subject['bold'].shape, subject.anat.mask[0, 1:3].shape
+        ((4, 5, 6), (2, 6))
         """
         return self._browse(object_root, as_group=True)
