@@ -31,7 +31,9 @@ Value = TypeVar("Value")
 
 # Packed bytes of blocks that lie side by side and come with one request.
 _TOGETHER = 4 * 2**20
-# What is read over is worth a word in the log from here on.
+# Blocks that are kept, unpacked.
+_MOST_RECENT = 4
+# Bytes: what is read over is worth a word in the log from here on, and no more is kept.
 _MUCH = 64 * 2**20
 
 
@@ -193,6 +195,26 @@ class PlainReader:
             )
 
 
+class _Recent:
+    """The blocks that were used in part last: the next slice often begins where one ended. They do not travel."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, Array] = {}
+        self._lock = threading.Lock()
+
+    def get(self, number: int) -> Array | None:
+        return self._blocks.get(number)
+
+    def keep(self, number: int, data: Array) -> None:
+        with self._lock:
+            self._blocks[number] = data
+            while len(self._blocks) > _MOST_RECENT or sum(map(len, self._blocks.values())) > _MUCH:
+                del self._blocks[next(iter(self._blocks))]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+
 class BlockReader:
     """Reads parts of an array that is packed in blocks.
 
@@ -206,6 +228,7 @@ class BlockReader:
         self.version = version
         self.description = description
         self._index = Kept(self._read_index)
+        self._recent = _Recent()
 
     @property
     def index(self) -> BlockIndex:
@@ -246,11 +269,15 @@ class BlockReader:
         for runs in memory.runs():
             together: list[int] = []
             for number in runs.blocks(self.index.block).tolist():
+                if (data := self._recent.get(number)) is not None:
+                    runs.scatter(self.index.data_span(number)[0], data, memory.data)
+                    continue
                 if together and not self._fits(together, number):
                     yield runs, together
                     together = []
                 together.append(number)
-            yield runs, together
+            if together:
+                yield runs, together
 
     def _fits(self, together: list[int], number: int) -> bool:
         span = self.index.span(number)[1] - self.index.span(together[0])[0]
@@ -263,3 +290,4 @@ class BlockReader:
         self.index.unpack(codec, packed, data.data)
         if target is None:
             runs.scatter(start, data, memory.data)
+            self._recent.keep(number, data)
