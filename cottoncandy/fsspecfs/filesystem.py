@@ -300,8 +300,11 @@ class ObjectFileSystem(Names):
         names = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
         if not recursive:
             self._for_each(self._require_object, names)
-        elif maxdepth is None:  # the empty objects by which some programs mark directories, too
-            names += [f"{folder}/" for folder in branches(names)]
+        elif maxdepth is None:
+            # what some programs and servers keep of a directory, as an empty object, goes after what was in it
+            folders = sorted(branches(names), reverse=True)
+            names = sorted({*names} - {*folders})
+            names += [key for folder in folders for key in (folder, f"{folder}/")]
         self._backend.delete([name for name in names if name])
 
     def _require_object(self, name: str) -> None:
