@@ -42,7 +42,10 @@ def stored_array(stored: StoredChunks, name: str, e_tag: str | None) -> dask.arr
 
 # ---------------------------------------------------------------------- up
 class DelayedUpload(Delayed):
-    """An upload that waits for `compute`, which gives the receipt."""
+    """An upload that waits to be computed, which gives the receipt.
+
+    It may be computed with `compute`, `dask.compute` or ``Client.compute``, and more than once.
+    """
 
     __slots__ = ("_give_up",)
     # the array's own optimization: what makes a chunk and what sends it become one task
@@ -60,9 +63,13 @@ class DelayedUpload(Delayed):
         try:
             receipt: Receipt = super().compute(**kwargs)  # type: ignore[no-untyped-call]
         except BaseException:
-            self._give_up()
+            self.discard()
             raise
         return receipt
+
+    def discard(self) -> None:
+        """Remove what was sent of an upload that failed: `compute` does it itself, other ways to compute do not."""
+        self._give_up()
 
 
 def upload_graph(array: dask.array.Array, folder: ChunkFolder, how: ChunkFormat) -> DelayedUpload:
