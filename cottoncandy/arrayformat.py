@@ -43,6 +43,7 @@ Dtype = np.dtype[Any]
 
 #: The metadata keys that describe an array, in lower case. `descr` is ours; `gzip` is from the oldest releases.
 RESERVED_KEYS = frozenset({"dtype", "shape", "compression", "order", "gzip", "descr"})
+_KEYS = tuple(sorted(RESERVED_KEYS))
 
 _NOT_COMPRESSED = {"false", "none", ""}
 _SHAPE = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)
@@ -241,11 +242,18 @@ class ArrayDescription:
         """
         known = lowered(metadata)
         try:
-            description = cls(_read_dtype(known), _read_shape(known), _read_order(known), _read_codec(known))
-            _check_size(description, size)
+            return _read(tuple(map(known.get, _KEYS)), size)
         except (CorruptObject, UnsupportedArray, UnknownCodec) as error:
             raise type(error)(f"{where}: {error}") from error
-        return description
+
+
+# thousands of small arrays have few descriptions
+@lru_cache
+def _read(texts: tuple[str | None, ...], size: int) -> ArrayDescription:
+    known = {key: text for key, text in zip(_KEYS, texts, strict=True) if text is not None}
+    description = ArrayDescription(_read_dtype(known), _read_shape(known), _read_order(known), _read_codec(known))
+    _check_size(description, size)
+    return description
 
 
 def _read_dtype(metadata: Mapping[str, str]) -> Dtype:
@@ -254,7 +262,6 @@ def _read_dtype(metadata: Mapping[str, str]) -> Dtype:
     return _parse_texts(metadata["dtype"], metadata.get("descr"))
 
 
-# thousands of small arrays have few dtypes
 @lru_cache
 def _parse_texts(text: str, descr: str | None) -> Dtype:
     try:

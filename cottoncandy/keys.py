@@ -11,6 +11,8 @@ from cottoncandy.errors import InvalidObjectName
 SEPARATOR = "/"
 
 _REPEATED_SEPARATOR = re.compile("/{2,}")
+# What most people choose: nothing to clean, nothing to refuse.
+_ORDINARY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*/?", re.ASCII)
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -42,6 +44,8 @@ def clean(name: str) -> str:
     """
     if not isinstance(name, str):
         raise InvalidObjectName(f"an object name is a str, not {type(name).__name__}: {name!r}")
+    if _ORDINARY.fullmatch(name):
+        return name
     name = _REPEATED_SEPARATOR.sub(SEPARATOR, name).removeprefix(SEPARATOR)
     if "\0" in name:
         raise InvalidObjectName(f"object name {name!r} holds a NUL byte: leave it out")

@@ -37,6 +37,8 @@ _LARGEST_ERROR = 2**20
 #: Bytes of XML that are read: a thousand keys of 1,024 bytes, thrice as long when encoded, and twice over.
 _LARGEST_DOCUMENT = 2**23
 _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
+#: Of characters that travel as they are.
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
 _CHECKSUM_MODE = "x-amz-checksum-mode"
 #: How an idle connection that the server has closed shows.
 _CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -176,13 +178,14 @@ class Exchange:
     def _prepare(self, name: str, arguments: Mapping[str, Any]) -> Request:
         operation, target = self._wiring.route(name, arguments.get("Bucket"))
         call = operation.read_arguments(arguments)
-        path = f"{target.path}/{quote(call.key, safe='/~')}" if call.key else target.path or "/"
-        query = "&".join([f"{_quote(name)}={_quote(value)}" for name, value in sorted(call.query.items())])
-        call.headers.update(self._headers)
+        key = call.key if _PLAIN_KEY.fullmatch(call.key) else quote(call.key, safe="/~")
+        path = f"{target.path}/{key}" if key else target.path or "/"
+        query = _query(call.query) if call.query else ""
+        headers = call.headers = {"Host": target.host, **call.headers, **self._headers}
         payload = self._describe_body(operation, call)
-        if not "".join(call.headers.values()).isprintable():
+        if not "".join(headers.values()).isprintable():
             raise Unserved("a header with a line break or the like")  # which botocore refuses
-        return Request(operation, target, path, query, {"Host": target.host, **call.headers}, call.body, payload)
+        return Request(operation, target, path, query, headers, call.body, payload)
 
     def _describe_body(self, operation: Operation, call: Call) -> str:
         """Add the headers that describe the body; what the signature is to say of it."""
@@ -200,16 +203,15 @@ class Exchange:
         return hashlib.sha256(body).hexdigest()
 
     def _head_of(self, request: Request) -> bytes:
-        operation, target = request.operation, request.target
-        headers = request.headers
-        if target.region is not None:
-            method, path, query = operation.method, request.path, request.query
-            headers = {**headers, **self._signer.sign(method, path, query, target.region, request.payload, headers)}
-        if operation.method not in {"GET", "HEAD"}:
-            headers = {**headers, "Content-Length": str(len(request.body))}
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        where = f"{request.path}?{request.query}" if request.query else request.path
-        return f"{operation.method} {where} HTTP/1.1\r\n{lines}{self._fixed_lines}".encode()
+        method, path, query, region = request.operation.method, request.path, request.query, request.target.region
+        if region is None:
+            lines = "".join([f"{name}: {value}\r\n" for name, value in request.headers.items()])
+        else:
+            lines = self._signer.sign(method, path, query, region, request.payload, request.headers)
+        if method not in {"GET", "HEAD"}:
+            lines += f"Content-Length: {len(request.body)}\r\n"
+        where = f"{path}?{query}" if query else path
+        return f"{method} {where} HTTP/1.1\r\n{lines}{self._fixed_lines}".encode()
 
     # ------------------------------------------------------------------ answers
     def _retry(self, request: Request, read: Callable[[Answer], Result], failure: Exception) -> Result:
@@ -276,6 +278,10 @@ class Exchange:
             metadata["MaxAttemptsReached"] = True
         kind: type[ClientError] = self._client.exceptions.from_code(parsed["Error"].get("Code"))
         return kind(parsed, operation.name)
+
+
+def _query(parameters: Mapping[str, str]) -> str:
+    return "&".join([f"{_quote(name)}={_quote(value)}" for name, value in sorted(parameters.items())])
 
 
 def _quote(text: str) -> str:

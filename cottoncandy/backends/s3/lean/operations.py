@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -198,6 +199,8 @@ _MONTHS = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6}
 _MONTHS |= {"Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}
 
 
+# listings and objects that were written together have few different ones
+@lru_cache(maxsize=256)
 def parse_date(text: str) -> datetime:
     """A date in a header: the usual form fast (``Sun, 22 Nov 2026 19:33:06 GMT``), another one as botocore does."""
     try:

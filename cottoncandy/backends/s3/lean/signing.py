@@ -9,8 +9,10 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from cottoncandy.backends.s3.lean.operations import Unserved
@@ -25,7 +27,7 @@ _SHA256 = hashlib.sha256()
 _INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _BLOCK = 64
 #: Blanks that are not signed as they are: several, or those around a value.
-_BLANKS = re.compile(r"\s\s|[^\S\n]\n|:\s|\s\Z")
+_BLANKS = re.compile(r"[^\S\n]\s|:[^\S\n]")
 
 
 class Signer:
@@ -39,10 +41,8 @@ class Signer:
         self._kept: _Signing | None = None
         self._minute = (0, "")  # the last one, as a number and as text
 
-    def sign(
-        self, method: str, path: str, query: str, region: str, payload: str, headers: Mapping[str, str]
-    ) -> dict[str, str]:
-        """The headers that a signature adds to a request.
+    def sign(self, method: str, path: str, query: str, region: str, payload: str, headers: Mapping[str, str]) -> str:
+        """The lines of a request's headers, signed: those given, and those that a signature adds.
 
         Parameters
         ----------
@@ -59,15 +59,15 @@ class Signer:
         kept = self._kept
         if kept is None or kept.keys != keys or kept.region != region or not now.startswith(kept.day):
             kept = self._kept = _signing(keys, now[:8], region)
-        added = {"x-amz-content-sha256": payload, "x-amz-date": now}
+        headers = {**headers, "x-amz-content-sha256": payload, "x-amz-date": now}
         if keys.token:
-            added["x-amz-security-token"] = keys.token
-        names, canonical = _canonical({**headers, **added})
+            headers["x-amz-security-token"] = keys.token
+        form, values = form_of(tuple(headers)), tuple(headers.values())
         request = _SHA256.copy()
-        request.update(f"{method}\n{path}\n{query}\n{canonical}\n\n{names}\n{payload}".encode())
+        request.update(f"{method}\n{path}\n{query}\n{form.canonical(values)}\n{form.names}\n{payload}".encode())
         signature = kept.sign(f"AWS4-HMAC-SHA256\n{now}\n{kept.scope}\n{request.hexdigest()}")
-        added["Authorization"] = f"{kept.beginning}, SignedHeaders={names}, Signature={signature}"
-        return added
+        authorization = f"Authorization: {kept.beginning}, SignedHeaders={form.names}, Signature={signature}\r\n"
+        return form.lines % values + authorization
 
     def _now(self) -> str:
         """The time, as ``20261122T193306Z``."""
@@ -133,10 +133,41 @@ def _halves(key: bytes) -> tuple[Any, Any]:
     return hashlib.sha256(padded.translate(_INNER)), hashlib.sha256(padded.translate(_OUTER))
 
 
-def _canonical(headers: Mapping[str, str]) -> tuple[str, str]:
-    """The names of the signed headers, and the headers as they are signed: sorted, runs of blanks made one."""
-    pairs = sorted([(name.lower(), value) for name, value in headers.items()])
-    text = "\n".join([f"{name}:{value}" for name, value in pairs])
-    if _BLANKS.search(text):
-        text = "\n".join([f"{name}:{' '.join(value.split())}" for name, value in pairs])
-    return ";".join([name for name, _ in pairs]), text
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What headers of certain names, in a certain order, look like.
+
+    Attributes
+    ----------
+    lines : str
+        A template of the lines of a request.
+    names : str
+        The names as a signature tells them.
+    """
+
+    lines: str
+    names: str
+    _signed: str
+    _sorted: Callable[[tuple[str, ...]], tuple[str, ...]]
+
+    def canonical(self, values: tuple[str, ...]) -> str:
+        """The headers as they are signed: a line for each, sorted, runs of blanks made one."""
+        text = self._signed % self._sorted(values)
+        if _BLANKS.search(text):
+            text = self._signed % tuple(" ".join(value.split()) for value in self._sorted(values))
+        return text
+
+
+# requests that are sent often have few different forms, but users name their metadata as they like
+@lru_cache(maxsize=256)
+def form_of(names: tuple[str, ...]) -> Form:
+    """The form of headers of these names, of which there are two at least."""
+    lower = [name.lower() for name in names]
+    order = sorted(range(len(names)), key=lower.__getitem__)
+    escaped = [name.replace("%", "%%") for name in names]
+    return Form(
+        lines="".join([f"{name}: %s\r\n" for name in escaped]),
+        names=";".join([lower[i] for i in order]),
+        _signed="".join([f"{escaped[i].lower()}:%s\n" for i in order]),
+        _sorted=itemgetter(*order),
+    )
