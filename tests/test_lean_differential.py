@@ -233,11 +233,12 @@ def test_pages_of_a_listing(pair: Pair) -> None:
     first = pair.boto.list_objects_v2(Bucket=pair.bucket, MaxKeys=7)
     pair.same("list_objects_v2", MaxKeys=7, ContinuationToken=first["NextContinuationToken"])
 
-    found, token, pages = [], None, 0
+    found, token, pages = [], {}, 0
     while pages == 0 or token:
-        page = pair.lean.list_page(pair.bucket, max_keys=7, token=token)
+        page = pair.lean.list_page(Bucket=pair.bucket, MaxKeys=7, **token)
         assert page.truncated == (page.token is not None)
-        found, token, pages = found + page.objects, page.token, pages + 1
+        token = {"ContinuationToken": page.token} if page.token else {}
+        found, pages = found + page.objects, pages + 1
     assert pages == 5
     assert [key for key, *_ in found] == sorted(names)
     expected = pair.boto.list_objects_v2(Bucket=pair.bucket)["Contents"]
@@ -245,7 +246,7 @@ def test_pages_of_a_listing(pair: Pair) -> None:
     assert [written[:19] for _, _, written, _ in found] == [
         f"{entry['LastModified']:%Y-%m-%dT%H:%M:%S}" for entry in expected
     ]
-    assert pair.lean.list_page(pair.bucket, "d", delimiter="/").prefixes == ["d0/", "d1/", "d2/"]
+    assert pair.lean.list_page(Bucket=pair.bucket, Prefix="d", Delimiter="/").prefixes == ["d0/", "d1/", "d2/"]
 
 
 def test_deletions(pair: Pair, store: Store) -> None:

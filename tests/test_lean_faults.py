@@ -179,7 +179,7 @@ def test_a_listing_that_breaks_is_asked_for_again(make: Make) -> None:
     no_xml = reply(body=page[:30])
     hidden = reply(body=b"<?xml version='1.0'?>\n<Error><Code>InternalError</Code></Error>")
     lean, server = make(cut, no_xml, hidden, reply(body=page), attempts=4)
-    assert lean.list_page("bucket").objects == []
+    assert lean.list_page(Bucket="bucket").objects == []
     assert len(server.requests) == 4
     server.then(cut, no_xml, hidden, reply(body=page))
     assert lean.list_objects_v2(Bucket="bucket")["IsTruncated"] is False

@@ -82,7 +82,7 @@ def test_more_pages() -> None:
     body = document("", top=more).replace(b"<IsTruncated>false", b"<IsTruncated>true")
     assert parse_page(body) == ListPage([], [], "a&b==", True)
     # a server that knows only the first version of listings
-    assert parse_page(body.replace(more.encode(), b"<NextMarker>x</NextMarker>")) == ListPage([], [], None, True)
+    assert parse_page(body.replace(more.encode(), b"<NextMarker>x</NextMarker>")) == ListPage([], [], None, True, "x")
 
 
 @pytest.mark.parametrize("key", ["a+b", "a%20b", "100%", "%zz"])
@@ -143,7 +143,7 @@ BOMB = (
 @pytest.mark.parametrize("method", ["list_page", "list_objects_v2", "delete_objects", "get_object"])
 def test_declarations_are_not_read(method: str) -> None:
     body = BOMB + b"<ListBucketResult><Name>&b;&c;</Name><IsTruncated>false</IsTruncated></ListBucketResult>"
-    arguments = {"list_page": {"bucket": "b"}, "delete_objects": {"Bucket": "b", "Delete": {"Objects": [{"Key": "x"}]}}}
+    arguments = {"list_page": {"Bucket": "b"}, "delete_objects": {"Bucket": "b", "Delete": {"Objects": [{"Key": "x"}]}}}
     answer = reply(404, BOMB + b"<Error><Code>&b;</Code></Error>") if method == "get_object" else reply(body=body)
     with ScriptedServer(answer) as server:
         lean = LeanClient(plain_client(server.url), policy=RetryPolicy(attempts=1))
@@ -161,14 +161,15 @@ def test_the_page_is_the_same_where_botocore_fetches_it() -> None:
     with ScriptedServer(answer, answer, error(404, "NoSuchBucket")) as server:
         client = plain_client(server.url)
         lean = LeanClient(client)
-        ours = lean.list_page("bucket", "a", delimiter="/", max_keys=3)
+        what = {"Bucket": "bucket", "Prefix": "a", "Delimiter": "/", "MaxKeys": 3}
+        ours = lean.list_page(**what)
         client.meta.events.register("before-send.s3", lambda **_: None)
-        theirs = lean.list_page("bucket", "a", delimiter="/", max_keys=3)
+        theirs = lean.list_page(**what)
         assert ours.objects[0] == ("a+b 0", 0, WRITTEN, '"0"')
         assert [entry[:2] + entry[3:] for entry in ours.objects] == [entry[:2] + entry[3:] for entry in theirs.objects]
         assert [entry[2][:19] for entry in theirs.objects] == [WRITTEN[:19]] * 3
-        assert ours[1:] == theirs[1:] == (["p+/"], None, False, "test")
+        assert ours[1:] == theirs[1:] == (["p+/"], None, False, None, "test")
         with pytest.raises(ClientError, match="NoSuchBucket"):
-            lean.list_page("bucket")
+            lean.list_page(Bucket="bucket")
         lean.close()
     assert [asked.by_botocore for asked in server.requests] == [False, True, True]

@@ -177,7 +177,7 @@ def test_the_example_of_amazons_documentation(monkeypatch: pytest.MonkeyPatch) -
     signer = Signer(Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"))
     headers = {"Host": "examplebucket.s3.amazonaws.com", "Range": "bytes=0-9"}
     signed = signer.sign("GET", "/test.txt", "", "us-east-1", EMPTY_PAYLOAD, headers)
-    assert signed["Authorization"].endswith("=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41")
+    assert signed.endswith("=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41\r\n")
 
 
 @given(
@@ -192,7 +192,9 @@ def test_any_headers_are_signed_as_botocore_signs_them(headers: dict[str, str], 
     signed = Signer(Credentials("access", "secret-key", "token")).sign(
         method, "/a%20b/c", "a=&b=%2F", "here", UNSIGNED_PAYLOAD, headers
     )
-    asked = Asked(0, method, "/a%20b/c?a=&b=%2F", headers | {name.lower(): text for name, text in signed.items()}, b"")
+    pairs = (line.partition(": ") for line in signed.removesuffix("\r\n").split("\r\n"))
+    asked = Asked(0, method, "/a%20b/c?a=&b=%2F", {name.lower(): text for name, _, text in pairs}, b"")
+    assert asked.headers.items() >= headers.items()
     assert verified(asked, token="token")
 
 
@@ -368,7 +370,7 @@ def test_unusual_clients_go_botocores_way(server: ScriptedServer, config: dict[s
         config = {"proxies": {"http": server.url}}
     lean = lean_client(plain_client(server.url, **config))
     lean.get_object(Bucket="bucket", Key="x")
-    assert lean.list_page("bucket").objects == []
+    assert lean.list_page(Bucket="bucket").objects == []
     assert all(asked.by_botocore for asked in server.requests)
 
 

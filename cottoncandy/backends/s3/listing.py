@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
-from cottoncandy.backends.s3.bucket import Bucket, Response, quoted
+from cottoncandy.backends.s3.bucket import Bucket, quoted
 from cottoncandy.backends.s3.errors import is_not_implemented
+from cottoncandy.backends.s3.lean import ListPage, parse_time
 
 Entry = ObjectInfo | ObjectPrefix
 
@@ -43,9 +45,9 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
 def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Entry]:
     size = {"MaxKeys": min(page_size, _MOST_KEYS)} if page_size else {}
     prefix = what["Prefix"]
-    pages = _pages(bucket, {**what, **size})
+    pages = _pages(bucket, {**what, **size, **bucket.connection.payer})
     for page in pages:
-        if _server(page).startswith(_BY_DIRECTORY):
+        if page.server.startswith(_BY_DIRECTORY):
             entries = (entry for other in chain((page,), pages) for entry in sorted(_of_page(other), key=_components))
             # it also drops a / at the beginning of a prefix
             yield from in_byte_order((entry for entry in entries if entry.key.startswith(prefix)), prefix)
@@ -83,46 +85,47 @@ def _components(entry: Entry) -> bytes:
     return _bytes(entry).replace(b"/", b"\0")  # as a list by directories is sorted: / before all
 
 
-def _server(page: Response) -> str:
-    return str(page.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("server", ""))
-
-
-def _of_page(page: Response) -> Iterable[Entry]:
-    for entry in page.get("Contents", []):
-        yield ObjectInfo(entry["Key"], entry.get("Size", 0), entry.get("LastModified"), quoted(entry.get("ETag")))
-    for entry in page.get("CommonPrefixes", []):
-        yield ObjectPrefix(entry["Prefix"])
+def _of_page(page: ListPage) -> list[Entry]:
+    entries: list[Entry] = [
+        ObjectInfo(key, size, parse_time(date) if date else None, quoted(e_tag))
+        for key, size, date, e_tag in page.objects
+    ]
+    entries += map(ObjectPrefix, page.prefixes)
+    return entries
 
 
 # ---------------------------------------------------------------------- pages
-def _pages(bucket: Bucket, what: dict[str, Any]) -> Iterator[Response]:
-    """Pages as they are needed, by the second version of lists, or the first where a server has no other."""
-    position: dict[str, str] = {}
-    while True:
-        page = _page(bucket, {"Bucket": bucket.name, **what, **position, **bucket.connection.payer})
-        yield page
-        if not page.get("IsTruncated"):
-            return
-        if token := page.get("NextContinuationToken"):
-            position = {"ContinuationToken": token}
-        else:  # the server answered as the first version does, whatever it was asked
-            bucket.facts.no_list_v2 = True
-            position = {"Marker": page.get("NextMarker") or _last(page)}
+def _pages(bucket: Bucket, what: dict[str, Any]) -> Generator[ListPage, None, None]:
+    """Pages: from the second on each is asked for while the caller works on the one before."""
+    page = _page(bucket, what, None)
+    yield page
+    if not page.truncated:
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as ahead:
+        page = _page(bucket, what, page)
+        while page.truncated:
+            following = ahead.submit(_page, bucket, what, page)
+            yield page
+            page = following.result()
+    yield page
 
 
-def _last(page: Response) -> str:
-    return max((entry.key for entry in _of_page(page)), key=str.encode)
-
-
-def _page(bucket: Bucket, arguments: dict[str, Any]) -> Response:
-    # no EncodingType: botocore asks for `url` itself, and decodes only where it was the one who asked
-    first = "Marker" in arguments or (bucket.facts.no_list_v2 and "ContinuationToken" not in arguments)
+def _page(bucket: Bucket, what: dict[str, Any], before: ListPage | None) -> ListPage:
+    """The first page, or the one behind another; by the first version of lists where a server has no second."""
+    position = {}
+    if before is not None and before.token:
+        position = {"ContinuationToken": before.token}
+    elif before is not None:  # the server answered as the first version does, whatever it was asked
+        bucket.facts.no_list_v2 = True
+        position = {"Marker": before.marker}
+    first = "Marker" in position or (bucket.facts.no_list_v2 and not position)
+    arguments = {"Bucket": bucket.name, **what, **position}
     with bucket.door():
         try:
-            response: Response = (bucket.client.list_objects if first else bucket.data.list_objects_v2)(**arguments)
+            page: ListPage = (bucket.data.list_page_v1 if first else bucket.data.list_page)(**arguments)
         except ClientError as error:
             if first or not is_not_implemented(error):
                 raise
             bucket.facts.no_list_v2 = True
-            response = bucket.client.list_objects(**arguments)
-    return response
+            page = bucket.data.list_page_v1(**arguments)
+    return page

@@ -19,7 +19,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.loaders import JSONFileLoader, Loader, create_loader
@@ -105,6 +104,8 @@ class Connection:
         """boto3's resource. One for each thread: they are not made for sharing."""
         resource = getattr(self._of_thread, "resource", None)
         if resource is None:
+            import boto3  # the client is botocore's: who asks for no resource needs none of this
+
             core = _core_session(self.settings.profile_name)
             resource = boto3.Session(botocore_session=core).resource("s3", **self._made().arguments)
             self._prepare(resource.meta.client)
@@ -127,7 +128,7 @@ class Connection:
                 checked_endpoint(resolved)
                 client, arguments = self._new(amazon=False)
         self._prepare(client)
-        data = LeanClient(client, known_handlers=(pay, stay, sum_by_md5)) if self.settings.lean_wire else client
+        data = LeanClient(client, known_handlers=(pay, stay, sum_by_md5), lean=self.settings.lean_wire)
         clients = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
         self._end = weakref.finalize(self, _close, clients, os.getpid())
         return clients
@@ -144,7 +145,7 @@ class Connection:
         region = named or core.get_config_variable("region")
         arguments["region_name"] = region or "us-east-1"
         try:
-            return boto3.Session(botocore_session=core).client("s3", **arguments), arguments
+            return core.create_client("s3", **arguments), arguments
         except ValueError as error:  # of what the environment or a profile says
             said = "the endpoint that boto3 was told of is no URL" if "@" in str(error) else error
             raise ConfigurationError(f"S3 client: {said}") from None

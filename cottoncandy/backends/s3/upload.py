@@ -39,12 +39,10 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
     if options.if_absent:
         refuse_existing(bucket, key)  # before gigabytes are sent; `complete` looks again
     parameters = accepted(bucket, "CreateMultipartUpload", options.extra)
-    parameters["Metadata"] = user_metadata(bucket, key, metadata, options)
+    parameters |= bucket.connection.payer | {"Metadata": user_metadata(bucket, key, metadata, options)}
 
     def create(more: Mapping[str, Any]) -> Response:
-        response: Response = bucket.client.create_multipart_upload(
-            Bucket=bucket.name, Key=key, **{**parameters, **more}
-        )
+        response: Response = bucket.data.create_multipart_upload(Bucket=bucket.name, Key=key, **{**parameters, **more})
         return response
 
     with bucket.door(key):
@@ -86,13 +84,15 @@ class S3Upload(MultipartUpload):
 
     @property
     def _where(self) -> dict[str, str]:
-        return {"Bucket": self._bucket.name, "Key": self.key, "UploadId": self.upload_id}
+        named = {"Bucket": self._bucket.name, "Key": self.key, "UploadId": self.upload_id}
+        return named | self._bucket.connection.payer
 
     def send_part(self, number: int, body: BytesLike) -> None:
         """Send part ``number``. May run in several threads."""
-        parameters = {**self._of_each_part, **self._bucket.connection.payer}
         with self._bucket.door(self.key):
-            response = self._bucket.data.upload_part(**self._where, PartNumber=number, Body=Payload(body), **parameters)
+            response = self._bucket.data.upload_part(
+                **self._where, PartNumber=number, Body=Payload(body), **self._of_each_part
+            )
         self.add_part(number, response)
 
     def copy_part(self, number: int, source: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> None:
@@ -131,7 +131,7 @@ class S3Upload(MultipartUpload):
     def _complete(self, more: Mapping[str, Any]) -> Response:
         parameters = accepted(self._bucket, "CompleteMultipartUpload", self._options.extra)
         parts = [self._parts[number] for number in sorted(self._parts)]
-        response: Response = self._bucket.client.complete_multipart_upload(
+        response: Response = self._bucket.data.complete_multipart_upload(
             **self._where, MultipartUpload={"Parts": parts}, **{**parameters, **more}
         )
         return response
@@ -148,7 +148,7 @@ class S3Upload(MultipartUpload):
         """Throw the parts away."""
         with self._bucket.door(self.key):
             try:
-                self._bucket.client.abort_multipart_upload(**self._where)
+                self._bucket.data.abort_multipart_upload(**self._where)
             except ClientError as error:
                 if code_of(error) != "NoSuchUpload":
                     raise

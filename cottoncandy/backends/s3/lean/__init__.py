@@ -21,6 +21,6 @@ caller's memory. Arguments, responses and errors are boto3's, and what is not se
 from __future__ import annotations
 
 from cottoncandy.backends.s3.lean.client import LeanClient
-from cottoncandy.backends.s3.lean.listing import ListPage
+from cottoncandy.backends.s3.lean.listing import ListPage, parse_time
 
-__all__ = ["LeanClient", "ListPage"]
+__all__ = ["LeanClient", "ListPage", "parse_time"]

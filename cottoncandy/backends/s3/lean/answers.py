@@ -39,16 +39,22 @@ class Head(NamedTuple):
     status : int
     headers : dict
         By lower-case name; the values of a repeated one are joined by commas.
-    metadata : dict
-        The ``x-amz-meta-`` headers without that prefix, spelled as the server spells them.
+    fields : list of tuple of str
+        Names and values as they came.
     keep_alive : bool
         Whether the connection may be used again.
     """
 
     status: int
     headers: dict[str, str]
-    metadata: dict[str, str]
+    fields: list[tuple[str, str]]
     keep_alive: bool
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The ``x-amz-meta-`` headers without that prefix, spelled as the server spells them."""
+        headers = self.headers
+        return {name[_BEFORE:]: headers[name.lower()] for name, _ in self.fields if name.lower().startswith(_METADATA)}
 
 
 def read_head(connection: Connection) -> Head:
@@ -68,13 +74,12 @@ def parse_head(raw: bytes) -> Head:
     if first is None or not text.count("\n") == text.count("\r") == len(fields):
         raise BadAnswer(f"no head of HTTP/1: {_first_wrong_line(text)[:100]!r}")
     headers = {name.lower(): value.strip() for name, value in fields}
-    metadata = {name[_BEFORE:]: value.strip() for name, value in fields if name[:_BEFORE].lower() == _METADATA}
     if len(headers) != len(fields):
-        headers, metadata = _joined(fields)
+        headers = _joined(fields)
     version, status = first.groups()
     connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection if version == "1" else "keep-alive" in connection
-    return Head(int(status), headers, metadata, keep_alive)
+    return Head(int(status), headers, fields, keep_alive)
 
 
 def _first_wrong_line(text: str) -> str:
@@ -83,18 +88,13 @@ def _first_wrong_line(text: str) -> str:
     return next(wrong, first) if _STATUS_LINE.match(text) else first
 
 
-def _joined(fields: list[tuple[str, str]]) -> tuple[dict[str, str], dict[str, str]]:
-    """Headers and metadata, where one is repeated."""
+def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
+    """The headers where one is repeated."""
     headers: dict[str, str] = {}
-    metadata: dict[str, str] = {}
     for name, value in fields:
-        key, value = name.lower(), value.strip()  # noqa: PLW2901
-        if key in headers:
-            value = f"{headers[key]}, {value}"  # noqa: PLW2901
-        headers[key] = value
-        if key.startswith(_METADATA):
-            metadata[name[_BEFORE:]] = value
-    return headers, metadata
+        key, text = name.lower(), value.strip()
+        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return headers
 
 
 # ------------------------------------------------------------------ bodies

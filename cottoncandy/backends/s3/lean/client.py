@@ -10,12 +10,11 @@ from typing import Any
 from botocore import parsers
 from botocore.awsrequest import HeadersDict
 from botocore.handlers import decode_list_object_v2
-from botocore.utils import parse_timestamp
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean.checksums import body_checksum
 from cottoncandy.backends.s3.lean.exchange import Answer, Exchange, Result
-from cottoncandy.backends.s3.lean.listing import ListPage, parse_page
+from cottoncandy.backends.s3.lean.listing import ListPage, parse_page, parse_time
 from cottoncandy.backends.s3.lean.operations import Unserved
 from cottoncandy.backends.s3.lean.wiring import Handler, Wiring
 from cottoncandy.retry import RetryPolicy
@@ -40,6 +39,8 @@ class LeanClient:
         botocore alone. Any other that botocore has not registered itself makes a call go botocore's way.
     policy : RetryPolicy, optional
         The client's number of attempts with our back-off by default.
+    lean : bool
+        False lets all calls go botocore's way.
 
     Notes
     -----
@@ -60,9 +61,12 @@ class LeanClient:
         headers: Mapping[str, str] | None = None,
         known_handlers: Collection[Handler] = (),
         policy: RetryPolicy | None = None,
+        lean: bool = True,
     ) -> None:
         self._client = client
         self._exchange: Exchange | None = None
+        if not lean:
+            return
         try:
             wiring = Wiring(client, known_handlers)
         except Unserved as reason:
@@ -129,47 +133,24 @@ class LeanClient:
         return _decoded(self._call("ListObjectsV2", arguments, self._client.list_objects_v2, _document))
 
     # ------------------------------------------------------------------ beyond boto3
-    def list_page(
-        self,
-        bucket: str,
-        prefix: str = "",
-        *,
-        delimiter: str = "",
-        token: str | None = None,
-        max_keys: int | None = None,
-        **arguments: Any,
-    ) -> ListPage:
-        """One page of a listing, without a dict and a date for each object.
+    def list_page(self, **arguments: Any) -> ListPage:
+        """What boto3's ``list_objects_v2`` gives, without a dict and a date for each object.
 
-        Parameters
-        ----------
-        bucket : str
-        prefix, delimiter : str, optional
-        token : str, optional
-            The page before gave it.
-        max_keys : int, optional
-            Of this page; 1,000 at most.
-        **arguments
-            More of ``list_objects_v2``, as ``RequestPayer``.
+        The arguments are boto3's, but for ``EncodingType``: keys come as they are.
 
         Raises
         ------
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
         """
-        named = {"Prefix": prefix, "Delimiter": delimiter, "ContinuationToken": token, "MaxKeys": max_keys}
-        arguments |= {name: value for name, value in named.items() if value not in {"", None}}
-        arguments |= {"Bucket": bucket, "EncodingType": "url"}
+        arguments["EncodingType"] = "url"
         return self._call("ListObjectsV2", arguments, self._page_by_botocore, _page)
 
+    def list_page_v1(self, **arguments: Any) -> ListPage:
+        """What boto3's ``list_objects`` gives: the first version of lists, always botocore's way."""
+        return _page_of(self._client.list_objects(**arguments))
+
     def _page_by_botocore(self, **arguments: Any) -> ListPage:
-        response = _decoded(self._client.list_objects_v2(**arguments))
-        objects = [
-            (entry["Key"], entry["Size"], entry["LastModified"].isoformat(), entry.get("ETag"))
-            for entry in response.get("Contents", ())
-        ]
-        prefixes = [entry["Prefix"] for entry in response.get("CommonPrefixes", ())]
-        server = response["ResponseMetadata"]["HTTPHeaders"].get("server", "")
-        return ListPage(objects, prefixes, response.get("NextContinuationToken"), response["IsTruncated"], server)
+        return _page_of(_decoded(self._client.list_objects_v2(**arguments)))
 
     # ------------------------------------------------------------------ both ways
     def _call(
@@ -215,7 +196,7 @@ def _document(answer: Answer) -> dict[str, Any]:
 
     def parse(content: bytes) -> dict[str, Any]:
         raw = {"status_code": head.status, "headers": HeadersDict(head.headers), "body": content, "context": {}}
-        parsed: dict[str, Any] = parsers.RestXMLParser(timestamp_parser=_timestamp).parse(raw, model.output_shape)
+        parsed: dict[str, Any] = parsers.RestXMLParser(timestamp_parser=parse_time).parse(raw, model.output_shape)
         return parsed
 
     response = answer.document(parse)
@@ -223,17 +204,28 @@ def _document(answer: Answer) -> dict[str, Any]:
     return response
 
 
+def _page_of(response: dict[str, Any]) -> ListPage:
+    """A page of botocore's."""
+    entries = response.get("Contents", ())
+    return ListPage(
+        objects=[
+            (entry["Key"], entry.get("Size", 0), _iso(entry.get("LastModified")), entry.get("ETag"))
+            for entry in entries
+        ],
+        prefixes=[entry["Prefix"] for entry in response.get("CommonPrefixes", ())],
+        token=response.get("NextContinuationToken"),
+        truncated=bool(response.get("IsTruncated")),
+        next_marker=response.get("NextMarker"),
+        server=response["ResponseMetadata"]["HTTPHeaders"].get("server", ""),
+    )
+
+
+def _iso(date: datetime | None) -> str:
+    return date.isoformat() if date else ""
+
+
 def _page(answer: Answer) -> ListPage:
     return answer.document(parse_page)._replace(server=answer.head.headers.get("server", ""))
-
-
-def _timestamp(text: str) -> datetime:
-    """A date in XML. botocore's parser knows more forms, and takes a hundred times as long."""
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        parsed: datetime = parse_timestamp(text)
-        return parsed
 
 
 def _decoded(response: dict[str, Any]) -> dict[str, Any]:
