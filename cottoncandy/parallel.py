@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -169,7 +170,7 @@ class _Crew(Generic[Item]):
             self._working += 1
 
     def _goes_on(self, seconds: float, computing: float) -> bool:
-        """Take one thread more where all together mostly wait; one less where the items have become large.
+        """Take more threads where all together mostly wait; one less where the items have become large.
 
         Whether the thread that asks goes on.
         """
@@ -179,7 +180,9 @@ class _Crew(Generic[Item]):
                 self._most = self._wanted = 0
                 return False
             if self._working < self._most and seconds < _SMALL and self._working * computing < _BUSY * seconds:
-                self._wanted = max(self._wanted, self._working + 1)
+                of_use = math.ceil(_BUSY * seconds / max(computing, 1e-6))
+                # each call that waits is a witness: a single one that was slow by chance does not bring a crowd
+                self._wanted = max(self._wanted, min(of_use, 2 * self._wanted, self._most))
             return True
 
     def _join(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy.typing as npt
 
 from cottoncandy import arrayformat, chunking, codecs, slicing
 from cottoncandy.backends.base import GIB, MIB, Backend, Receipt, WriteOptions
+from cottoncandy.bodies import in_order
 from cottoncandy.errors import ConfigurationError, CorruptObject, ObjectChanged, UnsupportedArray
 from cottoncandy.stream import ObjectSource, TransferSettings, upload
 
@@ -34,7 +36,7 @@ class CompressionDefaults:
         The codec below 2 GiB, and from there on; None is no compression.
     """
 
-    small: str | None = "gzip"
+    small: str | None = "Blosc"
     large: str | None = "Zstd"
 
     @classmethod
@@ -102,16 +104,19 @@ def store_array(
 ) -> Receipt:
     """Upload an array as one object, from the memory where it lies."""
     array = as_array(array, backend.describe(key))
-    description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes))
-    own = description.metadata()
     refuse_names(metadata, arrayformat.RESERVED_KEYS)
-    body = view if description.compression is None else _encode(description, view)
+    description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes))
+    if compression is True and description.compression and not codecs.is_compressible(view, array.dtype.itemsize):
+        description, view = arrayformat.describe(array, None)
+    own = description.metadata()
+    body = view if description.compression is None else _encode(description, view, backend)
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads)
 
 
-def _encode(description: arrayformat.ArrayDescription, view: memoryview) -> Any:
+def _encode(description: arrayformat.ArrayDescription, view: memoryview, backend: Backend) -> Any:
     codec = codecs.get_codec(str(description.compression))
-    return codec.encode(view, description.dtype.itemsize)
+    encode = partial(codec.encode, view, description.dtype.itemsize)
+    return encode() if backend.limits.parallel_parts else in_order(encode)
 
 
 def load_array(

@@ -190,7 +190,7 @@ def test_the_metadata_are_those_of_the_page(store: Store, compression: Any) -> N
     assert metadata["dtype"] == ">i4"
     assert metadata["shape"] == "2,3"
     assert metadata["order"] == "C"
-    names = {"True": "gzip", "None": "False"}
+    names = {"True": "Blosc", "None": "False"}
     assert metadata["compression"] == names.get(str(compression), str(compression))
     cci.upload_raw_array("b", np.asfortranarray(np.ones((2, 3))), compression=compression)
     metadata = store.raw.get("b")[1]

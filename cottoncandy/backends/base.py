@@ -18,6 +18,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cottoncandy import bodies
 from cottoncandy.errors import NotSupported, ObjectNotFound, TransientError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from cottoncandy.config import Options
 
-BytesLike = bytes | bytearray | memoryview
+BytesLike = bodies.BytesLike
 #: What a write answers, in the shape of a boto3 response: at least ``ETag`` and
 #: ``ResponseMetadata`` with its ``HTTPStatusCode``.
 Receipt = dict[str, Any]

@@ -38,8 +38,19 @@ from cottoncandy.codecs.registry import (
     register,
     register_layout,
 )
+from cottoncandy.codecs.samples import is_compressible
 
-__all__ = ["BytesLike", "Codec", "codec_for", "codec_names", "fill", "get_codec", "register", "register_layout"]
+__all__ = [
+    "BytesLike",
+    "Codec",
+    "codec_for",
+    "codec_names",
+    "fill",
+    "get_codec",
+    "is_compressible",
+    "register",
+    "register_layout",
+]
 
 for _codec in (
     standard.GZIP,

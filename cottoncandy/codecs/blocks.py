@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cottoncandy.bodies import in_order
 from cottoncandy.codecs.pieces import Source, deflate, slices
 from cottoncandy.codecs.registry import BytesLike, Codec, get_codec
 from cottoncandy.errors import ChecksumMismatch, CorruptObject
@@ -84,7 +85,7 @@ def _threads(nbytes: int, size: int) -> int:
 
 def _pack(codec: Codec, itemsize: int, data: memoryview) -> bytearray:
     block = bytearray(_HEADER.size)
-    for piece in codec.encode(data, itemsize):
+    for piece in in_order(partial(codec.encode, data, itemsize)):
         block += piece
     packed = len(block) - _HEADER.size
     _HEADER.pack_into(block, 0, len(data), packed, deflate.crc32(memoryview(block)[_HEADER.size :]))

@@ -1,70 +1,249 @@
-"""Blosc: one Blosc-1 buffer, shuffled by bytes; and BloscChunks, several of them, for what one cannot hold."""
+"""Blosc: one Blosc-1 buffer, shuffled by bytes; and BloscChunks, several of them, for what one cannot hold.
+
+A buffer is made of blocks that are packed alone, behind a table of where each begins. So a large one is made and
+read here in slices of some blocks, on several processors, and never lies in memory as a whole: the header and the
+table, which come first, are made last (`Late`).
+
+The format: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import os
+from collections.abc import Iterable, Iterator
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.codecs.pieces import Source, reading, slices
-from cottoncandy.codecs.registry import BytesLike, Codec
+from cottoncandy.codecs.registry import Codec
 from cottoncandy.errors import CorruptObject, UnknownCodec
+from cottoncandy.parallel import map_threads
 
-#: BLOSC_MAX_BUFFERSIZE: bytes of data in one buffer. https://github.com/Blosc/c-blosc/blob/main/blosc/blosc.h
-LARGEST = 2**31 - 17
-#: A buffer's header, and the most that it is larger than its data.
-_OVERHEAD = 16
+# zstd's level 1 behind the shuffle is the densest that keeps up with a fast network; see the table in `codecs`.
+_COMPRESSOR, _LEVEL, _SHUFFLE = b"zstd", 1, 1
+#: Bytes of data in a block, or a little less: large ones pack better, and half as fast again.
+_BLOCK = 2**20
+#: Bytes of data that are packed at once.
+_WHOLE = 4 * 2**20
+#: Blocks of one slice, and how many slices are worked on at a time.
+_BLOCKS = 2
+_THREADS = min(4, os.cpu_count() or 1)
+#: Bytes of data in one buffer. The format's own limit is that the packed size, too, is below 2**31, however badly the
+#: data packs (BLOSC_MAX_BUFFERSIZE): https://github.com/Blosc/c-blosc/blob/main/blosc/blosc.h
+LARGEST = 2**31 - 2**24
+#: Of a buffer; and the most that a whole one is larger than its data.
+_HEADER = 16
 #: Data in one buffer of BloscChunks.
 _CHUNK = 8 * 2**20
 # zstd's, the densest that Blosc has inside
 _EXPANSION = 2**15
+#: Flags: the data lies as it is; the blocks are not split into a stream for each byte of the items.
+_COPIED, _UNSPLIT = 0x02, 0x10
 
 
 def _library() -> Any:
+    # imported when it is needed: it brings many codecs
     try:
         from numcodecs import blosc
     except ImportError as error:
-        raise UnknownCodec("the codec Blosc needs numcodecs: pip install 'cottoncandy[blosc]'") from error
+        raise UnknownCodec("the codec Blosc needs numcodecs: pip install numcodecs") from error
     return blosc
 
 
-def _encode(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
+# ------------------------------------------------------------------ the format
+class Header(NamedTuple):
+    """The first bytes of a buffer; sizes in bytes."""
+
+    versions: bytes
+    flags: int
+    itemsize: int
+    size: int
+    block: int
+    packed: int
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Header:
+        """Read 16 bytes."""
+        sizes = (int.from_bytes(raw[start : start + 4], "little") for start in (4, 8, 12))
+        return cls(raw[:2], raw[2], raw[3], *sizes)
+
+    @property
+    def blocks(self) -> int:
+        """How many there are; the last one may be smaller."""
+        return 0 if self.flags & _COPIED or not self.size else -(-self.size // self.block)
+
+    def raw(self) -> bytes:
+        """The 16 bytes."""
+        sizes = b"".join(size.to_bytes(4, "little") for size in (self.size, self.block, self.packed))
+        return self.versions + bytes((self.flags, self.itemsize)) + sizes
+
+
+def _buffer(header: Header, lengths: Iterable[int], blocks: BytesLike) -> bytes:
+    """A whole buffer of blocks that lie behind each other."""
+    table = _table(lengths)
+    packed = header._replace(packed=_HEADER + len(table) + len(blocks))
+    return b"".join((packed.raw(), table, blocks))
+
+
+def _table(lengths: Iterable[int]) -> bytes:
+    sizes = np.fromiter(lengths, np.int64)
+    first = _HEADER + 4 * len(sizes)
+    return (first + np.cumsum(sizes) - sizes).astype("<u4").tobytes()
+
+
+def _starts(header: Header, raw: BytesLike) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Where the blocks begin, by the table."""
+    return np.frombuffer(raw, "<u4", header.blocks).astype(np.int64)
+
+
+# ------------------------------------------------------------------ packing
+def pack(data: memoryview, itemsize: int) -> bytes:
+    """One buffer."""
     # numcodecs takes the item's size from the array; Blosc itself takes items over 255 bytes for bytes
-    yield _library().compress(np.frombuffer(view, f"V{itemsize}"), b"zstd", 1, 1)
+    packed: bytes = _library().compress(np.frombuffer(data, f"V{itemsize}"), _COMPRESSOR, _LEVEL, _SHUFFLE, _BLOCK)
+    return packed
+
+
+@lru_cache
+def _form(itemsize: int) -> Header:
+    """The header of a buffer of several blocks of such items: the size of its blocks follows from that of the items."""
+    return Header.parse(pack(memoryview(bytes(2 * _BLOCK // itemsize * itemsize)), itemsize))
+
+
+def _encode(view: memoryview, itemsize: int) -> Iterator[BytesLike | Late]:
+    if len(view) <= _WHOLE or itemsize > _BLOCK:
+        yield pack(view, itemsize)
+        return
+    form = _form(itemsize)
+    lengths: list[int] = []
+    late = Late(_HEADER + 4 * (-(-len(view) // form.block)))
+    yield late
+    for packed in map_threads(partial(_pack_slice, form), slices(view, _BLOCKS * form.block), max(2, _THREADS)):
+        lengths += packed.lengths
+        yield packed.blocks
+    header = form._replace(size=len(view), packed=late.size + sum(lengths))
+    late.value = header.raw() + _table(lengths)
+
+
+class _Packed(NamedTuple):
+    """Some blocks, and how long each is."""
+
+    lengths: list[int]
+    blocks: memoryview
+
+
+def _pack_slice(form: Header, data: memoryview) -> _Packed:
+    """Blocks of the common size; the last one may be smaller."""
+    raw = pack(data, form.itemsize)
+    header = Header.parse(raw[:_HEADER])
+    if header.flags & _COPIED or (header.block != form.block and header.blocks != 1):
+        return _shuffled(form, data)
+    lengths = np.diff(_starts(header, memoryview(raw)[_HEADER:]), append=len(raw))
+    return _Packed(lengths.tolist(), memoryview(raw)[_HEADER + 4 * header.blocks :])
+
+
+def _shuffled(form: Header, data: memoryview) -> _Packed:
+    """Blocks of data that cannot be packed: the shuffle alone."""
+    blocks = [_shuffle(form.itemsize, block) for block in slices(data, form.block)]
+    return _Packed([len(block) for block in blocks], memoryview(b"".join(blocks)))
+
+
+def _shuffle(itemsize: int, block: memoryview) -> bytes:
+    items: np.ndarray[Any, Any] = np.frombuffer(block, np.uint8).reshape(-1, itemsize)
+    shuffled: bytes = items.T.tobytes()
+    return len(block).to_bytes(4, "little") + shuffled
 
 
 def _encode_chunks(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
     """Buffer behind buffer: each tells its own length, so nothing else is needed."""
-    for piece in slices(view, max(1, _CHUNK // itemsize) * itemsize):
-        yield from _encode(piece, itemsize)
+    pieces = slices(view, max(1, _CHUNK // itemsize) * itemsize)
+    yield from map_threads(lambda piece: pack(piece, itemsize), pieces, _THREADS)
 
 
+# ------------------------------------------------------------------ unpacking
 def _decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
-    source, left = Source("Blosc", chunks), out
+    groups = _all_groups(Source("Blosc", chunks), out)
+    for _ in map_threads(_unpack, groups, _THREADS if len(out) > _BLOCK else 1):
+        pass
+
+
+def _all_groups(source: Source, out: memoryview) -> Iterator[_Group]:
+    """What is to be unpacked, buffer by buffer, until the stream ends."""
+    filled = 0
     while source.more():
-        left = left[_fill_from_buffer(source, left) :]
-    if left:
-        raise CorruptObject(f"there are {len(out) - len(left)} bytes of data, and the array has {len(out)}")
+        header = _read_header(source, len(out) - filled)
+        yield from _groups(source, header, out[filled : filled + header.size])
+        filled += header.size
+    if filled < len(out):
+        raise CorruptObject(f"there are {filled} bytes of data, and the array has {len(out)}")
 
 
-def _fill_from_buffer(source: Source, out: memoryview) -> int:
-    """Unpack the next buffer into the beginning of ``out``; how much data that was.
-
-    The format: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
-    """
-    header = bytes(source.read(_OVERHEAD))
-    size, packed_size = (int.from_bytes(header[start : start + 4], "little") for start in (4, 12))
-    if size > len(out):
-        raise CorruptObject(f"there is more data than the {len(out)} bytes that are left of the array")
-    if not _OVERHEAD <= packed_size <= size + _OVERHEAD:
+def _read_header(source: Source, most: int) -> Header:
+    header = Header.parse(bytes(source.read(_HEADER)))
+    if header.size > most:
+        raise CorruptObject(f"there is more data than the {most} bytes that are left of the array")
+    sound = not header.size or 0 < header.block <= header.size
+    if header.flags & _COPIED or not header.size:
+        sound = sound and header.packed == header.size + _HEADER
+    if not (sound and _HEADER + 4 * header.blocks <= header.packed):
         raise CorruptObject("the Blosc stream is broken: its header makes no sense")
-    packed = source.read(packed_size - _OVERHEAD, header)
-    if size:
-        blosc = _library()
-        with reading("Blosc"):
-            blosc.decompress(packed, out[:size])
-    return size
+    return header
+
+
+class _Group(NamedTuple):
+    """A buffer of some blocks, or data as it is, and where it goes."""
+
+    packed: BytesLike
+    out: memoryview
+    copied: bool = False
+
+
+def _groups(source: Source, header: Header, out: memoryview) -> Iterator[_Group]:
+    """A buffer cut into small ones, in the order of their bytes: its blocks lie in any order."""
+    if not header.size:
+        return
+    if header.flags & _COPIED:
+        for piece in slices(out, _BLOCK):
+            yield _Group(bytes(source.read(len(piece))), piece, copied=True)
+        return
+    starts = _starts(header, source.read(4 * header.blocks))
+    order = np.argsort(starts, kind="stable")
+    lengths = np.diff(starts[order], append=header.packed)
+    if starts[order[0]] != _HEADER + 4 * header.blocks or lengths.min() < 1:
+        raise CorruptObject("the Blosc stream is broken: its blocks do not lie one behind the other")
+    for begin, end in _runs(order, max(1, _BLOCK // header.block)):
+        blocks = source.read(int(lengths[begin:end].sum()))
+        first, last = int(order[begin]) * header.block, int(order[end - 1] + 1) * header.block
+        piece = out[first:last]
+        yield _Group(_alone(header, len(piece), lengths[begin:end], blocks), piece)
+
+
+def _runs(order: np.ndarray[tuple[int], np.dtype[np.int64]], most: int) -> Iterator[tuple[int, int]]:
+    """Where blocks follow each other in the data as well, ``most`` at a time."""
+    breaks = np.flatnonzero(np.diff(order) != 1) + 1
+    for run in np.split(np.arange(len(order)), breaks):
+        for begin in range(int(run[0]), int(run[-1]) + 1, most):
+            yield begin, min(begin + most, int(run[-1]) + 1)
+
+
+def _alone(header: Header, size: int, lengths: Iterable[int], blocks: BytesLike) -> bytes:
+    """A buffer of these blocks alone."""
+    part = header._replace(size=size, block=min(header.block, size))
+    if size < header.block:  # the last block is never split, and here it is the first
+        part = part._replace(flags=header.flags | _UNSPLIT)
+    return _buffer(part, lengths, blocks)
+
+
+def _unpack(group: _Group) -> None:
+    if group.copied:
+        group.out[:] = group.packed
+        return
+    blosc = _library()
+    with reading("Blosc"):
+        blosc.decompress(group.packed, group.out)
 
 
 BLOSC = Codec("Blosc", _encode, _decode, largest=LARGEST, beyond="BloscChunks", expansion=_EXPANSION)

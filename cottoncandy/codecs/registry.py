@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from cottoncandy import bodies
+from cottoncandy.bodies import Late
 from cottoncandy.errors import ConfigurationError, UnknownCodec, UnsupportedArray
 
-BytesLike = bytes | bytearray | memoryview
-Encode = Callable[[memoryview, int], Iterator[BytesLike]]
+BytesLike = bodies.BytesLike
+Encode = Callable[[memoryview, int], Iterator[BytesLike | Late]]
 Decode = Callable[[Iterator[BytesLike], memoryview], None]
 
 _CODECS: dict[str, Codec] = {}
@@ -27,7 +29,7 @@ class Codec:
         ASCII, found again without regard to case.
     encode : callable
         ``encode(view, itemsize)`` yields the packed bytes of a contiguous memoryview of format ``B``, whose
-        items have ``itemsize`` bytes. In bounded memory, where the format allows it.
+        items have ``itemsize`` bytes. In bounded memory, where the format allows it; it may yield a `Late` first.
     decode : callable
         ``decode(chunks, out)`` fills the memoryview ``out`` with what the packed ``chunks`` hold. Raises
         `CorruptObject` when they are broken, end too early, or hold more or less than ``out`` takes. A chunk is

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import chain, islice
+from typing import cast
 
 from cottoncandy import chunking
-from cottoncandy.backends.base import MIB, Backend, BytesLike, Receipt, WriteOptions
+from cottoncandy.backends.base import MIB, Backend, Receipt, WriteOptions
+from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
 from cottoncandy.stream.settings import TransferSettings
 
 log = logging.getLogger(__name__)
+
+#: A part's number, from 1 on, and its bytes.
+Part = tuple[int, BytesLike]
 
 # Bytes of a part that is gathered from a stream, as of compressed bytes: each thread holds one.
 _STREAM_PART = 8 * MIB
@@ -21,7 +26,7 @@ _STREAM_PART = 8 * MIB
 def upload(
     backend: Backend,
     key: str,
-    body: BytesLike | Iterable[BytesLike],
+    body: BytesLike | Iterable[BytesLike | Late],
     metadata: Mapping[str, str],
     options: WriteOptions,
     settings: TransferSettings,
@@ -35,7 +40,7 @@ def upload(
     key : str
     body : bytes-like, or iterable of bytes-like
         Contiguous memory is sent from where it lies; the pieces of an iterable are gathered into parts, so at
-        most a few parts are in memory.
+        most a few parts are in memory. The first piece may be a `Late`, where parts may go in any order.
     metadata : Mapping of str to str
     options : WriteOptions
     settings : TransferSettings
@@ -49,11 +54,11 @@ def upload(
     parts = _parts(body, backend, settings)
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
-        return backend.put(key, drawn[0] if drawn else b"", metadata, options)
+        return backend.put(key, drawn[0][1] if drawn else b"", metadata, options)
     return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
 
 
-def _resumed(drawn: list[BytesLike], parts: Iterator[BytesLike]) -> Iterator[BytesLike]:
+def _resumed(drawn: list[Part], parts: Iterator[Part]) -> Iterator[Part]:
     """The parts that were drawn, and the others; none is held longer than it takes to send it."""
     while drawn:
         yield drawn.pop(0)
@@ -63,7 +68,7 @@ def _resumed(drawn: list[BytesLike], parts: Iterator[BytesLike]) -> Iterator[Byt
 def _upload_parts(
     backend: Backend,
     key: str,
-    parts: Iterator[BytesLike],
+    parts: Iterator[Part],
     metadata: Mapping[str, str],
     options: WriteOptions,
     threads: int,
@@ -71,11 +76,11 @@ def _upload_parts(
     sending = backend.start_upload(key, metadata, options)
     threads = threads if backend.limits.parallel_parts else 1
 
-    def send(numbered: tuple[int, BytesLike]) -> None:
-        sending.send_part(*numbered)
+    def send(part: Part) -> None:
+        sending.send_part(*part)
 
     try:
-        for_each(send, enumerate(parts, 1), threads)
+        for_each(send, parts, threads)
         return sending.complete()
     except BaseException:
         # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one
@@ -86,18 +91,32 @@ def _upload_parts(
         raise
 
 
-def _parts(body: BytesLike | Iterable[BytesLike], backend: Backend, settings: TransferSettings) -> Iterator[BytesLike]:
+def _parts(
+    body: BytesLike | Iterable[BytesLike | Late], backend: Backend, settings: TransferSettings
+) -> Iterator[Part]:
     limits = backend.limits
     if not isinstance(body, (bytes, bytearray, memoryview)):
-        yield from _gather(body, chunking.growing_part_sizes(min(settings.upload_part, _STREAM_PART), limits))
-        return
+        sizes = chunking.growing_part_sizes(min(settings.upload_part, _STREAM_PART), limits)
+        return _gather_all(iter(body), sizes)
     view = memoryview(body).cast("B")
     if len(view) <= min(settings.upload_threshold, limits.largest_put):
-        yield view
-        return
+        return iter(((1, view),))
     step = chunking.part_size(len(view), settings.upload_part, limits)
-    for start, stop in chunking.spans(len(view), step):
-        yield view[start:stop]
+    return enumerate((view[start:stop] for start, stop in chunking.spans(len(view), step)), 1)
+
+
+def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int]) -> Iterator[Part]:
+    """The parts; the first one comes last where its beginning is not known before."""
+    head = next(pieces, b"")
+    if not isinstance(head, Late):
+        yield from enumerate(_gather(chain((head,), cast("Iterator[BytesLike]", pieces)), sizes), 1)
+        return
+    gathered = enumerate(_gather(chain((bytes(head.size),), cast("Iterator[BytesLike]", pieces)), sizes), 1)
+    number, first = next(gathered)
+    yield from gathered
+    if head.value is None or len(head.value) != head.size:
+        raise ValueError("an encoder has not told the beginning of its body")
+    yield number, head.value + memoryview(first)[head.size :]
 
 
 def _gather(pieces: Iterable[BytesLike], sizes: Iterator[int]) -> Iterator[BytesLike]:

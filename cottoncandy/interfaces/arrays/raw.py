@@ -49,8 +49,8 @@ class RawArrays(BasicInterface):
             Of any shape, and any dtype that has bytes of its own (structured, datetime64, big-endian, unicode...).
             Subclasses go up as plain arrays.
         compression : str or bool
-            True takes what the configuration says; False is none. Or one of ``'gzip'``, ``'LZ4'``, ``'Zlib'``,
-            ``'Zstd'``, ``'BZ2'``, and ``'Blosc'`` where its library is installed; or one of them in blocks
+            True takes what the configuration says, and none where a sample tells that it does not pay; False is none.
+            Or one of ``'Blosc'``, ``'Zstd'``, ``'LZ4'``, ``'gzip'``, ``'Zlib'``, ``'BZ2'``; or one of them in blocks
             (``'Zstd-blocks'``), for arrays that are read in slices (`open_array`): 0.4.0 cannot read these.
         acl : str, optional
             A canned ACL.

@@ -1,0 +1,87 @@
+"""Blosc buffers made and read block by block: they are those of the library, byte for byte where it matters."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from numcodecs import blosc
+
+from cottoncandy.bodies import in_order
+from cottoncandy.codecs import get_codec, is_compressible
+from cottoncandy.errors import CorruptObject
+
+RNG = np.random.default_rng(0)
+MIB = 2**20
+
+
+def encode(data: bytes, itemsize: int) -> bytes:
+    return b"".join(in_order(functools.partial(get_codec("Blosc").encode, memoryview(data), itemsize)))
+
+
+def decode(body: bytes, size: int, step: int = 1_000_003) -> bytearray:
+    out = bytearray(size)
+    get_codec("Blosc").decode((body[start : start + step] for start in range(0, len(body), step)), memoryview(out))
+    return out
+
+
+def smooth(size: int) -> bytes:
+    return np.cumsum(RNG.integers(-3, 4, size // 4 + 1)).astype("f4").tobytes()[:size]
+
+
+def sample(kind: str, size: int) -> bytes:
+    if kind == "zeros":
+        return bytes(size)
+    if kind == "noise":
+        return RNG.bytes(size)
+    return smooth(size) if kind == "smooth" else smooth(size // 2) + RNG.bytes(size - size // 2)
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 3, 4, 8, 12, 17, 255, 256, 1000, MIB + 1])
+@pytest.mark.parametrize("kind", ["smooth", "noise", "mixed", "zeros"])
+@pytest.mark.parametrize("mib", [0.5, 4.1, 6, 9.3])
+def test_the_library_reads_what_is_made_in_slices(itemsize: int, kind: str, mib: float) -> None:
+    data = sample(kind, max(1, int(mib * MIB) // itemsize) * itemsize)
+    body = encode(data, itemsize)
+    assert len(body) <= len(data) + 2**16
+    assert bytes(blosc.decompress(body)) == data
+    assert decode(body, len(data)) == data
+
+
+@pytest.mark.parametrize("compressor", [b"lz4", b"zstd", b"blosclz", b"zlib", b"lz4hc"])
+@pytest.mark.parametrize("shuffle", [blosc.NOSHUFFLE, blosc.SHUFFLE, blosc.BITSHUFFLE])
+@pytest.mark.parametrize("block", [0, 4096, 100_000])
+@pytest.mark.parametrize("itemsize", [1, 4, 12])
+def test_what_the_library_makes_is_read(compressor: bytes, shuffle: int, block: int, itemsize: int) -> None:
+    data = smooth(5_000_000 // itemsize * itemsize)
+    # its threads put the blocks where there is room, in any order
+    body = blosc.compress(np.frombuffer(data, f"V{itemsize}"), compressor, 3, shuffle, block)
+    assert decode(body, len(data)) == data
+
+
+def test_a_table_that_lies_is_refused() -> None:
+    data = smooth(6 * MIB)
+    body = bytearray(encode(data, 4))
+    for wrong in (0, 15, 17, len(body), 2**32 - 1):
+        broken = body.copy()
+        broken[16:20] = wrong.to_bytes(4, "little")
+        with pytest.raises(CorruptObject):
+            decode(bytes(broken), len(data))
+    broken = body.copy()
+    broken[20:24] = broken[16:20]  # two blocks at one place
+    with pytest.raises(CorruptObject):
+        decode(bytes(broken), len(data))
+
+
+def test_the_same_data_makes_the_same_bytes() -> None:
+    data = smooth(9 * MIB)
+    assert encode(data, 4) == encode(data, 4)
+
+
+@pytest.mark.parametrize("itemsize", [1, 8, 12, 10**6])
+def test_a_sample_tells_what_is_worth_packing(itemsize: int) -> None:
+    size = 8 * MIB // itemsize * itemsize
+    assert is_compressible(memoryview(smooth(size)), itemsize)
+    assert not is_compressible(memoryview(RNG.bytes(size)), itemsize) or itemsize == 10**6
+    assert not is_compressible(memoryview(RNG.standard_normal(MIB).tobytes()), 8)
