@@ -39,8 +39,8 @@ class RawArrays(BasicInterface):
         """Upload an array as it lies in memory, with its shape and dtype as metadata.
 
         A contiguous array is not copied: an uncompressed one is sent from its own memory. So a `numpy.memmap` is not
-        loaded; but with ``'LZ4'`` or ``'Blosc'`` it is packed in memory as a whole (``'LZ4-blocks'`` is not), and
-        one in Fortran order is copied for any codec but gzip and those in blocks.
+        loaded; but with ``'LZ4'`` it is packed in memory as a whole (with ``'LZ4-blocks'`` it is not), and one in
+        Fortran order is copied for any codec but gzip and those in blocks.
 
         Parameters
         ----------
