@@ -183,9 +183,9 @@ class Dataset:
 
     def _load_whole(self) -> Array:
         version = self._version
-        return rawarrays.load_array(version.backend, version.key, version.settings, version.threads, e_tag=self.e_tag)[
-            0
-        ]
+        where = (version.backend, version.key, version.settings, version.threads)
+        array, _ = rawarrays.load_array(*where, e_tag=self.e_tag)
+        return array
 
     @contextmanager
     def _told(self) -> Iterator[None]:
