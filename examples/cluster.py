@@ -37,7 +37,7 @@ def main() -> None:
     """Start the workers, store the numbers, compute on what is stored, compare."""
     arguments = parse_arguments()
     cci = open_store(arguments)
-    cluster = LocalCluster(processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None)
+    cluster = LocalCluster(processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0")
     with cluster, Client(cluster):
         right = there_and_back(cci, int(arguments.gigabytes * 1e9) // 8)
     cci.rm(NAME, recursive=True)

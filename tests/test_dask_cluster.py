@@ -37,7 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Two workers, for all tests of this file: they take seconds to start."""
     folder = str(tmp_path_factory.mktemp("workers"))
     with distributed.LocalCluster(
-        processes=True, n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=folder
+        processes=True, n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", local_directory=folder
     ) as cluster:
         yield cluster
 
