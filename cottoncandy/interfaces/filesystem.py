@@ -7,6 +7,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -328,9 +329,12 @@ class FileSystemInterface(BasicInterface):
 
     def _rm_branch(self, name: str, delete: bool) -> dict[str, int]:
         backend = self.backend_interface
-        names = [info.key for info in backend.list_objects(keys.as_directory(name))]
-        if name and not name.endswith(keys.SEPARATOR) and backend.exists(name):
-            names.append(name)
+        with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as aside:
+            may_be_one = bool(name) and not name.endswith(keys.SEPARATOR)
+            is_one = aside.submit(backend.exists, name) if may_be_one else None
+            names = [info.key for info in backend.list_objects(keys.as_directory(name))]
+            if is_one is not None and is_one.result():
+                names.append(name)
         print(f"deleting {len(names)} objects...")  # noqa: T201 - documented to print
         return {"DeletedCount": backend.delete(names, trash=not delete)}
 

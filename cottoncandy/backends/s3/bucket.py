@@ -123,7 +123,7 @@ def object_head(key: str, response: Response, size: int) -> ObjectHead:
 
 def quoted(e_tag: str | None) -> str | None:
     """An ETag as boto3 shows it, in quotes: some servers leave them away in some answers."""
-    if not e_tag or e_tag.startswith("W/"):
+    if not e_tag or e_tag.startswith(('"', "W/")):
         return e_tag or None
     return f'"{e_tag.strip(chr(34))}"'
 

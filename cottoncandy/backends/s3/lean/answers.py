@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from cottoncandy.backends.s3.lean.connections import BadAnswer, ClosedEarly, Connection
+from cottoncandy.backends.s3.lean.connections import RECEIVE, BadAnswer, ClosedEarly, Connection
 from cottoncandy.backends.s3.lean.failures import body_failure
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ class ResponseBody:
         """Up to ``size`` bytes, fewer only at the end; without a size all there are."""
         wanted = math.inf if size is None or size < 0 else size
         pieces = []
-        while wanted > 0:
-            piece = bytearray(int(min(wanted, self._left or _BLOCK, _BLOCK)))
+        while wanted > 0 and not self.ended:
+            piece = bytearray(int(min(wanted, self._left or RECEIVE, _BLOCK)))
             count = self.readinto(piece)
             if not count:
                 break
