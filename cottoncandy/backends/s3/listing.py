@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -19,6 +20,8 @@ Entry = ObjectInfo | ObjectPrefix
 # Amazon gives no more on a page whatever it is asked for, and SeaweedFS refuses to be asked for 10**6:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 _MOST_KEYS = 1000
+#: The order of code points is that of UTF-8's bytes.
+_BY_KEY = attrgetter("key")
 #: Of the `Server` header. They list directory by directory: `a/x` before `a-b`, which is not the order of bytes.
 _BY_DIRECTORY = ("SeaweedFS",)
 
@@ -32,13 +35,13 @@ def list_objects(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator
 
 def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[Entry]:
     """The objects of one level, and each prefix once."""
-    last = b""
+    last = ""
     for entry in _entries(bucket, {"Prefix": prefix, "Delimiter": "/"}, page_size):
         # lists of the first version may repeat prefixes on every page
         if isinstance(entry, ObjectPrefix):
-            if _bytes(entry) <= last:
+            if entry.key <= last:
                 continue
-            last = _bytes(entry)
+            last = entry.key
         yield entry
 
 
@@ -52,7 +55,7 @@ def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Ite
             # it also drops a / at the beginning of a prefix
             yield from in_byte_order((entry for entry in entries if entry.key.startswith(prefix)), prefix)
             return
-        yield from sorted(_of_page(page), key=_bytes)
+        yield from sorted(_of_page(page), key=_BY_KEY)
 
 
 def in_byte_order(entries: Iterable[Entry], prefix: str) -> Iterator[Entry]:
@@ -65,7 +68,7 @@ def in_byte_order(entries: Iterable[Entry], prefix: str) -> Iterator[Entry]:
     directory = ""
     for entry in entries:
         if waiting and not (entry.key.startswith(directory) and entry.key[len(directory) :][:1] <= "/"):
-            yield from sorted(waiting, key=_bytes)
+            yield from sorted(waiting, key=_BY_KEY)
             waiting.clear()
         if not waiting:
             slash = entry.key.find("/", len(prefix))
@@ -74,15 +77,11 @@ def in_byte_order(entries: Iterable[Entry], prefix: str) -> Iterator[Entry]:
                 yield entry
                 continue
         waiting.append(entry)
-    yield from sorted(waiting, key=_bytes)
+    yield from sorted(waiting, key=_BY_KEY)
 
 
-def _bytes(entry: Entry) -> bytes:
-    return entry.key.encode()
-
-
-def _components(entry: Entry) -> bytes:
-    return _bytes(entry).replace(b"/", b"\0")  # as a list by directories is sorted: / before all
+def _components(entry: Entry) -> str:
+    return entry.key.replace("/", "\0")  # as a list by directories is sorted: / before all
 
 
 def _of_page(page: ListPage) -> list[Entry]:
@@ -96,8 +95,12 @@ def _of_page(page: ListPage) -> list[Entry]:
 
 # ---------------------------------------------------------------------- pages
 def _pages(bucket: Bucket, what: dict[str, Any]) -> Generator[ListPage, None, None]:
-    """Pages: from the second on each is asked for while the caller works on the one before."""
+    """Pages: from the third on, of a long listing, the next is asked for while the caller works on one."""
     page = _page(bucket, what, None)
+    yield page
+    if not page.truncated:
+        return
+    page = _page(bucket, what, page)
     yield page
     if not page.truncated:
         return
