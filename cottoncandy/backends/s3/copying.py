@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cottoncandy.backends.base import GIB, MIB, Receipt, WriteOptions
@@ -13,7 +14,6 @@ from cottoncandy.backends.s3.reader import open_object
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
-    also,
     precondition,
     refuse_existing,
     with_acl,
@@ -85,9 +85,7 @@ def _copy_at_once(place: Mapping[str, str], bucket: Bucket, key: str, options: W
         return response
 
     with bucket.door(key, precondition(options)):
-        response = with_condition(
-            bucket, key, "CopyObject", options, lambda more: with_acl(bucket, options, also(call, more))
-        )
+        response = with_condition(bucket, key, "CopyObject", options, partial(with_acl, bucket, options, call))
     return receipt(response, response["CopyObjectResult"].get("ETag"))
 
 

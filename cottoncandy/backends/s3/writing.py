@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 #: Send a request with some parameters more.
 Call = Callable[[Mapping[str, Any]], Response]
 
+_NO_MORE: Mapping[str, Any] = {}
 _WRITES = ("PutObject", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
 _ACL = ("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")
 #: What the library itself says in a write.
@@ -44,19 +46,12 @@ def put_object(
     parameters["Metadata"] = user_metadata(bucket, key, metadata, options)
     with bucket.door(key, precondition(options)):
         try:
-            response = with_condition(
-                bucket, key, "PutObject", options, lambda more: with_acl(bucket, options, also(call, more))
-            )
+            response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
         except ClientError as error:
             response = lost_answer(
                 bucket, key, error, lambda: quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
             )
     return receipt(response, response.get("ETag"))
-
-
-def also(call: Call, more: Mapping[str, Any]) -> Call:
-    """The call with these parameters too."""
-    return lambda others: call({**more, **others})
 
 
 def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[], str | None]) -> Response:
@@ -164,7 +159,7 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
 
 
 # ---------------------------------------------------------------------- ACLs
-def with_acl(bucket: Bucket, options: WriteOptions, call: Call) -> Response:
+def with_acl(bucket: Bucket, options: WriteOptions, call: Call, more: Mapping[str, Any] = _NO_MORE) -> Response:
     """Send a write with the ACL that belongs to it; where the server refuses ACLs, without, from then on.
 
     Amazon's buckets made since April 2023 refuse them, other services do not know them at all.
@@ -172,14 +167,14 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call) -> Response:
     acl, named = _acl(bucket, options)
     facts = bucket.facts
     if not acl or facts.no_acl or bucket.container in facts.buckets_without_acl:
-        return call({})
+        return call(more)
     try:
-        return call(acl)
+        return call({**more, **acl})
     except ClientError as error:
         if not _refuses_acl(error):
             raise
         refusal = error
-    response = call({})
+    response = call(more)
     _remember(bucket, refusal)
     level = logging.WARNING if named else logging.INFO
     log.log(level, "%s refuses ACLs (%s): nothing is sent with one", bucket.describe(), code_of(refusal))
@@ -190,7 +185,7 @@ def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:
     """The parameters, and whether the caller named them."""
     if options.acl is not None:
         return ({"ACL": options.acl} if options.acl else {}), True
-    if named := {name: options.extra[name] for name in _ACL if name in options.extra}:
+    if options.extra and (named := {name: options.extra[name] for name in _ACL if name in options.extra}):
         return {name: value for name, value in named.items() if value}, True
     acl = bucket.connection.acl
     return ({"ACL": acl} if acl else {}), False

@@ -115,6 +115,14 @@ class Check(Protocol):
         """Raise if the body, now at its end, is not what was stored."""
 
 
+class Asked(Protocol):
+    """What an error tells of a request."""
+
+    @property
+    def url(self) -> str:
+        """Where it went."""
+
+
 class ResponseBody:
     """The body of an answer, as boto3's ``StreamingBody``: read it, or read it straight into memory.
 
@@ -125,7 +133,7 @@ class ResponseBody:
     ----------
     connection : Connection
     length : int
-    url : str
+    request : Asked
         For errors.
     release : callable
         Takes the connection back; None where it cannot be used again.
@@ -139,7 +147,7 @@ class ResponseBody:
     """
 
     def __init__(
-        self, connection: Connection, length: int | None, url: str, release: Callable[[Connection], None] | None
+        self, connection: Connection, length: int | None, request: Asked, release: Callable[[Connection], None] | None
     ) -> None:
         self.ended = False
         self.closed = False
@@ -148,7 +156,7 @@ class ResponseBody:
         self._length = length
         self._left = length or 0  # bytes of which it is known that they come next
         self._count = 0
-        self._url = url
+        self._request = request
         self._release = release
         self._failure: Exception | None = None
         if length == 0:
@@ -178,7 +186,7 @@ class ResponseBody:
             try:
                 self._count += self._read_some(view[self._count - start :])
             except (OSError, BadAnswer) as error:
-                self._failure = body_failure(error, self._url, self._count, self._length)
+                self._failure = body_failure(error, self._request.url, self._count, self._length)
                 self._connection.close()
         if self._failure is not None and self._count == start:  # else the next call tells
             raise self._failure
@@ -220,7 +228,8 @@ class ResponseBody:
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if not self.ended:
+            self.close()
 
     def _read_some(self, view: memoryview) -> int:
         """Read at least a byte, or none at the end."""
@@ -282,20 +291,20 @@ class _UnboundedBody(ResponseBody):
 
 
 def open_body(
-    connection: Connection, method: str, head: Head, url: str, release: Callable[[Connection], None]
+    connection: Connection, method: str, head: Head, request: Asked, release: Callable[[Connection], None]
 ) -> ResponseBody:
     """The body behind a head (RFC 9112, 6.3)."""
     reuse = release if head.keep_alive else None
     if method == "HEAD" or head.status in {204, 304}:
-        return ResponseBody(connection, 0, url, reuse)
+        return ResponseBody(connection, 0, request, reuse)
     coding = head.headers.get("transfer-encoding")
     if coding is not None:
         if coding.lower() != "chunked":
             raise BadAnswer(f"transfer coding {coding[:100]!r}")
-        return _ChunkedBody(connection, None, url, reuse)
+        return _ChunkedBody(connection, None, request, reuse)
     length = head.headers.get("content-length")
     if length is None:
-        return _UnboundedBody(connection, None, url, None)
+        return _UnboundedBody(connection, None, request, None)
     if not (length.isdecimal() and len(length) < 19):
         raise BadAnswer(f"content length {length[:100]!r}")
-    return ResponseBody(connection, int(length), url, reuse)
+    return ResponseBody(connection, int(length), request, reuse)

@@ -229,7 +229,7 @@ class Exchange:
         connection, head, again = self._exchange(request)
         failures += again
         try:
-            body = open_body(connection, request.operation.method, head, request.url, self._pool.give)
+            body = open_body(connection, request.operation.method, head, request, self._pool.give)
         except BadAnswer as error:
             connection.close()
             raise exchange_failure(error, request.url) from error

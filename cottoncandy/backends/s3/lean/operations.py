@@ -87,8 +87,6 @@ def _metadata(value: Any) -> dict[str, str]:
 
 def _view(body: Any) -> memoryview:
     """The bytes of a body that lies in memory."""
-    if isinstance(body, Payload):
-        return body.view
     if not isinstance(body, (bytes, bytearray, memoryview)):
         raise Unserved("a body that does not lie in memory")
     return memoryview(body).cast("B")
@@ -162,6 +160,10 @@ def _customer_key(arguments: Mapping[str, Any]) -> dict[str, Any]:
 Place = Callable[[Call, Any], None]
 
 
+def _put_body(call: Call, body: Any) -> None:
+    call.body = body.view if isinstance(body, Payload) else _view(body)
+
+
 def _in(attribute: str, write: Callable[[Any], Any]) -> Place:
     """Puts a value into an attribute of the call."""
     return lambda call, value: setattr(call, attribute, write(value))
@@ -170,7 +172,7 @@ def _in(attribute: str, write: Callable[[Any], Any]) -> Place:
 #: Arguments that are more than a header or a part of the query.
 _SPECIAL: Mapping[str, Place] = {
     "Key": _in("key", _text),
-    "Body": _in("body", _view),
+    "Body": _put_body,
     "Delete": _in("body", _deletion),
     "MultipartUpload": _in("body", _completion),
     "Metadata": lambda call, value: call.headers.update(_metadata(value)),
@@ -266,13 +268,15 @@ class Operation:
         call = Call(self._query.copy())
         if "SSECustomerKey" in arguments and "SSECustomerKeyMD5" not in arguments:
             arguments = _customer_key(arguments)
+        places = self._places
         for name, value in arguments.items():
-            if name == "Bucket":  # the route was found by it
-                continue
-            place = self._places.get(name)
-            if place is None:
-                raise Unserved(f"an argument {name!r}")
-            place(call, value)
+            if name == "Key" and type(value) is str:
+                call.key = value
+            elif name != "Bucket":  # the route was found by it
+                place = places.get(name)
+                if place is None:
+                    raise Unserved(f"an argument {name!r}")
+                place(call, value)
         if self._on_key and not call.key:
             raise Unserved("a key that is missing")
         return call
