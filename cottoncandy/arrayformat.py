@@ -26,6 +26,7 @@ from cottoncandy.codecs import Codec
 from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 __all__ = [
+    "CHECKSUM",
     "RESERVED_KEYS",
     "ArrayDescription",
     "allocate",
@@ -41,9 +42,11 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Dtype = np.dtype[Any]
 
-#: The metadata keys that describe an array, in lower case. `descr` is ours; `gzip` is from the oldest releases.
-RESERVED_KEYS = frozenset({"dtype", "shape", "compression", "order", "gzip", "descr"})
-_KEYS = tuple(sorted(RESERVED_KEYS))
+# The metadata keys that describe an array, in lower case. `descr` is ours; `gzip` is from the oldest releases.
+_KEYS = ("dtype", "shape", "compression", "order", "gzip", "descr")
+#: The key of the array's checksum: XXH3 (64 bits, hexadecimal) of its bytes, where the codec has none of its own.
+CHECKSUM = "xxh3"
+RESERVED_KEYS = frozenset({*_KEYS, CHECKSUM})
 
 _NOT_COMPRESSED = {"false", "none", ""}
 _SHAPE = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)

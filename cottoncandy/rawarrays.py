@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from cottoncandy import arrayformat, chunking, codecs, slicing
 from cottoncandy.backends.base import GIB, MIB, Backend, Receipt, WriteOptions
 from cottoncandy.bodies import in_order
-from cottoncandy.errors import ConfigurationError, CorruptObject, ObjectChanged, UnsupportedArray
+from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, ObjectChanged, UnsupportedArray
 from cottoncandy.stream import ObjectSource, TransferSettings, upload
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def store_array(
     if compression is True and description.compression and not codecs.is_compressible(view, array.dtype.itemsize):
         description, view = arrayformat.describe(array, None)
     own = description.metadata()
+    if description.compression and not codecs.get_codec(description.compression).checked:
+        own[arrayformat.CHECKSUM] = xxhash.xxh3_64_hexdigest(view)
     body = view if description.compression is None else _encode(description, view, backend)
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads)
 
@@ -216,6 +219,9 @@ class _Download:
                 codecs.get_codec(name).decode(parts, view)
         except CorruptObject as error:
             raise type(error)(f"{self.where}: {error}") from error
+        expected = arrayformat.lowered(self.source.head.metadata).get(arrayformat.CHECKSUM)
+        if expected and xxhash.xxh3_64_hexdigest(view) != expected.lower():
+            raise ChecksumMismatch(f"{self.where}: the bytes that arrived are not those that were stored")
 
     def _fill_by_slabs(self, stored: npt.NDArray[Any]) -> None:
         """Fill an array that does not lie in one piece, in the C order of its items."""

@@ -300,9 +300,10 @@ def test_an_object_that_is_removed_while_it_is_read(opened: tuple[Any, Recording
 
 
 # ---------------------------------------------------------------------- bytes that change
-def test_a_bit_that_turns_on_the_way_is_noticed(opened: tuple[Any, RecordingProxy, Store]) -> None:
+@pytest.mark.parametrize("compression", ["Blosc", "LZ4", "gzip", "Zstd", "Zstd-blocks"])
+def test_a_bit_that_turns_on_the_way_is_noticed(opened: tuple[Any, RecordingProxy, Store], compression: str) -> None:
     cci, proxy, _ = opened
-    cci.upload_raw_array("packed", ARRAY)
+    cci.upload_raw_array("packed", ARRAY, compression=compression)
     proxy.hook = _times(1, Fault("flip", 1000), _is_get)
     with pytest.raises((CorruptObject, ChecksumMismatch), match="'packed'"):
         cci.download_raw_array("packed")

@@ -160,7 +160,7 @@ def _shuffle(itemsize: int, block: memoryview) -> bytes:
 def _encode_chunks(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
     """Buffer behind buffer: each tells its own length, so nothing else is needed."""
     pieces = slices(view, max(1, _CHUNK // itemsize) * itemsize)
-    yield from map_threads(lambda piece: pack(piece, itemsize), pieces, _THREADS)
+    yield from map_threads(lambda piece: pack(piece, itemsize), pieces, _THREADS, window=_THREADS)
 
 
 # ------------------------------------------------------------------ unpacking
