@@ -328,6 +328,28 @@ def test_a_table_that_is_none(store: Store, text: bytes) -> None:
 
 
 @pytest.mark.stores("local")
+@pytest.mark.parametrize(
+    ("shape", "chunks", "what"),
+    [
+        ([], [], r"position \[\]"),
+        ([20_000] * 8, [[1] * 20_000] * 8, r"position \[0, 0, 0, 0, 0, 0, 0, 1\]"),
+        ([0, 4], [[], [4]], "make up"),
+        ([-1, 4], [[-1], [4]], "length"),
+        ([1.5, 4], [[1.5], [4]], "float"),
+        ([float("inf")], [[float("inf")]], "float"),
+        ([10**30], [[10**30]], "length"),
+    ],
+    ids=["0-d", "many", "none", "negative", "half", "infinite", "huge"],
+)
+def test_a_table_that_lies_is_refused_at_once(store: Store, shape: Any, chunks: Any, what: str) -> None:
+    zero = [0] * max(1, len(shape))
+    table = {"shape": shape, "dtype": "<f8", "chunks": chunks, "dask": [[zero, "a/pt0000"]]}
+    store.raw.put("a/metadata.json", json.dumps(table).encode())
+    with pytest.raises(CorruptObject, match=rf"'a'.*{what}"):
+        store.interface().download_dask_array("a")
+
+
+@pytest.mark.stores("local")
 def test_the_table_of_a_sparse_array_is_no_table_of_chunks(store: Store) -> None:
     sparse = pytest.importorskip("scipy.sparse")
     cci = store.interface()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
+import reprlib
 import secrets
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from typing import Any, overload
 
@@ -99,6 +103,13 @@ def in_short(keys: Sequence[str]) -> Sequence[str]:
     return short if all(ours == key for ours, key in zip(short, keys, strict=True)) else tuple(keys)
 
 
+def _lengths(values: Iterable[Any]) -> tuple[int, ...]:
+    lengths = tuple(map(operator.index, values))
+    if any(not 0 <= length <= sys.maxsize for length in lengths):
+        raise ValueError(f"an axis or a chunk of such a length cannot be: {reprlib.repr(lengths)}")
+    return lengths
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkTable:
     """What ``metadata.json`` tells of a chunked array.
@@ -170,19 +181,20 @@ class ChunkTable:
 
     @classmethod
     def _from_document(cls, document: Mapping[str, Any]) -> ChunkTable:
-        chunks = tuple(tuple(int(size) for size in sizes) for sizes in document["chunks"])
-        shape = tuple(int(length) for length in document["shape"])
-        if tuple(map(sum, chunks)) != shape or any(size < 0 for sizes in chunks for size in sizes):
+        chunks, shape = tuple(map(_lengths, document["chunks"])), _lengths(document["shape"])
+        if tuple(map(sum, chunks)) != shape or not all(chunks):
             raise ValueError("the chunks do not make up the shape")
         by_index = {tuple(index): str(key) for index, key in document["dask"]}
-        indices = list(product(*(range(len(sizes)) for sizes in chunks)))
-        if missing := [index for index in indices if index not in by_index]:
-            raise ValueError(f"no chunk is named for grid position {list(missing[0])}")
+        indices = partial(product, *(range(len(sizes)) for sizes in chunks))
+        # one by one: a few bytes of a table that lies may tell of more positions than fit into memory
+        for index in indices():
+            if index not in by_index:
+                raise ValueError(f"no chunk is named for grid position {list(index)}")
         return cls(
             shape=shape,
             dtype=arrayformat.parse_dtype(document["dtype"], document.get("descr")),
             chunks=chunks,
-            keys=in_short([by_index[index] for index in indices]),
+            keys=in_short([by_index[index] for index in indices()]),
             version=document.get(VERSION),
             compression=str(document.get("compression") or "") or None,
         )
