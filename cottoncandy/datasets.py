@@ -28,6 +28,8 @@ Array = npt.NDArray[Any]
 
 # Bytes that are read at a time when an array is walked through.
 _BATCH = 8 * 2**20
+# The same across the order in which it is stored, where each time all of it may have to be read.
+_BATCH_ACROSS = 64 * 2**20
 # Bytes of a chunk of a dask array.
 _CHUNK = 64 * 2**20
 
@@ -212,9 +214,10 @@ class Dataset:
         """What lies along the first axis, one by one; some MiB are read at a time, and the next ones meanwhile."""
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
-        step = max(1, _BATCH * len(self) // max(1, self.nbytes))
-        for batch in ahead(self._batches(step)):
-            yield from batch
+        batch = _BATCH_ACROSS if self.order == "F" else _BATCH
+        step = max(1, batch * len(self) // max(1, self.nbytes))
+        for items in ahead(self._batches(step)):
+            yield from items
 
     def _batches(self, step: int) -> Generator[Array, None, None]:
         for start in range(0, len(self), step):

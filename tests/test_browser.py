@@ -414,6 +414,16 @@ def test_arrays_are_sliced(store: Store) -> None:
         assert float(bold.to_dask().sum().compute()) == 15
 
 
+def test_functions_of_numpy_take_arrays(store: Store) -> None:
+    cci = _fill(store)
+    for bold in (cci.get_browser().exp.sub01_DOT_grp.bold, cci.cloud2dataset("exp/sub01.grp")["bold"]):
+        assert np.mean(bold) == 2.5
+        assert np.array_equal(np.std(bold, axis=0), TREE["bold"].std(axis=0))
+        assert np.array_equal(np.transpose(bold), TREE["bold"].T)
+        with pytest.raises(AttributeError, match=r"node\[\.\.\.\]\.mean"):
+            bold.mean()
+
+
 def test_an_array_of_any_name_is_sliced(store: Store) -> None:
     cci = store.interface()
     cci.upload_raw_array("sub01/bold", np.arange(10), compression=False)
@@ -434,6 +444,8 @@ def test_a_child_may_be_called_as_what_arrays_have(store: Store) -> None:
     names = ("shape", "size", "order", "metadata")
     cci.dict2cloud("x.grp", {name: np.arange(3) for name in names}, verbose=False)
     cci.upload_raw_array("y.h5/size", np.arange(4))
+    cci.upload_raw_array("y.h5/mean", np.arange(5))
+    assert_same(cci.get_browser()["y.h5"].mean.load(), np.arange(5))
     for name in names:
         assert_same(getattr(cci.get_browser()["x.grp"], name).load(), np.arange(3))
     assert_same(cci.get_browser()["y.h5"].size.load(), np.arange(4))

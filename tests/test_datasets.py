@@ -268,6 +268,20 @@ def test_a_walk_reads_some_rows_at_a_time(wide: tuple[Any, Dataset, RecordingPro
         iter(next(iter(opened[0, :1])))
 
 
+@pytest.mark.parametrize("compression", [False, "LZ4-blocks"])
+def test_a_walk_across_the_stored_order_does_not_read_all_for_every_few_items(
+    recorded: Recorded, compression: str | bool
+) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    cci.upload_raw_array("a", np.asfortranarray(_WIDE), compression=compression)
+    opened = cci.open_array("a")
+    assert opened.order == "F"
+    proxy.clear()
+    assert all(np.array_equal(row, _WIDE[number]) for number, row in enumerate(opened))
+    assert sum(request.answered for request in proxy.requests) <= opened.stored + 64 * 1024
+
+
 # ---------------------------------------------------------------------- one version
 def test_a_handle_is_held_to_its_version(store: Store) -> None:
     cci = store.interface()

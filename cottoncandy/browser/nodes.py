@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
 from cottoncandy.browser.names import Extensions, guess_name, identifiers
@@ -19,6 +21,8 @@ __all__ = ["S3HDF5", "BrowserObject", "S3Directory", "S3FSLike", "browse"]
 _OF_AN_ARRAY = frozenset(
     {"shape", "dtype", "ndim", "size", "nbytes", "order", "compression", "chunks", "metadata", "to_dask"}
 )
+# What numpy's functions, and users, ask of an array in memory beside that.
+_OF_NUMPY = frozenset(name for name in dir(np.ndarray) if not name.startswith("_")) - _OF_AN_ARRAY
 _USUAL = Extensions()
 
 Result = TypeVar("Result")
@@ -273,6 +277,9 @@ class S3HDF5(S3FSLike):
     def __getattr__(self, attribute: str) -> Any:
         if attribute in _OF_AN_ARRAY and self._is_array():
             return self._with_array(lambda array: getattr(array, attribute))
+        if attribute in _OF_NUMPY and self._is_array():
+            # np.mean(node) asks for a method of that name, and reads the array where there is none
+            raise AttributeError(f"an array in the store has no {attribute!r}: read it first, node[...].{attribute}")
         return super().__getattr__(attribute)
 
     def __dir__(self) -> list[str]:
