@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, count, product
@@ -292,16 +292,21 @@ def picks(item: Item, sizes: Sequence[int]) -> list[Pick]:
     >>> [(pick.block, pick.local, pick.target) for pick in picks(slice(1, None, 2), (4, 4))]
     [(0, slice(1, 5, 2), slice(0, 2, None)), (1, slice(1, 5, 2), slice(2, 4, None))]
     """
-    length = sum(sizes)
+    stops = list(accumulate(sizes))
+    length = stops[-1] if stops else 0
     if isinstance(item, list):
         places: Sequence[int] = [_place(number, length) for number in item]
     elif isinstance(item, slice):
         places = range(*item.indices(length))
     else:
         places = range(_place(item, length), _place(item, length) + 1)
+    if not places:
+        return []
+    ends = (places[0], places[-1]) if isinstance(places, range) else places
     pick: Callable[..., Pick] = _pick_range if isinstance(places, range) else _pick_list
-    bounds = zip(sizes, accumulate(sizes), strict=True)
-    found = (pick(places, block, stop - size, stop) for block, (size, stop) in enumerate(bounds))
+    # of thousands of chunks a slice that reads one is to look at one
+    touched = range(bisect_right(stops, min(ends)), bisect_right(stops, max(ends)) + 1)
+    found = (pick(places, block, stops[block] - sizes[block], stops[block]) for block in touched)
     return [one for one in found if one.count]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,6 +227,21 @@ def test_picks_make_up_what_numpy_gives(axis: tuple[tuple[int, ...], chunking.It
     assert np.array_equal(found, expected)
     if len(picks) == 1 and not picks[0].backward:
         assert np.array_equal(chunk[pick.local], expected)
+
+
+def test_of_many_chunks_those_that_a_slice_touches_are_looked_at() -> None:
+    looked_at = set()
+
+    class Sizes(tuple[int, ...]):
+        __slots__ = ()
+
+        def __getitem__(self, block: Any) -> Any:
+            looked_at.add(block)
+            return super().__getitem__(block)
+
+    picks = chunking.picks(slice(501, 499, -1), Sizes((1,) * 10_000))
+    assert [pick.block for pick in picks] == [500, 501]
+    assert looked_at == {500, 501}
 
 
 @pytest.mark.parametrize(
