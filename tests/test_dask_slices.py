@@ -131,6 +131,17 @@ def test_a_slice_of_what_is_not_there_or_not_the_same(store: Store) -> None:
     assert np.array_equal(old[1, 1:2].compute(), array[1, 1:2])
 
 
+def test_who_reads_an_array_that_was_replaced_is_told_so(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_dask_array("a", ROWS[:6, :4], axis=0, buffersize=64)
+    old = cci.download_dask_array("a")
+    cci.upload_dask_array("a", -ROWS[:6, :4], axis=0, buffersize=64)
+    for part in (old, old[3, 1:2]):
+        with pytest.raises(ObjectChanged, match="download the array again"):
+            part.compute()
+    assert np.array_equal(np.asarray(cci.download_dask_array("a")), -ROWS[:6, :4])
+
+
 # ---------------------------------------------------------------------- all slices
 SIZES = ((3, 4, 3), (5,), (2, 0, 2, 1))
 SHAPE = tuple(map(sum, SIZES))

@@ -89,15 +89,30 @@ class StoredChunks:
         number = int(np.ravel_multi_index(position, self.table.grid)) if position else 0
         expected = tuple(sizes[i] for sizes, i in zip(self.table.chunks, position, strict=True))
         index = tuple(pick.local for pick in piece)
-        chunk, metadata = self._find(self.table.keys[number], whole=index == tuple(slice(0, n, 1) for n in expected))
+        try:
+            chunk, metadata = self._find(
+                self.table.keys[number], whole=index == tuple(slice(0, n, 1) for n in expected)
+            )
+        except ObjectNotFound as error:
+            if self._replaced():
+                raise self._changed(number) from error
+            raise
         if version_of(metadata) != self.table.version:
-            raise ObjectChanged(f"{self._describe(number)} was uploaded anew: download the array again")
+            raise self._changed(number)
         if chunk.shape != expected or chunk.dtype != self.dtype:
             raise CorruptObject(
                 f"{self._describe(number)} is {chunk.dtype}{chunk.shape}, its table says {self.dtype}{expected}"
             )
         part: Array = chunk[index]
         return part
+
+    def _replaced(self) -> bool:
+        """Whether another array stands here now: its upload took the chunks of the old one away."""
+        current = self.folder.current()
+        return current is not None and current.version != self.table.version
+
+    def _changed(self, number: int) -> ObjectChanged:
+        return ObjectChanged(f"{self._describe(number)} was uploaded anew: download the array again")
 
     def _describe(self, number: int) -> str:
         return f"chunk {self.table.keys[number]!r} of {self.folder.describe()}"
