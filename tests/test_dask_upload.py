@@ -63,6 +63,7 @@ def test_a_dask_array_keeps_its_chunks(store: Store) -> None:
     [
         ({"axis": -1}, ((12,), (10,), (8,))),
         ({"axis": 0, "buffersize": 2000}, ((3,) * 4, (10,), (8,))),
+        ({"axis": 0, "buffersize": 2e3}, ((3,) * 4, (10,), (8,))),
         ({"buffersize": 2000}, ((12,), (10,), (2,) * 4)),
         ({"axis": None, "buffersize": 512}, ((4, 4, 4), (4, 4, 2), (4, 4))),
         ({}, CHUNKS),

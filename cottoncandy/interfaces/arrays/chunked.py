@@ -115,7 +115,7 @@ class ChunkedArrays(FolderArrays):
         return ChunkFormat(arr.dtype, compression, self._compression, metadata, acl, threads)
 
     def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> chunking.Chunks:
-        buffersize = buffersize or self._options.megabytes("upload_settings", "dask_chunksize")
+        buffersize = int(buffersize or self._options.megabytes("upload_settings", "dask_chunksize"))  # 1e8 is usual
         return chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
 
     def _delayed_upload(
