@@ -110,8 +110,9 @@ def gather(
     return results
 
 
-# Threads are added while those that there are use less than this share of one core: Python runs on one at a time.
-_BUSY = 0.9
+# Threads are added up to where they would use so many cores: Python runs on one at a time, and half of what a small
+# request costs is the kernel's, which runs on others.
+_BUSY = 1.8
 # Seconds: what takes longer is no small request, and more of its kind at once would only take more memory.
 _SMALL = 0.25
 
@@ -128,6 +129,7 @@ class _Crew(Generic[Item]):
         self._few = self._wanted = threads
         self._most = most
         self._working = 1
+        self._shortest = (math.inf, 0.0)
         self._lock = threading.Lock()
         self._helpers: list[threading.Thread] = []
         self._failures: list[BaseException] = []
@@ -179,9 +181,10 @@ class _Crew(Generic[Item]):
                 self._working -= 1
                 self._most = self._wanted = 0
                 return False
-            if self._working < self._most and seconds < _SMALL and self._working * computing < _BUSY * seconds:
-                of_use = math.ceil(_BUSY * seconds / max(computing, 1e-6))
-                # each call that waits is a witness: a single one that was slow by chance does not bring a crowd
+            if self._working < self._most and seconds < _SMALL:
+                # the shortest call waited for the store alone; the others for each other, too
+                self._shortest = min(self._shortest, (seconds, computing))
+                of_use = math.ceil(_BUSY * self._shortest[0] / max(self._shortest[1], 1e-6))
                 self._wanted = max(self._wanted, min(of_use, 2 * self._wanted, self._most))
             return True
 
