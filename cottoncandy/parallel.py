@@ -159,6 +159,8 @@ class _Crew(Generic[Item]):
             item = _END if self._failures else next(self._items, _END)
             if item is not _END and self._working < self._wanted:
                 self._start_helper()
+                if self._few <= self._working < self._wanted:  # many are wanted: each one brings two
+                    self._start_helper()
             return item
 
     def _start_helper(self) -> None:
