@@ -16,6 +16,7 @@ from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Ver
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.codecs.blocks import packed_in_blocks
 from cottoncandy.errors import CorruptObject, ObjectChanged
+from cottoncandy.extras import with_extra
 from cottoncandy.parallel import ahead
 from cottoncandy.stream import TransferSettings
 
@@ -238,19 +239,24 @@ class Dataset:
         -------
         dask.array.Array
 
+        Raises
+        ------
+        ConfigurationError
+            If dask is not installed.
+
         Examples
         --------
         >>> response = cci.upload_raw_array('sub01/bold', np.arange(12.0).reshape(3, 4), compression=False)
         >>> float(cci.open_array('sub01/bold').to_dask()[:, 1].sum().compute())
         15.0
         """
-        import dask.array
+        arrays = with_extra("dask.array", "dask")
         from dask.base import tokenize
 
         chunks = self._slabs(_CHUNK) if chunks is None else chunks
         token = tokenize(self, chunks)
         meta = np.empty((0,) * self.ndim, self.dtype)
-        return dask.array.from_array(self, chunks=chunks, name=f"{name}-{token}", meta=meta)  # type: ignore[no-any-return]
+        return arrays.from_array(self, chunks=chunks, name=f"{name}-{token}", meta=meta)  # type: ignore[no-any-return]
 
     def _slabs(self, nbytes: int) -> tuple[tuple[int, ...], ...]:
         return slicing.slabs(self.shape, self.dtype.itemsize, self.order, nbytes)

@@ -312,14 +312,20 @@ def test_a_store_survives_a_fork(store: Store) -> None:
     assert store.raw.get("exp/x")[0] == b"from the child"
 
 
-# ---------------------------------------------------------------------- the extra
-def test_without_zarr_an_error_says_what_to_install(tmp_path: Path) -> None:
+# ---------------------------------------------------------------------- the extras
+def test_without_a_library_an_error_says_what_to_install(tmp_path: Path) -> None:
     code = """
     import sys
-    sys.modules["zarr"] = sys.modules["fsspec"] = None  # what an import of something that is not there meets
-    import cottoncandy
+    for name in ("zarr", "fsspec", "dask"):
+        sys.modules[name] = None  # what an import of something that is not there meets
+    import cottoncandy, numpy
     cci = cottoncandy.get_interface("store", backend="local", verbose=False)
-    for ask in (cci.zarr_store, lambda: cci.fs):
+    array = numpy.ones(3)
+    cci.upload_raw_array("a", array)
+    cci.upload_dask_array("chunks", array)
+    calls = [cci.zarr_store, lambda: cci.fs, lambda: cci.download_dask_array("chunks")]
+    calls += [cci.open_array("a").to_dask, lambda: cci.upload_dask_array("chunks", array, compute=False)]
+    for ask in calls:
         try:
             ask()
         except cottoncandy.errors.ConfigurationError as error:
@@ -328,6 +334,5 @@ def test_without_zarr_an_error_says_what_to_install(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
-    first, second = done.stdout.splitlines()
-    assert "pip install 'cottoncandy[zarr]'" in first
-    assert "pip install 'cottoncandy[fsspec]'" in second
+    told = [line.partition("pip install ")[2] for line in done.stdout.splitlines()]
+    assert told == [f"'cottoncandy[{extra}]'" for extra in ("zarr", "fsspec", "dask", "dask", "dask")]

@@ -12,6 +12,7 @@ import numpy as np
 from cottoncandy import arrayformat, chunking, keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays import VERSION, ChunkFolder, ChunkFormat, ChunkUpload, Sent, StoredChunks
+from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import gather
 from cottoncandy.rawarrays import as_array, refuse_names
@@ -121,12 +122,9 @@ class ChunkedArrays(FolderArrays):
     def _delayed_upload(
         self, folder: ChunkFolder, arr: Any, axis: int | None, buffersize: int | None, how: ChunkFormat
     ) -> DelayedUpload:
-        import dask.array
-
-        from cottoncandy.chunkedarrays.graphs import upload_graph
-
+        graphs = with_extra("cottoncandy.chunkedarrays.graphs", "dask")
         if not _is_dask(arr):
-            arr = dask.array.from_array(arr, chunks=self._cut(arr, axis, buffersize))
+            arr = with_extra("dask.array", "dask").from_array(arr, chunks=self._cut(arr, axis, buffersize))
         elif any(math.isnan(size) for sizes in arr.chunks for size in sizes):
             raise ValueError(
                 f"{folder.describe()}: the sizes of the dask array's chunks are not known: call "
@@ -136,7 +134,8 @@ class ChunkedArrays(FolderArrays):
             arr = arr.rechunk(chunking.without_empty(arr.chunks))
         else:
             arr = arr.rechunk(self._cut(arr, axis, buffersize))
-        return upload_graph(arr, folder, how)
+        delayed: DelayedUpload = graphs.upload_graph(arr, folder, how)
+        return delayed
 
     def download_dask_array(
         self, object_name: str, dask_name: str = "array", threads: int | None = None
@@ -163,11 +162,11 @@ class ChunkedArrays(FolderArrays):
         ObjectChanged
             When computing, if the array was replaced meanwhile: old and new chunks are never mixed.
         """
-        from cottoncandy.chunkedarrays.graphs import stored_array
-
+        graphs = with_extra("cottoncandy.chunkedarrays.graphs", "dask")
         folder = self._chunk_folder(object_name)
         table, e_tag = folder.read_table()
-        return stored_array(StoredChunks(folder, table, threads or 1), dask_name, e_tag)
+        array: dask.array.Array = graphs.stored_array(StoredChunks(folder, table, threads or 1), dask_name, e_tag)
+        return array
 
 
 def _is_dask(arr: Any) -> bool:

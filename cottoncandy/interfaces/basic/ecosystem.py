@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
-from cottoncandy.errors import ConfigurationError
+from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.basic.core import InterfaceCore
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ class Ecosystem(InterfaceCore):
         >>> bool((grid[2:3] == arr[2:3]).all())
         True
         """
-        module = _with_extra("cottoncandy.zarrstore", "zarr")
+        module = with_extra("cottoncandy.zarrstore", "zarr")
         store: ZarrStore = module.ZarrStore(
             self.backend_interface, prefix, settings=self._settings, read_only=read_only
         )
@@ -70,18 +68,6 @@ class Ecosystem(InterfaceCore):
         >>> cci.fs.cat('notes/day1.txt')
         b'slept well'
         """
-        module = _with_extra("cottoncandy.fsspecfs", "fsspec")
+        module = with_extra("cottoncandy.fsspecfs", "fsspec")
         filesystem: ObjectFileSystem = module.ObjectFileSystem(self.backend_interface, self._settings)
         return filesystem
-
-
-def _with_extra(module: str, extra: str) -> ModuleType:
-    """Import a module of ours that needs an optional library."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("cottoncandy"):
-            raise
-        raise ConfigurationError(
-            f"this needs {error.name!r}, which is not installed: pip install 'cottoncandy[{extra}]'"
-        ) from error

@@ -1,0 +1,28 @@
+"""Optional libraries: imported where they are used, with an error that tells how to get them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from cottoncandy.errors import ConfigurationError
+
+__all__ = ["with_extra"]
+
+
+def with_extra(module: str, extra: str) -> ModuleType:
+    """Import a module that is there, or works, where an optional extra of ours is installed.
+
+    Raises
+    ------
+    ConfigurationError
+        If the extra is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("cottoncandy"):
+            raise
+        raise ConfigurationError(
+            f"this needs {error.name!r}, which is not installed: pip install 'cottoncandy[{extra}]'"
+        ) from error
