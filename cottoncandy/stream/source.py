@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # Bytes of a part that is handed on and thrown away: large enough that a request for it costs little, small enough
 # that the few that are under way at a time are few per cent of an array that is worth threads.
-_STREAM_PART = 4 * MIB
+_STREAM_PART = 2 * MIB
 
 
 class ObjectSource:
