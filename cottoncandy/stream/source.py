@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 # Bytes of a part that is handed on and thrown away: large enough that a request for it costs little, small enough
 # that the few that are under way at a time are few per cent of an array that is worth threads.
 _STREAM_PART = 2 * MIB
+# Bytes that the opening request brings at most: the rest of a larger object comes over other connections meanwhile.
+_OPENING = 16 * MIB
+# Bytes of a range that is worth a request of its own.
+_LEAST_RANGE = 8 * MIB
 
 
 class ObjectSource:
@@ -35,7 +39,8 @@ class ObjectSource:
     key : str
     settings : TransferSettings
     first : int, optional
-        How many bytes the opening request brings at most; the download threshold by default.
+        How many bytes the opening request brings at most; 16 MiB, or the download threshold if that is less, by
+        default.
 
     Attributes
     ----------
@@ -49,14 +54,14 @@ class ObjectSource:
         self.backend = backend
         self.key = key
         self.settings = settings
-        stop = settings.download_threshold if first is None else first
+        stop = min(settings.download_threshold, _OPENING) if first is None else first
         self._reader: ObjectReader | None = backend.open(key, 0, stop)
         self._position = 0
         self.head: ObjectHead = self._reader.head
 
     def fill(self, start: int, view: memoryview, threads: int) -> None:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
-        jobs = list(self._jobs(start, start + len(view)))
+        jobs = list(self._jobs(start, start + len(view), threads))
 
         def read(job: tuple[int, int, ObjectReader | None]) -> None:
             self._read(job[0], view[job[0] - start : job[1] - start], job[2])
@@ -114,8 +119,8 @@ class ObjectSource:
             self._reader.close()
             self._reader = None
 
-    def _jobs(self, start: int, stop: int) -> Iterator[tuple[int, int, ObjectReader | None]]:
-        """Cut a range into jobs: what the open answer still has comes first, from there."""
+    def _jobs(self, start: int, stop: int, threads: int = 1) -> Iterator[tuple[int, int, ObjectReader | None]]:
+        """Cut a range into jobs: what the open answer still has comes first, from there; the rest in even shares."""
         reader = self._reader
         if reader is not None and self._position == start and start < reader.stop:
             middle = min(stop, reader.stop)
@@ -126,8 +131,10 @@ class ObjectSource:
                 self._position = middle
                 yield start, middle, _Shared(reader)
             start = middle
+            threads -= 1  # one is busy with that
         if start < stop:
-            for low, high in chunking.spans(stop - start, self.settings.download_part):
+            share = max(_LEAST_RANGE, -(-(stop - start) // max(threads, 1)))
+            for low, high in chunking.spans(stop - start, min(share, self.settings.download_part)):
                 yield start + low, start + high, None
 
     def _read(self, start: int, view: memoryview, reader: ObjectReader | None = None) -> None:

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 #: A part's number, from 1 on, and its bytes.
 Part = tuple[int, BytesLike]
 
-# Bytes of a part that is gathered from a stream, as of compressed bytes: each thread holds one. The least that S3 takes.
+# Bytes of a part that is gathered from a stream, as of compressed bytes; each thread holds one. The least that S3
+# takes.
 _STREAM_PART = 5 * MIB
 
 
