@@ -171,7 +171,20 @@ class Dataset:
         if 0 in shape:
             return np.empty(shape, self.dtype)
         with self._told():
-            return self._read(index)
+            mask = slicing.dense_mask(index, self.shape)
+            return self._read(index) if mask is None else self._read_masked(mask)
+
+    def _read_masked(self, mask: Array) -> Array:
+        """What a mask over all axes picks out, some MiB of the array at a time: each item's place would take more."""
+        step, filled = self._step(), 0
+        found = np.empty(np.count_nonzero(mask), self.dtype)
+        for start in range(0, len(self), step):
+            part = mask[start : start + step]
+            count = np.count_nonzero(part)
+            if count:
+                found[filled : filled + count] = self._read(slice(start, start + len(part)))[part]
+                filled += count
+        return found
 
     def _read(self, index: Any) -> Any:
         codec = packed_in_blocks(self.compression)
@@ -215,10 +228,13 @@ class Dataset:
         """What lies along the first axis, one by one; some MiB are read at a time, and the next ones meanwhile."""
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
-        batch = _BATCH_ACROSS if self.order == "F" else _BATCH
-        step = max(1, batch * len(self) // max(1, self.nbytes))
-        for items in ahead(self._batches(step)):
+        for items in ahead(self._batches(self._step())):
             yield from items
+
+    def _step(self) -> int:
+        """How many items of the first axis are read at a time, where all are to be read."""
+        batch = _BATCH_ACROSS if self.order == "F" else _BATCH
+        return max(1, batch * len(self) // max(1, self.nbytes))
 
     def _batches(self, step: int) -> Generator[Array, None, None]:
         for start in range(0, len(self), step):

@@ -126,6 +126,14 @@ def result_shape(index: Any, shape: Sequence[int]) -> tuple[int, ...]:
     return np.shape(np.broadcast_to(np.int8(0), tuple(shape))[index])
 
 
+def dense_mask(index: Any, shape: Sequence[int]) -> Array | None:
+    """The mask, if the index is one over all axes that picks out more than one item of sixteen."""
+    if isinstance(index, tuple) and len(index) == 1:
+        (index,) = index
+    is_mask = isinstance(index, np.ndarray) and index.dtype == bool and index.shape == tuple(shape) and bool(shape)
+    return index if is_mask and np.count_nonzero(index) * 16 > index.size else None
+
+
 def select(index: Any, shape: Sequence[int], order: str = "C") -> Selection:
     """What a numpy index asks for of an array. It is right, and gives something: see `result_shape`.
 

@@ -40,21 +40,21 @@ def transferred(recorded: Recorded) -> tuple[set[str], int]:
 @pytest.mark.parametrize(
     ("index", "chunks"),
     [
-        (np.s_[100:110], {"pt0000"}),
-        (np.s_[245:255], {"pt0000", "pt0001"}),
-        (np.s_[999], {"pt0003"}),
-        (np.s_[300:310, 20:30], {"pt0001"}),
-        (np.s_[300:310:3], {"pt0001"}),
-        (np.s_[500:500], set()),
+        (np.s_[100:110], ["pt0000"]),
+        (np.s_[245:255], ["pt0000", "pt0001"]),
+        (np.s_[999], ["pt0003"]),
+        (np.s_[300:310, 20:30], ["pt0001"]),
+        (np.s_[300:310:3], ["pt0001"]),
+        (np.s_[500:500], []),
     ],
     ids=str,
 )
-def test_a_slice_transfers_its_chunks_and_of_them_its_bytes(rows: Recorded, index: Any, chunks: set[str]) -> None:
+def test_a_slice_transfers_its_chunks_and_of_them_its_bytes(rows: Recorded, index: Any, chunks: list[str]) -> None:
     array = rows.store.interface().download_dask_array("a")
     rows.proxy.clear()
     assert np.array_equal(array[index].compute(), ROWS[index])
     found, nbytes = transferred(rows)
-    assert found == chunks
+    assert found == set(chunks)
     assert nbytes <= ROWS[index].nbytes * 1.1 + SPARE * len(chunks)
 
 
@@ -69,14 +69,14 @@ def test_a_slice_of_a_slice_and_what_is_computed_of_it(rows: Recorded) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "chunks"), [(np.s_[300:310, ::-1], {"pt0001"}), (np.s_[[3, 600, 4]], {"pt0000", "pt0002"})], ids=str
+    ("index", "chunks"), [(np.s_[300:310, ::-1], ["pt0001"]), (np.s_[[3, 600, 4]], ["pt0000", "pt0002"])], ids=str
 )
-def test_other_indices_read_the_chunks_that_they_touch(rows: Recorded, index: Any, chunks: set[str]) -> None:
+def test_other_indices_read_the_chunks_that_they_touch(rows: Recorded, index: Any, chunks: list[str]) -> None:
     """dask does not join them with what reads the chunk."""
     array = rows.store.interface().download_dask_array("a")
     rows.proxy.clear()
     assert np.array_equal(array[index].compute(), ROWS[index])
-    assert transferred(rows)[0] == chunks
+    assert transferred(rows)[0] == set(chunks)
 
 
 def test_a_whole_chunk_is_one_request(rows: Recorded) -> None:

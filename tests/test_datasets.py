@@ -244,6 +244,25 @@ def test_a_large_slice_goes_by_several_connections(recorded: Recorded, monkeypat
     assert 2 <= proxy.connections <= 4
 
 
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_dense_mask_reads_some_rows_at_a_time(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, compression: Any
+) -> None:
+    monkeypatch.setattr("cottoncandy.datasets._BATCH", 10_000)
+    store, proxy = recorded
+    cci = store.interface()
+    arr = np.random.default_rng(0).integers(0, 200, (100, 1000), dtype=np.uint8)
+    cci.upload_raw_array("a", arr, compression=compression)
+    dataset = cci.open_array("a")
+    mask = arr > 100
+    mask[30:60] = False
+    proxy.clear()
+    assert_equal(dataset[mask], arr[mask])
+    if not compression:
+        assert len(proxy.requests) == 7  # of 10 rows each; those without a true item are not read
+    assert_equal(dataset[(mask,)], arr[mask])
+
+
 def test_what_is_compressed_as_a_whole_is_read_once(recorded: Recorded) -> None:
     store, proxy = recorded
     cci = store.interface()
