@@ -60,6 +60,15 @@ def test_what_the_library_makes_is_read(compressor: bytes, shuffle: int, block: 
     assert decode(body, len(data)) == data
 
 
+@pytest.mark.parametrize("threads", [True, False, None])
+def test_whatever_others_let_the_library_do(threads: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blosc, "use_threads", threads)
+    data = smooth(9 * MIB)
+    body = encode(data, 4)
+    assert bytes(blosc.decompress(body)) == data
+    assert decode(body, len(data)) == data
+
+
 def test_a_table_that_lies_is_refused() -> None:
     data = smooth(6 * MIB)
     body = bytearray(encode(data, 4))

@@ -142,6 +142,8 @@ def _pack_slice(form: Header, data: memoryview) -> _Packed:
     if header.flags & _COPIED or (header.block != form.block and header.blocks != 1):
         return _shuffled(form, data)
     lengths = np.diff(_starts(header, memoryview(raw)[_HEADER:]), append=len(raw))
+    if lengths.min() < 1:  # somebody lets Blosc use threads of its own, and they put the blocks where there is room
+        return _shuffled(form, data)
     return _Packed(lengths.tolist(), memoryview(raw)[_HEADER + 4 * header.blocks :])
 
 
