@@ -31,11 +31,15 @@ def in_order(encode: Callable[[], Iterator[BytesLike | Late]]) -> Iterator[Bytes
     """The bytes of a body one behind the other. Where its beginning is known last, it is made twice."""
     pieces = encode()
     first = next(pieces, b"")
-    if isinstance(first, Late):
-        for _ in pieces:
-            pass
-        pieces = encode()
-        next(pieces)
-        first = first.value or b""
-    yield first
-    yield from cast("Iterator[BytesLike]", pieces)
+    if not isinstance(first, Late):
+        yield first
+        yield from cast("Iterator[BytesLike]", pieces)
+        return
+    for _ in pieces:
+        pass
+    again = encode()
+    second = cast("Late", next(again))
+    yield first.value or b""
+    yield from cast("Iterator[BytesLike]", again)
+    if second.value != first.value:
+        raise ValueError("an encoder made another body of the same data the second time")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,10 +142,17 @@ def _pack_slice(form: Header, data: memoryview) -> _Packed:
     header = Header.parse(raw[:_HEADER])
     if header.flags & _COPIED or (header.block != form.block and header.blocks != 1):
         return _shuffled(form, data)
-    lengths = np.diff(_starts(header, memoryview(raw)[_HEADER:]), append=len(raw))
-    if lengths.min() < 1:  # somebody lets Blosc use threads of its own, and they put the blocks where there is room
-        return _shuffled(form, data)
-    return _Packed(lengths.tolist(), memoryview(raw)[_HEADER + 4 * header.blocks :])
+    starts = _starts(header, memoryview(raw)[_HEADER:])
+    if np.any(np.diff(starts) < 0):  # threads of Blosc's own put the blocks where there was room
+        return _sorted(raw, starts)
+    return _Packed(np.diff(starts, append=len(raw)).tolist(), memoryview(raw)[_HEADER + 4 * header.blocks :])
+
+
+def _sorted(raw: bytes, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> _Packed:
+    """The blocks in the order of their data."""
+    ends = dict(pairwise([*sorted(starts.tolist()), len(raw)]))
+    blocks = [raw[start : ends[start]] for start in starts.tolist()]
+    return _Packed([len(block) for block in blocks], memoryview(b"".join(blocks)))
 
 
 def _shuffled(form: Header, data: memoryview) -> _Packed:
