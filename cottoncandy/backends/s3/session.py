@@ -70,6 +70,8 @@ class Connection:
     def __init__(self, settings: Settings, found: Credentials | None, bucket: str | None) -> None:
         self.settings = settings
         self.facts = Facts()
+        #: What the calls that move data are told about who pays; the others are by an event.
+        self.payer: dict[str, str] = {"RequestPayer": "requester"} if settings.requester_pays else {}
         self._credentials = settings.passed or found
         self._bucket = bucket
         self._forget()
@@ -90,7 +92,7 @@ class Connection:
     @property
     def data(self) -> Client:
         """The client of the calls that move data: get, put, head, list, upload a part, delete."""
-        return self._made().data
+        return (self._clients or self._made()).data
 
     def _made(self) -> Clients:
         clients = self._clients
@@ -177,12 +179,8 @@ class Connection:
     @property
     def acl(self) -> str | None:
         """The default ACL for this endpoint: Amazon gets one only where the user chose it."""
-        return self.settings.acl if self.settings.acl_chosen or not self.amazon else None
-
-    @property
-    def payer(self) -> dict[str, str]:
-        """What the calls that move data are told about who pays; the others are by an event."""
-        return {"RequestPayer": "requester"} if self.settings.requester_pays else {}
+        settings = self.settings
+        return settings.acl if settings.acl_chosen or not self._made().amazon else None
 
     def accepts(self, operation: str, parameter: str) -> bool:
         """Whether the installed botocore knows a parameter of an operation, as ``PutObject``."""

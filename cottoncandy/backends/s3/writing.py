@@ -35,15 +35,16 @@ def put_object(
     bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
 ) -> Receipt:
     """Write an object with one request."""
-    parameters = {**accepted(bucket, "PutObject", options.extra), **bucket.connection.payer}
+    parameters: dict[str, Any] = {"Metadata": user_metadata(bucket, key, metadata, options)}
+    if options.extra:
+        parameters |= accepted(bucket, "PutObject", options.extra)
 
     def call(more: Mapping[str, Any]) -> Response:
-        response: Response = bucket.data.put_object(
-            Bucket=bucket.name, Key=key, Body=Payload(body), **{**parameters, **more}
+        response: Response = bucket.connection.data.put_object(
+            Bucket=bucket.name, Key=key, Body=Payload(body), **bucket.connection.payer, **parameters, **more
         )
         return response
 
-    parameters["Metadata"] = user_metadata(bucket, key, metadata, options)
     with bucket.door(key, precondition(options)):
         try:
             response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
@@ -106,8 +107,6 @@ def accepted(bucket: Bucket, operation: str, extra: Mapping[str, Any]) -> dict[s
     ConfigurationError
         If no operation that writes knows one.
     """
-    if not extra:
-        return {}
     accepts = bucket.connection.accepts
     for name in extra:
         if name in _OURS or not any(accepts(write, name) for write in _WRITES):
@@ -142,7 +141,7 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
     guarantees nothing where they do.
     """
     if not options.if_absent:
-        return call({})
+        return call(_NO_MORE)
     known = bucket.connection.accepts(operation, "IfNoneMatch") and not bucket.facts.no_conditions
     if not (known and bucket.connection.amazon and operation != "CopyObject"):
         refuse_existing(bucket, key)
@@ -165,7 +164,7 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call, more: Mapping[st
     Amazon's buckets made since April 2023 refuse them, other services do not know them at all.
     """
     acl, named = _acl(bucket, options)
-    facts = bucket.facts
+    facts = bucket.connection.facts
     if not acl or facts.no_acl or bucket.container in facts.buckets_without_acl:
         return call(more)
     try:

@@ -16,7 +16,7 @@ from botocore.exceptions import FlexibleChecksumError
 from cottoncandy.backends.s3.lean.operations import Unserved
 from cottoncandy.codecs.pieces import deflate
 
-_ALGORITHM = "x-amz-sdk-checksum-algorithm"
+CHECKSUM_ALGORITHM = "x-amz-sdk-checksum-algorithm"
 _CRC32 = "x-amz-checksum-crc32"
 
 
@@ -30,12 +30,12 @@ def add_request_checksum(headers: dict[str, str], body: memoryview, *, by_defaul
 
     botocore sends it behind the body, in a trailer; S3 takes it in a header as well.
     """
-    asked = headers.get(_ALGORITHM, "CRC32" if by_default else None)
+    asked = headers.get(CHECKSUM_ALGORITHM, "CRC32" if by_default else None)
     if asked is None or any(name.startswith("x-amz-checksum-") for name in headers):
         return
     if asked.upper() != "CRC32":
         raise Unserved(f"checksum {asked}")
-    headers[_ALGORITHM] = asked
+    headers[CHECKSUM_ALGORITHM] = asked
     headers[_CRC32] = base64.b64encode(deflate.crc32(body).to_bytes(4, "big")).decode()
 
 

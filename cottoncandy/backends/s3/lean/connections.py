@@ -81,7 +81,7 @@ class Connection:
 
     def read_until(self, mark: bytes, limit: int) -> bytes:
         """What comes before the mark, which is taken as well; `BadAnswer` where more than ``limit`` bytes do."""
-        while (end := self._received.find(mark, self._at)) < 0 and self.buffered <= limit:
+        while (end := self._received.find(mark, self._at)) < 0 and len(self._received) - self._at <= limit:
             self._received = self._received[self._at :] + self._receive()
             self._at = 0
         if not 0 <= end - self._at <= limit:
@@ -92,7 +92,7 @@ class Connection:
 
     def read_into(self, view: memoryview) -> int:
         """Put what comes into the view, at least a byte of it; 0 at the end of the connection."""
-        count = min(len(view), self.buffered)
+        count = min(len(view), len(self._received) - self._at)
         if not count:
             return self._socket.recv_into(view, 0, self._flags)
         view[:count] = memoryview(self._received)[self._at : self._at + count]

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from cottoncandy.backends.s3.lean.answers import Head, ResponseBody, open_body, read_head
-from cottoncandy.backends.s3.lean.checksums import add_request_checksum, md5_of
+from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
 from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection, ConnectionPool
 from cottoncandy.backends.s3.lean.failures import (
     connect_failure,
@@ -196,7 +196,7 @@ class Exchange:
             return EMPTY_PAYLOAD
         if operation.name == "DeleteObjects":  # servers older than 2022 know no other sum
             headers.setdefault("Content-MD5", md5_of(body))
-        elif operation.method == "PUT":
+        elif operation.method == "PUT" and (wiring.sums_requests or CHECKSUM_ALGORITHM in headers):
             add_request_checksum(headers, body, by_default=wiring.sums_requests)
         if operation.method == "PUT" and len(body) and not wiring.signs_payload:
             return UNSIGNED_PAYLOAD
