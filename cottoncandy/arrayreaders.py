@@ -17,9 +17,9 @@ from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectReader
 from cottoncandy.codecs import Codec
 from cottoncandy.codecs.blocks import BlockIndex
-from cottoncandy.errors import CorruptObject, TransientError
+from cottoncandy.errors import CorruptObject
 from cottoncandy.parallel import for_each
-from cottoncandy.retry import RetryPolicy
+from cottoncandy.retry import read_resuming
 from cottoncandy.stream import TransferSettings
 
 __all__ = ["BlockReader", "Kept", "Memory", "PlainReader", "Version"]
@@ -92,22 +92,11 @@ class Version:
         ------
         ObjectNotFound, ObjectChanged
         """
-        done, retries = 0, RetryPolicy().start()
-        while done < len(view):
-            try:
-                with self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag) as reader:
-                    while done < len(view):
-                        done += self._some(reader, view[done:])
-                        retries.progressed()
-            except TransientError as error:
-                log.info("%s: broke at byte %d: %s", self.where, start + done, error)
-                retries.wait(error)
 
-    def _some(self, reader: ObjectReader, view: memoryview) -> int:
-        count = reader.readinto(view)
-        if not count:
-            raise TransientError(f"{self.where}: the answer ended early")
-        return count
+        def open_at(done: int) -> ObjectReader:
+            return self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
+
+        read_resuming(view, open_at, self.where)
 
     def for_each(self, function: Callable[[Any], object], jobs: Iterator[Any]) -> None:
         """Call a function that reads on each of the jobs; with several threads, where there are several jobs."""

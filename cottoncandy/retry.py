@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cottoncandy.errors import TransientError
+
+if TYPE_CHECKING:
+    from cottoncandy.backends.base import ObjectReader
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +96,48 @@ class Retries:
     def progressed(self) -> None:
         """Forget the failures so far: bytes have arrived since."""
         self.failures = 0
+
+
+_POLICY = RetryPolicy()
+
+
+def read_resuming(
+    view: memoryview, open_at: Callable[[int], ObjectReader], where: str, reader: ObjectReader | None = None
+) -> None:
+    """Read into all of a view; where an answer breaks, the next one goes on from that byte.
+
+    Parameters
+    ----------
+    view : memoryview
+    open_at : callable
+        ``open_at(count)`` asks for what comes behind the first ``count`` bytes of the view, of the same version.
+    where : str
+        How the log and errors name the object.
+    reader : ObjectReader, optional
+        An answer that is there already.
+
+    Raises
+    ------
+    TransientError
+        When it broke too often with no byte between.
+    """
+    done, retries = 0, _POLICY.start()
+    while True:
+        try:
+            with reader or open_at(done) as answer:
+                while done < len(view):
+                    done += _read_some(answer, view[done:], where)
+                    retries.progressed()
+        except TransientError as error:
+            log.info("%s: broke after %d of %d bytes: %s", where, done, len(view), error)
+            retries.wait(error)
+            reader = None
+        else:
+            return
+
+
+def _read_some(answer: ObjectReader, view: memoryview, where: str) -> int:
+    count = answer.readinto(view)
+    if not count:
+        raise TransientError(f"{where}: the answer ended early")
+    return count

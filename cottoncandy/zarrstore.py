@@ -20,8 +20,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo, WriteOptions
 from cottoncandy.errors import ObjectExists, ObjectNotFound
-from cottoncandy.ranges import read_range
-from cottoncandy.stream import TransferSettings, upload
+from cottoncandy.stream import TransferSettings, read_range, upload
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -21,8 +21,7 @@ from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan
 from cottoncandy.fsspecfs.names import Names
 from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter
 from cottoncandy.parallel import for_each, gather
-from cottoncandy.ranges import read_range
-from cottoncandy.stream import CloudStream, upload
+from cottoncandy.stream import CloudStream, read_range, upload
 
 _TEXT_OPTIONS = ("encoding", "errors", "newline")
 
@@ -100,8 +99,8 @@ class ObjectFileSystem(Names):
         return ObjectWriter(self._backend, key, self._settings, WriteOptions(if_absent=new), autocommit=autocommit)
 
     def _whole(self, key: str) -> CloudStream:
-        """An object that will be read from end to end: as much as one request may bring comes with the first."""
-        return CloudStream(self._backend, key, self._settings, first=self._settings.download_threshold)
+        """An object that will be read from end to end."""
+        return CloudStream(self._backend, key, self._settings, first=self._settings.opening)
 
     # ------------------------------------------------------------------ bytes
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:

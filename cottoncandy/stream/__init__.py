@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from cottoncandy.stream.file import CloudStream
 from cottoncandy.stream.settings import TransferSettings
-from cottoncandy.stream.source import ObjectSource
+from cottoncandy.stream.source import ObjectSource, read_range
 from cottoncandy.stream.up import upload
 
-__all__ = ["CloudStream", "ObjectSource", "TransferSettings", "upload"]
+__all__ = ["CloudStream", "ObjectSource", "TransferSettings", "read_range", "upload"]

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from cottoncandy.config import Options
 
 
+# Bytes: what lies behind them is worth a connection of its own.
+_OPENING = 16 * MIB
+
+
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
     """How transfers are cut. Sizes are in bytes.
@@ -33,6 +37,11 @@ class TransferSettings:
     upload_part: int = 32 * MIB
     download_threshold: int = 64 * MIB
     download_part: int = 32 * MIB
+
+    @property
+    def opening(self) -> int:
+        """What the opening request brings where all of an object is wanted: the rest of a large one comes meanwhile."""
+        return min(self.download_threshold, _OPENING)
 
     @classmethod
     def from_options(cls, options: Options) -> TransferSettings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -11,21 +10,16 @@ import numpy as np
 
 from cottoncandy import chunking
 from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
-from cottoncandy.errors import TransientError
 from cottoncandy.parallel import ahead, for_each, map_threads
-from cottoncandy.retry import RetryPolicy
+from cottoncandy.retry import read_resuming
 from cottoncandy.stream.settings import TransferSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-log = logging.getLogger(__name__)
-
 # Bytes of a part that is handed on and thrown away: large enough that a request for it costs little, small enough
 # that the few that are under way at a time are few per cent of an array that is worth threads.
 _STREAM_PART = 2 * MIB
-# Bytes that the opening request brings at most: the rest of a larger object comes over other connections meanwhile.
-_OPENING = 16 * MIB
 # Bytes of a range that is worth a request of its own.
 _LEAST_RANGE = 8 * MIB
 
@@ -39,8 +33,11 @@ class ObjectSource:
     key : str
     settings : TransferSettings
     first : int, optional
-        How many bytes the opening request brings at most; 16 MiB, or the download threshold if that is less, by
-        default.
+        How many bytes the opening request brings at most; ``settings.opening`` by default.
+    start : int
+        Where the opening request begins.
+    e_tag : str, optional
+        Read only this version; by default the one that the opening request finds.
 
     Attributes
     ----------
@@ -48,15 +45,22 @@ class ObjectSource:
         Size, metadata and e_tag of the version that all reads are held to.
     """
 
-    _retry = RetryPolicy()
-
-    def __init__(self, backend: Backend, key: str, settings: TransferSettings, first: int | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        key: str,
+        settings: TransferSettings,
+        first: int | None = None,
+        *,
+        start: int = 0,
+        e_tag: str | None = None,
+    ) -> None:
         self.backend = backend
         self.key = key
         self.settings = settings
-        stop = min(settings.download_threshold, _OPENING) if first is None else first
-        self._reader: ObjectReader | None = backend.open(key, 0, stop)
-        self._position = 0
+        stop = start + (settings.opening if first is None else first)
+        self._reader: ObjectReader | None = backend.open(key, start, stop, e_tag=e_tag)
+        self._position = self._reader.start
         self.head: ObjectHead = self._reader.head
 
     def fill(self, start: int, view: memoryview, threads: int) -> None:
@@ -129,7 +133,7 @@ class ObjectSource:
                 yield start, middle, reader
             else:
                 self._position = middle
-                yield start, middle, _Shared(reader)
+                yield start, middle, _Shared(self, reader)
             start = middle
             threads -= 1  # one is busy with that
         if start < stop:
@@ -138,36 +142,57 @@ class ObjectSource:
                 yield start + low, start + high, None
 
     def _read(self, start: int, view: memoryview, reader: ObjectReader | None = None) -> None:
-        """Read one range; where it breaks, go on from that byte, held to the same version."""
-        done, retries = 0, None
-        while True:
-            try:
-                reader = reader or self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
-                with reader:
-                    while done < len(view):
-                        done += self._some(reader, view[done:])
-                        retries = None  # failures are counted from the last byte that came
-            except TransientError as error:
-                log.info("%s: broke at byte %d: %s", self.backend.describe(self.key), start + done, error)
-                if isinstance(reader, _Shared):
-                    self.close()  # nobody may go on with it from the wrong byte
-                retries = retries or self._retry.start()
-                retries.wait(error)
-                reader = None
-            else:
-                return
+        """Read one range, held to the version of the source."""
 
-    def _some(self, reader: ObjectReader, view: memoryview) -> int:
-        count = reader.readinto(view)
-        if not count:
-            raise TransientError(f"{self.backend.describe(self.key)}: the answer ended early")
-        return count
+        def open_at(done: int) -> ObjectReader:
+            return self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
+
+        read_resuming(view, open_at, self.backend.describe(self.key), reader)
+
+
+def read_range(
+    backend: Backend,
+    key: str,
+    settings: TransferSettings,
+    start: int = 0,
+    stop: int | None = None,
+    e_tag: str | None = None,
+) -> memoryview:
+    """Read bytes ``start <= i < stop`` of one version of an object: one request, or several in threads where large.
+
+    Parameters
+    ----------
+    backend : Backend
+    key : str
+        A clean object name.
+    settings : TransferSettings
+    start, stop : int
+        None reads to the end. What lies behind the end is left out.
+    e_tag : str, optional
+        Read only this version.
+
+    Returns
+    -------
+    memoryview
+        Writeable memory of its own.
+
+    Raises
+    ------
+    ObjectNotFound, ObjectChanged
+    """
+    first = settings.opening if stop is None else min(stop - start, settings.opening)
+    with ObjectSource(backend, key, settings, first, start=start, e_tag=e_tag) as source:
+        end = source.head.size if stop is None else min(stop, source.head.size)
+        view: memoryview = np.empty(max(0, end - start), np.uint8).data  # not zeroed, as a bytearray would be
+        source.fill(start, view, settings.threads)
+        return view
 
 
 class _Shared(ObjectReader):
-    """A reader that a job leaves open for the next one."""
+    """A reader that a job leaves open for the next one; where it breaks, nobody goes on with it from the wrong byte."""
 
-    def __init__(self, reader: ObjectReader) -> None:
+    def __init__(self, source: ObjectSource, reader: ObjectReader) -> None:
+        self._source = source
         self._reader = reader
         self.head, self.start, self.stop = reader.head, reader.start, reader.stop
 
@@ -176,3 +201,9 @@ class _Shared(ObjectReader):
 
     def close(self) -> None:
         pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._source.close()

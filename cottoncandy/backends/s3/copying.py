@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cottoncandy.backends.base import GIB, MIB, Receipt, WriteOptions
+from cottoncandy.backends.base import GIB, MIB, ObjectReader, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.reader import open_object
 from cottoncandy.backends.s3.upload import start_upload
@@ -19,9 +19,9 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound, TransientError
+from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
-from cottoncandy.retry import RetryPolicy
+from cottoncandy.retry import read_resuming
 
 log = logging.getLogger(__name__)
 
@@ -120,17 +120,12 @@ def _copy_in_parts(
 
 def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> bytearray:
     source = Bucket(bucket.connection, place["Bucket"])
-    buffer, done, retries = bytearray(stop - start), 0, RetryPolicy().start()
-    while done < len(buffer):
-        try:
-            with open_object(source, place["Key"], start + done, stop, e_tag) as reader:
-                while count := reader.readinto(memoryview(buffer)[done:]):
-                    done += count
-            break
-        except TransientError as error:  # go on from where it broke
-            retries.wait(error)
-    if done < len(buffer):
-        raise ObjectChanged(f"{source.describe(place['Key'])} was replaced while it was copied: copy it again")
+    buffer = bytearray(stop - start)
+
+    def open_at(done: int) -> ObjectReader:
+        return open_object(source, place["Key"], start + done, stop, e_tag)
+
+    read_resuming(memoryview(buffer), open_at, source.describe(place["Key"]))
     return buffer
 
 

@@ -132,9 +132,8 @@ class Objects(InterfaceCore):
             return stream.read()
 
     def _whole(self, key: str, threads: int | None) -> CloudStream:
-        """An object that will be read from end to end: as much as one request may bring comes with the first."""
-        first = self._settings.download_threshold
-        return CloudStream(self.backend_interface, key, self._settings, threads, first=first)
+        """An object that will be read from end to end."""
+        return CloudStream(self.backend_interface, key, self._settings, threads, first=self._settings.opening)
 
     # ------------------------------------------------------------------ json and pickles
     @contextlib.contextmanager
