@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +23,8 @@ from pathlib import Path
 
 import dask.array as da
 from distributed import Client, LocalCluster
+from place import Arguments, open_store
 
-import cottoncandy as cc
 from cottoncandy.interfaces import DefaultInterface
 
 NAME = "cluster/numbers"
@@ -48,27 +47,9 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """How much, and the store to use: a directory, or a bucket of any S3."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    directory = Path(tempfile.gettempdir(), "cottoncandy-cluster")
-    parser.add_argument("--gigabytes", type=float, default=4.0, help="the size of the array (default: %(default)s)")
-    parser.add_argument("--store", metavar="DIR", default=str(directory), help="the directory (default: %(default)s)")
-    parser.add_argument("--bucket", help="a bucket instead of the directory; made where there is none")
-    parser.add_argument("--endpoint-url", metavar="URL", help="of the S3 service that has the bucket (default: Amazon)")
-    arguments = parser.parse_args()
-    if arguments.endpoint_url and not arguments.bucket:
-        parser.error("--endpoint-url needs --bucket")
-    return arguments
-
-
-def open_store(arguments: argparse.Namespace) -> DefaultInterface:
-    """The interface: from here on it makes no difference which store it is."""
-    if arguments.bucket is None:
-        return cc.get_interface(arguments.store, backend="local", verbose=False)
-    return cc.get_interface(
-        arguments.bucket, endpoint_url=arguments.endpoint_url, force_bucket_creation=True, verbose=False
-    )
+    arguments = Arguments("cluster", __doc__)
+    arguments.add_argument("--gigabytes", type=float, default=4.0, help="the size of the array (default: %(default)s)")
+    return arguments.read()
 
 
 def there_and_back(cci: DefaultInterface, count: int) -> bool:

@@ -15,13 +15,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
+from place import Arguments, open_store
 from sklearn.datasets import load_digits
 
-import cottoncandy as cc
 from cottoncandy.interfaces import DefaultInterface
 
 
@@ -45,27 +43,9 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """The store to use: a directory, or a bucket of any S3."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    directory = Path(tempfile.gettempdir(), "cottoncandy-digits")
-    parser.add_argument("--store", metavar="DIR", default=str(directory), help="the directory (default: %(default)s)")
-    parser.add_argument("--bucket", help="a bucket instead of the directory; made where there is none")
-    parser.add_argument("--endpoint-url", metavar="URL", help="of the S3 service that has the bucket (default: Amazon)")
-    parser.add_argument("--check", action="store_true", help="only read what is stored and compare")
-    arguments = parser.parse_args()
-    if arguments.endpoint_url and not arguments.bucket:
-        parser.error("--endpoint-url needs --bucket")
-    return arguments
-
-
-def open_store(arguments: argparse.Namespace) -> DefaultInterface:
-    """The interface: from here on it makes no difference which store it is."""
-    if arguments.bucket is None:
-        return cc.get_interface(arguments.store, backend="local", verbose=False)
-    return cc.get_interface(
-        arguments.bucket, endpoint_url=arguments.endpoint_url, force_bucket_creation=True, verbose=False
-    )
+    arguments = Arguments("digits", __doc__)
+    arguments.add_argument("--check", action="store_true", help="only read what is stored and compare")
+    return arguments.read()
 
 
 def store(cci: DefaultInterface, images: np.ndarray, labels: np.ndarray) -> None:

@@ -16,18 +16,16 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 import scipy.sparse
+from place import Arguments, open_store
 
-import cottoncandy as cc
 from cottoncandy.interfaces import DefaultInterface
 
 CODECS = ("gzip", "Zstd")
@@ -50,27 +48,9 @@ def main() -> None:
 
 def parse_arguments() -> argparse.Namespace:
     """The store to use: a directory, or a bucket of any S3."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
-    directory = Path(tempfile.gettempdir(), "cottoncandy-fmri")
-    parser.add_argument("--store", metavar="DIR", default=str(directory), help="the directory (default: %(default)s)")
-    parser.add_argument("--bucket", help="a bucket instead of the directory; made where there is none")
-    parser.add_argument("--endpoint-url", metavar="URL", help="of the S3 service that has the bucket (default: Amazon)")
-    parser.add_argument("--check", action="store_true", help="only read back and compare")
-    arguments = parser.parse_args()
-    if arguments.endpoint_url and not arguments.bucket:
-        parser.error("--endpoint-url needs --bucket")
-    return arguments
-
-
-def open_store(arguments: argparse.Namespace) -> DefaultInterface:
-    """The interface: from here on it makes no difference which store it is."""
-    if arguments.bucket is None:
-        return cc.get_interface(arguments.store, backend="local", verbose=False)
-    return cc.get_interface(
-        arguments.bucket, endpoint_url=arguments.endpoint_url, force_bucket_creation=True, verbose=False
-    )
+    arguments = Arguments("fmri", __doc__)
+    arguments.add_argument("--check", action="store_true", help="only read back and compare")
+    return arguments.read()
 
 
 def load_scan() -> dict[str, Any]:

@@ -25,7 +25,28 @@ log = logging.getLogger(__name__)
 _PART = 8 * MIB
 
 
-class ObjectWriter(io.BufferedIOBase):
+class Discardable(io.BufferedIOBase):
+    """A file whose content counts when it is closed, and that can be thrown away before."""
+
+    def discard(self) -> None:
+        """Throw away what was written, and close the file."""
+        raise NotImplementedError
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        # a file that nobody closed was not finished by anybody; a file's own would store it now
+        if not self.closed:
+            self.discard()
+
+
+class ObjectWriter(Discardable):
     """An object on its way up as it is written: the whole of it is seen when the file is closed, or nothing ever.
 
     Full parts go up in threads meanwhile; memory holds a few of them. What is left by an error (in a ``with`` block),
@@ -152,19 +173,6 @@ class ObjectWriter(io.BufferedIOBase):
             self.discard()
             raise
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-    def __del__(self) -> None:
-        # a file that nobody closed was not finished by anybody; a file's own would store it now
-        if not self.closed:
-            self.discard()
-
 
 class TextWriter(io.TextIOWrapper):
     """Text over a file that can be discarded: a ``with`` block that is left by an error throws it away."""
@@ -173,11 +181,11 @@ class TextWriter(io.TextIOWrapper):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            self.buffer.discard()  # type: ignore[attr-defined] # an ObjectWriter or a Compressor
+            self.buffer.discard()  # type: ignore[attr-defined] # a Discardable
         self.close()
 
 
-class Compressor(io.BufferedIOBase):
+class Compressor(Discardable):
     """A compressing file and the object below it, as one: closed together, discarded together.
 
     Parameters
@@ -218,15 +226,3 @@ class Compressor(io.BufferedIOBase):
         with suppress(ValueError):  # it writes its last bytes into a closed file
             self._packer.close()
         super().close()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
-
-    def __del__(self) -> None:
-        if not self.closed:
-            self.discard()
