@@ -339,11 +339,11 @@ def test_abandoned_uploads_can_be_found_and_cleaned(store: Store) -> None:
     backend = store.backend()
     for key in ("exp/1", "exp/2", "exp2/1"):
         backend.start_upload(key, {}).send_part(1, b"x")
-    found = list(backend.unfinished_uploads("exp/"))  # type: ignore[attr-defined]
+    found = list(backend.unfinished_uploads("exp/"))
     assert sorted(sending.key for sending in found) == ["exp/1", "exp/2"]
     for sending in found:
         sending.abort()
-    assert [sending.key for sending in backend.unfinished_uploads()] == ["exp2/1"]  # type: ignore[attr-defined]
+    assert [sending.key for sending in backend.unfinished_uploads()] == ["exp2/1"]
 
 
 def is_complete(request: Request) -> bool:

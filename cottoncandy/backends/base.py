@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -123,6 +123,27 @@ class WriteOptions:
     acl: str | None = None
     if_absent: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUpload:
+    """An upload that was begun and not ended: it is under way, or its process was killed.
+
+    Attributes
+    ----------
+    key : str
+        The object that it was to become.
+    started : datetime.datetime or None
+        With a time zone; None where the store does not tell.
+    """
+
+    key: str
+    started: datetime | None
+    _abort: Callable[[], None] = field(repr=False, compare=False)
+
+    def abort(self) -> None:
+        """Throw away what it has sent. One that was ended meanwhile is left as it is."""
+        self._abort()
 
 
 class ObjectReader(ABC):
@@ -308,6 +329,13 @@ class Backend(ABC):
         self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> MultipartUpload:
         """Begin an upload in parts."""
+
+    def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
+        """The uploads to keys that start with ``prefix`` of which the store keeps parts, in any order.
+
+        None for a store that keeps none, or drops them by itself.
+        """
+        return iter(())
 
     @abstractmethod
     def copy(

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ from cottoncandy.backends.base import (
     ObjectPrefix,
     Receipt,
     TransferLimits,
+    UnfinishedUpload,
     WriteOptions,
 )
-from cottoncandy.backends.local import names, pair, tree
+from cottoncandy.backends.local import locks, names, pair, tree
 from cottoncandy.backends.local.door import translated
 from cottoncandy.backends.local.transfers import LocalReader, LocalUpload, receipt
 from cottoncandy.errors import (
@@ -170,6 +172,24 @@ class LocalBackend(Backend):
         where = self.describe(key)
         with translated(where):
             return LocalUpload(self._draft(key, options), metadata, where)
+
+    def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
+        """Writes whose process was killed; those that are under way are not among them.
+
+        ``started`` is when it was last written to.
+        """
+        self._require_container()
+        with self._finding():
+            for draft in tree.drafts(self.path, prefix):
+                with names.passing_over_absence():
+                    if locks.is_abandoned(draft.path):
+                        changed = _facts(os.lstat(draft.path))[1]
+                        yield UnfinishedUpload(draft.key, changed, partial(self._remove_draft, draft))
+
+    def _remove_draft(self, draft: tree.Entry) -> None:
+        with translated(self.describe(draft.key)):
+            pair.remove_draft(draft.path)
+        tree.prune(draft.path, self.path)
 
     def copy(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 # Where directories cannot be locked (Windows, NFS), the writers of this process still wait for each other.
@@ -39,9 +40,18 @@ if sys.platform == "win32":
         """Mark an open file as being worked on; there, an open file is never removed."""
         return True
 
-    def remove_abandoned(path: str) -> None:
+    def is_abandoned(path: str) -> bool:
+        """Whether nobody has a file open."""
+        try:
+            os.rename(path, path)
+        except OSError:
+            return False
+        return True
+
+    def remove_abandoned(path: str) -> bool:
         """Remove a file that nobody has open."""
         os.unlink(path)
+        return True
 
 else:
     import fcntl
@@ -95,12 +105,21 @@ else:
         _flock(descriptor, fcntl.LOCK_EX)
         return os.fstat(descriptor).st_nlink > 0
 
-    def remove_abandoned(path: str) -> None:
-        """Remove a file if the process that was to `hold` it is no more; leave it where that is not certain."""
+    def is_abandoned(path: str) -> bool:
+        """Whether the process that was to `hold` a file is no more; False where that is not certain."""
+        return _if_abandoned(path, lambda: None)
+
+    def remove_abandoned(path: str) -> bool:
+        """Remove a file if it `is_abandoned`; whether that was done."""
+        return _if_abandoned(path, lambda: os.unlink(path))
+
+    def _if_abandoned(path: str, action: Callable[[], None]) -> bool:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
         try:
-            if _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                os.unlink(path)
+            is_free = _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_free:
+                action()
+            return is_free
         finally:
             os.close(descriptor)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +19,10 @@ SIDECAR = ".meta.json"
 _OURS = ".cottoncandy-"
 DRAFT = f".draft{SIDECAR}{SIDECAR}"
 PENDING = f".pending{SIDECAR}{SIDECAR}"
+# What stands before the object's name in a draft's: with a uuid and a dot.
+_STEM = len(_OURS) + 33
+# Bytes of a file's name on all usual file systems.
+_LONGEST = 255
 
 #: What the system says where there is no such file, and where there can be none.
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
@@ -82,9 +87,22 @@ def sidecar(path: str) -> str:
     return path + SIDECAR
 
 
-def draft(path: str, token: str) -> str:
-    """A file for the bytes of an object that is on its way to ``path``."""
-    return os.path.join(os.path.dirname(path), f"{_OURS}{token}{DRAFT}")
+def draft(path: str) -> str:
+    """A new file for the bytes of an object that is on its way to ``path``: it tells as much of the name as fits."""
+    directory, name = os.path.split(path)
+    room = _LONGEST - _STEM - len(DRAFT)
+    return os.path.join(directory, f"{_OURS}{uuid.uuid4().hex}.{name.encode()[:room].decode(errors='ignore')}{DRAFT}")
+
+
+def is_draft(name: str) -> bool:
+    """Whether a file's name is one that `draft` gives."""
+    return name.startswith(_OURS) and name.endswith(DRAFT)
+
+
+def key_of_draft(draft: str) -> str:
+    """The key that a draft's key is made of: the object's, but for the end of a very long name."""
+    directory, separator, name = draft.rpartition(SEPARATOR)
+    return f"{directory}{separator}{name[_STEM:].removesuffix(DRAFT)}"
 
 
 def pending(path: str, facts: os.stat_result) -> str:

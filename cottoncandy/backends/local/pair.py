@@ -21,7 +21,6 @@ import os
 import stat
 import sys
 import time
-import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -188,7 +187,7 @@ class Draft:
 
     def _create(self) -> tuple[io.FileIO, str]:
         """Make the file, beside the place where it will be, and the directories down to it."""
-        name = names.draft(self._path, uuid.uuid4().hex)
+        name = names.draft(self._path)
         for _ in range(_ATTEMPTS):
             try:
                 file = io.FileIO(name, "xb")
@@ -248,6 +247,15 @@ class Draft:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def remove_draft(draft: str) -> None:
+    """Remove a draft whose writer is no more, with the metadata that it left; do nothing where there is none."""
+    with names.passing_over_absence(), locks.locked(os.path.dirname(draft)):
+        facts = os.lstat(draft)
+        # with a second link it has become the object, and the metadata are that object's
+        if locks.remove_abandoned(draft) and facts.st_nlink == 1:
+            _unlink(names.pending(draft, facts))
 
 
 def remove_pair(root: str, path: str) -> None:

@@ -13,6 +13,7 @@ from cottoncandy.backends.base import (
     ObjectPrefix,
     ObjectReader,
     Receipt,
+    UnfinishedUpload,
     WriteOptions,
 )
 from cottoncandy.backends.s3 import containers, copying, deleting, listing, reader, upload, writing
@@ -148,8 +149,8 @@ class S3Backend(Backend):
         """The objects and prefixes of one level."""
         return listing.list_level(self._bucket, prefix, page_size)
 
-    def unfinished_uploads(self, prefix: str = "") -> Iterator[upload.S3Upload]:
-        """Multipart uploads that were begun and neither completed nor aborted, to `abort` them: they cost money."""
+    def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
+        """Multipart uploads that were begun and neither completed nor aborted: their parts cost money."""
         return upload.unfinished_uploads(self._bucket, prefix)
 
     # ------------------------------------------------------------------ buckets

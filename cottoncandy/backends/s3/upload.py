@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, WriteOptions
+from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.bucket import Bucket, Response, receipt
 from cottoncandy.backends.s3.errors import code_of
@@ -24,6 +24,7 @@ from cottoncandy.backends.s3.writing import (
 )
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
+_MARKERS = ("KeyMarker", "UploadIdMarker")
 #: The caller's extra arguments that each part must repeat.
 _OF_EACH_PART = (
     "ChecksumAlgorithm",
@@ -50,17 +51,19 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
     return S3Upload(bucket, key, upload_id, options)
 
 
-def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[S3Upload]:
+def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:
     """Multipart uploads that were begun and neither completed nor aborted."""
-    position: dict[str, str] = {}
-    while True:
+    position: dict[str, str] = {"Prefix": prefix}
+    before: dict[str, str] = {}
+    while position != before:
         with bucket.door():
-            page = bucket.client.list_multipart_uploads(Bucket=bucket.name, Prefix=prefix, **position)
+            page = bucket.client.list_multipart_uploads(Bucket=bucket.name, **position, **bucket.connection.payer)
         for entry in page.get("Uploads", []):
-            yield S3Upload(bucket, entry["Key"], entry["UploadId"])
-        if not page.get("IsTruncated"):
-            return
-        position = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+            upload = S3Upload(bucket, entry["Key"], entry["UploadId"])
+            yield UnfinishedUpload(entry["Key"], entry.get("Initiated"), upload.abort)
+        # SeaweedFS tells the id alone, and wants no more; Ceph tells both on the last page, too
+        behind = {name: page[f"Next{name}"] for name in _MARKERS if page.get("IsTruncated") and page.get(f"Next{name}")}
+        position, before = {**position, **behind}, position
 
 
 class S3Upload(MultipartUpload):

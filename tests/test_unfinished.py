@@ -1,0 +1,110 @@
+"""Uploads that nobody has ended: found, told and thrown away."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from recorder import Request, Response
+from stores import Recorded, Store
+
+from cottoncandy.backends.base import MIB
+
+PART = b"x" * (5 * MIB)
+NAMES = ["exp", "exp/a", "exp/sub dir/c+d%41", "exp2/b", "é/" + "n" * 150]
+
+
+def leave(store: Store, *keys: str) -> None:
+    """Begin uploads in a process that is killed while they are under way."""
+    arguments = (store.backend_name, store.container, store.access, keys)
+    subprocess.run([sys.executable, "-c", KILLED.format(arguments)], check=False, timeout=60)
+
+
+KILLED = """
+import os, signal
+from cottoncandy.backends import backend_class
+from cottoncandy.config import Options
+name, container, access, keys = {!r}
+backend = backend_class(name).connect(container, options=Options.load(create=False), **access)
+for key in keys:
+    backend.start_upload(key, {{"a": "1"}}).send_part(1, b"half")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.stores(exclude=["gdrive", "ceph-tls"])
+def test_what_a_killed_process_leaves_is_found_and_removed(store: Store) -> None:
+    cci = store.interface()
+    names = NAMES if not store.has("no-file-and-directory") else NAMES[1:]
+    cci.upload_object("exp/a", b"old")
+    cci.upload_object("exp2/b", PART * 2)
+    leave(store, *names, "exp/a")
+    assert sorted(store.raw.keys()) == ["exp/a", "exp2/b"]  # nobody sees them
+
+    assert [one.key for one in cci.clean_uploads(older_than=0, dry_run=True)] == sorted([*names, "exp/a"])
+    below = [name for name in names if name.split("/")[0] == "exp"]
+    found = cci.clean_uploads("exp", older_than=0)
+    assert [one.key for one in found] == sorted([*below, "exp/a"])
+    now = datetime.now(timezone.utc)
+    if store.name != "moto":  # which says 2010 of each
+        assert all(one.started and abs(one.started - now) < timedelta(minutes=5) for one in found)
+        assert cci.clean_uploads() == cci.clean_uploads(older_than=timedelta(hours=1)) == []
+    found[0].abort()  # once more
+    assert [one.key for one in cci.clean_uploads("exp2/b", older_than=0)] == ["exp2/b"]
+    assert [one.key for one in cci.clean_uploads("/é/", older_than=0)] == [NAMES[-1]]
+    assert store.raw.leftovers() == []
+    assert cci.download_object("exp/a") == b"old"
+    assert cci.download_object("exp2/b") == PART * 2
+
+
+@pytest.mark.stores("gdrive")
+def test_a_store_that_keeps_no_parts(store: Store) -> None:
+    assert store.interface().clean_uploads(older_than=0) == []
+
+
+@pytest.mark.stores("local")
+def test_what_is_under_way_is_spared(store: Store) -> None:
+    cci = store.interface()
+    upload = cci.backend_interface.start_upload("dir/a", {"k": "v"})
+    upload.send_part(1, b"half")
+    leave(store, "dir/a", "x/y/b", f"x/{'é' * 122}")
+    assert cci.clean_uploads(older_than=60) == []
+    # of a very long name, what fits into the name of another file
+    assert [one.key for one in cci.clean_uploads(older_than=0)] == ["dir/a", "x/y/b", f"x/{'é' * 91}"]
+    upload.complete()
+    assert store.raw.get("dir/a") == (b"half", {"k": "v"})
+    assert store.raw.leftovers() == []  # no directory either
+
+
+@pytest.mark.parametrize("markers", [("KeyMarker", "UploadIdMarker"), ("UploadIdMarker",), ()])
+def test_long_lists_of_uploads(recorded: Recorded, markers: tuple[str, ...]) -> None:
+    """Amazon pages by two marks; SeaweedFS tells but one; a server that tells none is not asked for ever."""
+    cci, proxy = recorded.store.interface(), recorded.proxy
+    asked: list[dict[str, str]] = []
+
+    def hook(request: Request) -> Response | None:
+        if request.method != "GET" or "uploads" not in request.query:
+            return None
+        asked.append(dict(request.query))
+        return Response(200, page(len(asked), markers))
+
+    proxy.hook = hook
+    found = cci.clean_uploads("exp", older_than=0, dry_run=True)
+    pages = 3 if markers else 1
+    assert [one.key for one in found] == [f"exp/{number}" for number in range(1, pages + 1)]
+    assert len(asked) == pages
+    spelled = {"KeyMarker": "key-marker", "UploadIdMarker": "upload-id-marker"}
+    for number, query in enumerate(asked[1:], 1):
+        assert {name: query.get(name) for name in spelled.values()} == {
+            spelled[name]: f"{name}{number}" if name in markers else None for name in spelled
+        }
+
+
+def page(number: int, markers: tuple[str, ...]) -> bytes:
+    tells = "".join(f"<Next{name}>{name}{number}</Next{name}>" for name in markers)
+    upload = f"<Upload><Key>exp/{number}</Key><UploadId>id{number}</UploadId></Upload>"
+    truncated = str(number < 3).lower()
+    content = f"<IsTruncated>{truncated}</IsTruncated>{tells}{upload}"
+    return f"<ListMultipartUploadsResult>{content}</ListMultipartUploadsResult>".encode()
