@@ -1,12 +1,21 @@
-"""Files on disk that take their place when they are whole."""
+"""Files on disk: those that take their place when they are whole, those below a directory, and where a name leads."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
+
+from cottoncandy.errors import InvalidObjectName
+from cottoncandy.keys import SEPARATOR
+
+# What `replacing` writes to; one stays behind only where a process was killed.
+_PART = ".cottoncandy-"
+_IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}")
 
 
 @contextlib.contextmanager
@@ -19,7 +28,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         with target.open("wb") as file:  # a device or a pipe is written to, not replaced
             yield file
         return
-    part = target.parent / f".cottoncandy-{secrets.token_hex(8)}"
+    part = target.parent / f"{_PART}{secrets.token_hex(8)}"
     try:
         with part.open("xb") as file:
             yield file
@@ -27,3 +36,47 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def path_below(root: Path, name: str) -> Path:
+    """Where an object goes on disk. A foreign server's names are not trusted to stay below the root.
+
+    Raises
+    ------
+    InvalidObjectName
+    """
+    parts = [part for part in name.split(SEPARATOR) if part]
+    if not parts or name.startswith(SEPARATOR) or any(_leads_away(part) for part in parts):
+        raise InvalidObjectName(
+            f"object {name!r} would be written outside of {root}: download it with download_to_file"
+        )
+    return root.joinpath(*parts)
+
+
+def _leads_away(part: str) -> bool:
+    """Whether a component of a name is more than a name on this system."""
+    if part in {".", ".."} or "\0" in part:
+        return True
+    return os.name == "nt" and (PureWindowsPath(part).drive != "" or "\\" in part)
+
+
+def leads_out(root: Path, path: Path) -> bool:
+    """Whether a path below the root ends elsewhere, by way of a symbolic link. What is not there yet is looked at too.
+
+    ``root`` is resolved.
+    """
+    return not path.resolve().is_relative_to(root)
+
+
+def files_below(root: Path) -> Iterator[os.DirEntry[str]]:
+    """What is below a directory and no directory: files, and links, pipes and devices. No link is followed.
+
+    Left out is what a killed download left behind.
+    """
+    with os.scandir(root) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from files_below(Path(entry.path))
+        elif not _IS_PART.fullmatch(entry.name):
+            yield entry

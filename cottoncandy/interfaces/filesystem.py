@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.copies import Copies, plan_copies
+from cottoncandy.diskfiles import path_below
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
-from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited
+from cottoncandy.interfaces.sync import Synchronizing
 
 if TYPE_CHECKING:
     from cottoncandy.browser import BrowserObject
 
 
-class FileSystemInterface(BasicInterface):
+class FileSystemInterface(Synchronizing):
     """The names of a store as directories: ``ls``, ``glob``, ``cp``, ``mv``, ``rm``.
 
     The parameters are those of `BasicInterface`.
@@ -363,7 +363,7 @@ class FileSystemInterface(BasicInterface):
         names = [info.key for info in self.backend_interface.list_objects(prefix)]
         if not names:
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
-        paths = {name: _disk_path(root, name.removeprefix(prefix)) for name in names}
+        paths = {name: path_below(root, name.removeprefix(prefix)) for name in names}
         files = {name: path for name, path in paths.items() if not name.endswith(keys.SEPARATOR)}
         root.mkdir(parents=True, exist_ok=True)
 
@@ -381,20 +381,3 @@ def _unique(names: Iterator[str]) -> Iterator[str]:
         if name not in seen:
             seen.add(name)
             yield name
-
-
-def _disk_path(root: Path, name: str) -> Path:
-    """Where an object goes on disk. A foreign server's names are not trusted to stay below the root."""
-    parts = [part for part in name.split(keys.SEPARATOR) if part]
-    if not parts or name.startswith(keys.SEPARATOR) or any(_leads_away(part) for part in parts):
-        raise InvalidObjectName(
-            f"object {name!r} would be written outside of {root}: download it with download_to_file"
-        )
-    return root.joinpath(*parts)
-
-
-def _leads_away(part: str) -> bool:
-    """Whether a component of a name is more than a name on this system."""
-    if part in {".", ".."} or "\0" in part:
-        return True
-    return os.name == "nt" and (PureWindowsPath(part).drive != "" or "\\" in part)

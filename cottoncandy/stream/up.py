@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import cast
 
 from cottoncandy import chunking
-from cottoncandy.backends.base import MIB, Backend, Receipt, WriteOptions
+from cottoncandy.backends.base import MIB, Backend, Receipt, TransferLimits, WriteOptions
 from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
@@ -97,13 +97,17 @@ def _parts(
 ) -> Iterator[Part]:
     limits = backend.limits
     if not isinstance(body, (bytes, bytearray, memoryview)):
-        sizes = chunking.growing_part_sizes(min(settings.upload_part, _STREAM_PART), limits)
-        return _gather_all(iter(body), sizes)
+        return _gather_all(iter(body), stream_part_sizes(settings, limits))
     view = memoryview(body).cast("B")
     if len(view) <= min(settings.upload_threshold, limits.largest_put):
         return iter(((1, view),))
     step = chunking.part_size(len(view), settings.upload_part, limits)
     return enumerate((view[start:stop] for start, stop in chunking.spans(len(view), step)), 1)
+
+
+def stream_part_sizes(settings: TransferSettings, limits: TransferLimits) -> Iterator[int]:
+    """Sizes of the parts of what comes in pieces, as a file does; without end."""
+    return chunking.growing_part_sizes(min(settings.upload_part, _STREAM_PART), limits)
 
 
 def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int]) -> Iterator[Part]:

@@ -1,0 +1,150 @@
+"""What differs between a file and an object: by size, time and checksum. And which names take part."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import repeat
+from pathlib import Path
+from typing import BinaryIO
+
+from cottoncandy import keys
+from cottoncandy.backends.base import MIB, Backend
+from cottoncandy.stream import TransferSettings, stream_part_sizes
+
+#: The metadata key of a file's time, in seconds since 1970, as rclone and s3fs have it.
+MTIME = "mtime"
+# ns: what is lost between a file's time, and the one that a store tells in microseconds or that passed through a float.
+_SAME_TIME = 2_000
+_MD5 = re.compile(r'"?([0-9a-f]{32})(?:-(\d+))?"?')
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What `sync` did, or with ``dry_run`` would do. Names are relative to the two trees.
+
+    Attributes
+    ----------
+    transferred : tuple of str
+        What was new or differed.
+    deleted : tuple of str
+        What only the destination had.
+    skipped : tuple of str
+        Links to directories, or that lead out of the directory or nowhere; pipes and devices.
+    unchanged : int
+        How many were alike.
+    nbytes : int
+        Of what was transferred.
+    dry_run : bool
+    """
+
+    transferred: tuple[str, ...]
+    deleted: tuple[str, ...]
+    skipped: tuple[str, ...]
+    unchanged: int
+    nbytes: int
+    dry_run: bool = False
+
+    def __str__(self) -> str:
+        done, moved = "would be " if self.dry_run else "", f"({self.nbytes / MIB:.1f} MB)"
+        counts = f"{len(self.transferred)} {done}transferred {moved}, {len(self.deleted)} {done}deleted"
+        return f"{counts}, {self.unchanged} unchanged"
+
+
+# ---------------------------------------------------------------------- which names
+def selection(include: str | Iterable[str], exclude: str | Iterable[str]) -> Callable[[str], bool]:
+    """A test of which names take part: those that fit one of ``include``, where there are any, and none of ``exclude``.
+
+    As in `fnmatch`, ``*`` matches ``/`` too; a pattern without ``/`` may fit the last component alone.
+
+    Examples
+    --------
+    >>> takes = selection(include=["*.npy", "sub01/*"], exclude=["*.tmp"])
+    >>> takes("sub01/notes.txt"), takes("sub02/a.npy"), takes("sub02/a.txt"), takes("sub01/x.tmp")
+    (True, True, False, False)
+    """
+    wanted, unwanted = _matchers(include), _matchers(exclude)
+    return lambda name: (not wanted or _fits(name, wanted)) and not _fits(name, unwanted)
+
+
+_Matcher = tuple[Callable[[str], bool], bool]
+
+
+def _matchers(patterns: str | Iterable[str]) -> list[_Matcher]:
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    return [(keys.matcher(pattern), keys.SEPARATOR not in pattern) for pattern in listed]
+
+
+def _fits(name: str, matchers: Sequence[_Matcher]) -> bool:
+    return any(matches(name) or (last and matches(keys.basename(name))) for matches, last in matchers)
+
+
+# ---------------------------------------------------------------------- times
+def time_text(nanoseconds: int) -> str:
+    """A file's time as metadata.
+
+    Examples
+    --------
+    >>> time_text(1_700_000_000_123_456_789)
+    '1700000000.123456789'
+    """
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
+
+
+def recorded_time(metadata: Mapping[str, str]) -> int | None:
+    """The time that `time_text` wrote, or s3fs or rclone, in ns; None where there is none."""
+    text = next((value for name, value in metadata.items() if name.lower() == MTIME), "")
+    match = re.fullmatch(r"(\d+)(?:\.(\d{1,9})\d*)?", text)
+    return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0")) if match else None
+
+
+def nanoseconds(date: datetime | None) -> int | None:
+    """A date of a listing as a file's time."""
+    return None if date is None else int(date.timestamp()) * 10**9 + date.microsecond * 1000
+
+
+def same_time(one: int | None, other: int | None) -> bool:
+    """Whether two times are the same, but for what rounding takes; one that is not known is not."""
+    return one is not None and other is not None and abs(one - other) <= _SAME_TIME
+
+
+# ---------------------------------------------------------------------- checksums
+def fits_e_tag(path: Path, e_tag: str | None, backend: Backend, settings: TransferSettings) -> bool | None:
+    """Whether a file has the bytes that an ETag tells of; None where the ETag tells nothing of bytes.
+
+    It is the MD5 of an object that came with one request, and of the MD5s of its parts where it came in several: then
+    it is known how we cut files ourselves.
+    """
+    match = _MD5.fullmatch(e_tag or "")
+    if match is None:
+        return None
+    if not match[2]:
+        return _md5(block for part in _parts(path, repeat(2**63)) for block in part).hex() == match[1]
+    digests = [_md5(part) for part in _parts(path, stream_part_sizes(settings, backend.limits))]
+    return _md5(digests).hex() == match[1] if len(digests) == int(match[2]) else None
+
+
+def _md5(blocks: Iterable[bytes]) -> bytes:
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in blocks:
+        digest.update(block)
+    return digest.digest()
+
+
+def _parts(path: Path, sizes: Iterator[int]) -> Iterator[Iterator[bytes]]:
+    """A file in parts of these sizes, each in blocks; a part is read to its end before the next is asked for."""
+    left = path.stat().st_size
+    with path.open("rb") as file:
+        while left > 0:
+            size = min(next(sizes), left)
+            yield _blocks(file, size)
+            left -= size
+
+
+def _blocks(file: BinaryIO, left: int) -> Iterator[bytes]:
+    while left and (block := file.read(min(left, MIB))):
+        yield block
+        left -= len(block)
