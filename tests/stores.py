@@ -95,7 +95,16 @@ class RawBucket(Raw):
             self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
         for upload in self._uploads():
             self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-        self.client.delete_bucket(Bucket=self.bucket)
+        try:
+            self.client.delete_bucket(Bucket=self.bucket)
+        except self.client.exceptions.ClientError:
+            self._remove_versions()
+            self.client.delete_bucket(Bucket=self.bucket)
+
+    def _remove_versions(self) -> None:
+        for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self.bucket):
+            for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                self.client.delete_object(Bucket=self.bucket, Key=entry["Key"], VersionId=entry["VersionId"])
 
 
 @dataclass

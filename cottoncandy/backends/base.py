@@ -105,6 +105,25 @@ class ObjectHead(ObjectInfo):
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectVersion(ObjectInfo):
+    """One version of an object, where the container keeps them.
+
+    Attributes
+    ----------
+    version_id : str
+        What `Backend.at_version` takes.
+    is_latest : bool
+        Whether it is what is read when no version is named.
+    is_delete_marker : bool
+        It stands for "was deleted then": there are no bytes to read.
+    """
+
+    version_id: str = ""
+    is_latest: bool = False
+    is_delete_marker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class WriteOptions:
     """How an object is written.
 
@@ -400,7 +419,32 @@ class Backend(ABC):
         """
         raise self._cannot("remove containers")
 
+    # ------------------------------------------------------------------ versions
+    def list_versions(self, key: str) -> list[ObjectVersion]:
+        """The versions of an object, the newest first; none where there never was one."""
+        raise self._cannot("keep versions of objects")
+
+    def at_version(self, version_id: str) -> Backend:
+        """The same container, where `stat` and `open` give that version of an object, and all else is refused.
+
+        A version belongs to one object: of others there is none, which is `ObjectNotFound`.
+        """
+        raise self._cannot("keep versions of objects")
+
+    def restore_version(self, key: str, version_id: str) -> Receipt:
+        """Make a version the newest one: a copy inside the store, with its metadata. All versions stay.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        raise self._cannot("keep versions of objects")
+
     # ------------------------------------------------------------------ what a store may have beside
+    def presigned_url(self, key: str, method: str, seconds: int) -> str:
+        """A URL by which anybody can read (``get``) or write (``put``) the object for some time."""
+        raise self._cannot("make URLs for others")
+
     def owner(self, key: str) -> str:
         """The name of who owns an object."""
         raise self._cannot("tell an object's owner")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cottoncandy.backends.base import (
@@ -12,15 +13,17 @@ from cottoncandy.backends.base import (
     ObjectInfo,
     ObjectPrefix,
     ObjectReader,
+    ObjectVersion,
     Receipt,
     UnfinishedUpload,
     WriteOptions,
 )
-from cottoncandy.backends.s3 import containers, copying, deleting, listing, reader, upload, writing
+from cottoncandy.backends.s3 import containers, copying, deleting, listing, presigned, reader, upload, versions, writing
 from cottoncandy.backends.s3.bucket import Bucket, object_head
 from cottoncandy.backends.s3.session import Connection, log_boto
 from cottoncandy.backends.s3.settings import Settings
 from cottoncandy.config import Options
+from cottoncandy.errors import NotSupported
 
 
 class S3Backend(Backend):
@@ -133,6 +136,9 @@ class S3Backend(Backend):
     ) -> Receipt:
         """Copy an object inside the store. Onto itself it is left as it is."""
         source = Bucket(self._bucket.connection, source_container or self.container)
+        return self._copy(source, source_key, key, options)
+
+    def _copy(self, source: Bucket, source_key: str, key: str, options: WriteOptions) -> Receipt:
         sizes = copying.Sizes(self.largest_copy, self.copy_part, self.limits.most_parts)
         return copying.copy_object(source, source_key, self._bucket, key, options, sizes)
 
@@ -173,7 +179,24 @@ class S3Backend(Backend):
     def _at(self, container: str) -> Bucket:
         return Bucket(self._bucket.connection, container)
 
+    # ------------------------------------------------------------------ versions
+    def list_versions(self, key: str) -> list[ObjectVersion]:
+        """The versions of an object; the one that there is, where the bucket keeps none."""
+        return versions.list_versions(self._bucket, key)
+
+    def at_version(self, version_id: str) -> S3Backend:
+        """The same bucket by the same client, read at one version."""
+        return S3Version(self.container, self._bucket.connection, version_id)
+
+    def restore_version(self, key: str, version_id: str) -> Receipt:
+        """Copy a version onto its own name."""
+        return self._copy(replace(self._bucket, version_id=version_id), key, key, WriteOptions())
+
     # ------------------------------------------------------------------ what S3 has beside
+    def presigned_url(self, key: str, method: str, seconds: int) -> str:
+        """A URL that carries its own signature."""
+        return presigned.presigned_url(self._bucket, key, method, seconds)
+
     def owner(self, key: str) -> str:
         """The name of who owns an object, or the id where the server tells no name."""
         return containers.owner_of(self._bucket, key)
@@ -200,3 +223,56 @@ class S3Backend(Backend):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.container!r} at {self._bucket.connection.shown_address}>"
+
+
+class S3Version(S3Backend):
+    """A bucket at one version of an object: it is read, and nothing else is done.
+
+    A write or a delete would not be of that version, so none is taken for one.
+    """
+
+    def __init__(self, container: str | None, connection: Connection, version_id: str) -> None:
+        super().__init__(container, connection)
+        self._bucket = Bucket(connection, container, version_id)
+
+    def at(self, container: str | None) -> S3Backend:
+        """Another bucket, at the same version."""
+        return type(self)(container, self._bucket.connection, str(self._bucket.version_id))
+
+    def put(
+        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> Receipt:
+        raise self._only_reads(key)
+
+    def start_upload(
+        self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> upload.S3Upload:
+        raise self._only_reads(key)
+
+    def _copy(self, source: Bucket, source_key: str, key: str, options: WriteOptions) -> Receipt:
+        raise self._only_reads(key)
+
+    def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
+        raise self._only_reads()
+
+    def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
+        raise self._only_reads()
+
+    def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
+        raise self._only_reads()
+
+    def presigned_url(self, key: str, method: str, seconds: int) -> str:
+        """A URL for reading that version."""
+        if method != "get":
+            raise self._only_reads(key)
+        return super().presigned_url(key, method, seconds)
+
+    def native_object(self, key: str) -> Any:
+        """boto3's ``ObjectVersion``."""
+        return super().native_object(key).Version(self._bucket.version_id)
+
+    def _only_reads(self, key: str | None = None) -> NotSupported:
+        return NotSupported(f"{self.describe(key)}: at a version one object can be read, and nothing else done")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.container, self._bucket.connection, self._bucket.version_id)

@@ -25,10 +25,13 @@ class Bucket:
     ----------
     connection : Connection
     container : str or None
+    version_id : str or None
+        The version of an object that is read; None is the newest.
     """
 
     connection: Connection
     container: str | None
+    version_id: str | None = None
 
     @property
     def name(self) -> str:
@@ -52,10 +55,22 @@ class Bucket:
         """Of the connection."""
         return self.connection.facts
 
+    @property
+    def reading(self) -> Mapping[str, str]:
+        """What requests that read an object say beside its name: who pays, and which version."""
+        payer = self.connection.payer
+        return payer if self.version_id is None else {**payer, "VersionId": self.version_id}
+
+    def source(self, key: str) -> dict[str, str]:
+        """An object of this bucket, or a version of it, as what is to be copied or read."""
+        version = {} if self.version_id is None else {"VersionId": self.version_id}
+        return {"Bucket": self.name, "Key": key, **version}
+
     def describe(self, key: str | None = None) -> str:
         """How an error names the bucket, or an object in it."""
         place = f"bucket {self.container!r}"
-        return place if key is None else f"object {key!r} in {place}"
+        version = "" if self.version_id is None else f"version {self.version_id!r} of "
+        return place if key is None else f"{version}object {key!r} in {place}"
 
     def door(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Door:
         """Let foreign errors out as ours, about the bucket or an object in it."""
@@ -76,9 +91,7 @@ class Bucket:
         version = {"IfMatch": e_tag} if e_tag else {}
         try:
             with self.door(key):
-                response: Response = self.data.head_object(
-                    Bucket=self.name, Key=key, **version, **self.connection.payer
-                )
+                response: Response = self.data.head_object(Bucket=self.name, Key=key, **version, **self.reading)
                 self.refuse_directory(key, response)
         except ObjectNotFound:
             self.require()  # an answer to HEAD has no body: 404 may as well mean the bucket

@@ -64,11 +64,11 @@ def copy_object(
 ) -> Receipt:
     """Copy an object with its metadata, whatever its size."""
     head = source.head(source_key)
-    if (source.name, source_key) == (bucket.name, key):
+    if (source.name, source_key, source.version_id) == (bucket.name, key, None):
         if options.if_absent:
             refuse_existing(bucket, key)
         return receipt(head, head.get("ETag"))  # S3 refuses to copy an object onto itself
-    place = {"Bucket": source.name, "Key": source_key}
+    place = source.source(source_key)
     if head["ContentLength"] <= sizes.at_once:
         return _copy_at_once(place, bucket, key, options)
     part = max(sizes.part, -(-head["ContentLength"] // sizes.most_parts))
@@ -119,7 +119,7 @@ def _copy_in_parts(
 
 
 def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> bytearray:
-    source = Bucket(bucket.connection, place["Bucket"])
+    source = Bucket(bucket.connection, place["Bucket"], place.get("VersionId"))
     buffer = bytearray(stop - start)
 
     def open_at(done: int) -> ObjectReader:
@@ -131,6 +131,6 @@ def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag
 
 def _require_unchanged(bucket: Bucket, place: Mapping[str, str], e_tag: str | None) -> None:
     # Ceph 16 and moto pass over CopySourceIfMatch: the parts might be of two versions
-    source = Bucket(bucket.connection, place["Bucket"])
+    source = Bucket(bucket.connection, place["Bucket"], place.get("VersionId"))
     if quoted(source.head(place["Key"]).get("ETag")) != e_tag:
         raise ObjectChanged(f"{source.describe(place['Key'])} was replaced while it was copied: copy it again")

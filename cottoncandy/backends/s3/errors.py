@@ -71,6 +71,7 @@ _RULES: dict[str, tuple[Kind, str]] = {
     ),
     "NoSuchBucket": (ContainerNotFound, "there is no such bucket"),
     "NoSuchKey": (ObjectNotFound, "there is no such object"),
+    "NoSuchVersion": (ObjectNotFound, "there is no such version"),
     "NotImplemented": (NotSupported, "the store cannot do that"),
     "PermanentRedirect": (ServiceError, _OTHER_REGION),
     "RequestTimeTooSkewed": (AccessDenied, "this machine's clock differs from the store's: set it"),

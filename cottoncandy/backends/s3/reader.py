@@ -50,7 +50,7 @@ def open_object(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: s
 def _get(bucket: Bucket, key: str, wanted: dict[str, Any]) -> Response | None:
     """The answer; None where the range lies behind the end."""
     try:
-        response: Response = bucket.data.get_object(Bucket=bucket.name, Key=key, **wanted, **bucket.connection.payer)
+        response: Response = bucket.data.get_object(Bucket=bucket.name, Key=key, **wanted, **bucket.reading)
     except ClientError as error:
         if status_of(error) != 416:
             raise

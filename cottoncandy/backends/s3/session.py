@@ -130,7 +130,9 @@ class Connection:
                 checked_endpoint(resolved)
                 client, arguments = self._new(amazon=False)
         self._prepare(client)
-        data = LeanClient(client, known_handlers=(pay, stay, sum_by_md5), lean=self.settings.lean_wire)
+        data = LeanClient(
+            client, known_handlers=(pay, stay, sum_by_md5, sign_urls_as_requests), lean=self.settings.lean_wire
+        )
         clients = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
         self._end = weakref.finalize(self, _close, clients, os.getpid())
         return clients
@@ -153,6 +155,7 @@ class Connection:
             raise ConfigurationError(f"S3 client: {said}") from None
 
     def _prepare(self, client: Client) -> None:
+        client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
         if self.settings.requester_pays:
             client.meta.events.register("before-call.s3", pay)
         if not is_amazon(client.meta.endpoint_url):
@@ -290,6 +293,14 @@ def pay(params: dict[str, Any], **_: Any) -> None:
 def stay(context: dict[str, Any], **_: Any) -> None:
     """Regions are Amazon's: where another server redirects, botocore would ask for the region without end."""
     context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+_URLS_BY_V4 = ("v4-query", "s3v4-query")
+
+
+def sign_urls_as_requests(signature_version: Any, **_: Any) -> str | None:
+    """Keep the version 4 for URLs: botocore would take the second one, which newer buckets of Amazon's refuse."""
+    return "s3v4-query" if signature_version in _URLS_BY_V4 else None
 
 
 def sum_by_md5(request: Any, **_: Any) -> None:
