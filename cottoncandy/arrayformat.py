@@ -21,12 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import codecs
+from cottoncandy import checksums, codecs
 from cottoncandy.codecs import Codec
 from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 __all__ = [
-    "CHECKSUM",
     "RESERVED_KEYS",
     "ArrayDescription",
     "allocate",
@@ -35,6 +34,7 @@ __all__ = [
     "descr_of",
     "describe",
     "parse_dtype",
+    "read_checksum",
 ]
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,7 @@ Dtype = np.dtype[Any]
 
 # The metadata keys that describe an array, in lower case. `descr` is ours; `gzip` is from the oldest releases.
 _KEYS = ("dtype", "shape", "compression", "order", "gzip", "descr")
-#: The key of the array's checksum: XXH3 (64 bits, hexadecimal) of its bytes, where the codec has none of its own.
-CHECKSUM = "xxh3"
-RESERVED_KEYS = frozenset({*_KEYS, CHECKSUM})
+RESERVED_KEYS = frozenset({*_KEYS, checksums.KEY})
 
 _NOT_COMPRESSED = {"false", "none", ""}
 _SHAPE = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)
@@ -181,6 +179,20 @@ def _count(value: Any) -> int:
 def lowered(metadata: Mapping[str, str]) -> dict[str, str]:
     """Metadata with keys in lower case, in which they are compared: servers change it."""
     return {key.lower(): str(value).strip() for key, value in metadata.items()}
+
+
+def read_checksum(metadata: Mapping[str, str], where: str) -> str | None:
+    """The checksum that stands in an object's metadata; None where there is none.
+
+    Raises
+    ------
+    CorruptObject
+        Naming ``where``, if what stands there is no checksum.
+    """
+    try:
+        return checksums.parse(lowered(metadata).get(checksums.KEY))
+    except CorruptObject as error:
+        raise CorruptObject(f"{where}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

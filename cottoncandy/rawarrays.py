@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from contextlib import closing
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
-from cottoncandy import arrayformat, chunking, codecs, slicing
+from cottoncandy import arrayformat, checksums, chunking, codecs, slicing
 from cottoncandy.backends.base import GIB, MIB, Backend, Receipt, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, ObjectChanged, UnsupportedArray
@@ -20,6 +20,8 @@ from cottoncandy.stream import ObjectSource, TransferSettings, upload
 
 if TYPE_CHECKING:
     from cottoncandy.config import Options
+
+log = logging.getLogger(__name__)
 
 # What `compression=True` takes for large: the configuration's `large_array` counts from here on.
 _LARGE = 2 * GIB
@@ -110,8 +112,8 @@ def store_array(
     if compression is True and description.compression and not codecs.is_compressible(view, array.dtype.itemsize):
         description, view = arrayformat.describe(array, None)
     own = description.metadata()
-    if description.compression and not codecs.get_codec(description.compression).checked:
-        own[arrayformat.CHECKSUM] = xxhash.xxh3_64_hexdigest(view)
+    if settings.checksum:
+        own[checksums.KEY] = checksums.checksum(view, threads or settings.threads)
     body = view if description.compression is None else _encode(description, view, backend)
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads)
 
@@ -133,7 +135,8 @@ def load_array(
 ) -> tuple[npt.NDArray[Any], dict[str, str]]:
     """Download an array and its object's metadata.
 
-    The memory is allocated once; an uncompressed array's bytes go straight into it.
+    The memory is allocated once; an uncompressed array's bytes go straight into it. What arrives damaged is read once
+    more, from the beginning.
 
     Parameters
     ----------
@@ -154,16 +157,26 @@ def load_array(
         If there is another version than ``e_tag`` names.
     CorruptObject
         If the object is no raw array, or its bytes do not fit its description.
+    ChecksumMismatch
+        If they are not those that were stored, the second time, too. What ``out`` holds then is of no use.
     TypeError, ValueError
         If ``out`` is none that can be filled, or has another shape or dtype.
     """
     if out is not None:
         _check_writeable(out, backend.describe(key))
-    with ObjectSource(backend, key, settings) as source:
-        download = _Download(source, threads or settings.threads)
-        if e_tag not in (None, source.head.e_tag):
-            raise ObjectChanged(f"{download.where} is no longer the one that was opened")
-        return download.new() if out is None else download.into(out), dict(source.head.metadata)
+    damaged: object = None
+    while True:
+        with ObjectSource(backend, key, settings) as source:
+            download = _Download(source, threads or settings.threads)
+            if e_tag not in (None, source.head.e_tag):
+                raise ObjectChanged(f"{download.where} is no longer the one that was opened")
+            try:
+                return download.new() if out is None else download.into(out), dict(source.head.metadata)
+            except CorruptObject as error:
+                if damaged == (source.head.e_tag,):
+                    raise
+                damaged = (source.head.e_tag,)  # another object that is there by then has a second try of its own
+                log.warning("%s: reading it once more", error)
 
 
 def _check_writeable(out: Any, where: str) -> None:
@@ -176,15 +189,15 @@ def _check_writeable(out: Any, where: str) -> None:
 class _Download:
     """An array on its way down."""
 
-    __slots__ = ("description", "source", "threads", "where")
+    __slots__ = ("checksum", "description", "source", "threads", "where")
 
     def __init__(self, source: ObjectSource, threads: int) -> None:
         self.source = source
         self.threads = threads
         self.where = source.backend.describe(source.key)
-        self.description = arrayformat.ArrayDescription.from_metadata(
-            source.head.metadata, source.head.size, self.where
-        )
+        head = source.head
+        self.description = arrayformat.ArrayDescription.from_metadata(head.metadata, head.size, self.where)
+        self.checksum = arrayformat.read_checksum(head.metadata, self.where)
 
     def new(self) -> npt.NDArray[Any]:
         array, view = arrayformat.allocate(self.description)
@@ -210,25 +223,41 @@ class _Download:
 
     def _fill(self, view: memoryview) -> None:
         """Fill memory that has the stored order."""
-        name = self.description.compression
-        if name is None:
-            self.source.fill(0, view, self.threads)
-            return
-        try:
-            with closing(self.source.parts(self.threads)) as parts:
-                codecs.get_codec(name).decode(parts, view)
-        except CorruptObject as error:
-            raise type(error)(f"{self.where}: {error}") from error
-        expected = arrayformat.lowered(self.source.head.metadata).get(arrayformat.CHECKSUM)
-        if expected and xxhash.xxh3_64_hexdigest(view) != expected.lower():
-            raise ChecksumMismatch(f"{self.where}: the bytes that arrived are not those that were stored")
+        with self._told():
+            if self.description.compression is not None:
+                self._unpack(view)
+            elif self.checksum is None:
+                self.source.fill(0, view, self.threads)
+            else:
+                filled = checksums.Filled(view)
+                self.source.fill(0, view, self.threads, filled.grown)
+                checksums.compare(filled.hexdigest(), self.checksum)
+
+    def _unpack(self, view: memoryview) -> None:
+        with closing(self.source.parts(self.threads)) as parts:
+            codecs.get_codec(str(self.description.compression)).decode(parts, view)
+        if self.checksum is not None:
+            checksums.compare(checksums.checksum(view, self.threads), self.checksum)
 
     def _fill_by_slabs(self, stored: npt.NDArray[Any]) -> None:
         """Fill an array that does not lie in one piece, in the C order of its items."""
-        start = 0
+        start, running = 0, checksums.Running()
         for block in chunking.blocks(slicing.slabs(stored.shape, stored.dtype.itemsize, "C", _SLAB)):
             slab = arrayformat.ArrayDescription(stored.dtype, block.shape, "C", None)
             array, view = arrayformat.allocate(slab)
             self.source.fill(start, view, self.threads)
+            running.update(view)
             stored[block.slices] = array
             start += len(view)
+        if self.checksum is not None:
+            with self._told():
+                checksums.compare(running.hexdigest(), self.checksum)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Name the object whose bytes do not fit; where it has a checksum, they are not those that were stored."""
+        try:
+            yield
+        except CorruptObject as error:
+            kind = type(error) if self.checksum is None else ChecksumMismatch
+            raise kind(f"{self.where}: {error}") from error

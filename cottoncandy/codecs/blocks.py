@@ -60,7 +60,6 @@ def in_blocks(codec: Codec) -> Codec:
         partial(_decode, codec),
         fortran=True,  # 0.4.0 does not know it at all
         expansion=codec.expansion,
-        checked=True,
     )
 
 

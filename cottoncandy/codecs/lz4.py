@@ -53,6 +53,4 @@ def _encode_frame(view: memoryview, _itemsize: int) -> Iterator[BytesLike]:
 LZ4 = Codec("LZ4", _encode, _decode, largest=LARGEST, beyond="LZ4Frame", expansion=_EXPANSION)
 # a name of its own: no old reader may take a frame for a block
 # https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
-LZ4_FRAME = Codec(
-    "LZ4Frame", _encode_frame, decoder("LZ4Frame", lz4.frame.LZ4FrameDecompressor), expansion=_EXPANSION, checked=True
-)
+LZ4_FRAME = Codec("LZ4Frame", _encode_frame, decoder("LZ4Frame", lz4.frame.LZ4FrameDecompressor), expansion=_EXPANSION)

@@ -43,9 +43,6 @@ class Codec:
     expansion : int or None
         The most bytes of data that one packed byte can stand for: what claims more is a lie, and is refused
         before memory is taken. None where that is not known.
-    checked : bool
-        Whether its format has a checksum, so that `decode` raises for bytes that have changed. For an array in
-        another one a checksum stands in the metadata.
     """
 
     name: str
@@ -55,7 +52,6 @@ class Codec:
     largest: int | None = None
     beyond: str | None = None
     expansion: int | None = None
-    checked: bool = False
 
 
 def register(codec: Codec) -> None:

@@ -131,7 +131,6 @@ def _deflate_codec(name: str, wbits: int, *, fortran: bool) -> Codec:
         fortran=fortran,
         # the longest match, 258 bytes, takes 2 bits: https://zlib.net/zlib_tech.html
         expansion=1032,
-        checked=True,
     )
 
 
@@ -144,5 +143,4 @@ BZ2 = Codec(
     decoder("BZ2", bz2.BZ2Decompressor),
     # in a block of 900 kB 5 bytes may stand for 259, and it packs into some 40 bytes: about 2**20
     expansion=2**21,
-    checked=True,
 )

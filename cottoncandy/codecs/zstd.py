@@ -63,4 +63,4 @@ def _blocks(source: Source, head: bytes, *, checksum: bool) -> Iterator[bytes]:
 
 
 # 128 KiB in a block of kind 1, which has 4 bytes
-ZSTD = Codec("Zstd", encoder(_packer), _decode, expansion=2**15, checked=True)
+ZSTD = Codec("Zstd", encoder(_packer), _decode, expansion=2**15)

@@ -29,6 +29,8 @@ class TransferSettings:
         Larger objects move in parts.
     upload_part, download_part : int
         The size of a part.
+    checksum : bool
+        Whether a checksum of an array's bytes goes with it.
     """
 
     threads: int = 4
@@ -37,6 +39,7 @@ class TransferSettings:
     upload_part: int = 32 * MIB
     download_threshold: int = 64 * MIB
     download_part: int = 32 * MIB
+    checksum: bool = True
 
     @property
     def opening(self) -> int:
@@ -53,4 +56,5 @@ class TransferSettings:
             upload_part=options.megabytes("upload_settings", "mpu_chunksize"),
             download_threshold=options.megabytes("download_settings", "mpd_use_threshold"),
             download_part=options.megabytes("download_settings", "mpd_chunksize"),
+            checksum=options.flag("integrity", "checksum"),
         )

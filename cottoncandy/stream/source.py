@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 _STREAM_PART = 2 * MIB
 # Bytes of a range that is worth a request of its own.
 _LEAST_RANGE = 8 * MIB
+# Bytes that are read before they are looked at: they are in the processor's cache then.
+_HOT = 1 * MIB
+
+#: Is told, by whichever thread reads them, that bytes ``start <= i < stop`` of the object stand in the memory. For a
+#: range that grows it is called again and again, with the same start.
+Watch = Callable[[int, int], None]
 
 
 class ObjectSource:
@@ -63,12 +69,12 @@ class ObjectSource:
         self._position = self._reader.start
         self.head: ObjectHead = self._reader.head
 
-    def fill(self, start: int, view: memoryview, threads: int) -> None:
+    def fill(self, start: int, view: memoryview, threads: int, watch: Watch | None = None) -> None:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
         jobs = list(self._jobs(start, start + len(view), threads))
 
         def read(job: tuple[int, int, ObjectReader | None]) -> None:
-            self._read(job[0], view[job[0] - start : job[1] - start], job[2])
+            self._read(job[0], view[job[0] - start : job[1] - start], job[2], watch)
 
         if len(jobs) == 1:
             read(jobs[0])
@@ -137,16 +143,23 @@ class ObjectSource:
             start = middle
             threads -= 1  # one is busy with that
         if start < stop:
-            share = max(_LEAST_RANGE, -(-(stop - start) // max(threads, 1)))
+            share = max(_LEAST_RANGE, -(-(stop - start) // max(threads, 1) // MIB) * MIB)
             for low, high in chunking.spans(stop - start, min(share, self.settings.download_part)):
                 yield start + low, start + high, None
 
-    def _read(self, start: int, view: memoryview, reader: ObjectReader | None = None) -> None:
+    def _read(
+        self, start: int, view: memoryview, reader: ObjectReader | None = None, watch: Watch | None = None
+    ) -> None:
         """Read one range, held to the version of the source."""
 
         def open_at(done: int) -> ObjectReader:
-            return self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
+            answer = self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
+            return answer if watch is None else _Watched(answer, start, start + done, watch)
 
+        if len(view) < _HOT:
+            watch = None  # it will be in the cache anyway
+        if reader is not None and watch is not None:
+            reader = _Watched(reader, start, start, watch)
         read_resuming(view, open_at, self.backend.describe(self.key), reader)
 
 
@@ -207,3 +220,29 @@ class _Shared(ObjectReader):
     ) -> None:
         if kind is not None:
             self._source.close()
+
+
+class _Watched(ObjectReader):
+    """A reader that tells what has arrived of a range, before it has left the processor's cache."""
+
+    def __init__(self, reader: ObjectReader, first: int, position: int, watch: Watch) -> None:
+        self._reader = reader
+        self._first = first
+        self._position = position
+        self._watch = watch
+        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
+
+    def readinto(self, buffer: memoryview) -> int:
+        # up to where a block may end
+        count = self._reader.readinto(buffer[: _HOT - self._position % _HOT])
+        self._position += count
+        self._watch(self._first, self._position)
+        return count
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._reader.__exit__(kind, error, traceback)
