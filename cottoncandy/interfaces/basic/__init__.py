@@ -9,12 +9,13 @@ from cottoncandy.interfaces.basic.core import InterfaceObject
 from cottoncandy.interfaces.basic.ecosystem import Ecosystem
 from cottoncandy.interfaces.basic.files import Files
 from cottoncandy.interfaces.basic.handover import Handover
+from cottoncandy.interfaces.basic.tables import Tables
 from cottoncandy.interfaces.basic.unfinished import Unfinished
 
 __all__ = ["BasicInterface", "InterfaceObject"]
 
 
-class BasicInterface(Files, Buckets, Unfinished, Ecosystem, Handover):
+class BasicInterface(Files, Tables, Buckets, Unfinished, Ecosystem, Handover):
     """Objects, files, json, pickles and buckets of one store.
 
     Parameters
