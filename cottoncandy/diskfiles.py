@@ -1,4 +1,4 @@
-"""Files on disk: those that take their place when they are whole, those below a directory, and where a name leads."""
+"""Files on disk: those that take their place when they are whole, and those below a directory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import BinaryIO
-
-from cottoncandy.errors import InvalidObjectName
-from cottoncandy.keys import SEPARATOR
 
 # What `replacing` writes to; one stays behind only where a process was killed.
 _PART = ".cottoncandy-"
@@ -36,36 +33,6 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-
-
-def path_below(root: Path, name: str) -> Path:
-    """Where an object goes on disk. A foreign server's names are not trusted to stay below the root.
-
-    Raises
-    ------
-    InvalidObjectName
-    """
-    parts = [part for part in name.split(SEPARATOR) if part]
-    if not parts or name.startswith(SEPARATOR) or any(_leads_away(part) for part in parts):
-        raise InvalidObjectName(
-            f"object {name!r} would be written outside of {root}: download it with download_to_file"
-        )
-    return root.joinpath(*parts)
-
-
-def _leads_away(part: str) -> bool:
-    """Whether a component of a name is more than a name on this system."""
-    if part in {".", ".."} or "\0" in part:
-        return True
-    return os.name == "nt" and (PureWindowsPath(part).drive != "" or "\\" in part)
-
-
-def leads_out(root: Path, path: Path) -> bool:
-    """Whether a path below the root ends elsewhere, by way of a symbolic link. What is not there yet is looked at too.
-
-    ``root`` is resolved.
-    """
-    return not path.resolve().is_relative_to(root)
 
 
 def files_below(root: Path) -> Iterator[os.DirEntry[str]]:

@@ -19,6 +19,8 @@ from cottoncandy.stream import TransferSettings, stream_part_sizes
 MTIME = "mtime"
 # ns: what is lost between a file's time, and the one that a store tells in microseconds or that passed through a float.
 _SAME_TIME = 2_000
+# Ten digits of seconds last until 2286.
+_TIME = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,9})[0-9]*)?")
 _MD5 = re.compile(r'"?([0-9a-f]{32})(?:-(\d+))?"?')
 
 
@@ -97,7 +99,7 @@ def time_text(nanoseconds: int) -> str:
 def recorded_time(metadata: Mapping[str, str]) -> int | None:
     """The time that `time_text` wrote, or s3fs or rclone, in ns; None where there is none."""
     text = next((value for name, value in metadata.items() if name.lower() == MTIME), "")
-    match = re.fullmatch(r"(\d+)(?:\.(\d{1,9})\d*)?", text)
+    match = _TIME.fullmatch(text)
     return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0")) if match else None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from local_files import directories, files, keys, read
 
+from cottoncandy import diskpaths
 from cottoncandy.backends.base import WriteOptions
 from cottoncandy.backends.local import LocalBackend, names
 from cottoncandy.errors import (
@@ -335,7 +336,7 @@ def test_names_that_are_no_text_are_left_out(
     ],
 )
 def test_names_that_windows_reserves(name: str) -> None:
-    assert names.is_reserved_on_windows(name)
+    assert diskpaths.is_reserved_on_windows(name)
     assert names.flaw(f"dir/{name}/x", windows=True)
     assert names.flaw(name, windows=False) is None
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from fsspec.spec import AbstractFileSystem
 
 from cottoncandy import keys
+from cottoncandy.diskpaths import disk_paths
+from cottoncandy.errors import InvalidObjectName
 
 Pair = tuple[Any, Any]
 
@@ -54,6 +58,23 @@ def branches(names: Iterable[str], root: str | None = None) -> set[str]:
             found.add(folder)
             folder = keys.parent(folder)
     return found
+
+
+def require_inside(root: Path, downloads: Iterable[Pair]) -> None:
+    """Refuse downloads of which one would leave the directory, or two would be one file.
+
+    Raises
+    ------
+    InvalidObjectName, NotADirectoryError, IsADirectoryError
+    """
+    downloads = list(downloads)
+    for name, place in downloads:
+        if keys.clean(name) != name:  # also refuses `.` and `..`
+            raise InvalidObjectName(f"object {name!r} would be written outside of {root}, to {place}")
+    folders = branches(name for name, _ in downloads)
+    places = (os.path.relpath(place, root) for name, place in downloads if name not in folders)
+    # what the caller named itself may lie where it will
+    disk_paths(root, (Path(place).as_posix() for place in places if place != os.curdir))
 
 
 def in_safe_order(pairs: list[Pair]) -> list[Pair]:

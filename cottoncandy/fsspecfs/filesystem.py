@@ -17,7 +17,7 @@ from cottoncandy.backends.base import BytesLike, WriteOptions
 from cottoncandy.copies import Copies
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
-from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan
+from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan, require_inside
 from cottoncandy.fsspecfs.names import Names
 from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter
 from cottoncandy.parallel import for_each, gather
@@ -221,8 +221,16 @@ class ObjectFileSystem(Names):
         maxdepth: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Download objects, several at a time; which go where is fsspec's own rule."""
+        """Download objects, several at a time; which go where is fsspec's own rule.
+
+        Raises
+        ------
+        InvalidObjectName
+            If one would be written outside of ``lpath``, or two to one file; nothing is written then.
+        """
         jobs = plan(self, "get", rpath, lpath, recursive=recursive, maxdepth=maxdepth)
+        if isinstance(lpath, (str, os.PathLike)):
+            require_inside(Path(lpath), jobs)
         self._transfer(lambda job: self.get_file(*job, **kwargs), jobs, callback)
 
     def put(

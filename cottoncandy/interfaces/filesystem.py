@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.copies import Copies, plan_copies
-from cottoncandy.diskfiles import path_below
+from cottoncandy.diskpaths import disk_paths
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
-from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited
+from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited, printable
 from cottoncandy.interfaces.sync import Synchronizing
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class FileSystemInterface(Synchronizing):
         """
         names = list(limited(_unique(self._match_levels(pattern, page_size)), limit))
         if verbose:
-            print("\n".join(names))  # noqa: T201 - documented to print
+            print("\n".join(map(printable, names)))  # noqa: T201 - documented to print
         return names
 
     def _match_levels(self, pattern: str, page_size: int | None) -> Iterator[str]:
@@ -357,19 +357,22 @@ class FileSystemInterface(Synchronizing):
         ObjectNotFound
             If nothing is below that name.
         InvalidObjectName
-            If an object's name would leave the directory; nothing is written then.
+            If an object's name would leave the directory (also through a symbolic link that lies in it), or cannot be
+            a file's here, or two names would be one file; nothing is written then.
+        NotADirectoryError, IsADirectoryError
+            If there is a file where a directory is to be, or the other way round; nothing is written then.
         """
         prefix, root = keys.as_directory(directory), Path(disk_name)
         names = [info.key for info in self.backend_interface.list_objects(prefix)]
         if not names:
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
-        paths = {name: path_below(root, name.removeprefix(prefix)) for name in names}
-        files = {name: path for name, path in paths.items() if not name.endswith(keys.SEPARATOR)}
+        # the marker of the directory itself has no name in it
+        files = disk_paths(root, (name.removeprefix(prefix) for name in names if name != prefix))
         root.mkdir(parents=True, exist_ok=True)
 
         def fetch(name: str) -> None:
             files[name].parent.mkdir(parents=True, exist_ok=True)
-            self._download_key(name, files[name], 1)
+            self._download_key(prefix + name, files[name], 1)
 
         self._for_each(fetch, files, threads)
 

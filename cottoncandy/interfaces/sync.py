@@ -11,7 +11,8 @@ from pathlib import Path
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo, WriteOptions
-from cottoncandy.diskfiles import files_below, leads_out, path_below, replacing
+from cottoncandy.diskfiles import files_below, replacing
+from cottoncandy.diskpaths import disk_paths, leads_out, path_below
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.stream import ObjectSource, TransferSettings, upload
@@ -320,7 +321,7 @@ class _Download(_WithDisk):
         return self.files
 
     def check(self, names: Iterable[str]) -> None:
-        for name in names:
+        for name in disk_paths(self.disk.root, names):
             self.disk.path(name)
 
     def is_stale(self, file: int, stored: int | None) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cottoncandy.diskpaths import is_reserved_on_windows
 from cottoncandy.errors import InvalidObjectName
 from cottoncandy.keys import SEPARATOR, clean_object
 
@@ -26,10 +26,6 @@ _LONGEST = 255
 
 #: What the system says where there is no such file, and where there can be none.
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
-
-# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-_WINDOWS_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$')
-_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 
 
 def require_clean(key: str) -> None:
@@ -52,11 +48,6 @@ def flaw(key: str, *, windows: bool = os.name == "nt") -> str | None:
     if windows and any(map(is_reserved_on_windows, key.split(SEPARATOR))):
         return r"on Windows no name holds one of < > : \" | ? * \, ends with '.' or ' ', or is a device like NUL"
     return None
-
-
-def is_reserved_on_windows(name: str) -> bool:
-    """Whether one component of a path means something else to Windows."""
-    return bool(_WINDOWS_CHARACTERS.search(name) or _WINDOWS_DEVICES.fullmatch(name))
 
 
 def parents(root: str, path: str) -> Iterator[str]:

@@ -33,4 +33,11 @@ def limited(items: Iterator[Any], limit: int | None) -> Iterator[Any]:
 def describe_object(info: ObjectInfo) -> str:
     """One line of a listing: date, size in MB, name."""
     date = info.last_modified.strftime("%Y/%m/%d (%H:%M)") if info.last_modified else "-"
-    return f"{date:<19}{info.size / 2**20:9.2f}MB {info.key}"
+    return f"{date:<19}{info.size / 2**20:9.2f}MB {printable(info.key)}"
+
+
+def printable(name: str) -> str:
+    """A name for a terminal: what would move its cursor or give it orders is escaped."""
+    if name.isprintable():
+        return name
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
