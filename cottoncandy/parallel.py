@@ -17,6 +17,58 @@ Result = TypeVar("Result")
 _END = object()
 
 
+class Worker(threading.Thread):
+    """A thread that can be waited for again when Ctrl-C has broken off the waiting.
+
+    Before Python 3.13 a `Thread.join` that is interrupted takes a thread that runs for one that has ended, so that
+    the next one does not wait: https://github.com/python/cpython/issues/90882
+    """
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__(target=function, name="cottoncandy")
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        """Work."""
+        try:
+            super().run()
+        finally:
+            self._done.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the work is done."""
+        self._done.wait(timeout)
+        super().join(timeout)
+
+
+def undisturbed(function: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
+    """Call the function where Ctrl-C does not come: it is raised when the call has ended, and what it gave is undone.
+
+    Ctrl-C comes to the main thread, so there the function is called in another one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function()
+    call: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            call.set_result(function())
+        except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
+            call.set_exception(failure)
+
+    worker = Worker(work)
+    try:
+        worker.start()
+    except RuntimeError:  # the system has no thread left, or the interpreter is about to exit
+        return function()
+    try:
+        return call.result()
+    except BaseException:
+        if call.exception() is None:
+            undo(call.result())
+        raise
+
+
 def map_threads(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int, *, window: int | None = None
 ) -> Iterator[Result]:
@@ -131,7 +183,7 @@ class _Crew(Generic[Item]):
         self._working = 1
         self._shortest = (math.inf, 0.0)
         self._lock = threading.Lock()
-        self._helpers: list[threading.Thread] = []
+        self._helpers: list[Worker] = []
         self._failures: list[BaseException] = []
 
     def work_to_the_end(self) -> None:
@@ -164,7 +216,7 @@ class _Crew(Generic[Item]):
             return item
 
     def _start_helper(self) -> None:
-        helper = threading.Thread(target=self._work, name="cottoncandy")
+        helper = Worker(self._work)
         try:
             helper.start()
         except RuntimeError:  # the system has no thread left: those that there are do the work

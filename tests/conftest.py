@@ -22,6 +22,7 @@ from recorder import RecordingProxy
 from servers import Pool, ProgramMissing, Server, ServerPool, SharedPool
 from stores import STORES, Recorded, Store, s3_store, stores_without
 
+from cottoncandy.backends import ending
 from cottoncandy.backends.gdrive import GoogleDriveBackend
 from cottoncandy.config import Options
 
@@ -62,6 +63,7 @@ def pytest_configure_node(node: object) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    ending._open.clear()  # what tests left open was in containers that are gone
     if _POOL in config.stash:
         config.stash[_POOL].close()
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from itertools import count, islice
@@ -172,6 +173,23 @@ def test_keyboard_interrupt_in_a_thread_reaches_the_caller(run: Callable[..., No
 
     with pytest.raises(KeyboardInterrupt):
         run(interrupt, count(), 3)
+
+
+def test_ctrl_c_while_helpers_are_waited_for() -> None:
+    """The caller has nothing left to do, and waits: he goes on waiting, and raises it then."""
+    ended: list[int] = []
+
+    def work(item: int) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            ended.append(item)
+
+    both_work = threading.Barrier(2, timeout=TIMEOUT)
+    with pytest.raises(KeyboardInterrupt):
+        for_each(lambda item: (both_work.wait(), work(item)), [1, 2], 2)
+    assert len(ended) == 1
 
 
 @both

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -9,7 +11,9 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from recorder import Request, Response
 from stores import Recorded, Store
+from test_objects import small_parts
 
+from cottoncandy.backends import ending
 from cottoncandy.backends.base import MIB
 
 PART = b"x" * (5 * MIB)
@@ -108,3 +112,73 @@ def page(number: int, markers: tuple[str, ...]) -> bytes:
     truncated = str(number < 3).lower()
     content = f"<IsTruncated>{truncated}</IsTruncated>{tells}{upload}"
     return f"<ListMultipartUploadsResult>{content}</ListMultipartUploadsResult>".encode()
+
+
+# ---------------------------------------------------------------------- taken back by who leaves
+INTERRUPTED = {
+    "begin": lambda request: request.method == "POST" and "uploads" in request.query,
+    "first part": lambda request: request.query.get("partNumber") == "1",
+    "last part": lambda request: request.query.get("partNumber") == "4",
+    "complete": lambda request: request.method == "POST" and "uploadId" in request.query,
+    "abort": lambda request: request.method == "DELETE",
+}
+
+
+@pytest.mark.parametrize("moment", [*INTERRUPTED])
+def test_ctrl_c_at_each_request(recorded: Recorded, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """The store does what it is asked, while the one who asks is interrupted: he has no answer yet."""
+    small_parts(monkeypatch, 5, 1)
+    store, proxy = recorded
+    cci, old, new = store.interface(), b"old", PART * 3 + b"new"
+    cci.upload_object("name", old)
+    seen: list[str] = []
+
+    def hook(request: Request) -> Response | None:
+        if INTERRUPTED[moment](request) and not seen:
+            seen.append(moment)
+            os.kill(os.getpid(), signal.SIGINT)
+        return Response(400) if moment == "abort" and request.query.get("partNumber") else None
+
+    proxy.hook = hook
+    with pytest.raises(KeyboardInterrupt):
+        cci.upload_object("name", new)
+    proxy.hook = None
+    assert seen
+    if moment == "abort":  # what Ctrl-C broke off twice is left to the exit
+        ending._abort_all()
+    assert store.raw.leftovers() == []
+    assert store.raw.get("name")[0] in {old, new}
+
+
+LEFT_OPEN = """
+import os, sys
+import cottoncandy
+from cottoncandy.backends import ending
+cci = cottoncandy.get_interface(**{!r})
+part = bytes(5 * 2**20)
+done, left = (cci.backend_interface.start_upload(key, {{}}) for key in ("done", "left"))
+done.send_part(1, part)
+left.send_part(1, part)
+if not os.fork():
+    sys.exit()  # they are not the child's
+done.send_part(2, b"end")
+os.wait()
+done.complete()
+file = cci.fs.open("file", "wb")
+file.write(bytes(9 * 2**20))
+sys.exit("no time left")
+"""
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_what_is_open_at_exit_is_taken_back(store: Store) -> None:
+    names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
+    access = {names.get(name, name): value for name, value in store.access.items()}
+    arguments = {"bucket_name": store.container, "backend": store.backend_name, "verbose": False} | access
+    command = [sys.executable, "-c", LEFT_OPEN.format(arguments)]
+    ended = subprocess.run(command, check=False, timeout=60, capture_output=True)
+    assert ended.stderr.decode().strip() == "no time left"
+    assert store.raw.leftovers() == []
+    assert store.raw.keys() == ["done"]
+    assert store.raw.get("done")[0] == bytes(5 * MIB) + b"end"

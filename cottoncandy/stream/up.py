@@ -75,13 +75,8 @@ def _upload_parts(
     threads: int,
 ) -> Receipt:
     sending = backend.start_upload(key, metadata, options)
-    threads = threads if backend.limits.parallel_parts else 1
-
-    def send(part: Part) -> None:
-        sending.send_part(*part)
-
     try:
-        for_each(send, parts, threads)
+        for_each(lambda part: sending.send_part(*part), parts, threads if backend.limits.parallel_parts else 1)
         return sending.complete()
     except BaseException:
         # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one

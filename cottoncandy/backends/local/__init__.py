@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cottoncandy.backends import ending
 from cottoncandy.backends.base import (
     Backend,
     BytesLike,
@@ -171,7 +172,7 @@ class LocalBackend(Backend):
     ) -> LocalUpload:
         where = self.describe(key)
         with translated(where):
-            return LocalUpload(self._draft(key, options), metadata, where)
+            return ending.begin(lambda: LocalUpload(self._draft(key, options), metadata, where))
 
     def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
         """Writes whose process was killed; those that are under way are not among them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 
+from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, ObjectHead, ObjectReader, Receipt
 from cottoncandy.backends.local.door import translated
 from cottoncandy.backends.local.pair import Draft
@@ -52,10 +53,12 @@ class LocalUpload(MultipartUpload):
 
     def complete(self) -> Receipt:
         with translated(self._where):
-            return receipt(self._draft.publish(self._metadata))
+            version = self._draft.publish(self._metadata)
+        ending.ended(self)
+        return receipt(version)
 
     def abort(self) -> None:
-        with translated(self._where):
+        with ending.once(self), translated(self._where):
             self._draft.discard()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.bucket import Bucket, Response, receipt
@@ -46,9 +47,11 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
         response: Response = bucket.data.create_multipart_upload(Bucket=bucket.name, Key=key, **{**parameters, **more})
         return response
 
+    def start() -> S3Upload:
+        return S3Upload(bucket, key, with_acl(bucket, options, create)["UploadId"], options)
+
     with bucket.door(key):
-        upload_id = with_acl(bucket, options, create)["UploadId"]
-    return S3Upload(bucket, key, upload_id, options)
+        return ending.begin(start)
 
 
 def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:
@@ -128,6 +131,7 @@ class S3Upload(MultipartUpload):
                 )
             except ClientError as error:
                 response = lost_answer(self._bucket, self.key, error, self._expected_e_tag)
+        ending.ended(self)
         # Ceph 16 answers an empty ETag
         return receipt(response, response.get("ETag") or self._bucket.head(self.key).get("ETag"))
 
@@ -149,7 +153,7 @@ class S3Upload(MultipartUpload):
 
     def abort(self) -> None:
         """Throw the parts away."""
-        with self._bucket.door(self.key):
+        with ending.once(self), self._bucket.door(self.key):
             try:
                 self._bucket.data.abort_multipart_upload(**self._where)
             except ClientError as error:
