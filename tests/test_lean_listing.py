@@ -7,12 +7,12 @@ from xml.sax.saxutils import escape
 
 import pytest
 from botocore.exceptions import ClientError
-from botocore.parsers import ResponseParserError
 from hypothesis import given
 from hypothesis import strategies as st
 from lean_faults import ScriptedServer, error, plain_client, reply
 
 from cottoncandy.backends.s3.lean import LeanClient, ListPage
+from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.listing import _parse_any, _parse_plain, parse_page
 from cottoncandy.retry import RetryPolicy
 
@@ -130,7 +130,7 @@ def test_what_only_looks_like_an_object_is_none_and_what_looks_odd_is_one(body: 
     ],
 )
 def test_what_is_no_listing_is_an_error(body: bytes) -> None:
-    with pytest.raises(ResponseParserError):
+    with pytest.raises(NotXML):
         parse_page(body)
 
 

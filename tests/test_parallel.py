@@ -230,9 +230,11 @@ def test_items_are_let_go_after_a_failure(run: Callable[..., None]) -> None:
 # not while a thread is being started: then `Thread.start` and the standard library's pool lose sight of it, and it
 # may finish the one call that it has begun
 INTERRUPTED = """
-import sys, threading
+import signal, sys, threading
 from cottoncandy.parallel import for_each, map_threads
 
+# a shell lets what it starts in the background ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 done = []
 def work(item):
     if item == 2:  # both threads are there

@@ -467,7 +467,9 @@ def test_the_region_of_a_new_bucket() -> None:
 def test_whether_a_bucket_exists(status: int, expected: bool) -> None:
     with elsewhere(lambda _: Response(status)) as (backend, proxy):
         assert backend.container_exists("other") is expected
-        assert [(request.method, request.path) for request in proxy.requests] == [("HEAD", "/other")]
+        # what may be a redirection is asked again by botocore, which knows how to follow one
+        times = 2 if status in {301, 400} else 1
+        assert [(request.method, request.path) for request in proxy.requests] == [("HEAD", "/other")] * times
         assert not backend.container_exists("no such name")
 
 

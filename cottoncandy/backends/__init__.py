@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
-from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from cottoncandy.backends.base import Backend
 from cottoncandy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ENTRY_POINT_GROUP", "backend_class", "backend_names"]
 
@@ -22,7 +26,7 @@ _BUILT_IN = {
 
 def backend_names() -> list[str]:
     """What ``get_interface(backend=...)`` takes: our own names, and those of installed entry points."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
+    return sorted({*_BUILT_IN, *(point.name for point in _entry_points())})
 
 
 def backend_class(name: str) -> type[Backend]:
@@ -35,12 +39,18 @@ def backend_class(name: str) -> type[Backend]:
     """
     if name in _BUILT_IN:
         return _import_built_in(name)
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+    for point in (point for point in _entry_points() if point.name == name):
         loaded = point.load()
         if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
             raise ConfigurationError(f"entry point {point.value!r} is no subclass of Backend")
         return loaded
     raise ConfigurationError(f"no backend {name!r}; there are: {', '.join(backend_names())}")
+
+
+def _entry_points() -> Iterable[EntryPoint]:
+    from importlib.metadata import entry_points  # reads all that is installed: only where a name is none of ours
+
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def _import_built_in(name: str) -> type[Backend]:

@@ -91,7 +91,7 @@ class S3Backend(Backend):
         if options.flag("login", "verbose_boto"):
             log_boto()
         connection = Connection(settings, settings.find_credentials(options, container), container)
-        _ = connection.client  # a wrong profile or endpoint is told now
+        _ = connection.data  # a wrong profile or endpoint is told now
         return cls(container, connection)
 
     def at(self, container: str | None) -> S3Backend:

@@ -120,7 +120,7 @@ class Bucket:
         """Whether there is such a bucket. One that may not be looked at, or is in another region, does exist."""
         with self.door():
             try:
-                self.client.head_bucket(Bucket=self.name)
+                self.data.head_bucket(Bucket=self.name)
             except ClientError as error:
                 if status_of(error) not in {301, 400, 403, 404}:
                     raise

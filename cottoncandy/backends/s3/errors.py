@@ -6,15 +6,14 @@ or a header in its text is not chained.
 
 from __future__ import annotations
 
-import http.client
 import re
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 
-import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -105,8 +104,17 @@ _BY_STATUS: dict[int, tuple[Kind, str]] = {
 }
 _PRECONDITION = {"PreconditionFailed", "ConditionalRequestConflict"}
 
-_NETWORK = (ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException, urllib3.exceptions.HTTPError)
-_FOREIGN = (BotoCoreError, ClientError, *_NETWORK)
+#: Modules and the errors of the network that they raise: what is not loaded has raised none.
+_ELSEWHERE = (("http.client", "HTTPException"), ("urllib3.exceptions", "HTTPError"))
+
+
+def _network() -> tuple[type[BaseException], ...]:
+    """Errors of the network, and of who talks over it."""
+    loaded = (getattr(sys.modules[module], name) for module, name in _ELSEWHERE if module in sys.modules)
+    return (ConnectionError, TimeoutError, ssl.SSLError, *loaded)
+
+
+_BROKE = "the connection to {endpoint} broke ({kind})"
 #: What never reached a server: the first line that fits says what it becomes.
 _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Kind, str], ...] = (
     ((boto.NoCredentialsError,), CredentialsNotFound, _NO_CREDENTIALS),
@@ -140,9 +148,9 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Kind, str], ...] = (
         "no connection to {endpoint}: is the address right, is the server up, does a proxy or a VPN stand between?",
     ),
     (
-        (boto.SSLError, boto.HTTPClientError, boto.IncompleteReadError, *_NETWORK),
+        (boto.SSLError, boto.HTTPClientError, boto.IncompleteReadError),
         TransientError,
-        "the connection to {endpoint} broke ({kind})",
+        _BROKE,
     ),
     ((BotoCoreError,), ServiceError, "{error}"),
 )
@@ -190,7 +198,9 @@ class Door(AbstractContextManager[None]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # some of ours are ConnectionErrors too
-        if error is None or isinstance(error, CottonCandyError) or not isinstance(error, _FOREIGN):
+        if error is None or isinstance(error, CottonCandyError):
+            return
+        if not isinstance(error, (BotoCoreError, ClientError, *_network())):
             return
         ours, chained = translation(error, self._place())
         raise ours from (error if chained else None)
@@ -277,6 +287,7 @@ def _invalid(error: boto.ParamValidationError, place: Place) -> CottonCandyError
 def _failure(error: BaseException, place: Place) -> CottonCandyError:
     if isinstance(error, (boto.SSLError, ssl.SSLError)) and "certificate" in str(error).lower():
         return ServiceError(f"{place.name} at {place.endpoint}: {_CERTIFICATE}")
-    kind, reason = next((kind, reason) for kinds, kind, reason in _FAILURES if isinstance(error, kinds))
+    rules = ((kind, reason) for kinds, kind, reason in _FAILURES if isinstance(error, kinds))
+    kind, reason = next(rules, (TransientError, _BROKE))
     told = reason.format(error=error, endpoint=place.endpoint, kind=type(error).__name__)
     return kind(f"{place.name}: {told}")

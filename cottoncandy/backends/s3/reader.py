@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import re
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import urllib3
 from botocore.exceptions import ClientError
-from botocore.response import StreamingBody
 
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
 from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
 from cottoncandy.backends.s3.errors import status_of
 from cottoncandy.backends.s3.lean.answers import ResponseBody
 from cottoncandy.errors import ObjectChanged, ServiceError, TransientError
+
+if TYPE_CHECKING:
+    import http.client
+
+    import urllib3
+    from botocore.response import StreamingBody
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 #: Bytes that are read at once: where a connection breaks, no more than these are read again.
@@ -153,6 +156,11 @@ def _source(body: Any, length: int | None) -> _Source:
     """
     if isinstance(body, ResponseBody):
         return body
+    import http.client
+
+    import urllib3
+    from botocore.response import StreamingBody
+
     raw: Any = getattr(body, "_raw_stream", None)
     answer: Any = getattr(raw, "_fp", None)
     plain = isinstance(answer, http.client.HTTPResponse) and not answer.chunked and answer.length is not None

@@ -6,8 +6,6 @@ Keys that boto3 finds by itself are never looked at, so credentials that rotate 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import os
 import threading
@@ -15,19 +13,14 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import botocore.session
-from botocore.config import Config
-from botocore.loaders import JSONFileLoader, Loader, create_loader
-
 from cottoncandy.backends.s3.errors import Door, Place
-from cottoncandy.backends.s3.lean import LeanClient
-from cottoncandy.backends.s3.settings import Settings, checked_endpoint, is_amazon, with_defaults
+from cottoncandy.backends.s3.lean import FixedKeys, LeanClient, PlainClient, find_plainness, knows
+from cottoncandy.backends.s3.settings import Settings, checked_endpoint, is_amazon
 from cottoncandy.config import Credentials, Options
-from cottoncandy.errors import ConfigurationError
+from cottoncandy.retry import RetryPolicy
 
 #: A boto3 low-level S3 client. Its methods are made at run time, so no type says more.
 Client = Any
@@ -80,6 +73,7 @@ class Connection:
     def _forget(self) -> None:
         self._lock = threading.RLock()
         self._clients: Clients | None = None
+        self._plain: PlainClient | None = None
         self._end: weakref.finalize[..., Connection] | None = None
         self._of_thread = threading.local()
 
@@ -91,8 +85,33 @@ class Connection:
 
     @property
     def data(self) -> Client:
-        """The client of the calls that move data: get, put, head, list, upload a part, delete."""
-        return (self._clients or self._made()).data
+        """The client of the calls that move data: get, put, head, list, upload a part, delete.
+
+        As long as nobody needs botocore's, and nothing unusual is configured, it is one that does without.
+        """
+        made = self._clients
+        return made.data if made else self._plain or self._begin()
+
+    def _begin(self) -> Client:
+        with self._lock:
+            self._plain = self._plain or self._make_plain()
+        return self._plain or self._made().data
+
+    def _make_plain(self) -> PlainClient | None:
+        settings, keys = self.settings, self._credentials
+        unusual = not settings.lean_wire or settings.profile_name or settings.requester_pays
+        if unusual or settings.endpoint_url is None or self.amazon:
+            return None
+        fixed = (
+            FixedKeys(keys.access_key, keys.secret_key, settings.arguments.get("aws_session_token")) if keys else None
+        )
+        plainness = find_plainness(settings.endpoint_url, fixed, settings.config, settings.arguments)
+        if plainness is None:
+            return None
+        myself = weakref.proxy(self)  # no circle, which would keep connections open
+        plain = PlainClient(plainness, RetryPolicy(), lambda: myself._made().data)  # noqa: SLF001 - its own
+        weakref.finalize(self, _close, os.getpid(), plain)
+        return plain
 
     def _made(self) -> Clients:
         clients = self._clients
@@ -106,67 +125,47 @@ class Connection:
         """boto3's resource. One for each thread: they are not made for sharing."""
         resource = getattr(self._of_thread, "resource", None)
         if resource is None:
-            import boto3  # the client is botocore's: who asks for no resource needs none of this
+            from cottoncandy.backends.s3 import clients
 
-            core = _core_session(self.settings.profile_name)
-            resource = boto3.Session(botocore_session=core).resource("s3", **self._made().arguments)
-            self._prepare(resource.meta.client)
+            resource = clients.make_resource(self.settings, dict(self._made().arguments))
+            clients.prepare(resource.meta.client, self.settings)
             self._of_thread.resource = resource
         return resource
 
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         with self._lock:
+            plain, self._plain = self._plain, None
             self._clients, self._of_thread = None, threading.local()
+            if plain is not None:
+                plain.close()
             if self._end is not None:
                 self._end()
 
     def _make_clients(self) -> Clients:
+        from cottoncandy.backends.s3 import clients
+
         endpoint = self.settings.endpoint_url
+        make = partial(clients.make_client, self.settings, self._credentials)
         with Door(lambda: Place(f"S3 at {endpoint or 'Amazon'}", endpoint or "Amazon")):
-            client, arguments = self._new(amazon=endpoint is None or is_amazon(endpoint))
+            client, arguments = make(amazon=endpoint is None or is_amazon(endpoint))
             resolved = client.meta.endpoint_url
             if endpoint is None and not is_amazon(resolved):  # boto3 was told of another one
                 checked_endpoint(resolved)
-                client, arguments = self._new(amazon=False)
-        self._prepare(client)
-        data = LeanClient(
-            client, known_handlers=(pay, stay, sum_by_md5, sign_urls_as_requests), lean=self.settings.lean_wire
-        )
-        clients = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
-        self._end = weakref.finalize(self, _close, clients, os.getpid())
-        return clients
-
-    def _new(self, *, amazon: bool) -> tuple[Client, dict[str, Any]]:
-        core = _core_session(self.settings.profile_name)
-        config = Config(**with_defaults(self.settings.config, core, amazon=amazon))
-        arguments = {"endpoint_url": self.settings.endpoint_url, "config": config, **self.settings.arguments}
-        if self._credentials:
-            arguments["aws_access_key_id"] = self._credentials.access_key
-            arguments["aws_secret_access_key"] = self._credentials.secret_key
-        # without a region nothing can be signed; Amazon answers where a bucket is, and botocore goes there
-        named = arguments.get("region_name") or self.settings.config.get("region_name")
-        region = named or core.get_config_variable("region")
-        arguments["region_name"] = region or "us-east-1"
-        try:
-            return core.create_client("s3", **arguments), arguments
-        except ValueError as error:  # of what the environment or a profile says
-            said = "the endpoint that boto3 was told of is no URL" if "@" in str(error) else error
-            raise ConfigurationError(f"S3 client: {said}") from None
-
-    def _prepare(self, client: Client) -> None:
-        client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
-        if self.settings.requester_pays:
-            client.meta.events.register("before-call.s3", pay)
-        if not is_amazon(client.meta.endpoint_url):
-            client.meta.events.register("before-call.s3", stay)
-            client.meta.events.register("before-sign.s3.DeleteObjects", sum_by_md5)
+                client, arguments = make(amazon=False)
+        clients.prepare(client, self.settings)
+        headers = {"x-amz-request-payer": "requester"} if self.settings.requester_pays else None
+        lean = self.settings.lean_wire
+        data = LeanClient(client, headers=headers, known_handlers=clients.KNOWN_HANDLERS, lean=lean)
+        made = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
+        self._end = weakref.finalize(self, _close, os.getpid(), data, client)
+        return made
 
     # ------------------------------------------------------------------ what is known of it
     @property
     def address(self) -> str:
         """The URL of the endpoint."""
-        return str(self.client.meta.endpoint_url)
+        return self.settings.endpoint_url or str(self.client.meta.endpoint_url)
 
     @property
     def shown_address(self) -> str:
@@ -177,16 +176,19 @@ class Connection:
     @property
     def amazon(self) -> bool:
         """Whether the endpoint is one of Amazon's own."""
-        return self._made().amazon
+        endpoint = self.settings.endpoint_url
+        return is_amazon(endpoint) if endpoint else self._made().amazon
 
     @property
     def acl(self) -> str | None:
         """The default ACL for this endpoint: Amazon gets one only where the user chose it."""
         settings = self.settings
-        return settings.acl if settings.acl_chosen or not self._made().amazon else None
+        return settings.acl if settings.acl_chosen or not self.amazon else None
 
     def accepts(self, operation: str, parameter: str) -> bool:
-        """Whether the installed botocore knows a parameter of an operation, as ``PutObject``."""
+        """Whether a parameter of an operation, as ``PutObject``, is known here, or by the installed botocore."""
+        if self._clients is None and self._plain and knows(operation, parameter):
+            return True
         shape = self.client.meta.service_model.operation_model(operation).input_shape
         return shape is not None and parameter in shape.members
 
@@ -197,59 +199,11 @@ class Connection:
         return _restore, (replace(self.settings, endpoint_url=endpoint), self._bucket)
 
 
-def _core_session(profile_name: str | None) -> botocore.session.Session:
-    core = botocore.session.Session(profile=profile_name)
-    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
-    return core
-
-
-class _Once(list[str]):
-    """A list that takes each entry once: boto3 adds its own folder for every session."""
-
-    def append(self, entry: str) -> None:
-        if entry not in self:
-            super().append(entry)
-
-
-#: S3, and what credentials come from.
-_SERVICES = {"s3", "s3-control", "sts", "oidc", "portal.sso", "sso", "signin"}
-
-
-class _PlainFiles(JSONFileLoader):
-    """Reads models as plain dicts.
-
-    Python's garbage collector walks through every one of botocore's ordered ones, but not through a dict of texts
-    alone: a collection takes half the time, and leaves more in the processor's caches.
-    """
-
-    def load_file(self, file_path: str) -> Any:
-        """The model in a file; of the endpoints of all of Amazon's services those that S3 and logins need."""
-        model = _plain(super().load_file(file_path))
-        if Path(file_path).name == "endpoints" and model:
-            for partition in model.get("partitions", ()):
-                services = partition.get("services", {})
-                partition["services"] = {name: services[name] for name in services.keys() & _SERVICES}
-        return model
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list) else value
-
-
-@lru_cache
-def _loader(data_path: str | None) -> Loader:
-    # the models of the service are the same for all: to read them is nine tenths of what it takes to make a client
-    paths = _Once(create_loader(data_path).search_paths)
-    return Loader(extra_search_paths=paths, file_loader=_PlainFiles(), include_default_search_paths=False)
-
-
-def _close(clients: Clients, process: int) -> None:
+def _close(process: int, *clients: Client) -> None:
     """Close what a connection made that is closed or gone; what a child got from its parent is the parent's."""
     if process == os.getpid():
-        clients.data.close()
-        clients.client.close()
+        for client in clients:
+            client.close()
 
 
 #: All connections of this process, to be made anew in a child.
@@ -283,34 +237,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def pay(params: dict[str, Any], **_: Any) -> None:
-    """Say in every request that we pay for it."""
-    params["headers"]["x-amz-request-payer"] = "requester"
-
-
-def stay(context: dict[str, Any], **_: Any) -> None:
-    """Regions are Amazon's: where another server redirects, botocore would ask for the region without end."""
-    context.setdefault("s3_redirect", {})["redirected"] = True
-
-
-_URLS_BY_V4 = ("v4-query", "s3v4-query")
-
-
-def sign_urls_as_requests(signature_version: Any, **_: Any) -> str | None:
-    """Keep the version 4 for URLs: botocore would take the second one, which newer buckets of Amazon's refuse."""
-    return "s3v4-query" if signature_version in _URLS_BY_V4 else None
-
-
-def sum_by_md5(request: Any, **_: Any) -> None:
-    """Older servers want Content-MD5 of a DeleteObjects, where botocore >= 1.36 sends a CRC32 that they do not know."""
-    for name in ("x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm"):
-        if name in request.headers:
-            del request.headers[name]
-    if "Content-MD5" not in request.headers:
-        digest = hashlib.md5(request.data, usedforsecurity=False).digest()
-        request.headers["Content-MD5"] = base64.b64encode(digest).decode()
 
 
 def log_boto() -> None:

@@ -9,9 +9,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-import botocore.session
 from botocore import UNSIGNED
-from botocore.config import Config
 
 from cottoncandy.backends.base import TransferLimits
 from cottoncandy.config import Credentials, Options, Source
@@ -151,19 +149,26 @@ def checked_endpoint(url: str | None) -> str | None:
 def _config(arguments: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """The user's botocore Config over our defaults, as plain data."""
     given = arguments.get("config")
-    if not isinstance(given, Config | None):
-        raise ConfigurationError(f"config takes a botocore.config.Config, not {type(given).__name__}")
-    merged, plain = Config(**_DEFAULTS).merge(given or Config()), Config()
-    chosen = {
-        name: getattr(merged, name)
-        for name in Config.OPTION_DEFAULTS
-        if getattr(merged, name, None) != getattr(plain, name, None)
-    }
+    chosen = dict(_DEFAULTS) if given is None else _merged(given)
     asked = arguments.get("signature_version") or options.text("basic", "signature_version")
     version = chosen.setdefault("signature_version", asked)
     if version is UNSIGNED or str(version).lower() == UNSIGNED_TEXT:
         chosen["signature_version"] = UNSIGNED_TEXT  # botocore's mark does not pickle
     return chosen
+
+
+def _merged(given: Any) -> dict[str, Any]:
+    """What is not as botocore has it by default."""
+    from botocore.config import Config
+
+    if not isinstance(given, Config):
+        raise ConfigurationError(f"config takes a botocore.config.Config, not {type(given).__name__}")
+    merged, plain = Config(**_DEFAULTS).merge(given), Config()
+    return {
+        name: getattr(merged, name)
+        for name in Config.OPTION_DEFAULTS
+        if getattr(merged, name, None) != getattr(plain, name, None)
+    }
 
 
 def _limits(options: Options) -> TransferLimits:
@@ -175,8 +180,10 @@ def _limits(options: Options) -> TransferLimits:
 
 
 # ---------------------------------------------------------------------- what a client gets
-def with_defaults(config: Mapping[str, Any], core: botocore.session.Session, *, amazon: bool) -> dict[str, Any]:
+def with_defaults(config: Mapping[str, Any], core: Any, *, amazon: bool) -> dict[str, Any]:
     """What the user's Config leaves open and neither the environment nor the profile settles."""
+    from botocore.config import Config
+
     scoped = core.get_scoped_config()
 
     def is_open(name: str, in_config: str) -> bool:

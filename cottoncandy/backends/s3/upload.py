@@ -116,8 +116,8 @@ class S3Upload(MultipartUpload):
 
     def add_part(self, number: int, response: Response) -> None:
         """Note what the server said of a part: its ETag, and checksums where there are some."""
-        known = self._bucket.client.meta.service_model.shape_for("CompletedPart").members
-        self._parts[number] = {name: response[name] for name in known if name in response} | {"PartNumber": number}
+        said = {name: value for name, value in response.items() if name == "ETag" or name.startswith("Checksum")}
+        self._parts[number] = said | {"PartNumber": number}
 
     # ------------------------------------------------------------------ the end
     def complete(self) -> Receipt:

@@ -6,10 +6,14 @@ caller's memory. Arguments, responses and errors are boto3's, and what is not se
 
 ::
 
-    client        LeanClient: boto3's methods, and which way a call goes
+    client        LeanClient: boto3's methods, and which way a call goes; PlainClient: without botocore
       exchange    a request is built, signed, sent, and sent again where that may help
         wiring        what the botocore client knows: endpoints, credentials, timeouts, TLS, handlers
+        plain         the same where nothing but an endpoint and keys is configured, without botocore
+          target        where requests go
         operations    arguments to requests and headers to responses, from botocore's model
+          model         the little of it that the library itself needs
+        documents     XML to responses
         checksums     as the configuration asks for them
         signing       Signature Version 4
         answers       heads and bodies of HTTP/1.1
@@ -20,7 +24,10 @@ caller's memory. Arguments, responses and errors are boto3's, and what is not se
 
 from __future__ import annotations
 
-from cottoncandy.backends.s3.lean.client import LeanClient
-from cottoncandy.backends.s3.lean.listing import ListPage, parse_time
+from cottoncandy.backends.s3.lean.client import LeanClient, PlainClient
+from cottoncandy.backends.s3.lean.documents import parse_time
+from cottoncandy.backends.s3.lean.listing import ListPage
+from cottoncandy.backends.s3.lean.model import knows
+from cottoncandy.backends.s3.lean.plain import FixedKeys, Plainness, find_plainness
 
-__all__ = ["LeanClient", "ListPage", "parse_time"]
+__all__ = ["FixedKeys", "LeanClient", "ListPage", "PlainClient", "Plainness", "find_plainness", "knows", "parse_time"]

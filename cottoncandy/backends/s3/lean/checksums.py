@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
-from botocore import httpchecksum
 from botocore.exceptions import FlexibleChecksumError
 
 from cottoncandy.backends.s3.lean.operations import Unserved
@@ -45,7 +45,7 @@ class BodyChecksum:
     def __init__(self, algorithm: str, expected: str) -> None:
         self.algorithm = algorithm
         self._expected = expected
-        self._digest: Any = _CLASSES[algorithm]()
+        self._digest: Any = _known()[algorithm]()
 
     def update(self, piece: memoryview) -> None:
         """Take the next piece."""
@@ -60,9 +60,13 @@ class BodyChecksum:
             )
 
 
-#: What the installed botocore can check, and which it prefers. Absent in releases before 1.23: nothing is checked then.
-_CLASSES: Mapping[str, Any] = getattr(httpchecksum, "_CHECKSUM_CLS", {})
-_PREFERRED = [name for name in getattr(httpchecksum, "_ALGORITHMS_PRIORITY_LIST", ()) if name in _CLASSES]
+@lru_cache
+def _known() -> dict[str, Any]:
+    """What the installed botocore can check, what it prefers first. Releases before 1.23 can check nothing."""
+    from botocore import httpchecksum
+
+    classes: dict[str, Any] = getattr(httpchecksum, "_CHECKSUM_CLS", {})
+    return {name: classes[name] for name in getattr(httpchecksum, "_ALGORITHMS_PRIORITY_LIST", ()) if name in classes}
 
 
 def body_checksum(headers: Mapping[str, str]) -> BodyChecksum | None:
@@ -70,7 +74,7 @@ def body_checksum(headers: Mapping[str, str]) -> BodyChecksum | None:
 
     One with a ``-`` is of the checksums of an upload's parts.
     """
-    for algorithm in _PREFERRED:
+    for algorithm in _known():
         expected = headers.get(f"x-amz-checksum-{algorithm}")
         if expected and "-" not in expected:
             return BodyChecksum(algorithm, expected)

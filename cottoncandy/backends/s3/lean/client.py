@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any
-
-from botocore import parsers
-from botocore.awsrequest import HeadersDict
-from botocore.handlers import decode_list_object_v2
+from typing import Any, ClassVar
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean.checksums import body_checksum
+from cottoncandy.backends.s3.lean.documents import read_document
 from cottoncandy.backends.s3.lean.exchange import Answer, Exchange, Result
-from cottoncandy.backends.s3.lean.listing import ListPage, parse_page, parse_time
+from cottoncandy.backends.s3.lean.listing import ListPage, parse_page
 from cottoncandy.backends.s3.lean.operations import Unserved
-from cottoncandy.backends.s3.lean.wiring import Handler, Wiring
+from cottoncandy.backends.s3.lean.plain import Plainness, PlainWiring
 from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -25,7 +23,82 @@ log = logging.getLogger(__name__)
 _LARGEST_REST = 2**14
 
 
-class LeanClient:
+class HotCalls(ABC):
+    """boto3's methods for what moves data, over connections of our own; what these do not serve goes another way."""
+
+    _exchange: Exchange | None
+
+    # ------------------------------------------------------------------ boto3's methods
+    def get_object(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``get_object``. The ``Body`` has `readinto`, which reads straight into memory."""
+        return self._call("GetObject", "get_object", arguments, _object)
+
+    def head_object(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``head_object``."""
+        return self._call("HeadObject", "head_object", arguments, _headers)
+
+    def put_object(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``put_object``. The ``Body`` may be a memoryview too, and is sent from where it lies."""
+        return self._call("PutObject", "put_object", arguments, _headers)
+
+    def upload_part(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``upload_part``. The ``Body`` may be a memoryview too, and is sent from where it lies."""
+        return self._call("UploadPart", "upload_part", arguments, _headers)
+
+    def create_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``create_multipart_upload``."""
+        return self._call("CreateMultipartUpload", "create_multipart_upload", arguments, _document)
+
+    def complete_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``complete_multipart_upload``."""
+        return self._call("CompleteMultipartUpload", "complete_multipart_upload", arguments, _document)
+
+    def abort_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``abort_multipart_upload``."""
+        return self._call("AbortMultipartUpload", "abort_multipart_upload", arguments, _headers)
+
+    def delete_object(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``delete_object``."""
+        return self._call("DeleteObject", "delete_object", arguments, _headers)
+
+    def delete_objects(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``delete_objects``."""
+        return self._call("DeleteObjects", "delete_objects", arguments, _document)
+
+    def head_bucket(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``head_bucket``."""
+        return self._call("HeadBucket", "head_bucket", arguments, _headers)
+
+    def list_page(self, **arguments: Any) -> ListPage:
+        """What boto3's ``list_objects_v2`` gives, without a dict and a date for each object.
+
+        The arguments are boto3's, but for ``EncodingType``: keys come as they are.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
+        """
+        arguments["EncodingType"] = "url"
+        return self._call("ListObjectsV2", "list_page", arguments, _page)
+
+    def _call(self, name: str, method: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Result:
+        if self._exchange is not None:
+            try:
+                return self._exchange.call(name, arguments, read)
+            except Unserved as reason:
+                log.debug("%s goes %s: %s", name, self._other_name, reason)
+        result: Result = self._other_way(method)(**arguments)
+        return result
+
+    #: Of the other way, for the log.
+    _other_name: ClassVar[str]
+
+    @abstractmethod
+    def _other_way(self, method: str) -> Callable[..., Any]:
+        """The method of that name where it is served in any case."""
+
+
+class LeanClient(HotCalls):
     """A boto3 S3 client whose hot methods are fast; everything else is the client's that it wraps.
 
     Parameters
@@ -54,12 +127,14 @@ class LeanClient:
     >>> client = LeanClient(boto3.client('s3', region_name='eu-west-1'))
     """
 
+    _other_name = "botocore's way"
+
     def __init__(
         self,
         client: Any,
         *,
         headers: Mapping[str, str] | None = None,
-        known_handlers: Collection[Handler] = (),
+        known_handlers: Collection[Callable[..., Any]] = (),
         policy: RetryPolicy | None = None,
         lean: bool = True,
     ) -> None:
@@ -67,12 +142,14 @@ class LeanClient:
         self._exchange: Exchange | None = None
         if not lean:
             return
+        from cottoncandy.backends.s3.lean.wiring import Wiring
+
         try:
             wiring = Wiring(client, known_handlers)
         except Unserved as reason:
             log.debug("all calls go botocore's way: %s", reason)
         else:
-            self._exchange = Exchange(client, wiring, headers or {}, policy or RetryPolicy(attempts=wiring.attempts))
+            self._exchange = Exchange(wiring, headers or {}, policy or RetryPolicy(attempts=wiring.attempts))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # as when a copy is made of an object that is not yet filled
@@ -88,62 +165,13 @@ class LeanClient:
             self._exchange.close()
         self._client.close()
 
-    # ------------------------------------------------------------------ boto3's methods
-    def get_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``get_object``. The ``Body`` has `readinto`, which reads straight into memory."""
-        return self._call("GetObject", arguments, self._client.get_object, _object)
-
-    def head_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``head_object``."""
-        return self._call("HeadObject", arguments, self._client.head_object, _headers)
-
-    def put_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``put_object``. The ``Body`` may be a memoryview too, and is sent from where it lies."""
-        return self._call("PutObject", arguments, self._client.put_object, _headers)
-
-    def upload_part(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``upload_part``. The ``Body`` may be a memoryview too, and is sent from where it lies."""
-        return self._call("UploadPart", arguments, self._client.upload_part, _headers)
-
-    def create_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``create_multipart_upload``."""
-        return self._call("CreateMultipartUpload", arguments, self._client.create_multipart_upload, _document)
-
-    def complete_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``complete_multipart_upload``."""
-        return self._call("CompleteMultipartUpload", arguments, self._client.complete_multipart_upload, _document)
-
-    def abort_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``abort_multipart_upload``."""
-        return self._call("AbortMultipartUpload", arguments, self._client.abort_multipart_upload, _headers)
-
-    def delete_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``delete_object``."""
-        return self._call("DeleteObject", arguments, self._client.delete_object, _headers)
-
-    def delete_objects(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``delete_objects``."""
-        return self._call("DeleteObjects", arguments, self._client.delete_objects, _document)
-
+    # ------------------------------------------------------------------ of lists
     def list_objects_v2(self, **arguments: Any) -> dict[str, Any]:
         """boto3's ``list_objects_v2``; `list_page` is faster."""
         if "EncodingType" in arguments:
-            return self._call("ListObjectsV2", arguments, self._client.list_objects_v2, _document)
+            return self._call("ListObjectsV2", "list_objects_v2", arguments, _document)
         arguments["EncodingType"] = "url"
-        return _decoded(self._call("ListObjectsV2", arguments, self._client.list_objects_v2, _document))
-
-    # ------------------------------------------------------------------ beyond boto3
-    def list_page(self, **arguments: Any) -> ListPage:
-        """What boto3's ``list_objects_v2`` gives, without a dict and a date for each object.
-
-        The arguments are boto3's, but for ``EncodingType``: keys come as they are.
-
-        Raises
-        ------
-        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
-        """
-        arguments["EncodingType"] = "url"
-        return self._call("ListObjectsV2", arguments, self._page_by_botocore, _page)
+        return _decoded(self._call("ListObjectsV2", "list_objects_v2", arguments, _document))
 
     def list_page_v1(self, **arguments: Any) -> ListPage:
         """What boto3's ``list_objects`` gives: the first version of lists, always botocore's way."""
@@ -152,22 +180,54 @@ class LeanClient:
     def _page_by_botocore(self, **arguments: Any) -> ListPage:
         return _page_of(_decoded(self._client.list_objects_v2(**arguments)))
 
-    # ------------------------------------------------------------------ both ways
-    def _call(
-        self,
-        name: str,
-        arguments: Mapping[str, Any],
-        botocore_way: Callable[..., Result],
-        read: Callable[[Answer], Result],
-    ) -> Result:
+    def _other_way(self, method: str) -> Callable[..., Any]:
+        if method == "list_page":
+            return self._page_by_botocore
+        botocore_way = getattr(self._client, method)
+        return lambda **arguments: botocore_way(**_with_payload(arguments))
+
+
+class PlainClient(HotCalls):
+    """The hot methods without botocore, where nothing unusual is configured.
+
+    Parameters
+    ----------
+    plainness : Plainness
+    policy : RetryPolicy
+    full : callable
+        Gives the `LeanClient` that knows all of botocore's configuration: for what is not served here.
+    """
+
+    _other_name = "the way that knows all of botocore's configuration"
+
+    def __init__(self, plainness: Plainness, policy: RetryPolicy, full: Callable[[], LeanClient]) -> None:
+        from cottoncandy import __version__
+
+        self._full = full
+        self._exchange = Exchange(PlainWiring(plainness, f"cottoncandy/{__version__}"), {}, policy)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._full(), name)
+
+    def __repr__(self) -> str:
+        return "<PlainClient>"
+
+    def close(self) -> None:
+        """Close all connections; the next call opens new ones."""
         if self._exchange is not None:
-            try:
-                return self._exchange.call(name, arguments, read)
-            except Unserved as reason:
-                log.debug("%s goes botocore's way: %s", name, reason)
-        if isinstance(arguments.get("Body"), memoryview):  # which botocore does not take
-            arguments = {**arguments, "Body": Payload(arguments["Body"])}
-        return botocore_way(**arguments)
+            self._exchange.close()
+
+    def _other_way(self, method: str) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(self._full(), method)
+        return found
+
+
+def _with_payload(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments with a body that botocore takes."""
+    body = arguments.get("Body")
+    return {**arguments, "Body": Payload(body)} if isinstance(body, memoryview) else arguments
 
 
 # ---------------------------------------------------------------------- what is made of an answer
@@ -192,16 +252,8 @@ def _object(answer: Answer) -> dict[str, Any]:
 
 def _document(answer: Answer) -> dict[str, Any]:
     """The response of an operation that answers in XML."""
-    model, head = answer.request.operation.model, answer.head
-
-    def parse(content: bytes) -> dict[str, Any]:
-        raw = {"status_code": head.status, "headers": HeadersDict(head.headers), "body": content, "context": {}}
-        parsed: dict[str, Any] = parsers.RestXMLParser(timestamp_parser=parse_time).parse(raw, model.output_shape)
-        return parsed
-
-    response = answer.document(parse)
-    response["ResponseMetadata"]["RetryAttempts"] = answer.failures
-    return response
+    shape = answer.request.operation.output_shape
+    return {**answer.document(lambda content: read_document(content, shape)), **answer.response()}
 
 
 def _page_of(response: dict[str, Any]) -> ListPage:
@@ -230,5 +282,7 @@ def _page(answer: Answer) -> ListPage:
 
 def _decoded(response: dict[str, Any]) -> dict[str, Any]:
     """A listing with its keys as they are, where the server says that it has encoded them."""
+    from botocore.handlers import decode_list_object_v2
+
     decode_list_object_v2(response, {"encoding_type_auto_set": True})
     return response

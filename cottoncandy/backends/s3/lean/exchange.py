@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
 
 from cottoncandy.backends.s3.lean.answers import Head, ResponseBody, open_body, read_head
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
 from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection, ConnectionPool
+from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.failures import (
     connect_failure,
     exchange_failure,
@@ -27,7 +27,7 @@ from cottoncandy.backends.s3.lean.failures import (
 )
 from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
-from cottoncandy.backends.s3.lean.wiring import Target, Wiring
+from cottoncandy.backends.s3.lean.target import Target
 from cottoncandy.retry import RetryPolicy
 
 Result = TypeVar("Result")
@@ -123,7 +123,7 @@ class Answer:
         try:
             if not _ERROR_DOCUMENT.match(content) and not has_declarations(content):
                 return parse(content)
-        except ResponseParserError as error:
+        except NotXML as error:
             raise self.error(500, b"") from error
         raise self.error(500, content)
 
@@ -137,17 +137,14 @@ class Exchange:
 
     Parameters
     ----------
-    client
-        The botocore client.
-    wiring : Wiring
-        What it knows.
+    wiring : Wiring or PlainWiring
+        Where requests go, and all that is configured.
     headers : Mapping
         Go with every request.
     policy : RetryPolicy
     """
 
-    def __init__(self, client: Any, wiring: Wiring, headers: Mapping[str, str], policy: RetryPolicy) -> None:
-        self._client = client
+    def __init__(self, wiring: Any, headers: Mapping[str, str], policy: RetryPolicy) -> None:
         self._wiring = wiring
         self._headers = headers
         self._policy = policy
@@ -265,7 +262,7 @@ class Exchange:
     ) -> ClientError:
         """What botocore would raise for an answer."""
         operation = request.operation
-        parsed: Any = parse_error(operation.model, status, headers, body)
+        parsed: Any = parse_error(status, headers, body)
         if is_redirect(parsed):
             self._wiring.leave(request.target)
             raise Unserved("a redirection")
@@ -276,7 +273,7 @@ class Exchange:
         metadata["RetryAttempts"] = failures
         if is_transient(parsed) and failures + 1 >= self._policy.attempts:
             metadata["MaxAttemptsReached"] = True
-        kind: type[ClientError] = self._client.exceptions.from_code(parsed["Error"].get("Code"))
+        kind: type[ClientError] = self._wiring.error_class(parsed["Error"].get("Code"))
         return kind(parsed, operation.name)
 
 

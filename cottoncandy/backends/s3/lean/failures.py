@@ -6,8 +6,6 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
-from botocore import parsers
-from botocore.awsrequest import HeadersDict
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -23,6 +21,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from cottoncandy.backends.s3.lean.connections import BadAnswer, ClosedEarly
+from cottoncandy.backends.s3.lean.documents import read_error
 
 #: Statuses and codes after which botocore's standard mode tries again (`botocore.retries.standard`).
 _TRANSIENT_STATUSES = {429, 500, 502, 503, 504}
@@ -89,20 +88,9 @@ def has_declarations(body: bytes) -> bool:
     return b"<!DOCTYPE" in body or b"\0" in body
 
 
-def parse_error(model: Any, status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """What botocore makes of an error, in the shape of its ``ClientError.response``."""
-    response = {
-        "status_code": status,
-        "headers": HeadersDict(headers),
-        "body": b"" if has_declarations(body) else body,
-        "context": {"operation_name": model.name},
-    }
-    parser = parsers.create_parser("rest-xml")
-    parsed: dict[str, Any] = parser.parse(response, model.output_shape)
-    shape = model.service_model.shape_for_error_code(parsed.get("Error", {}).get("Code"))
-    if shape is not None:
-        parsed.update(parser.parse(response, shape))
-    return parsed
+    return read_error(status, headers, b"" if has_declarations(body) else body)
 
 
 def is_redirect(parsed: Mapping[str, Any]) -> bool:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from botocore.parsers import ResponseParserError
-from botocore.utils import parse_timestamp
-
+from cottoncandy.backends.s3.lean.documents import NotXML, local_name
 from cottoncandy.backends.s3.lean.failures import has_declarations
 
 
@@ -65,13 +62,13 @@ def parse_page(body: bytes) -> ListPage:
 
     Raises
     ------
-    botocore.parsers.ResponseParserError
+    NotXML
     """
     try:
         text = body.decode()
         return _parse_plain(text) or _parse_any(text)
     except (ValueError, LookupError, ET.ParseError) as error:
-        raise ResponseParserError(f"a listing that cannot be read: {error}") from error
+        raise NotXML(f"a listing that cannot be read: {error}") from error
 
 
 # ------------------------------------------------------------------ plain XML
@@ -128,22 +125,18 @@ def _parse_any(text: str) -> ListPage:
     objects: list[tuple[str, int, str, str | None]] = []
     prefixes: list[str] = []
     for element in root:
-        if _local(element) == "Contents":
+        if local_name(element) == "Contents":
             facts = _top(element)
             size, date = int(facts.get("Size", 0)), facts.get("LastModified", "")
             objects.append((decoded(facts["Key"]), size, date, facts.get("ETag")))
-        elif _local(element) == "CommonPrefixes":
+        elif local_name(element) == "CommonPrefixes":
             prefixes.extend(map(decoded, _top(element).values()))
     return ListPage(objects, prefixes, *_continuation(top))
 
 
-def _local(element: ET.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
 def _top(element: ET.Element) -> dict[str, str]:
     """The texts of the elements directly below."""
-    return {_local(child): child.text or "" for child in element}
+    return {local_name(child): child.text or "" for child in element}
 
 
 def _decoder(top: dict[str, str]) -> Callable[[str], str]:
@@ -157,12 +150,3 @@ def _unquote(text: str) -> str:
 
 def _continuation(top: dict[str, str]) -> tuple[str | None, bool, str | None]:
     return top.get("NextContinuationToken"), top["IsTruncated"] == "true", top.get("NextMarker")
-
-
-def parse_time(text: str) -> datetime:
-    """A date in XML. botocore's parser knows more forms, and takes a hundred times as long."""
-    try:
-        return datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        parsed: datetime = parse_timestamp(text)
-        return parsed

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
-from xml.sax.saxutils import escape
-
-from botocore.utils import parse_timestamp
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean.answers import Head
@@ -140,7 +138,7 @@ def _content(value: str | int) -> str:
 
 def _escape(text: str) -> str:
     # an XML parser makes a line feed of every carriage return that is not escaped
-    return escape(text, {"\r": "&#xD;", "\n": "&#xA;"})
+    return html.escape(text, quote=False).replace("\r", "&#xD;").replace("\n", "&#xA;")
 
 
 def _customer_key(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,6 +211,8 @@ def parse_date(text: str) -> datetime:
             return datetime(*date, tzinfo=timezone.utc)
     except (LookupError, ValueError):
         pass
+    from botocore.utils import parse_timestamp
+
     parsed: datetime = parse_timestamp(text)
     return parsed
 
@@ -232,20 +232,22 @@ class Operation:
 
     Attributes
     ----------
-    model
-        botocore's `OperationModel`.
     name : str
         As ``GetObject``.
     method : str
         Of HTTP.
     streams : bool
         Whether the answer's body is an object's bytes.
-    in_headers : bool
-        Whether all of the response stands in the answer's headers.
+    output_shape
+        Of the model.
+
+    Parameters
+    ----------
+    model
+        botocore's `OperationModel`, or one of `OPERATIONS`.
     """
 
     def __init__(self, model: Any) -> None:
-        self.model = model
         self.name: str = model.name
         self.method: str = model.http["method"]
         self.streams: bool = model.has_streaming_output
@@ -255,7 +257,7 @@ class Operation:
         self._on_key = "Key" in inputs
         self._places = {name: _place(name, shape) for name, shape in inputs.items()}
         outputs = model.output_shape.members if model.output_shape else {}
-        self.in_headers = all("location" in shape.serialization for name, shape in outputs.items() if name != "Body")
+        self.output_shape = model.output_shape
         self._has_metadata = "Metadata" in outputs
         self._outputs = {
             shape.serialization["name"].lower(): (name, _READERS[shape.type_name])

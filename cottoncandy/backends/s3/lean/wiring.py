@@ -7,27 +7,22 @@ client is configured for something unusual, `Unserved` is raised and botocore's 
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import botocore
-from botocore.exceptions import BotoCoreError
-from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.httpsession import URLLib3Session
 
-from cottoncandy.backends.s3.lean.connections import Address, Connector
+from cottoncandy.backends.s3.lean.connections import Connector
 from cottoncandy.backends.s3.lean.operations import Operation, Unserved
+from cottoncandy.backends.s3.lean.target import BUCKET_NAME, Target, parse_target, tls_context
 
 Handler = Callable[..., Any]
 
-#: What botocore allows, without the ARNs (`botocore.handlers.VALID_BUCKET`).
-_BUCKET = re.compile(r"[a-zA-Z0-9.\-_]{1,255}")
 #: Signers of version 4, as botocore names them.
 _SIGNERS = {"v4", "s3v4"}
 #: What botocore registers for each client, by module. Of `botocore.stub` and `botocore.retries.adaptive` nothing
@@ -58,44 +53,6 @@ _EVENTS = (
 )
 #: Attempts in botocore's modes of retries, where the configuration names no number.
 _ATTEMPTS = {"legacy": 5, "standard": 3}
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where the requests for a bucket go.
-
-    Attributes
-    ----------
-    address : Address
-    host : str
-        The header.
-    path : str
-        What stands before the key: ``/bucket`` or nothing.
-    region : str or None
-        Requests are signed for it; None where they are not signed.
-    """
-
-    address: Address
-    host: str
-    path: str
-    region: str | None
-
-    @property
-    def url(self) -> str:
-        """For errors."""
-        return f"{'https' if self.address.encrypted else 'http'}://{self.host}{self.path}"
-
-
-def _parse_target(url: str, region: str | None) -> Target:
-    parts = urlsplit(url)
-    encrypted = parts.scheme == "https"
-    port = parts.port or (443 if encrypted else 80)
-    if not parts.hostname or parts.query:
-        raise Unserved("an unusual endpoint")
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    # the default port is left out of the header and of what is signed
-    host = name if port == (443 if encrypted else 80) else f"{name}:{port}"
-    return Target(Address(parts.hostname, port, encrypted), host, parts.path.rstrip("/"), region)
 
 
 @contextmanager
@@ -169,17 +126,22 @@ class Wiring:
         """The credentials object of botocore, which refreshes itself."""
         return self._signer._credentials
 
+    def error_class(self, code: str | None) -> type[ClientError]:
+        """The class in which botocore raises an error of this code."""
+        found: type[ClientError] = self._client.exceptions.from_code(code)
+        return found
+
     def _find_route(self, name: str, bucket: str) -> tuple[Operation, Target]:
-        if _BUCKET.fullmatch(bucket) is None:
+        if BUCKET_NAME.fullmatch(bucket) is None:
             raise Unserved("an ARN, or no name of a bucket")
         handlers = (handler for event in _EVENTS for handler in self._handlers(f"{event}.s3.{name}"))
         if any(map(self._is_foreign, handlers)):
             raise Unserved(f"event handlers for {name}")
-        operation = Operation(self._client.meta.service_model.operation_model(name))
-        target = self._resolve(bucket, operation)
+        model = self._client.meta.service_model.operation_model(name)
+        target = self._resolve(bucket, model)
         if target in self._left:
             raise Unserved("a redirection")
-        return operation, target
+        return Operation(model), target
 
     def _handlers(self, event: str) -> Collection[Handler]:
         found: Collection[Handler] = self._emitter._handlers.prefix_search(event)
@@ -188,26 +150,26 @@ class Wiring:
     def _is_foreign(self, handler: Handler) -> bool:
         return handler not in self._known and getattr(handler, "__module__", None) not in _BOTOCORE_MODULES
 
-    def _resolve(self, bucket: str, operation: Operation) -> Target:
-        context = self._context(operation)
+    def _resolve(self, bucket: str, model: Any) -> Target:
+        context = self._context(model)
         arguments = {"Bucket": bucket, "Key": "key"}
         # with it botocore looks for the bucket in the region that an earlier redirection has shown
         self._client.meta.events.emit(
-            f"before-parameter-build.s3.{operation.name}", params=arguments, model=operation.model, context=context
+            f"before-parameter-build.s3.{model.name}", params=arguments, model=model, context=context
         )
         # the properties came with botocore 1.33; of what they tell there was nothing before
-        url, headers, *properties = self._client._resolve_endpoint_ruleset(operation.model, arguments, context)
+        url, headers, *properties = self._client._resolve_endpoint_ruleset(model, arguments, context)
         signing = context.get("signing") or {}
         special = any(found.get("backend") for found in properties)
         if headers or special or signing.get("signing_name", "s3") != "s3":
             raise Unserved("a special kind of bucket")
         if self._session._proxy_config.proxy_url_for(url):
             raise Unserved("a proxy")
-        return _parse_target(url, self._region(operation, context, signing.get("region")))
+        return parse_target(url, self._region(model, context, signing.get("region")))
 
-    def _context(self, operation: Operation) -> dict[str, Any]:
+    def _context(self, model: Any) -> dict[str, Any]:
         """What botocore knows of a request when it begins (`BaseClient._make_api_call`)."""
-        meta, model = self._client.meta, operation.model
+        meta = self._client.meta
         return {
             "client_region": meta.region_name,
             "client_config": meta.config,
@@ -216,8 +178,8 @@ class Wiring:
             "auth_options": meta.service_model.metadata.get("auth"),
         }
 
-    def _region(self, operation: Operation, context: dict[str, Any], region: str | None) -> str | None:
-        version = self._signer._choose_signer(operation.name, "standard", context)
+    def _region(self, model: Any, context: dict[str, Any], region: str | None) -> str | None:
+        version = self._signer._choose_signer(model.name, "standard", context)
         if version is botocore.UNSIGNED:
             return None
         region = region or self._signer.region_name
@@ -238,14 +200,4 @@ class Wiring:
     def _tls(self) -> ssl.SSLContext:
         with _private():
             verify, certificate, key = self._session._verify, self._session._cert_file, self._session._key_file
-        context: ssl.SSLContext = create_urllib3_context()
-        if verify:
-            place = str(get_cert_path(verify))
-            context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
-            context.check_hostname = True
-        else:
-            context.verify_mode = ssl.CERT_NONE
-        if certificate:
-            context.load_cert_chain(certificate, key)
-        context.set_alpn_protocols(["http/1.1"])
-        return context
+        return tls_context(verify, certificate, key)

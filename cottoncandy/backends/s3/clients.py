@@ -1,0 +1,137 @@
+"""botocore's clients: what they are made from, and what they are taught. Imported when one is needed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.loaders import JSONFileLoader, Loader, create_loader
+
+from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
+from cottoncandy.config import Credentials
+from cottoncandy.errors import ConfigurationError
+
+#: A boto3 low-level S3 client. Its methods are made at run time, so no type says more.
+Client = Any
+
+
+def make_client(settings: Settings, keys: Credentials | None, *, amazon: bool) -> tuple[Client, dict[str, Any]]:
+    """A client, and the arguments that it was made with."""
+    core = core_session(settings.profile_name)
+    config = Config(**with_defaults(settings.config, core, amazon=amazon))
+    arguments = {"endpoint_url": settings.endpoint_url, "config": config, **settings.arguments}
+    if keys:
+        arguments["aws_access_key_id"] = keys.access_key
+        arguments["aws_secret_access_key"] = keys.secret_key
+    # without a region nothing can be signed; Amazon answers where a bucket is, and botocore goes there
+    named = arguments.get("region_name") or settings.config.get("region_name")
+    region = named or core.get_config_variable("region")
+    arguments["region_name"] = region or "us-east-1"
+    try:
+        return core.create_client("s3", **arguments), arguments
+    except ValueError as error:  # of what the environment or a profile says
+        said = "the endpoint that boto3 was told of is no URL" if "@" in str(error) else error
+        raise ConfigurationError(f"S3 client: {said}") from None
+
+
+def make_resource(settings: Settings, arguments: dict[str, Any]) -> Any:
+    """boto3's resource."""
+    import boto3  # the client is botocore's: who asks for no resource needs none of this
+
+    return boto3.Session(botocore_session=core_session(settings.profile_name)).resource("s3", **arguments)
+
+
+def prepare(client: Client, settings: Settings) -> None:
+    """Teach a client what the settings ask for, and what other servers than Amazon's need."""
+    client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
+    if settings.requester_pays:
+        client.meta.events.register("before-call.s3", pay)
+    if not is_amazon(client.meta.endpoint_url):
+        client.meta.events.register("before-call.s3", stay)
+        client.meta.events.register("before-sign.s3.DeleteObjects", sum_by_md5)
+
+
+def core_session(profile_name: str | None) -> botocore.session.Session:
+    """A session of botocore's that shares the models of the service with all others."""
+    core = botocore.session.Session(profile=profile_name)
+    core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
+    return core
+
+
+class _Once(list[str]):
+    """A list that takes each entry once: boto3 adds its own folder for every session."""
+
+    def append(self, entry: str) -> None:
+        if entry not in self:
+            super().append(entry)
+
+
+#: S3, and what credentials come from.
+_SERVICES = {"s3", "s3-control", "sts", "oidc", "portal.sso", "sso", "signin"}
+
+
+class _PlainFiles(JSONFileLoader):
+    """Reads models as plain dicts.
+
+    Python's garbage collector walks through every one of botocore's ordered ones, but not through a dict of texts
+    alone: a collection takes half the time, and leaves more in the processor's caches.
+    """
+
+    def load_file(self, file_path: str) -> Any:
+        """The model in a file; of the endpoints of all of Amazon's services those that S3 and logins need."""
+        model = _plain(super().load_file(file_path))
+        if Path(file_path).name == "endpoints" and model:
+            for partition in model.get("partitions", ()):
+                services = partition.get("services", {})
+                partition["services"] = {name: services[name] for name in services.keys() & _SERVICES}
+        return model
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+@lru_cache
+def _loader(data_path: str | None) -> Loader:
+    # the models of the service are the same for all: to read them is nine tenths of what it takes to make a client
+    paths = _Once(create_loader(data_path).search_paths)
+    return Loader(extra_search_paths=paths, file_loader=_PlainFiles(), include_default_search_paths=False)
+
+
+def pay(params: dict[str, Any], **_: Any) -> None:
+    """Say in every request that we pay for it."""
+    params["headers"]["x-amz-request-payer"] = "requester"
+
+
+def stay(context: dict[str, Any], **_: Any) -> None:
+    """Regions are Amazon's: where another server redirects, botocore would ask for the region without end."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+_URLS_BY_V4 = ("v4-query", "s3v4-query")
+
+
+def sign_urls_as_requests(signature_version: Any, **_: Any) -> str | None:
+    """Keep the version 4 for URLs: botocore would take the second one, which newer buckets of Amazon's refuse."""
+    return "s3v4-query" if signature_version in _URLS_BY_V4 else None
+
+
+def sum_by_md5(request: Any, **_: Any) -> None:
+    """Older servers want Content-MD5 of a DeleteObjects, where botocore >= 1.36 sends a CRC32 that they do not know."""
+    for name in ("x-amz-checksum-crc32", "x-amz-sdk-checksum-algorithm"):
+        if name in request.headers:
+            del request.headers[name]
+    if "Content-MD5" not in request.headers:
+        digest = hashlib.md5(request.data, usedforsecurity=False).digest()
+        request.headers["Content-MD5"] = base64.b64encode(digest).decode()
+
+
+#: The handlers of ours, whose work is done on the lean way too.
+KNOWN_HANDLERS = (pay, stay, sum_by_md5, sign_urls_as_requests)

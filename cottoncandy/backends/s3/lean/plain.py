@@ -1,0 +1,247 @@
+"""The lean way without botocore: for an endpoint and a pair of keys that are named, where nothing else is configured.
+
+botocore and the model of S3 take half a second to load, and Python's garbage collector walks through all of it again
+and again. Where it would find nothing but what is known here, it is not loaded: see `find_plainness`. Everything else,
+and every call that is not in `OPERATIONS`, goes the ways that know all of botocore's configuration.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import ssl
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from cottoncandy.backends.s3.lean.connections import Connector
+from cottoncandy.backends.s3.lean.model import OPERATIONS
+from cottoncandy.backends.s3.lean.operations import Operation, Unserved
+from cottoncandy.backends.s3.lean.target import BUCKET_NAME, Target, parse_target, tls_context
+
+#: botocore's own, in seconds.
+_TIMEOUT = 60
+#: Of the environment: what changes nothing for S3 at a named endpoint with named keys, or is read here.
+_HARMLESS_VARIABLES = {
+    "AWS_ACCESS_KEY",  # the library's own
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CA_BUNDLE",
+    "AWS_CONFIG_FILE",
+    "AWS_DEFAULT_OUTPUT",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_ENDPOINT_URL",  # one that is named comes first
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_PAGER",
+    "AWS_REGION",  # of other libraries
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+}
+#: The same of the default profile.
+_HARMLESS_OPTIONS = {
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "ca_bundle",
+    "cli_pager",
+    "output",
+    "region",
+}
+#: Of botocore's Config.
+_KNOWN_CONFIG = {"connect_timeout", "max_pool_connections", "read_timeout", "region_name", "signature_version"}
+#: Of the arguments of boto3's client; `use_ssl` is nothing where the endpoint is named.
+_KNOWN_ARGUMENTS = {"aws_session_token", "region_name", "use_ssl", "verify"}
+_SIGNERS = {None, "s3v4", "v4", "unsigned"}
+
+
+@dataclass(frozen=True, slots=True)
+class FixedKeys:
+    """Keys that do not change, as botocore's credentials give them. The repr shows none."""
+
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def get_frozen_credentials(self) -> FixedKeys:
+        """Themselves."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Plainness:
+    """All that there is to know where nothing unusual is configured.
+
+    Attributes
+    ----------
+    endpoint_url : str
+    region : str
+    keys : FixedKeys or None
+        None where requests are not signed.
+    connect_timeout, read_timeout : float or None
+    most_idle : int
+    verify : bool or str
+    """
+
+    endpoint_url: str
+    region: str
+    keys: FixedKeys | None
+    connect_timeout: float | None
+    read_timeout: float | None
+    most_idle: int
+    verify: bool | str
+
+
+def find_plainness(
+    endpoint_url: str,
+    keys: FixedKeys | None,
+    config: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    environ: Mapping[str, str] = os.environ,
+) -> Plainness | None:
+    """What botocore would find for an endpoint of others than Amazon; None where it may find more than is known here.
+
+    Parameters
+    ----------
+    endpoint_url : str
+    keys : FixedKeys or None
+        None looks for them in the environment.
+    config : Mapping
+        Of botocore's Config: what is not as it is by default.
+    arguments : Mapping
+        Of boto3's client.
+    environ : Mapping
+    """
+    profile = _default_profile(environ)
+    version = config.get("signature_version")
+    known = config.keys() <= _KNOWN_CONFIG and arguments.keys() <= _KNOWN_ARGUMENTS and version in _SIGNERS
+    if not known or profile is None or not _is_plain(environ) or _is_hooked():
+        return None
+    keys = None if version == "unsigned" else keys or _keys_of(environ)
+    if keys is None and version != "unsigned":
+        return None
+    named = arguments.get("region_name") or config.get("region_name")
+    bundle = environ.get("AWS_CA_BUNDLE") or profile.get("ca_bundle") or environ.get("REQUESTS_CA_BUNDLE")
+    verify = arguments.get("verify")
+    return Plainness(
+        endpoint_url=endpoint_url,
+        region=named or environ.get("AWS_DEFAULT_REGION") or profile.get("region") or "us-east-1",
+        keys=keys,
+        connect_timeout=config.get("connect_timeout", _TIMEOUT),
+        read_timeout=config.get("read_timeout", _TIMEOUT),
+        most_idle=config.get("max_pool_connections", 10),
+        verify=bundle or True if verify is None else verify,
+    )
+
+
+def _is_plain(environ: Mapping[str, str]) -> bool:
+    if sys.platform != "linux":  # elsewhere the system may name a proxy, too
+        import urllib.request
+
+        if urllib.request.getproxies():
+            return False
+    unknown = (name for name in environ if name.startswith(("AWS_", "BOTO")) and name not in _HARMLESS_VARIABLES)
+    proxies = (name for name, value in environ.items() if name.lower().endswith("_proxy") and value)
+    return not any(unknown) and all(name.lower() == "no_proxy" for name in proxies)
+
+
+def _default_profile(environ: Mapping[str, str]) -> dict[str, str] | None:
+    """The options of botocore's default profile; None where it has more than is known here."""
+    options: dict[str, str] = {}
+    for variable, usual in (
+        ("AWS_CONFIG_FILE", "~/.aws/config"),
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+    ):
+        parser = configparser.RawConfigParser(default_section="")
+        try:
+            parser.read_string(Path(environ.get(variable, usual)).expanduser().read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, RuntimeError, ValueError, configparser.Error):
+            return None
+        for name in parser.sections():
+            if name.split() in (["default"], ["profile", "default"]):
+                options.update(parser.items(name))
+    return options if options.keys() <= _HARMLESS_OPTIONS else None
+
+
+def _is_hooked() -> bool:
+    """Whether somebody has given all of botocore's clients handlers, as mocks do."""
+    handlers = sys.modules.get("botocore.handlers")
+    hooks = [handler for _, handler, *_ in getattr(handlers, "BUILTIN_HANDLERS", ())]
+    return any(not getattr(hook, "__module__", "").startswith("botocore.") for hook in hooks)
+
+
+def _keys_of(environ: Mapping[str, str]) -> FixedKeys | None:
+    access, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
+    if not access or not secret or not (access + secret).isprintable():
+        return None
+    return FixedKeys(access, secret, environ.get("AWS_SESSION_TOKEN") or None)
+
+
+class PlainWiring:
+    """What `Wiring` reads from a client of botocore's, where it is plain.
+
+    Parameters
+    ----------
+    plainness : Plainness
+    user_agent : str
+    """
+
+    signs_payload = False
+    sums_requests = False
+    checks_responses = False
+
+    def __init__(self, plainness: Plainness, user_agent: str) -> None:
+        self._plainness = plainness
+        self.user_agent = user_agent
+        self.most_idle = plainness.most_idle
+        self.credentials = plainness.keys
+        self._routes: dict[tuple[str, str], tuple[Operation, Target]] = {}
+
+    def route(self, name: str, bucket: Any) -> tuple[Operation, Target]:
+        """An operation and where it goes, if all that is done for it can be done here."""
+        route = self._routes.get((name, bucket))
+        if route is None:
+            route = self._routes[name, bucket] = self._find_route(name, bucket)
+        return route
+
+    def _find_route(self, name: str, bucket: Any) -> tuple[Operation, Target]:
+        if not isinstance(bucket, str) or BUCKET_NAME.fullmatch(bucket) is None:
+            raise Unserved("an ARN, or no name of a bucket")
+        plainness = self._plainness
+        region = plainness.region if plainness.keys else None
+        return plain_operation(name), parse_target(f"{plainness.endpoint_url.rstrip('/')}/{bucket}", region)
+
+    def error_class(self, code: str | None) -> type[ClientError]:
+        """The class in which an error is raised: botocore's own for some codes come with its model."""
+        return ClientError
+
+    def leave(self, target: Target) -> None:
+        """Nothing: whoever is sent elsewhere goes botocore's way."""
+
+    def forget(self) -> None:
+        """Nothing."""
+
+    @property
+    def connector(self) -> Connector:
+        """How to connect."""
+        return Connector(self._plainness.connect_timeout, self._plainness.read_timeout, (), lambda: self._tls)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return tls_context(self._plainness.verify, None, None)
+
+
+@lru_cache
+def plain_operation(name: str) -> Operation:
+    """An operation by the small model."""
+    if name not in OPERATIONS:
+        raise Unserved(f"{name}, which the small model does not have")
+    return Operation(OPERATIONS[name])
