@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cottoncandy.browser import BrowserObject
     from cottoncandy.interfaces import DefaultInterface
+    from cottoncandy.progress import MakeBar
 
 __version__ = "0.5.0"
 
@@ -37,6 +38,8 @@ def get_interface(
     force_bucket_creation: bool | None = None,
     verbose: bool = True,
     backend: str = "s3",
+    *,
+    progress: bool | str | MakeBar | None = None,
     **kwargs: Any,
 ) -> DefaultInterface:
     """Open a bucket, a directory or a Google Drive.
@@ -59,6 +62,10 @@ def get_interface(
         Print the buckets that can be seen, and the current one.
     backend : str
         ``'s3'``, ``'local'``, ``'gdrive'`` or the name of an installed backend.
+    progress : bool or 'auto' or callable, optional
+        Whether calls that take longer than a second show a bar: True, False, or ``'auto'``, which shows them in
+        notebooks and at a prompt on a terminal; the configured ``show`` by default. Or what makes bars of your own: it
+        is called with the arguments of `tqdm.tqdm`, and gives what has ``update(n)`` and ``close()``.
     **kwargs
         Passed to the backend; on S3 to boto3: ``config=botocore.client.Config(...)``, ``region_name``, ``verify``.
 
@@ -93,6 +100,7 @@ def get_interface(
         force_bucket_creation=force_bucket_creation,
         verbose=verbose,
         backend=backend,
+        progress=progress,
         **kwargs,
     )
 

@@ -148,6 +148,11 @@ class Options:
             raise ConfigurationError(f"[{section}] {key} = {value!r}: give True or False")
         return value.strip().lower() in _TRUE
 
+    def choice(self, section: str, key: str) -> bool | str:
+        """An option that is a truth value or a word."""
+        value = self._raw(section, key)[0].strip().lower()
+        return self.flag(section, key) if value in _TRUE | _FALSE | _UNSET else value
+
     def number(self, section: str, key: str) -> float:
         """An option as a positive number."""
         value = self._raw(section, key)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from cottoncandy import keys
@@ -61,11 +61,14 @@ class Copies:
         except ObjectExists as error:
             raise ObjectExists(f"{error}: {_OVERWRITE}") from error
 
-    def delete_sources(self) -> None:
-        """Delete the old objects, but for those that were copied onto themselves or onto each other."""
+    def delete_sources(self, through: Callable[[Iterable[str]], Iterable[str]] = iter) -> None:
+        """Delete the old objects, but for those that were copied onto themselves or onto each other.
+
+        Their names go ``through`` what counts them.
+        """
         same = self.source.location == self.target.location
         written = {new for _, new in self.pairs} if same else set()
-        self.source.delete([old for old, _ in self.pairs if old not in written])
+        self.source.delete(through(old for old, _ in self.pairs if old not in written))
 
 
 def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite: bool) -> Copies:

@@ -191,10 +191,12 @@ class Dataset:
         if (self.compression and codec is None) or not self._version.backend.limits.ranges:
             return self._whole.get()[index].copy()  # nobody writes into what is kept
         memory = Memory.for_index(index, self._description)
-        if codec is None:
-            PlainReader(self._version).fill(memory)
-        else:
-            self._blocks.fill(memory, codec)
+        # of packed blocks nobody knows the size beforehand
+        with self._version.settings.progress.transfer("read", self.name, memory.data.nbytes if codec is None else None):
+            if codec is None:
+                PlainReader(self._version).fill(memory)
+            else:
+                self._blocks.fill(memory, codec)
         return memory.array[memory.selection.rest]
 
     def _load_whole(self) -> Array:

@@ -1,4 +1,7 @@
-"""Many small jobs at once: a bounded pool of threads, the first failure stops the rest."""
+"""Many small jobs at once: a bounded pool of threads, the first failure stops the rest.
+
+The threads work in the caller's context, so that what they do is counted for the caller's `cottoncandy.progress`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Generic, TypeVar, cast
 
 Item = TypeVar("Item")
@@ -18,14 +22,14 @@ _END = object()
 
 
 class Worker(threading.Thread):
-    """A thread that can be waited for again when Ctrl-C has broken off the waiting.
+    """A thread in the context of who makes it, that can be waited for again when Ctrl-C has broken off the waiting.
 
     Before Python 3.13 a `Thread.join` that is interrupted takes a thread that runs for one that has ended, so that
     the next one does not wait: https://github.com/python/cpython/issues/90882
     """
 
     def __init__(self, function: Callable[[], object]) -> None:
-        super().__init__(target=function, name="cottoncandy")
+        super().__init__(target=copy_context().run, args=(function,), name="cottoncandy")
         self._done = threading.Event()
 
     def run(self) -> None:
@@ -98,7 +102,7 @@ def map_threads(
             for item in items:
                 if len(pending) >= window:
                     yield pending.popleft().result()
-                pending.append(pool.submit(function, item))
+                pending.append(pool.submit(copy_context().run, function, item))
             while pending:
                 yield pending.popleft().result()
         finally:
@@ -109,14 +113,18 @@ def map_threads(
 def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:
     """The same items; the next ``count`` are made in a thread of their own while the caller works on one."""
     pending: deque[Future[object]] = deque()
+
+    def draw() -> object:
+        return next(items, _END)
+
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as thread:
             try:
                 for _ in range(count + 1):
-                    pending.append(thread.submit(next, items, _END))
+                    pending.append(thread.submit(copy_context().run, draw))
                 while (item := pending.popleft().result()) is not _END:
                     yield cast("Item", item)
-                    pending.append(thread.submit(next, items, _END))
+                    pending.append(thread.submit(copy_context().run, draw))
             finally:
                 for future in pending:
                     future.cancel()

@@ -171,7 +171,8 @@ def load_array(
             if e_tag not in (None, source.head.e_tag):
                 raise ObjectChanged(f"{download.where} is no longer the one that was opened")
             try:
-                return download.new() if out is None else download.into(out), dict(source.head.metadata)
+                with settings.progress.transfer("download", key, source.head.size):
+                    return download.new() if out is None else download.into(out), dict(source.head.metadata)
             except CorruptObject as error:
                 if damaged == (source.head.e_tag,):
                     raise

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cottoncandy import progress
 from cottoncandy.errors import TransientError
 
 if TYPE_CHECKING:
@@ -121,13 +122,17 @@ def read_resuming(
     TransientError
         When it broke too often with no byte between.
     """
-    done, retries = 0, _POLICY.start()
+    done, retries, count = 0, _POLICY.start(), progress.current()
+    step = len(view) if count is None else progress.STEP
     while True:
         try:
             with reader or open_at(done) as answer:
                 while done < len(view):
-                    done += _read_some(answer, view[done:], where)
+                    arrived = _read_some(answer, view[done : done + step], where)
+                    done += arrived
                     retries.progressed()
+                    if count is not None:
+                        count.add(arrived)
         except TransientError as error:
             log.info("%s: broke after %d of %d bytes: %s", where, done, len(view), error)
             retries.wait(error)

@@ -82,6 +82,7 @@ DefaultInterface(FileSystemInterface, ArrayInterface, BasicInterface):
 #: What we add to a published signature, always with a default.
 ADDITIONS = {
     ("ArrayInterface", "download_raw_array"): ["out"],
+    ("BasicInterface", "__init__"): ["progress"],
     ("FileSystemInterface", "download_directory"): ["threads"],
 }
 
@@ -186,6 +187,7 @@ def test_get_interface() -> None:
     parameters = inspect.signature(cottoncandy.get_interface).parameters
     assert list(parameters) == [
         *("bucket_name", "ACCESS_KEY", "SECRET_KEY", "endpoint_url", "force_bucket_creation", "verbose", "backend"),
+        "progress",
         "kwargs",
     ]
     assert parameters["verbose"].default is True

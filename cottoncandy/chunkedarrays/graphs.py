@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import dask.array
 import numpy as np
 from dask.base import tokenize
+from dask.callbacks import Callback
 from dask.core import flatten
 from dask.delayed import Delayed, delayed
 from dask.highlevelgraph import HighLevelGraph
@@ -21,6 +23,9 @@ from cottoncandy.chunkedarrays.upload import ChunkFormat, Sent
 from cottoncandy.chunking import Chunks
 
 __all__ = ["DelayedUpload", "stored_array", "upload_graph"]
+
+# What the names of the tasks that send a chunk begin with.
+_SEND = "send-upload-"
 
 
 # ---------------------------------------------------------------------- down
@@ -47,21 +52,23 @@ class DelayedUpload(Delayed):
     It may be computed with `compute`, `dask.compute` or ``Client.compute``, and more than once.
     """
 
-    __slots__ = ("_give_up",)
+    __slots__ = ("_chunks", "_mark")
     # the array's own optimization: what makes a chunk and what sends it become one task
     __dask_optimize__ = staticmethod(dask.array.optimize)
 
-    def __init__(self, key: str, graph: HighLevelGraph, give_up: Callable[[], None]) -> None:
+    def __init__(self, key: str, graph: HighLevelGraph, mark: Mark, chunks: int) -> None:
         super().__init__(key, graph)  # type: ignore[no-untyped-call]
-        self._give_up = give_up
+        self._mark = mark
+        self._chunks = chunks
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.key, self.dask, self._give_up)
+        return type(self), (self.key, self.dask, self._mark, self._chunks)
 
     def compute(self, **kwargs: Any) -> Receipt:
         """Upload; when that fails, what was sent is removed."""
         try:
-            receipt: Receipt = super().compute(**kwargs)  # type: ignore[no-untyped-call]
+            with _counted(self._mark.folder, self._chunks):
+                receipt: Receipt = super().compute(**kwargs)  # type: ignore[no-untyped-call]
         except BaseException:
             self.discard()
             raise
@@ -69,7 +76,7 @@ class DelayedUpload(Delayed):
 
     def discard(self) -> None:
         """Remove what was sent of an upload that failed: `compute` does it itself, other ways to compute do not."""
-        self._give_up()
+        self._mark.give_up()
 
 
 def upload_graph(array: dask.array.Array, folder: ChunkFolder, how: ChunkFormat) -> DelayedUpload:
@@ -82,14 +89,26 @@ def upload_graph(array: dask.array.Array, folder: ChunkFolder, how: ChunkFormat)
         array,
         begun,
         grid=array.numblocks,
-        name=f"send-upload-{mark.token}",
+        name=f"{_SEND}{mark.token}",
         chunks=tuple((1,) * count for count in array.numblocks),
         dtype=object,
         meta=np.empty((0,) * array.ndim, object),
     )
     name = f"publish-upload-{mark.token}"
     task: dict[Any, Any] = {name: (_publish, begun.key, array.chunks, list(flatten(sent.__dask_keys__())))}
-    return DelayedUpload(name, HighLevelGraph.from_collections(name, task, [begun, sent]), mark.give_up)
+    return DelayedUpload(name, HighLevelGraph.from_collections(name, task, [begun, sent]), mark, array.npartitions)
+
+
+@contextmanager
+def _counted(folder: ChunkFolder, chunks: int) -> Iterator[None]:
+    """Count the chunks that dask sends. Its local schedulers tell, a cluster's does not."""
+
+    def told(key: Any, *_: Any) -> None:
+        if isinstance(key, tuple) and str(key[0]).startswith(_SEND):
+            count.done()
+
+    with folder.settings.progress.many("upload", folder.directory, chunks, "chunks") as count, Callback(posttask=told):
+        yield
 
 
 def _send(chunk: Any, upload: SharedUpload, grid: tuple[int, ...] = (), block_id: tuple[int, ...] = ()) -> Sent:

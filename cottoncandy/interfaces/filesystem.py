@@ -183,12 +183,12 @@ class FileSystemInterface(Synchronizing):
         if not keys.has_magic(pattern):
             return limited(self._below(pattern, page_size), limit)
         matches = keys.matcher(pattern)
-        listed = self.backend_interface.list_objects(keys.literal_prefix(pattern), page_size=page_size)
+        listed = self._listed(keys.literal_prefix(pattern), page_size)
         return limited((info for info in listed if matches(info.key)), limit)
 
     def _below(self, name: str, page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects below a name; the object itself where there is nothing below it."""
-        listed = self.backend_interface.list_objects(keys.as_directory(name), page_size=page_size)
+        listed = self._listed(keys.as_directory(name), page_size)
         first = next(listed, None)
         if first is not None:
             yield first
@@ -265,12 +265,13 @@ class FileSystemInterface(Synchronizing):
         """
         plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
         self._copy_all(plan)
-        plan.delete_sources()
+        with self._settings.progress.many("delete", plan.name, len(plan.pairs)) as count:
+            plan.delete_sources(count.through)
         return plan.target.native_object(plan.name)
 
     def _copy_all(self, plan: Copies) -> None:
         plan.require_absent()
-        self._for_each(plan.copy, plan.pairs, 1 if plan.overlap() else None)
+        self._for_each(plan.copy, plan.pairs, 1 if plan.overlap() else None, "copy", plan.name)
 
     def _plan_copy(
         self,
@@ -332,11 +333,11 @@ class FileSystemInterface(Synchronizing):
         with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as aside:
             may_be_one = bool(name) and not name.endswith(keys.SEPARATOR)
             is_one = aside.submit(backend.exists, name) if may_be_one else None
-            names = [info.key for info in backend.list_objects(keys.as_directory(name))]
+            names = [info.key for info in self._listed(keys.as_directory(name))]
             if is_one is not None and is_one.result():
                 names.append(name)
         print(f"deleting {len(names)} objects...")  # noqa: T201 - documented to print
-        return {"DeletedCount": backend.delete(names, trash=not delete)}
+        return {"DeletedCount": self._deleted(name or "all", names, trash=not delete)}
 
     # ------------------------------------------------------------------ directories
     def download_directory(self, directory: str, disk_name: str, threads: int | None = None) -> None:
@@ -363,7 +364,7 @@ class FileSystemInterface(Synchronizing):
             If there is a file where a directory is to be, or the other way round; nothing is written then.
         """
         prefix, root = keys.as_directory(directory), Path(disk_name)
-        names = [info.key for info in self.backend_interface.list_objects(prefix)]
+        names = [info.key for info in self._listed(prefix)]
         if not names:
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
         # the marker of the directory itself has no name in it
@@ -374,7 +375,7 @@ class FileSystemInterface(Synchronizing):
             files[name].parent.mkdir(parents=True, exist_ok=True)
             self._download_key(prefix + name, files[name], 1)
 
-        self._for_each(fetch, files, threads)
+        self._for_each(fetch, files, threads, "download", directory)
 
 
 def _unique(names: Iterator[str]) -> Iterator[str]:

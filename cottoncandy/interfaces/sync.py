@@ -103,12 +103,13 @@ class Synchronizing(BasicInterface):
         targets = {name for name in pair.target() if takes(name) and not _is_below(name, pair.skipped)}
         pair.check(sizes)
         common = sorted(sizes.keys() & targets)
-        alike = {name for name, same in zip(common, self._gather(pair.same, common, threads), strict=True) if same}
+        verdicts = self._gather(pair.same, common, threads, "compare", str(source))
+        alike = {name for name, same in zip(common, verdicts, strict=True) if same}
         moved = sorted(sizes.keys() - alike)
         extra = sorted(targets - sizes.keys()) if delete else []
         if not dry_run:
             pair.threads = max(1, (threads or self._settings.threads) // max(1, len(moved)))
-            self._for_each(pair.transfer, moved, threads)
+            self._for_each(pair.transfer, moved, threads, "transfer", str(source))
             pair.delete(extra)
         nbytes = sum(sizes[name] for name in moved)
         return SyncReport(tuple(moved), tuple(extra), tuple(pair.skipped), len(alike), nbytes, dry_run)

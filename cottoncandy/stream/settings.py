@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cottoncandy.backends.base import MIB
+from cottoncandy.progress import QUIET, Progress
 
 if TYPE_CHECKING:
     from cottoncandy.config import Options
@@ -31,6 +32,8 @@ class TransferSettings:
         The size of a part.
     checksum : bool
         Whether a checksum of an array's bytes goes with it.
+    progress : Progress
+        Whether long calls show how far they are; not by default.
     """
 
     threads: int = 4
@@ -40,6 +43,7 @@ class TransferSettings:
     download_threshold: int = 64 * MIB
     download_part: int = 32 * MIB
     checksum: bool = True
+    progress: Progress = QUIET
 
     @property
     def opening(self) -> int:
@@ -57,4 +61,5 @@ class TransferSettings:
             download_threshold=options.megabytes("download_settings", "mpd_use_threshold"),
             download_part=options.megabytes("download_settings", "mpd_chunksize"),
             checksum=options.flag("integrity", "checksum"),
+            progress=Progress(options.choice("progress", "show")),
         )

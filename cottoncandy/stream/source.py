@@ -76,10 +76,11 @@ class ObjectSource:
         def read(job: tuple[int, int, ObjectReader | None]) -> None:
             self._read(job[0], view[job[0] - start : job[1] - start], job[2], watch)
 
-        if len(jobs) == 1:
-            read(jobs[0])
-        else:
-            for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
+        with self.settings.progress.transfer("download", self.key, len(view)):
+            if len(jobs) == 1:
+                read(jobs[0])
+            else:
+                for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
 
     def parts(self, threads: int) -> Generator[memoryview, None, None]:
         """All bytes in order, some MiB at a time; the next ones are on their way meanwhile.

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import cast
 
-from cottoncandy import chunking
-from cottoncandy.backends.base import MIB, Backend, Receipt, TransferLimits, WriteOptions
+from cottoncandy import chunking, progress
+from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, TransferLimits, WriteOptions
 from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
@@ -32,6 +32,8 @@ def upload(
     options: WriteOptions,
     settings: TransferSettings,
     threads: int | None = None,
+    *,
+    size: int | None = None,
 ) -> Receipt:
     """Send an object: whole, or not at all.
 
@@ -46,6 +48,8 @@ def upload(
     options : WriteOptions
     settings : TransferSettings
     threads : int, optional
+    size : int, optional
+        The bytes of an iterable body all together, where they are known: progress is shown with them.
 
     Returns
     -------
@@ -55,8 +59,23 @@ def upload(
     parts = _parts(body, backend, settings)
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
-        return backend.put(key, drawn[0][1] if drawn else b"", metadata, options)
-    return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
+        return _put(backend, key, drawn[0][1] if drawn else b"", metadata, options, settings)
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        size = memoryview(body).nbytes
+    with settings.progress.transfer("upload", key, size):
+        return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
+
+
+def _put(
+    backend: Backend,
+    key: str,
+    body: BytesLike,
+    metadata: Mapping[str, str],
+    options: WriteOptions,
+    settings: TransferSettings,
+) -> Receipt:
+    with settings.progress.transfer("upload", key, len(body)), progress.sending(len(body)):
+        return backend.put(key, body, metadata, options)
 
 
 def _resumed(drawn: list[Part], parts: Iterator[Part]) -> Iterator[Part]:
@@ -76,7 +95,7 @@ def _upload_parts(
 ) -> Receipt:
     sending = backend.start_upload(key, metadata, options)
     try:
-        for_each(lambda part: sending.send_part(*part), parts, threads if backend.limits.parallel_parts else 1)
+        for_each(lambda part: _send_part(sending, *part), parts, threads if backend.limits.parallel_parts else 1)
         return sending.complete()
     except BaseException:
         # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one
@@ -85,6 +104,11 @@ def _upload_parts(
         except CottonCandyError as error:
             log.warning("%s: the parts already sent could not be removed: %s", backend.describe(key), error)
         raise
+
+
+def _send_part(upload: MultipartUpload, number: int, body: BytesLike) -> None:
+    with progress.sending(len(body)):
+        upload.send_part(number, body)
 
 
 def _parts(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+from cottoncandy import progress
 from cottoncandy.backends.base import MIB, BytesLike
 
 #: Bytes. urllib3 asks for 16 KiB at a time, which costs a call and a system call each.
@@ -24,6 +25,7 @@ class Payload:
     def __init__(self, body: BytesLike) -> None:
         self.view = memoryview(body).cast("B")
         self._position = 0
+        self._sent = progress.sent_counter()
 
     def __len__(self) -> int:
         return len(self.view)
@@ -32,6 +34,8 @@ class Payload:
         """The next bytes; more than ``size`` where that is little: at least `_LEAST_BLOCK`."""
         stop = len(self.view) if size is None or size < 0 else self._position + max(size, _LEAST_BLOCK)
         block = self.view[self._position : stop]
+        if self._sent is not None:
+            self._sent(self._position)  # who asks for more has sent what came before
         self._position += len(block)
         # who reads to the end looks for b"", which a memoryview of nothing is not for all
         return block if len(block) else b""

@@ -182,7 +182,11 @@ def _send_all(arr: Any, chunks: chunking.Chunks, upload: ChunkUpload, threads: i
         number, block = numbered
         return upload.send(number, arr[block.slices])
 
-    with upload.all_or_nothing():
-        sent = gather(send, list(enumerate(chunking.blocks(chunks))), threads)
+    folder, blocks = upload.folder, list(enumerate(chunking.blocks(chunks)))
+    with (
+        upload.all_or_nothing(),
+        folder.settings.progress.many("upload", folder.directory, len(blocks), "chunks") as count,
+    ):
+        sent = gather(count.wrap(send), blocks, threads)
         prepared = upload.prepare(chunks, sent)
     return upload.publish(prepared)

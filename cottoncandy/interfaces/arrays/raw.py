@@ -239,7 +239,7 @@ class RawArrays(BasicInterface):
         CorruptObject
         """
         key = keys.clean_object(object_name)
-        with self._whole(key, threads) as stream:
+        with self._whole(key, threads) as stream, self._settings.progress.transfer("download", key, stream.size):
             try:
                 array: npt.NDArray[Any] = np.load(stream, allow_pickle=False)
             except (ValueError, EOFError) as error:

@@ -47,7 +47,7 @@ class SparseArrays(FolderArrays):
             self._store(path, paths[path], metadata={VERSION: version})
 
         with self._all_or_none(paths):
-            self._for_each(send, paths, threads)
+            self._for_each(send, paths, threads, "upload", directory)
         self._publish(directory, json.dumps({**description, **staged}), paths)
         if old is not None:
             self._settle(directory, names, threads)
@@ -70,7 +70,7 @@ class SparseArrays(FolderArrays):
             source, target = keys.join(directory, staged[name]), keys.join(directory, name)
             self.backend_interface.copy(source, target, options=self._write_options(None))
 
-        self._for_each(copy, staged, threads)
+        self._for_each(copy, staged, threads, "copy", directory)
 
     def _remove_stale(self, directory: str, old: set[str]) -> None:
         """Remove the parts that the new array has no use for, and what earlier uploads left staged."""
@@ -123,7 +123,7 @@ class SparseArrays(FolderArrays):
         try:
             names = sparsearrays.part_names(description)
             paths = [keys.join(directory, name) for name in names.values()]
-            parts = self._gather(self._load_part(description), paths, threads)
+            parts = self._gather(self._load_part(description), paths, threads, "download", directory)
             return sparsearrays.put_together(description, dict(zip(names, parts, strict=True)))
         except CorruptObject as error:
             raise CorruptObject(f"{where}: {error}") from error

@@ -85,14 +85,14 @@ class ArrayTrees(RawArrays):
 
         with ThreadPoolExecutor(1) as aside:
             listing = aside.submit(self._names_below, root)
-            self._for_each(send, arrays, threads)
+            self._for_each(send, arrays, threads, "upload", root)
             old = listing.result()
         self._remove_leaves(root, [key for key in old if key not in arrays], threads)
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 
     def _names_below(self, root: str) -> list[str]:
-        return [info.key for info in self.backend_interface.list_objects(keys.as_directory(root))]
+        return [info.key for info in self._listed(keys.as_directory(root))]
 
     def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
         """Remove those objects that an earlier `dict2cloud` of this root, or of one above it, wrote."""
@@ -106,13 +106,13 @@ class ArrayTrees(RawArrays):
             depth = mark.partition("-")[0]
             return depth.isdecimal() and int(depth) >= _depth(key, root)
 
-        verdicts = self._gather(is_leaf, candidates, threads)
+        verdicts = self._gather(is_leaf, candidates, threads, "look at", root)
         stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
         if len(stale) < len(candidates):
             log.info(
                 "%d objects below %r were not written by dict2cloud: left alone", len(candidates) - len(stale), root
             )
-        self.backend_interface.delete(stale)
+        self._deleted(root, stale)
 
     def cloud2dict(
         self,
@@ -169,7 +169,7 @@ class ArrayTrees(RawArrays):
         prefix = keys.as_directory(object_root)
         names = [key.removeprefix(prefix) for key in self._names_below(object_root)]
         names = trees.select([name for name in names if name and not name.endswith(keys.SEPARATOR)], wanted)
-        arrays = self._gather(lambda name: self._load_leaf(prefix + name), names, threads)
+        arrays = self._gather(lambda name: self._load_leaf(prefix + name), names, threads, "download", prefix)
         return {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
 
     def _is_one_upload(self, object_root: str, leaves: Mapping[str, tuple[Any, Mapping[str, str]]]) -> bool:

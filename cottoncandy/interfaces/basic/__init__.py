@@ -11,6 +11,7 @@ from cottoncandy.interfaces.basic.files import Files
 from cottoncandy.interfaces.basic.handover import Handover
 from cottoncandy.interfaces.basic.tables import Tables
 from cottoncandy.interfaces.basic.unfinished import Unfinished
+from cottoncandy.progress import MakeBar
 
 __all__ = ["BasicInterface", "InterfaceObject"]
 
@@ -33,6 +34,8 @@ class BasicInterface(Files, Tables, Buckets, Unfinished, Ecosystem, Handover):
         Print the buckets that can be seen, and the current one.
     backend : str
         ``'s3'``, ``'local'``, ``'gdrive'`` or the name of an installed backend.
+    progress : bool or 'auto' or callable, optional
+        Whether long calls show a bar; see `cottoncandy.get_interface`.
     **kwargs
         Passed to the backend; on S3 to boto3: ``config=botocore.client.Config(...)``, ``region_name``, ``verify``.
 
@@ -53,9 +56,13 @@ class BasicInterface(Files, Tables, Buckets, Unfinished, Ecosystem, Handover):
         force_bucket_creation: bool | None = False,
         verbose: bool = True,
         backend: str = "s3",
+        *,
+        progress: bool | str | MakeBar | None = None,
         **kwargs: Any,
     ) -> None:
         url = kwargs.pop("endpoint_url", url)
+        self._load_options()
+        self._show_progress(progress)
         self._connect(backend, bucket_name, ACCESS_KEY, SECRET_KEY, url, **kwargs)
         if force_bucket_creation is None:
             force_bucket_creation = self._options.flag("basic", "force_bucket_creation")

@@ -115,7 +115,7 @@ class Buckets(InterfaceCore):
             raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}; limit, page_size and filter are known")
         prefix = (filter or {}).get("Prefix", "")
         prefix = "" if prefix == keys.SEPARATOR else prefix
-        return limited(self.backend_interface.list_objects(prefix, page_size=page_size), limit)
+        return limited(self._listed(prefix, page_size), limit)
 
     def show_objects(self, limit: int | None = ALL_OF_A_THOUSAND, page_size: int | None = 1000) -> None:
         """Print the objects of the current bucket.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends import backend_class
-from cottoncandy.backends.base import Backend, Receipt, WriteOptions
+from cottoncandy.backends.base import Backend, ObjectInfo, Receipt, WriteOptions
 from cottoncandy.browser import Extensions, S3FSLike, browse
 from cottoncandy.config import Options
 from cottoncandy.parallel import for_each, gather
+from cottoncandy.progress import MakeBar, Progress
 from cottoncandy.stream import TransferSettings, upload
 
 Item = TypeVar("Item")
@@ -25,7 +27,6 @@ class InterfaceCore(InterfaceObject):
     """What all calls share: options, the backend, names. See `BasicInterface`."""
 
     def _connect(self, backend: str, *args: Any, **kwargs: Any) -> None:
-        self._load_options()
         kind = backend_class(backend)
         container, access_key, secret_key, endpoint_url = args
         if container is None:
@@ -43,13 +44,22 @@ class InterfaceCore(InterfaceObject):
         self._options = Options.load()
         self._settings = TransferSettings.from_options(self._options)
 
-    # Options hold what was found in files and in the environment: they are looked up again on the other side.
+    def _show_progress(self, show: bool | str | MakeBar | None) -> None:
+        """Show progress, or not, whatever the configuration says; None leaves it to that."""
+        if show is not None:
+            self._settings = replace(self._settings, progress=Progress(show))
+
+    # Options hold what was found in files and in the environment: they are looked up again on the other side. Of what
+    # was said of progress only "none" travels.
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in {"_options", "_settings"}}
+        state = {k: v for k, v in self.__dict__.items() if k not in {"_options", "_settings"}}
+        return {**state, "_quiet": self._settings.progress.show is False}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        quiet = state.pop("_quiet", False)
         self.__dict__.update(state)
         self._load_options()
+        self._show_progress(False if quiet else None)
 
     def __repr__(self) -> str:
         return f"<cottoncandy-interface <{self.backend_interface.name}:{self.bucket_name}>>"
@@ -76,22 +86,49 @@ class InterfaceCore(InterfaceObject):
         acl: str | None = None,
         threads: int | None = None,
         extra: Mapping[str, Any] | None = None,
+        size: int | None = None,
     ) -> Receipt:
         """Send an object; all uploads pass through here."""
         texts = {name: str(value) for name, value in metadata.items()}
         options = self._write_options(acl, extra)
         key = keys.clean_object(object_name)
-        return upload(self._bound_backend(), key, body, texts, options, self._settings, threads)
+        return upload(self._bound_backend(), key, body, texts, options, self._settings, threads, size=size)
 
-    def _for_each(self, function: Callable[[Item], object], items: Iterable[Item], threads: int | None) -> None:
+    def _for_each(
+        self,
+        function: Callable[[Item], object],
+        items: Collection[Item],
+        threads: int | None,
+        doing: str = "work on",
+        name: str = "objects",
+    ) -> None:
         """Call a function on many small things: with the caller's number of threads, or with as many as are of use."""
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
-        for_each(function, items, few, most=most)
+        with self._settings.progress.many(doing, name, len(items)) as count:
+            for_each(count.wrap(function), items, few, most=most)
 
-    def _gather(self, function: Callable[[Item], Result], items: Sequence[Item], threads: int | None) -> list[Result]:
+    def _gather(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        threads: int | None,
+        doing: str = "work on",
+        name: str = "objects",
+    ) -> list[Result]:
         """Call a function on many small things, as `_for_each` does, and give the results in order."""
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
-        return gather(function, items, few, most=most)
+        with self._settings.progress.many(doing, name, len(items)) as count:
+            return gather(count.wrap(function), items, few, most=most)
+
+    def _listed(self, prefix: str = "", page_size: int | None = None) -> Iterator[ObjectInfo]:
+        """All objects whose name begins so; all long listings pass through here."""
+        listed = self.backend_interface.list_objects(prefix, page_size=page_size)
+        return self._settings.progress.through("list", prefix or "all", listed)
+
+    def _deleted(self, name: str, names: Sequence[str], *, trash: bool = False) -> int:
+        """Delete many objects; how many names there were."""
+        with self._settings.progress.many("delete", name, len(names)) as count:
+            return self.backend_interface.delete(count.through(names), trash=trash)
 
     def _bound_backend(self, bucket_name: str | None = None) -> Backend:
         """The backend, bound to another bucket where one is named."""

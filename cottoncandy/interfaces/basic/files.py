@@ -46,8 +46,9 @@ class Files(Objects):
         metadata, acl = extra.pop("Metadata", {}), extra.pop("ACL", None)
         name = _full_name(flname) if object_name is None else object_name
         with Path(flname).open("rb") as file:
-            small = os.fstat(file.fileno()).st_size <= self._settings.upload_threshold
-            return self._upload(name, file.read() if small else self._blocks(file), metadata, acl, threads, extra)
+            size = os.fstat(file.fileno()).st_size
+            body = file.read() if size <= self._settings.upload_threshold else self._blocks(file)
+            return self._upload(name, body, metadata, acl, threads, extra, size)
 
     def upload_from_directory(
         self,
@@ -80,7 +81,7 @@ class Files(Objects):
             name = keys.join(target, *path.relative_to(root).parts)
             self.upload_from_file(path, name, ExtraArgs, threads=1)
 
-        self._for_each(send, _files(root, recursive), threads)
+        self._for_each(send, list(_files(root, recursive)), threads, "upload", target)
 
     def download_to_file(self, object_name: str, file_name: str | os.PathLike[str], threads: int | None = None) -> None:
         """Download an object to a file: the whole of it, or the file is left as it was.
@@ -102,6 +103,7 @@ class Files(Objects):
     def _download_key(self, key: str, target: Path, threads: int | None) -> None:
         with (
             self._whole(key, threads) as stream,
+            self._settings.progress.transfer("download", key, stream.size),
             replacing(target) as file,
             contextlib.closing(stream.parts()) as parts,
         ):

@@ -49,7 +49,7 @@ class Unfinished(InterfaceCore):
         latest = datetime.now(timezone.utc) - age if age else None
         found = [upload for upload in self._unfinished(prefix) if _is_before(upload, latest)]
         if not dry_run:
-            self._for_each(UnfinishedUpload.abort, found, None)
+            self._for_each(UnfinishedUpload.abort, found, None, "clean", prefix)
         return found
 
     def _unfinished(self, name: str) -> list[UnfinishedUpload]:

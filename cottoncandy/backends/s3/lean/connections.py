@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cottoncandy import progress
+
 #: Bytes that are asked for where it is not known how many will come: a head, and a small body with it.
 RECEIVE = 2**16
 #: A body up to this size is copied behind its head, to leave in one packet.
@@ -77,7 +79,16 @@ class Connection:
             self._socket.sendall(head + body)
         else:
             self._socket.sendall(head)
+            self._send_large(body)
+
+    def _send_large(self, body: memoryview) -> None:
+        sent = progress.sent_counter()
+        if sent is None:
             self._socket.sendall(body)
+            return
+        for start in range(0, len(body), progress.STEP):
+            self._socket.sendall(body[start : start + progress.STEP])
+            sent(min(start + progress.STEP, len(body)))
 
     def read_until(self, mark: bytes, limit: int) -> bytes:
         """What comes before the mark, which is taken as well; `BadAnswer` where more than ``limit`` bytes do."""
