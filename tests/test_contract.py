@@ -449,6 +449,7 @@ def test_delete_takes_these_names_and_no_others(store: Store, backend: Backend) 
     assert store.raw.keys() == sorted(set(keys) - set(gone), key=str.encode)
 
 
+@pytest.mark.stores(exclude=["ceph-tls"])
 def test_thousands_of_names(store: Store, backend: Backend) -> None:
     keys = [f"many/{i:04}" for i in range(2500)]
     put_many(backend, [*keys, "many2", "man", "many-too/x"])

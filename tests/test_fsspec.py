@@ -78,12 +78,15 @@ class _OurFixtures(AbstractFixtures):
         return False
 
 
+@pytest.mark.stores("local", "moto")  # 180 cases each
 class TestCopy(AbstractCopyTests, _OurFixtures): ...
 
 
+@pytest.mark.stores("local", "moto")  # 180 cases each
 class TestGet(AbstractGetTests, _OurFixtures): ...
 
 
+@pytest.mark.stores("local", "moto")  # 180 cases each
 class TestPut(AbstractPutTests, _OurFixtures): ...
 
 
