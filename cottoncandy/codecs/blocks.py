@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ def in_blocks(codec: Codec) -> Codec:
         f"{codec.name}-{SUFFIX}",
         partial(_encode, codec),
         partial(_decode, codec),
+        pieces=partial(_pieces, codec),
         fortran=True,  # 0.4.0 does not know it at all
         expansion=codec.expansion,
     )
@@ -98,30 +99,46 @@ def _index_of(lengths: list[int], nbytes: int) -> bytes:
 
 
 # ---------------------------------------------------------------------- unpacking
-def _decode(codec: Codec, chunks: Iterator[BytesLike], out: memoryview) -> None:
-    lengths: list[int] = []
-    source = Source(f"{codec.name}-{SUFFIX}", chunks)
+class _Block(NamedTuple):
+    """A block with its header, and which bytes of the data it holds."""
 
-    def unpack(job: tuple[bytes, memoryview]) -> None:
-        _unpack(codec, *job)
+    packed: bytes
+    start: int
+    stop: int
+
+
+def _decode(codec: Codec, chunks: Iterator[BytesLike], out: memoryview) -> None:
+    def unpack(block: _Block) -> None:
+        _unpack(codec, block.packed, out[block.start : block.stop])
 
     # a block is drawn when a thread is free for it: no more than one for each is in memory
-    for_each(unpack, _split(source, out, lengths), _threads(len(out), _BLOCK))
-    index = _index_of(lengths, len(out))
-    if source.rest(len(index)) != index:
-        raise CorruptObject("the index does not fit the blocks before it")
+    for_each(unpack, _split(codec, chunks, len(out)), _threads(len(out), _BLOCK))
 
 
-def _split(source: Source, out: memoryview, lengths: list[int]) -> Iterator[tuple[bytes, memoryview]]:
-    """Each block of a stream, and the memory for its data."""
-    while out:
+def _pieces(codec: Codec, chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:
+    def unpack(block: _Block) -> memoryview:
+        data = np.empty(block.stop - block.start, np.uint8).data
+        _unpack(codec, block.packed, data)
+        return data
+
+    return map_threads(unpack, _split(codec, chunks, nbytes), _threads(nbytes, _BLOCK))
+
+
+def _split(codec: Codec, chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_Block]:
+    """Each block of a stream; behind the last one, the index is looked at."""
+    source, start = Source(f"{codec.name}-{SUFFIX}", chunks), 0
+    lengths: list[int] = []
+    while start < nbytes:
         header = bytes(source.read(_HEADER.size))
         size, packed, _ = _HEADER.unpack(header)
-        if not 0 < size <= len(out) or packed > _most_packed(size):
+        if not 0 < size <= nbytes - start or packed > _most_packed(size):
             raise CorruptObject(f"block {len(lengths)} makes no sense: {size} bytes, packed {packed}")
         lengths.append(packed)
-        yield header + source.read(packed), out[:size]
-        out = out[size:]
+        yield _Block(header + source.read(packed), start, start + size)
+        start += size
+    index = _index_of(lengths, nbytes)
+    if source.rest(len(index)) != index:
+        raise CorruptObject("the index does not fit the blocks before it")
 
 
 def _most_packed(size: int) -> int:

@@ -175,20 +175,43 @@ def _encode_chunks(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
 
 # ------------------------------------------------------------------ unpacking
 def _decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
-    groups = _all_groups(Source("Blosc", chunks), out)
-    for _ in map_threads(_unpack, groups, _THREADS if len(out) > _BLOCK else 1):
+    def unpack(group: _Group) -> None:
+        _unpack(group, out[group.start : group.stop])
+
+    for _ in map_threads(unpack, _all_groups(chunks, len(out)), _threads(len(out))):
         pass
 
 
-def _all_groups(source: Source, out: memoryview) -> Iterator[_Group]:
+def _pieces(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:
+    """The data in order: what comes before its turn, as in buffers that others' threads made, is held back."""
+
+    def unpack(group: _Group) -> tuple[int, memoryview]:
+        data = np.empty(group.stop - group.start, np.uint8).data
+        _unpack(group, data)
+        return group.start, data
+
+    early: dict[int, memoryview] = {}
+    position = 0
+    for start, data in map_threads(unpack, _all_groups(chunks, nbytes), _threads(nbytes)):
+        early[start] = data
+        while (piece := early.pop(position, None)) is not None:
+            yield piece
+            position += len(piece)
+
+
+def _threads(nbytes: int) -> int:
+    return _THREADS if nbytes > _BLOCK else 1
+
+
+def _all_groups(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_Group]:
     """What is to be unpacked, buffer by buffer, until the stream ends."""
-    filled = 0
+    source, start = Source("Blosc", chunks), 0
     while source.more():
-        header = _read_header(source, len(out) - filled)
-        yield from _groups(source, header, out[filled : filled + header.size])
-        filled += header.size
-    if filled < len(out):
-        raise CorruptObject(f"there are {filled} bytes of data, and the array has {len(out)}")
+        header = _read_header(source, nbytes - start)
+        yield from _groups(source, header, start)
+        start += header.size
+    if start < nbytes:
+        raise CorruptObject(f"there are {start} bytes of data, and the array has {nbytes}")
 
 
 def _read_header(source: Source, most: int) -> Header:
@@ -204,20 +227,25 @@ def _read_header(source: Source, most: int) -> Header:
 
 
 class _Group(NamedTuple):
-    """A buffer of some blocks, or data as it is, and where it goes."""
+    """A buffer of some blocks, or data as it is, and which bytes of the array it holds."""
 
     packed: BytesLike
-    out: memoryview
+    start: int
+    stop: int
     copied: bool = False
 
 
-def _groups(source: Source, header: Header, out: memoryview) -> Iterator[_Group]:
-    """A buffer cut into small ones, in the order of their bytes: its blocks lie in any order."""
+def _groups(source: Source, header: Header, origin: int) -> Iterator[_Group]:
+    """A buffer, which begins at ``origin`` of the array, cut into small ones in the order of their bytes.
+
+    Its blocks lie in any order.
+    """
     if not header.size:
         return
     if header.flags & _COPIED:
-        for piece in slices(out, _BLOCK):
-            yield _Group(bytes(source.read(len(piece))), piece, copied=True)
+        for start in range(origin, origin + header.size, _BLOCK):
+            stop = min(start + _BLOCK, origin + header.size)
+            yield _Group(bytes(source.read(stop - start)), start, stop, copied=True)
         return
     starts = _starts(header, source.read(4 * header.blocks))
     order = np.argsort(starts, kind="stable")
@@ -226,9 +254,10 @@ def _groups(source: Source, header: Header, out: memoryview) -> Iterator[_Group]
         raise CorruptObject("the Blosc stream is broken: its blocks do not lie one behind the other")
     for begin, end in _runs(order, max(1, _BLOCK // header.block)):
         blocks = source.read(int(lengths[begin:end].sum()))
-        first, last = int(order[begin]) * header.block, int(order[end - 1] + 1) * header.block
-        piece = out[first:last]
-        yield _Group(_alone(header, len(piece), lengths[begin:end], blocks), piece)
+        first = int(order[begin]) * header.block
+        last = min(int(order[end - 1] + 1) * header.block, header.size)
+        alone = _alone(header, last - first, lengths[begin:end], blocks)
+        yield _Group(alone, origin + first, origin + last)
 
 
 def _runs(order: np.ndarray[tuple[int], np.dtype[np.int64]], most: int) -> Iterator[tuple[int, int]]:
@@ -247,14 +276,14 @@ def _alone(header: Header, size: int, lengths: Iterable[int], blocks: BytesLike)
     return _buffer(part, lengths, blocks)
 
 
-def _unpack(group: _Group) -> None:
+def _unpack(group: _Group, out: memoryview) -> None:
     if group.copied:
-        group.out[:] = group.packed
+        out[:] = group.packed
         return
     blosc = _library()
     with reading("Blosc"):
-        blosc.decompress(group.packed, group.out)
+        blosc.decompress(group.packed, out)
 
 
-BLOSC = Codec("Blosc", _encode, _decode, largest=LARGEST, beyond="BloscChunks", expansion=_EXPANSION)
-BLOSC_CHUNKS = Codec("BloscChunks", _encode_chunks, _decode, expansion=_EXPANSION)
+BLOSC = Codec("Blosc", _encode, _decode, largest=LARGEST, beyond="BloscChunks", expansion=_EXPANSION, pieces=_pieces)
+BLOSC_CHUNKS = Codec("BloscChunks", _encode_chunks, _decode, expansion=_EXPANSION, pieces=_pieces)

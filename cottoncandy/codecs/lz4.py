@@ -10,7 +10,7 @@ import numpy as np
 
 from cottoncandy.codecs.pieces import Source, reading, slices
 from cottoncandy.codecs.registry import BytesLike, Codec
-from cottoncandy.codecs.standard import decoder
+from cottoncandy.codecs.standard import decoder, unpacker
 from cottoncandy.errors import CorruptObject
 
 #: LZ4_MAX_INPUT_SIZE: bytes of data in one block. https://github.com/lz4/lz4/blob/dev/lib/lz4.h
@@ -53,4 +53,5 @@ def _encode_frame(view: memoryview, _itemsize: int) -> Iterator[BytesLike]:
 LZ4 = Codec("LZ4", _encode, _decode, largest=LARGEST, beyond="LZ4Frame", expansion=_EXPANSION)
 # a name of its own: no old reader may take a frame for a block
 # https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
-LZ4_FRAME = Codec("LZ4Frame", _encode_frame, decoder("LZ4Frame", lz4.frame.LZ4FrameDecompressor), expansion=_EXPANSION)
+_FRAME_PIECES = unpacker("LZ4Frame", lz4.frame.LZ4FrameDecompressor)
+LZ4_FRAME = Codec("LZ4Frame", _encode_frame, decoder(_FRAME_PIECES), expansion=_EXPANSION, pieces=_FRAME_PIECES)

@@ -12,6 +12,7 @@ from cottoncandy.errors import ConfigurationError, UnknownCodec, UnsupportedArra
 BytesLike = bodies.BytesLike
 Encode = Callable[[memoryview, int], Iterator[BytesLike | Late]]
 Decode = Callable[[Iterator[BytesLike], memoryview], None]
+Pieces = Callable[[Iterator[BytesLike], int], Iterator[BytesLike]]
 
 _CODECS: dict[str, Codec] = {}
 _LAYOUTS: dict[str, Callable[[Codec], Codec]] = {}
@@ -43,6 +44,10 @@ class Codec:
     expansion : int or None
         The most bytes of data that one packed byte can stand for: what claims more is a lie, and is refused
         before memory is taken. None where that is not known.
+    pieces : callable or None
+        ``pieces(chunks, nbytes)`` yields the ``nbytes`` of data of the packed ``chunks`` one piece after the other, of
+        some MiB at most, for those who look at them without keeping them. It may yield more or less: who takes the
+        pieces counts. None where a body is unpacked as a whole only.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Codec:
     largest: int | None = None
     beyond: str | None = None
     expansion: int | None = None
+    pieces: Pieces | None = None
 
 
 def register(codec: Codec) -> None:

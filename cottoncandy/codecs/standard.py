@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from cottoncandy.codecs.pieces import SLICE, deflate, fill, reading, slices
-from cottoncandy.codecs.registry import BytesLike, Codec, Decode, Encode
+from cottoncandy.codecs.registry import BytesLike, Codec, Decode, Encode, Pieces
 from cottoncandy.errors import CorruptObject
 
 #: Packed bytes go into an engine in slices of this size: it keeps a copy of what it could not use yet.
@@ -63,11 +63,20 @@ def encoder(new: Callable[[int], Packer]) -> Encode:
     return encode
 
 
-def decoder(name: str, new: Callable[[], Unpacker]) -> Decode:
-    """Decoding by engines that ``new()`` makes: one for each of the streams that follow each other in a body."""
+def unpacker(name: str, new: Callable[[], Unpacker]) -> Pieces:
+    """Unpacking by engines that ``new()`` makes: one for each of the streams that follow each other in a body."""
+
+    def pieces(chunks: Iterator[BytesLike], _nbytes: int) -> Iterator[BytesLike]:
+        return _unpack(name, new, chunks)
+
+    return pieces
+
+
+def decoder(pieces: Pieces) -> Decode:
+    """Decoding by an unpacker."""
 
     def decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
-        fill(_unpack(name, new, chunks), out)
+        fill(pieces(chunks, len(out)), out)
 
     return decode
 
@@ -124,11 +133,13 @@ def _deflater(wbits: int, _nbytes: int) -> Packer:
 
 
 def _deflate_codec(name: str, wbits: int, *, fortran: bool) -> Codec:
+    pieces = unpacker(name, partial(_Inflater, wbits))
     return Codec(
         name,
         encoder(partial(_deflater, wbits)),
-        decoder(name, partial(_Inflater, wbits)),
+        decoder(pieces),
         fortran=fortran,
+        pieces=pieces,
         # the longest match, 258 bytes, takes 2 bits: https://zlib.net/zlib_tech.html
         expansion=1032,
     )
@@ -137,10 +148,12 @@ def _deflate_codec(name: str, wbits: int, *, fortran: bool) -> Codec:
 # wbits: https://docs.python.org/3/library/zlib.html#zlib.compressobj
 GZIP = _deflate_codec("gzip", 31, fortran=True)
 ZLIB = _deflate_codec("Zlib", 15, fortran=False)
+_BZ2_PIECES = unpacker("BZ2", bz2.BZ2Decompressor)
 BZ2 = Codec(
     "BZ2",
     encoder(lambda _nbytes: bz2.BZ2Compressor(9)),
-    decoder("BZ2", bz2.BZ2Decompressor),
+    decoder(_BZ2_PIECES),
+    pieces=_BZ2_PIECES,
     # in a block of 900 kB 5 bytes may stand for 259, and it packs into some 40 bytes: about 2**20
     expansion=2**21,
 )

@@ -9,6 +9,7 @@ from cottoncandy.interfaces.basic.core import InterfaceObject
 from cottoncandy.interfaces.basic.ecosystem import Ecosystem
 from cottoncandy.interfaces.basic.files import Files
 from cottoncandy.interfaces.basic.handover import Handover
+from cottoncandy.interfaces.basic.integrity import Integrity
 from cottoncandy.interfaces.basic.tables import Tables
 from cottoncandy.interfaces.basic.unfinished import Unfinished
 from cottoncandy.progress import MakeBar
@@ -16,7 +17,7 @@ from cottoncandy.progress import MakeBar
 __all__ = ["BasicInterface", "InterfaceObject"]
 
 
-class BasicInterface(Files, Tables, Buckets, Unfinished, Ecosystem, Handover):
+class BasicInterface(Files, Tables, Buckets, Unfinished, Integrity, Ecosystem, Handover):
     """Objects, files, json, pickles and buckets of one store.
 
     Parameters

@@ -1,0 +1,121 @@
+"""A branch: its objects, several at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from cottoncandy import keys
+from cottoncandy.backends.base import Backend
+from cottoncandy.errors import (
+    ContainerNotFound,
+    CorruptObject,
+    CottonCandyError,
+    CredentialsNotFound,
+    ObjectChanged,
+    ObjectNotFound,
+    TransientError,
+    UnknownCodec,
+    UnsupportedArray,
+)
+from cottoncandy.parallel import for_each, gather
+from cottoncandy.stream import ObjectSource, TransferSettings, read_range
+from cottoncandy.verification import folders
+from cottoncandy.verification.objects import FIRST, check_object
+from cottoncandy.verification.report import Findings, VerifyReport
+
+log = logging.getLogger(__name__)
+
+# How often an object is read that does not fit, or that is replaced under our hands.
+_ATTEMPTS = 2
+
+
+def verify_branch(
+    backend: Backend, name: str, settings: TransferSettings, few: int, most: int | None = None
+) -> VerifyReport:
+    """Read the object of a name, if there is one, and all below the name; hold each to its checksum.
+
+    Parameters
+    ----------
+    backend : Backend
+    name : str
+        A clean name; ``''`` for all of the container.
+    settings : TransferSettings
+    few, most : int
+        Objects at a time, and up to how many while they are small.
+    """
+    findings = Findings(f"{keys.as_directory(name)!r} in {backend.describe()}")
+
+    def look(key: str) -> None:
+        _Look(backend, key, settings, findings).look()
+
+    for_each(look, _names(backend, name), few, most=most)
+    return findings.report()
+
+
+def _names(backend: Backend, name: str) -> Iterator[str]:
+    if name and not name.endswith(keys.SEPARATOR) and backend.exists(name):
+        yield name
+    for info in backend.list_objects(keys.as_directory(name)):
+        yield info.key
+
+
+class _Look:
+    """One object that is looked at."""
+
+    def __init__(self, backend: Backend, key: str, settings: TransferSettings, findings: Findings) -> None:
+        self._backend = backend
+        self._key = key
+        self._settings = settings
+        self._findings = findings
+
+    def look(self) -> None:
+        """Read it; once more where it does not fit."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._read()
+            except ObjectNotFound:
+                return  # it was removed since it was listed
+            except (CorruptObject, ObjectChanged) as error:
+                if attempt == _ATTEMPTS:
+                    self._damaged(self._key, error)
+                else:
+                    log.info("%s: %s: reading it once more", self._backend.describe(self._key), error)
+            except (UnknownCodec, UnsupportedArray) as error:
+                log.warning("%s cannot be checked here: %s", self._backend.describe(self._key), error)
+                self._findings.unchecked()
+                return
+            except (TransientError, ContainerNotFound, CredentialsNotFound):
+                raise  # the store is gone: so will be the others
+            except CottonCandyError as error:
+                self._damaged(self._key, error)
+                return
+            else:
+                return
+
+    def _read(self) -> None:
+        with ObjectSource(self._backend, self._key, self._settings, FIRST) as source:
+            check_object(source, self._findings)
+        if folders.is_table(self._key):
+            self._look_at_parts()
+
+    def _look_at_parts(self) -> None:
+        """Look for the parts that a table names; again where the table is another one by then."""
+        text = self._table()
+        while damaged := self._damaged_parts(text):
+            before, text = text, self._table()
+            if text == before:
+                break
+        for name, reason in damaged:
+            self._findings.damaged(name, reason)
+
+    def _table(self) -> bytes:
+        return bytes(read_range(self._backend, self._key, self._settings))
+
+    def _damaged_parts(self, text: bytes) -> list[tuple[str, str]]:
+        parts = list(folders.parts_of(self._key, text))
+        reasons = gather(lambda part: folders.part_damage(self._backend, part), parts, self._settings.threads)
+        return [(part.places[0], reason) for part, reason in zip(parts, reasons, strict=True) if reason]
+
+    def _damaged(self, name: str, error: CottonCandyError) -> None:
+        self._findings.damaged(name, str(error).removeprefix(f"{self._backend.describe(self._key)}: "))

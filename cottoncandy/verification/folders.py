@@ -1,0 +1,105 @@
+"""Arrays of several objects: whether all that their table names is there, and belongs to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from cottoncandy import keys, sparsearrays
+from cottoncandy.arrayformat import ArrayDescription
+from cottoncandy.backends.base import Backend, ObjectHead
+from cottoncandy.chunkedarrays import TABLE, VERSION, ChunkTable, version_of
+from cottoncandy.errors import CorruptObject, ObjectNotFound, UnknownCodec, UnsupportedArray
+
+__all__ = ["Part", "is_table", "part_damage", "parts_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a table says of one of its parts.
+
+    Attributes
+    ----------
+    places : tuple of str
+        The object's name; the second is where 0.4.0 says that it lies, and counts where the first is not there.
+    version : str or None
+        Of the upload.
+    form : tuple, optional
+        The dtype and shape that it must have.
+    """
+
+    places: tuple[str, ...]
+    version: str | None
+    form: tuple[Any, tuple[int, ...]] | None = None
+
+
+def is_table(key: str) -> bool:
+    """Whether an object of that name may be a table."""
+    return keys.basename(key) == TABLE
+
+
+def parts_of(key: str, text: bytes) -> Iterator[Part]:
+    """The parts that a table names; none where it is another program's file.
+
+    Raises
+    ------
+    CorruptObject
+        If it is a table, and contradicts itself.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return iter(())
+    directory = keys.parent(key)
+    if isinstance(document, dict) and {"dask", "chunks"} <= document.keys():
+        return _chunks(directory, ChunkTable.from_json(text, "its table"))
+    if isinstance(document, dict) and {"type", "attrs"} <= document.keys():
+        return _sparse_parts(directory, document)
+    return iter(())
+
+
+def _chunks(directory: str, table: ChunkTable) -> Iterator[Part]:
+    for name, shape in zip(table.keys, product(*table.chunks), strict=True):
+        beside = keys.join(directory, keys.basename(name))
+        places = (beside,) if name == beside else (beside, keys.clean_object(name))
+        yield Part(places, table.version, (table.dtype, shape))
+
+
+def _sparse_parts(directory: str, document: dict[str, Any]) -> Iterator[Part]:
+    for name in sparsearrays.part_names(document).values():
+        yield Part((keys.clean_object(keys.join(directory, name)),), document.get(VERSION))
+
+
+def part_damage(backend: Backend, part: Part) -> str | None:
+    """Why a table cannot be read with this part; None where all is well. Its bytes are looked at elsewhere."""
+    try:
+        head = _find(backend, part.places)
+        if version_of(head.metadata) != part.version:
+            return "it belongs to another upload than its table"
+        return _form_damage(head, part)
+    except ObjectNotFound:
+        return "it is missing, and its table names it"
+    except CorruptObject as error:
+        return str(error)
+    except (UnknownCodec, UnsupportedArray):
+        return None  # it cannot be read here, elsewhere it can
+
+
+def _form_damage(head: ObjectHead, part: Part) -> str | None:
+    array = ArrayDescription.from_metadata(head.metadata, head.size, "it")
+    if part.form is None or part.form == (array.dtype, array.shape):
+        return None
+    dtype, shape = part.form
+    return f"it is {array.dtype}{array.shape}, and its table says {dtype}{shape}"
+
+
+def _find(backend: Backend, places: tuple[str, ...]) -> ObjectHead:
+    for place in places[:-1]:
+        try:
+            return backend.stat(place)
+        except ObjectNotFound:
+            continue
+    return backend.stat(places[-1])

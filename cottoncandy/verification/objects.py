@@ -1,0 +1,95 @@
+"""One object: its bytes are read, unpacked and hashed a piece at a time, and held to what its metadata tell."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import closing
+
+import numpy as np
+
+from cottoncandy import checksums, codecs
+from cottoncandy.arrayformat import ArrayDescription, allocate, lowered, read_checksum
+from cottoncandy.bodies import BytesLike
+from cottoncandy.errors import CorruptObject
+from cottoncandy.stream import ObjectSource
+from cottoncandy.verification.report import Findings
+
+# Bytes that the first request brings: all of a small array, and enough to see that an object is none.
+FIRST = 64 * 2**10
+_NPY = b"\x93NUMPY"
+
+
+def check_object(source: ObjectSource, findings: Findings) -> None:
+    """Look at an object, whatever it is.
+
+    Raises
+    ------
+    CorruptObject
+        If it is damaged.
+    """
+    if lowered(source.head.metadata).get("dtype"):
+        _check_array(source, findings)
+    else:
+        _check_beginning(source)
+        findings.unchecked()
+
+
+def _check_array(source: ObjectSource, findings: Findings) -> None:
+    head, where = source.head, source.backend.describe(source.key)
+    description = ArrayDescription.from_metadata(head.metadata, head.size, where)
+    expected = read_checksum(head.metadata, where)
+    found = _checksum(source, description)
+    if expected is None:
+        findings.without_checksum(source.key, head.size)
+    else:
+        checksums.compare(found, expected)
+        findings.checked(head.size)
+
+
+def _checksum(source: ObjectSource, description: ArrayDescription) -> str:
+    """The checksum of an array's bytes. Memory: some pieces."""
+    running, left = checksums.Running(), description.nbytes
+    threads = source.settings.threads if source.head.size > source.settings.download_threshold else 1
+    with closing(source.parts(threads)) as parts:
+        for piece in _pieces(parts, description):
+            left -= len(piece)
+            if left < 0:
+                break
+            running.update(piece)
+    if left:
+        raise CorruptObject(f"its bytes are {description.nbytes - left} or more, not {description.nbytes}")
+    return running.hexdigest()
+
+
+def _pieces(parts: Iterator[memoryview], description: ArrayDescription) -> Iterator[BytesLike]:
+    if description.compression is None:
+        return parts
+    codec = codecs.get_codec(description.compression)
+    if codec.pieces is not None:
+        return codec.pieces(parts, description.nbytes)
+    _, view = allocate(description)  # it is unpacked as a whole only
+    codec.decode(parts, view)
+    return iter([view])
+
+
+def _check_beginning(source: ObjectSource) -> None:
+    """Hold what the first bytes tell, of formats that tell something, to the size of the object."""
+    beginning = np.empty(min(FIRST, source.head.size), np.uint8).data
+    source.fill(0, beginning, 1)
+    if bytes(beginning[: len(_NPY)]) == _NPY:
+        _check_npy(io.BytesIO(beginning), source.head.size)
+
+
+def _check_npy(file: io.BytesIO, size: int) -> None:
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        reader = readers.get(np.lib.format.read_magic(file))
+        if reader is None:  # a later version: its header is read as the second's, but for its text
+            return
+        shape, _, dtype = reader(file)
+    except ValueError as error:
+        raise CorruptObject(f"its .npy header is damaged: {error}") from error
+    expected = file.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if expected != size and not dtype.hasobject:
+        raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")

@@ -1,0 +1,120 @@
+"""A branch is read and held to its checksums; what is damaged or missing is reported."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+from stores import Store
+from test_objects import small_parts
+
+from cottoncandy.verification import Damage
+
+SMOOTH = np.arange(200_000.0).reshape(400, 500)
+CODECS = ["False", "gzip", "Zlib", "BZ2", "Zstd", "LZ4", "LZ4Frame", "Blosc", "BloscChunks", "Zstd-blocks"]
+
+
+def flip(store: Store, key: str, position: int) -> None:
+    """Turn a bit behind the back of the library; the metadata stays."""
+    data, metadata = store.raw.get(key)
+    damaged = bytearray(data)
+    damaged[position] ^= 0x10
+    store.raw.put(key, bytes(damaged), metadata)
+
+
+def fill(cci: Any) -> None:
+    for codec in CODECS:
+        cci.upload_raw_array(f"b/raw/{codec}", SMOOTH.T, compression=codec)
+    cci.upload_raw_array("b/empty", np.empty((0, 3)))
+    cci.dict2cloud("b/tree", {"x": SMOOTH[:3], "y": {"z": np.float32(1)}}, verbose=False)
+    cci.upload_sparse_array("b/sparse", scipy.sparse.eye(30).tocsr())
+    cci.upload_dask_array("b/chunks", SMOOTH, axis=0, buffersize=400_000)
+    cci.upload_npy_array("b/x.npy", SMOOTH)
+    cci.upload_object("b/notes.txt", "slept well")
+    cci.upload_json("b/other/metadata.json", {"of": "another program"})
+    cci.upload_raw_array("bold", SMOOTH)
+
+
+def test_a_branch_and_its_damage(store: Store) -> None:
+    cci = store.interface()
+    fill(cci)
+    report = cci.verify("b")
+    assert report.ok
+    assert report.damaged == report.without_checksum == ()
+    assert (report.checked, report.unchecked) == (len(CODECS) + 1 + 2 + 3 + 4, 5)
+    assert report.nbytes > SMOOTH.nbytes
+    assert cci.verify().checked == report.checked + 1
+    assert cci.verify("bold").checked == cci.verify("b/tree/x").checked == 1
+    assert cci.verify("nothing").ok
+
+    damaged = {f"b/raw/{codec}" for codec in CODECS} | {"b/chunks/pt0001", "b/sparse/indices"}
+    for key in damaged:
+        flip(store, key, len(store.raw.get(key)[0]) // 2)
+    store.raw.delete("b/chunks/pt0002")
+    store.raw.put("b/x.npy", store.raw.get("b/x.npy")[0][:-8])
+    report = cci.verify("b")
+    assert not report.ok
+    assert {damage.name for damage in report.damaged} == damaged | {"b/chunks/pt0002", "b/x.npy"}
+    reasons = {damage.name: damage.reason for damage in report.damaged}
+    assert reasons["b/chunks/pt0002"] == "it is missing, and its table names it"
+    assert reasons["b/raw/False"] == "the bytes that arrived are not those that were stored"
+    assert "1600128 bytes, and there are 1600120" in reasons["b/x.npy"]
+    assert repr(report).count("\n") == 11
+    assert repr(report).endswith(f"and {len(reasons) - 10} more>")
+    assert len(str(report).splitlines()) == len(reasons) + 1
+    assert cci.verify("bold").ok
+    assert cci.verify("b/tree").ok
+
+
+@pytest.mark.stores("local", "moto")
+def test_parts_that_do_not_belong_to_their_table(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_dask_array("one", SMOOTH, axis=0, buffersize=400_000)
+    cci.upload_dask_array("two", SMOOTH[:, ::2], axis=0, buffersize=200_000)
+    data, metadata = store.raw.get("one/pt0000")
+    other = store.raw.get("two/pt0000")[1]
+    version = {"version": other["version"]}
+    store.raw.put("one/pt0001", *store.raw.get("two/pt0001"))
+    store.raw.put("two/pt0003", data, metadata | version)
+    (of_another,) = cci.verify("one").damaged
+    assert of_another == Damage("one/pt0001", "it belongs to another upload than its table")
+    (of_another_form,) = cci.verify("two").damaged
+    assert of_another_form == Damage("two/pt0003", "it is float64(100, 500), and its table says float64(100, 250)")
+
+    # as 0.4.0 leaves them: no checksum, no version, and names of the place where they were written
+    table = json.loads(store.raw.get("one/metadata.json")[0])
+    del table["version"]
+    store.raw.put("old/metadata.json", json.dumps(table).encode())
+    for number in (0, 2, 3):
+        data, metadata = store.raw.get(f"one/pt{number:04d}")
+        kept = {name: metadata[name] for name in ("dtype", "shape", "compression", "order")}
+        store.raw.put(f"old/pt{number:04d}", data, kept)
+    store.raw.delete("one/pt0001")
+    report = cci.verify("old")
+    assert report.without_checksum == ("old/pt0000", "old/pt0002", "old/pt0003")
+    assert report.damaged == (Damage("old/pt0001", "it is missing, and its table names it"),)
+    store.raw.put("one/pt0001", data, kept)  # where the table says that it lies
+    assert cci.verify("old").ok
+
+
+def test_memory_is_bounded_by_parts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array of 64 MB needs some MiB."""
+    import tracemalloc
+
+    import cottoncandy as cc
+
+    small_parts(monkeypatch, 8, 2)
+    cci = cc.get_interface(str(tmp_path), backend="local", verbose=False)
+    large = np.tile(np.arange(65_536.0), 128)
+    for codec in ("False", "Zstd", "Blosc", "LZ4-blocks"):
+        cci.upload_raw_array(f"large/{codec}", large, compression=codec)
+    for key in cci.glob("large/*"):
+        tracemalloc.start()
+        try:
+            assert cci.verify(key).checked == 1
+            assert tracemalloc.get_traced_memory()[1] < large.nbytes / 2
+        finally:
+            tracemalloc.stop()
