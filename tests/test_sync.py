@@ -79,6 +79,10 @@ def test_two_branches(store: Store) -> None:
     assert cci.sync("exp", "copy").transferred == ()
     with pytest.raises(InvalidObjectName, match="inside"):
         cci.sync("exp", "exp/sub")
+    if not store.has("no-containers"):
+        other = store.second_container()
+        assert len(cci.sync("exp", "exp", dest_bucket=other.container).transferred) == 2
+        assert stored(other, "exp/") == stored(store, "exp/")
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from cottoncandy.interfaces.sync import Synchronizing
 if TYPE_CHECKING:
     from cottoncandy.browser import BrowserObject
 
+Entry = ObjectInfo | ObjectPrefix
+
 
 class FileSystemInterface(Synchronizing):
     """The names of a store as directories: ``ls``, ``glob``, ``cp``, ``mv``, ``rm``.
@@ -56,13 +58,12 @@ class FileSystemInterface(Synchronizing):
         ['exp/notes', 'exp/run1']
         """
         prefix = keys.as_directory(keys.without_trivial_magic(keys.clean(path)))
-        return list(limited(_unique(self._level(prefix)), limit))
+        return list(limited(_names(self._level(prefix)), limit))
 
-    def _level(self, prefix: str, page_size: int | None = None) -> Iterator[str]:
-        """The names in a directory; its own marker object, where there is one, is not in it."""
-        for entry in self.backend_interface.list_level(prefix, page_size=page_size):
-            if entry.key != prefix:
-                yield entry.key.rstrip(keys.SEPARATOR)
+    def _level(self, prefix: str, page_size: int | None = None) -> Iterator[Entry]:
+        """What is in a directory; its own marker object, where there is one, is not in it."""
+        listed = self.backend_interface.list_level(prefix, page_size=page_size)
+        return (entry for entry in listed if entry.key != prefix)
 
     def ls(
         self,
@@ -96,12 +97,33 @@ class FileSystemInterface(Synchronizing):
         >>> cci.ls('exp/run*')
         ['exp/run1', 'exp/run2']
         """
-        names = list(limited(_unique(self._match_levels(pattern, page_size)), limit))
+        names = list(limited(_names(self.scandir(pattern, page_size)), limit))
         if verbose:
             print("\n".join(map(printable, names)))  # noqa: T201 - documented to print
         return names
 
-    def _match_levels(self, pattern: str, page_size: int | None) -> Iterator[str]:
+    def scandir(self, pattern: str = "/", page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
+        """Go through what `ls` lists, with what the listing tells of it; pages are fetched as they are needed.
+
+        Parameters
+        ----------
+        pattern : str
+            As `ls` takes it; the bucket's root by default.
+        page_size : int, optional
+            How many names the store is asked for at once.
+
+        Yields
+        ------
+        ObjectInfo or ObjectPrefix
+            Of an object ``key``, ``size``, ``last_modified`` and ``e_tag``; of a directory its ``key``, which ends with
+            ``/``.
+
+        Examples
+        --------
+        >>> response = cci.upload_object('exp/notes.txt', 'slept well')
+        >>> [(entry.key, entry.size) for entry in cci.scandir('exp')]
+        [('exp/notes.txt', 10)]
+        """
         pattern = keys.without_trivial_magic(keys.clean(pattern))
         if keys.has_magic(pattern):
             yield from self._walk("", pattern.rstrip(keys.SEPARATOR).split(keys.SEPARATOR), page_size)
@@ -111,10 +133,11 @@ class FileSystemInterface(Synchronizing):
         if first is not None:
             yield first
             yield from children
-        elif pattern and not pattern.endswith(keys.SEPARATOR) and self.backend_interface.exists(pattern):
-            yield pattern
+        elif pattern and not pattern.endswith(keys.SEPARATOR):
+            with contextlib.suppress(ObjectNotFound):
+                yield self.backend_interface.stat(pattern)
 
-    def _walk(self, directory: str, components: list[str], page_size: int | None) -> Iterator[str]:
+    def _walk(self, directory: str, components: list[str], page_size: int | None) -> Iterator[Entry]:
         """Match the components of a pattern level by level: only what can match is listed."""
         plain = 0
         while plain < len(components) - 1 and not keys.has_magic(components[plain]):
@@ -128,7 +151,7 @@ class FileSystemInterface(Synchronizing):
             if entry.key == directory or not matches(name.removeprefix(directory)):
                 continue
             if not rest:
-                yield name
+                yield entry
             elif isinstance(entry, ObjectPrefix):
                 yield from self._walk(entry.key, rest, page_size)
 
@@ -160,7 +183,7 @@ class FileSystemInterface(Synchronizing):
         ['my/file01a.grp/image', 'your/file01b.grp/image']
         """
         verbose = kwargs.pop("verbose", False)
-        found = list(self._find(pattern, **kwargs))
+        found = list(self.find(pattern, **kwargs))
         if verbose:
             for info in found:
                 print(describe_object(info))  # noqa: T201 - documented to print
@@ -178,7 +201,21 @@ class FileSystemInterface(Synchronizing):
         """Print the objects whose name matches a pattern, with date and size. See `glob`."""
         self.glob(pattern, **{**kwargs, "verbose": True})
 
-    def _find(self, pattern: str, limit: int | None = None, page_size: int | None = None) -> Iterator[ObjectInfo]:
+    def find(self, pattern: str, limit: int | None = None, page_size: int | None = None) -> Iterator[ObjectInfo]:
+        """Go through the objects that `glob` finds, with size and date; pages are fetched as they are needed.
+
+        Parameters and names are those of `glob`.
+
+        Yields
+        ------
+        ObjectInfo
+
+        Examples
+        --------
+        >>> response = cci.upload_object('exp/notes.txt', 'slept well')
+        >>> sum(info.size for info in cci.find('exp'))
+        10
+        """
         pattern = keys.without_trivial_magic(keys.clean(pattern))
         if not keys.has_magic(pattern):
             return limited(self._below(pattern, page_size), limit)
@@ -378,10 +415,11 @@ class FileSystemInterface(Synchronizing):
         self._for_each(fetch, files, threads, "download", directory)
 
 
-def _unique(names: Iterator[str]) -> Iterator[str]:
+def _names(entries: Iterator[Entry]) -> Iterator[str]:
     """Each name once: on S3 ``a`` may be an object and a directory at the same time."""
     seen: set[str] = set()
-    for name in names:
+    for entry in entries:
+        name = entry.key.rstrip(keys.SEPARATOR)
         if name not in seen:
             seen.add(name)
             yield name

@@ -42,6 +42,8 @@ class Synchronizing(BasicInterface):
         exclude: str | Iterable[str] = (),
         checksum: bool = False,
         threads: int | None = None,
+        source_bucket: str | None = None,
+        dest_bucket: str | None = None,
     ) -> SyncReport:
         """Make a directory on disk and a branch of the store alike, or two branches; only what differs moves.
 
@@ -67,6 +69,8 @@ class Synchronizing(BasicInterface):
             Compare contents and not times: by the ETag where it is an MD5, else by reading the object.
         threads : int, optional
             Files at a time; by default as many as are of use, up to the configured ``most_threads``.
+        source_bucket, dest_bucket : str, optional
+            The bucket of a name in the store; the current one by default.
 
         Returns
         -------
@@ -95,7 +99,8 @@ class Synchronizing(BasicInterface):
         >>> print(cci.sync(Path('exp_on_disk'), 'exp', delete=True))
         0 transferred (0.0 MB), 0 deleted, 1 unchanged
         """
-        pair = self._pair(source, destination, checksum=checksum)
+        ends = self._end(source, source_bucket), self._end(destination, dest_bucket)
+        pair = _pair(*ends, self._settings, checksum=checksum)
         takes = selection(include, exclude)
         sizes = {name: size for name, size in pair.source().items() if takes(name)}
         if not sizes and delete:
@@ -114,15 +119,8 @@ class Synchronizing(BasicInterface):
         nbytes = sum(sizes[name] for name in moved)
         return SyncReport(tuple(moved), tuple(extra), tuple(pair.skipped), len(alike), nbytes, dry_run)
 
-    def _pair(self, source: str | Path, destination: str | Path, *, checksum: bool) -> _Pair:
-        backend, settings = self.backend_interface, self._settings
-        if isinstance(source, Path) and isinstance(destination, Path):
-            raise TypeError("both are directories on disk: a name in the store is a str")
-        if isinstance(source, Path):
-            return _Upload(_Disk(source), _Branch(backend, str(destination)), settings, checksum=checksum)
-        if isinstance(destination, Path):
-            return _Download(_Disk(destination), _Branch(backend, source), settings, checksum=checksum)
-        return _Copy(_Branch(backend, source), _Branch(backend, destination), checksum=checksum)
+    def _end(self, place: str | Path, bucket: str | None) -> _Disk | _Branch:
+        return _Disk(place) if isinstance(place, Path) else _Branch(self._bound_backend(bucket), place)
 
 
 def _is_below(name: str, places: Iterable[str]) -> bool:
@@ -192,6 +190,18 @@ class _Branch:
 
 
 # ---------------------------------------------------------------------- the three ways
+def _pair(
+    source: _Disk | _Branch, destination: _Disk | _Branch, settings: TransferSettings, *, checksum: bool
+) -> _Pair:
+    if isinstance(destination, _Branch):
+        if isinstance(source, _Branch):
+            return _Copy(source, destination, checksum=checksum)
+        return _Upload(source, destination, settings, checksum=checksum)
+    if isinstance(source, _Branch):
+        return _Download(destination, source, settings, checksum=checksum)
+    raise TypeError("both are directories on disk: a name in the store is a str")
+
+
 class _Pair(ABC):
     """A source and a destination.
 
@@ -362,7 +372,8 @@ class _Copy(_Pair):
 
     def source(self) -> dict[str, int]:
         one, other = self.source_branch.prefix, self.target_branch.prefix
-        if one.startswith(other) or other.startswith(one):
+        same = self.source_branch.backend.address == self.target_branch.backend.address
+        if same and (one.startswith(other) or other.startswith(one)):
             raise InvalidObjectName(f"{one!r} and {other!r}: one is inside of the other")
         self._from = self.source_branch.list()
         self.source_branch.require(self._from)
@@ -383,7 +394,8 @@ class _Copy(_Pair):
         return one.e_tag == other.e_tag or (old is not None and new is not None and old <= new)
 
     def transfer(self, name: str) -> None:
-        self.target_branch.backend.copy(self.source_branch.key(name), self.target_branch.key(name))
+        source, target = self.source_branch, self.target_branch
+        target.backend.copy(source.key(name), target.key(name), source_container=source.backend.location)
 
     def delete(self, names: list[str]) -> None:
         self.target_branch.delete(names)
