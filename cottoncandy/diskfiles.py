@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 # What `replacing` writes to; one stays behind only where a process was killed.
 _PART = ".cottoncandy-"
-_IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}")
+_IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}(?:\..+)?")
 
 
 @contextlib.contextmanager
@@ -29,6 +29,19 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     try:
         with part.open("xb") as file:
             yield file
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replacing_path(target: Path) -> Iterator[Path]:
+    """A path to write to, with the target's extension, that takes the target's place when all went well."""
+    target = target.resolve()
+    part = target.parent / f"{_PART}{secrets.token_hex(8)}{''.join(target.suffixes[-2:])}"
+    try:
+        yield part
         part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)

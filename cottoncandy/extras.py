@@ -7,7 +7,7 @@ from types import ModuleType
 
 from cottoncandy.errors import ConfigurationError
 
-__all__ = ["with_extra"]
+__all__ = ["with_extra", "with_library"]
 
 
 def with_extra(module: str, extra: str) -> ModuleType:
@@ -25,4 +25,20 @@ def with_extra(module: str, extra: str) -> ModuleType:
             raise
         raise ConfigurationError(
             f"this needs {error.name!r}, which is not installed: pip install 'cottoncandy[{extra}]'"
+        ) from error
+
+
+def with_library(name: str) -> ModuleType:
+    """Import a library that the user brings along.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"this needs {error.name!r}, which is not installed: pip install {error.name}"
         ) from error

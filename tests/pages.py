@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib
+import io
+import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from cottoncandy import cli
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -78,9 +84,41 @@ def run(block: Block, text: str, namespace: dict[str, Any]) -> None:
         session = doctest.DocTestParser().get_doctest(text, {}, block.where, str(block.page), block.line - 1)
         session.globs = namespace  # not a copy: the next block goes on from here
         run_session(session)
+    elif block.language == "console":
+        run_console(text)
     else:
         # as many empty lines before it, so that a traceback names the line in the page
         exec(compile("\n" * (block.line - 1) + text, block.page, "exec"), namespace)
+
+
+def run_console(text: str) -> None:
+    """Run the commands of a block, and compare what they print; ``export`` sets the environment from there on.
+
+    Raises
+    ------
+    AssertionError
+    """
+    for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE):
+        program, *arguments = shlex.split(command, comments=True)
+        if program == "export":
+            os.environ.update(word.split("=", 1) for word in arguments)
+            continue
+        if program != "cottoncandy":
+            raise AssertionError(f"{program}: only our own command is run")
+        printed = _printed(arguments)
+        if not doctest.OutputChecker().check_output(expected, printed, _DOCTEST_FLAGS):
+            raise AssertionError(f"$ {command}\n{printed}--- expected\n{expected}")
+
+
+def _printed(arguments: list[str]) -> str:
+    """What a command of ours prints, which must succeed."""
+    printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # as stdout is: bytes may be written to its buffer
+    with contextlib.redirect_stdout(printed):
+        code = cli.run(arguments)
+        printed.flush()
+    if code:
+        raise AssertionError(f"cottoncandy {shlex.join(arguments)} ended with {code}")
+    return printed.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
 
 def run_session(session: doctest.DocTest) -> None:

@@ -41,11 +41,18 @@ BUCKETS: dict[str, dict[str, bytes]] = {
     "my-other-bucket": {},
     "openneuro.org": {"ds000001/dataset_description.json": b'{"Name": "Balloon Analog Risk-taking Task"}'},
 }
+#: The files on disk that they speak of.
+FILES: dict[str, str | np.ndarray] = {
+    "bold.npy": np.zeros((8, 8, 4), "float32"),
+    "notes.txt": "slept well",
+    "results/mean.npy": np.zeros(3),
+    "results/motion/x.npy": np.zeros(3),
+}
 #: Any host of this made-up domain stands for the reader's own.
 EXAMPLE_HOST = re.compile(r"https?://[\w.-]*example\.org(:\d+)?")
 
 BLOCKS = [block for page in pages.pages() for block in pages.blocks(page)]
-RUN = {"python", "pycon"}
+RUN = {"python", "pycon", "console"}
 
 
 def modules() -> list[str]:
@@ -123,6 +130,9 @@ def namespace(world: Any) -> dict[str, Any]:
     """What an example may take for given."""
     cci = cc.get_interface("my_store", backend="local", verbose=False)
     arr = np.random.default_rng(0).standard_normal((4, 5, 6))
+    for name, value in FILES.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(value) if isinstance(value, str) else np.save(name, value)
     return {"__name__": "__main__", "cc": cc, "np": np, "cci": cci, "arr": arr}
 
 

@@ -246,12 +246,15 @@ class Backend(ABC):
         What ``get_interface(backend=...)`` calls it.
     limits : TransferLimits
         What transfers must keep to.
+    look_only : Mapping
+        Arguments of `connect` for somebody who only looks, so that nothing is made.
     container : str or None
         The bucket, directory or folder; None where none was chosen or the store has none.
     """
 
     name: ClassVar[str]
     limits: TransferLimits = TransferLimits()
+    look_only: ClassVar[Mapping[str, Any]] = {}
     container: str | None
 
     # ------------------------------------------------------------------ making one

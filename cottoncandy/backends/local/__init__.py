@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import (
@@ -78,6 +78,7 @@ class LocalBackend(Backend):
         most_parts=2**31 - 1,
         parallel_parts=False,
     )
+    look_only: ClassVar[Mapping[str, Any]] = {"create": False}
     container: str
 
     def __init__(self, container: str | os.PathLike[str], *, fsync: bool = False) -> None:
@@ -95,9 +96,10 @@ class LocalBackend(Backend):
         options: Options | None = None,
         *,
         fsync: bool = False,
+        create: bool = True,
         **kwargs: Any,
     ) -> LocalBackend:
-        """Make the backend of a directory, and the directory.
+        """Make the backend of a directory, and the directory unless ``create`` is False.
 
         What is meant for other stores (keys, an endpoint, boto3's arguments) is passed over.
 
@@ -113,7 +115,8 @@ class LocalBackend(Backend):
         if kwargs:
             log.debug("the local backend has no use for: %s", ", ".join(sorted(kwargs)))
         backend = cls(container, fsync=fsync)
-        backend.create_container(backend.path)
+        if create:
+            backend.create_container(backend.path)
         return backend
 
     def at(self, container: str | None) -> LocalBackend:

@@ -1,0 +1,135 @@
+"""The command as a whole: which commands there are, how it ends, and what it says when it fails."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import click
+from click.shell_completion import shell_complete
+
+import cottoncandy
+from cottoncandy.errors import CottonCandyError
+
+#: How the command ends, beside 0.
+FAILED, MISUSED = 1, 2
+INTERRUPTED, PIPE_CLOSED = 128 + signal.SIGINT, 128 + 13  # as a shell tells of what a signal ended
+
+#: Where the scripts of `completion` say what they want.
+COMPLETE = "_COTTONCANDY_COMPLETE"
+
+#: Each command, the module of `cottoncandy.cli` that has it as a function, and what it does.
+COMMANDS = {
+    "ls": ("looking", "List a directory, or what a pattern matches."),
+    "tree": ("looking", "Draw the names below a name as a tree."),
+    "info": ("looking", "Tell what is known of an object: size, date, metadata, array."),
+    "du": ("looking", "Add up sizes."),
+    "get": ("getting", "Download objects, arrays and trees to disk."),
+    "put": ("putting", "Upload files, and arrays that are in files."),
+    "cp": ("moving", "Copy inside of a store."),
+    "mv": ("moving", "Move inside of a store."),
+    "rm": ("removing", "Delete objects."),
+    "sync": ("syncing", "Make a directory on disk and a branch of the store alike."),
+    "clean-uploads": ("removing", "Throw away what killed uploads left."),
+    "config": ("configuring", "Show and set options."),
+    "completion": ("completing", "Print what a shell needs to complete commands and names."),
+}
+
+
+@dataclass
+class Invocation:
+    """What one run of the command was told of itself."""
+
+    debug: bool = False
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"cottoncandy.cli.{COMMANDS[cmd_name][0]}")
+        return cast("click.Command", getattr(module, cmd_name.replace("-", "_")))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.command(cls=_Commands, context_settings={"max_content_width": 100})
+@click.version_option(cottoncandy.__version__, prog_name="cottoncandy", message="%(prog)s %(version)s")
+def cottoncandy_command() -> None:
+    """Arrays and files in object storage: Amazon S3 and its like, Google Drive, or a directory.
+
+    A place in a store is s3://BUCKET/NAME, gdrive:///NAME or local://DIRECTORY//NAME, or just NAME in the bucket that
+    --bucket, COTTONCANDY_BUCKET or the configuration names.
+    """
+
+
+def main() -> None:
+    """Run the command that the process was started with, and end it."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; how it ended: 0 done, 1 failed, 2 misused, 130 interrupted, 141 nobody reads the output."""
+    invocation = Invocation()
+    if COMPLETE in os.environ:
+        return shell_complete(cottoncandy_command, {}, "cottoncandy", COMPLETE, os.environ[COMPLETE])
+    try:
+        # not click's `main`: it prints, and ends the process, in its own way
+        with cottoncandy_command.make_context("cottoncandy", list(arguments), obj=invocation) as context:
+            result = cottoncandy_command.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it is told in one line
+        return _failed(error, invocation)
+    return result if isinstance(result, int) else 0
+
+
+def _failed(error: BaseException, invocation: Invocation) -> int:
+    """Say what went wrong, and how the command ends."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        click.echo("cottoncandy: interrupted", err=True)
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        # Python flushes once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    if invocation.debug:
+        traceback.print_exception(error)
+    click.echo(f"cottoncandy: {_described(error)}", err=True)
+    return FAILED
+
+
+def _described(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and not isinstance(error, CottonCandyError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, (CottonCandyError, OSError, ValueError, TypeError)):
+        return text
+    return f"{type(error).__name__}: {text} (--debug tells where)"
+
+
+def be_verbose() -> None:
+    """Log all that cottoncandy does to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("cottoncandy")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)

@@ -1,0 +1,57 @@
+"""What a shell completes: commands, options, and the names of objects."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from cottoncandy.cli.app import COMPLETE
+from cottoncandy.cli.places import Access, is_url, open_store, place
+
+# More than a screen of names helps nobody.
+_MOST = 200
+# bash takes `:` for the end of a word: then s3://bucket is three of them
+_BASH = 'COMP_WORDBREAKS="${COMP_WORDBREAKS//:}"\n'
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    r"""Print what a SHELL needs to complete commands, options and the names of objects.
+
+    \b
+    bash: eval "$(cottoncandy completion bash)"        in ~/.bashrc
+    zsh:  eval "$(cottoncandy completion zsh)"         in ~/.zshrc, after compinit
+    fish: cottoncandy completion fish | source         in ~/.config/fish/config.fish
+    """
+    kind = get_completion_class(shell)
+    if kind is None:  # pragma: no cover - click knows all three
+        raise click.UsageError(f"no completion for {shell}")
+    root = click.get_current_context().find_root().command
+    script = kind(root, {}, "cottoncandy", COMPLETE).source()
+    click.echo((_BASH if shell == "bash" else "") + script)
+
+
+def complete_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names in a store that begin so. Whatever goes wrong, there are none."""
+    if incomplete and not is_url(incomplete) and incomplete[0] in ".~/":
+        return [CompletionItem(incomplete, type="file")]
+    try:
+        return [CompletionItem(name) for name in _names(context, incomplete)]
+    except Exception:  # noqa: BLE001 - an error would be printed into the line that is being typed
+        return []
+
+
+def _names(context: click.Context, incomplete: str) -> list[str]:
+    values = context.params
+    settings = {"endpoint_url": values.get("endpoint_url"), "profile_name": values.get("profile")}
+    access = Access(
+        values.get("backend"), values.get("bucket"), {name: value for name, value in settings.items() if value}
+    )
+    where = place(incomplete, access)
+    backend = open_store(where, access).backend_interface
+    names = [entry.key for entry, _ in zip(backend.list_level(where.name), range(_MOST), strict=False)]
+    while len(names) == 1 and names[0].endswith("/"):  # a shell would end the word there
+        names = [entry.key for entry, _ in zip(backend.list_level(names[0]), range(_MOST), strict=False)]
+    typed = incomplete.removesuffix(where.name)
+    return [typed + name for name in names]

@@ -1,0 +1,172 @@
+"""get: from the store to disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cottoncandy import keys
+from cottoncandy.backends.base import ObjectHead
+from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
+from cottoncandy.cli.places import Access, one_store, open_store, place
+from cottoncandy.config import Options
+from cottoncandy.diskfiles import replacing_path
+from cottoncandy.diskpaths import disk_paths, leads_out
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.parallel import for_each
+
+if TYPE_CHECKING:
+    from cottoncandy.interfaces import DefaultInterface
+
+_STDOUT = "-"
+
+
+@command()
+@names_argument("names", nargs=-1, required=True, metavar="NAME... [DESTINATION]")
+@recursive_option
+@click.option("--as", "kind", type=click.Choice(["array", "file"]), help="Instead of what the object is.")
+@click.option("--no-clobber", is_flag=True, help="Leave files alone that are there.")
+@dry_run_option
+@quiet_option
+def get(
+    names: tuple[str, ...],
+    *,
+    recursive: bool,
+    kind: str | None,
+    no_clobber: bool,
+    dry_run: bool,
+    quiet: bool,
+    access: Access,
+) -> None:
+    """Download objects, arrays and trees to disk.
+
+    The last name of several is where to: a file, a directory, or - for the output. A plain object comes down byte for
+    byte. A raw array is written as the extension of the destination says: .npy (also where it says nothing), .npz,
+    .csv, .mat, .h5, .nii or .nii.gz. A tree of arrays goes into one .npz, .mat or .h5, or with -r into files.
+    """
+    *sources, destination = names if len(names) > 1 else (*names, ".")
+    places = [place(text, access) for text in sources]
+    first = one_store(places)
+    cci = open_store(first, access)
+    several = recursive or len(places) > 1 or any(keys.has_magic(one.name) for one in places)
+    jobs = [
+        job
+        for one in places
+        for job in _jobs(cci, one.name, destination, recursive=recursive, several=several, kind=kind)
+    ]
+    _refuse_doubles(jobs)
+    jobs = [job for job in jobs if not (no_clobber and job.path.exists())]
+    if dry_run:
+        for job in jobs:
+            click.echo(f"would get {first.at(job.name)} to {job.path}")
+        return
+    for_each(lambda job: job.run(cci), jobs, Options.load().integer("basic", "threads"))
+    if not quiet and destination != _STDOUT:
+        click.echo(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
+
+
+def _refuse_doubles(jobs: list[_Job]) -> None:
+    """Raise if two objects would become one file: an array ``a`` is written to ``a.npy``, as a file of that name is."""
+    names: dict[Path, str] = {}
+    for job in jobs:
+        other = names.setdefault(job.path, job.name)
+        if other != job.name and str(job.path) != _STDOUT:
+            raise InvalidObjectName(
+                f"{other!r} and {job.name!r} would both be written to {job.path}: get one at a time"
+            )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One file to make.
+
+    Attributes
+    ----------
+    head : ObjectHead or None
+        None for a tree of arrays.
+    """
+
+    name: str
+    path: Path
+    head: ObjectHead | None
+    is_array: bool
+
+    def run(self, cci: DefaultInterface) -> None:
+        if str(self.path) == _STDOUT:
+            self._to_stdout(cci)
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.is_array:
+            self._save(cci)
+        else:
+            cci.download_to_file(self.name, self.path)
+
+    def _to_stdout(self, cci: DefaultInterface) -> None:
+        with cci.download_stream(self.name) as stream:
+            for part in stream.parts():
+                sys.stdout.buffer.write(part)
+
+    def _save(self, cci: DefaultInterface) -> None:
+        from cottoncandy.cli.formats import FORMATS, extension
+
+        found = FORMATS[extension(self.path)]
+        value: Any
+        if self.head is None:
+            value, metadata = cci.cloud2dict(self.name, verbose=False), {}
+        else:
+            value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
+            value = {self.path.name.split(".")[0]: value} if found.holds_tree else value
+        with replacing_path(self.path) as part:
+            found.save(part, value, metadata)
+
+
+def _jobs(
+    cci: DefaultInterface, name: str, destination: str, *, recursive: bool, several: bool, kind: str | None
+) -> Iterator[_Job]:
+    """What one of the names asks for."""
+    target = Path(destination)
+    into_directory = several or destination.endswith("/") or target.is_dir()
+    if not (recursive or keys.has_magic(name)):
+        path = target / keys.basename(name) if into_directory else target
+        yield _job(cci, name, path, kind, exact=not into_directory)
+        return
+    prefix = _kept_after(name)
+    below = [info.key.removeprefix(prefix) for info in cci.find(name)]
+    if not below:
+        raise ObjectNotFound(f"{cci.backend_interface.describe(name)}: nothing has this name, or matches it")
+    for rest, path in disk_paths(target, below).items():
+        job = _job(cci, prefix + rest, path, kind, exact=False)
+        if leads_out(target.resolve(), job.path):  # by the name with an extension, that it had not before
+            raise InvalidObjectName(f"{job.path} is a link that leads out of {target}: remove it")
+        yield job
+
+
+def _kept_after(name: str) -> str:
+    """What is left out of the names of the files: the directory that was named, or is above the pattern."""
+    if keys.has_magic(name):
+        return keys.as_directory(keys.parent(keys.literal_prefix(name) + "x"))
+    return keys.as_directory(name)
+
+
+def _job(cci: DefaultInterface, name: str, path: Path, kind: str | None, *, exact: bool) -> _Job:
+    from cottoncandy.cli.formats import FORMATS, extension
+
+    try:
+        head = cci.backend_interface.stat(keys.clean_object(name))
+    except ObjectNotFound:
+        if exact and extension(path) and FORMATS[extension(path)].holds_tree and kind != "file":
+            return _Job(name, path, None, is_array=True)
+        if next(cci.find(keys.as_directory(name), limit=1), None) is not None:
+            raise InvalidObjectName(
+                f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5"
+            ) from None
+        raise
+    is_array = kind == "array" or (kind is None and "dtype" in head.metadata and "shape" in head.metadata)
+    if str(path) == _STDOUT or not is_array:
+        return _Job(name, path, head, is_array=False)
+    return _Job(name, path if extension(path) else path.with_name(f"{path.name}.npy"), head, is_array=True)

@@ -1,0 +1,76 @@
+"""cp and mv: inside of a store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from cottoncandy import keys
+from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
+from cottoncandy.cli.places import Access, Place, one_store, open_store, place
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+
+if TYPE_CHECKING:
+    from cottoncandy.interfaces import DefaultInterface
+
+_overwrite_option = click.option("-f", "--overwrite", is_flag=True, help="Replace what is there.")
+
+
+@command()
+@names_argument("names", nargs=-1, required=True, metavar="NAME... DESTINATION")
+@recursive_option
+@_overwrite_option
+@dry_run_option
+@quiet_option
+def cp(names: tuple[str, ...], *, recursive: bool, overwrite: bool, dry_run: bool, quiet: bool, access: Access) -> None:
+    """Copy inside of a store, also to another bucket; metadata goes along. A DESTINATION/ is copied into."""
+    _transfer("cp", names, recursive=recursive, overwrite=overwrite, dry_run=dry_run, quiet=quiet, access=access)
+
+
+@command()
+@names_argument("names", nargs=-1, required=True, metavar="NAME... DESTINATION")
+@recursive_option
+@_overwrite_option
+@dry_run_option
+@quiet_option
+def mv(names: tuple[str, ...], *, recursive: bool, overwrite: bool, dry_run: bool, quiet: bool, access: Access) -> None:
+    """Move inside of a store, also to another bucket: the old is deleted when all that is new stands."""
+    _transfer("mv", names, recursive=recursive, overwrite=overwrite, dry_run=dry_run, quiet=quiet, access=access)
+
+
+def _transfer(
+    action: str, names: tuple[str, ...], *, recursive: bool, overwrite: bool, dry_run: bool, quiet: bool, access: Access
+) -> None:
+    if len(names) < 2:
+        raise click.UsageError("name what there is, and where to")
+    places = [place(text, access) for text in names[:-1]]
+    source, target = one_store(places), place(names[-1], access)
+    if source.backend != target.backend:
+        raise click.UsageError(f"{action} stays inside of one store: use get and put, or sync")
+    cci = open_store(source, access)
+    found = [name for one in places for name in _matching(cci, one, recursive=recursive)]
+    into = names[-1].endswith("/") or not target.name
+    if len(found) > 1 and not into:
+        raise click.UsageError(f"{names[-1]!r} takes one of them only: end it with / to {action} into it")
+    for name in found:
+        there = keys.join(target.name, keys.basename(name)) if into else target.name
+        if not dry_run:
+            getattr(cci, action)(name, there, source.container, target.container, overwrite=overwrite)
+        if dry_run or not quiet:
+            click.echo(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
+
+
+def _matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
+    if keys.has_magic(one.name):
+        found = [entry.key for entry in cci.scandir(one.name)]
+        names = [name.rstrip("/") for name in found if recursive or not name.endswith("/")]
+        if not names:
+            raise ObjectNotFound(f"{one.at(one.name)}: {'only directories match it: use -r' if found else 'no match'}")
+        return names
+    name = keys.clean_object(one.name)
+    if not recursive and not cci.exists_object(name):
+        if next(cci.find(keys.as_directory(name), limit=1), None) is not None:
+            raise InvalidObjectName(f"{one.at(name)} is a directory: use -r")
+        raise ObjectNotFound(f"{one.at(name)} does not exist")
+    return [name]

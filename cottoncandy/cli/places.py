@@ -1,0 +1,120 @@
+"""Where things are: what a user writes for a place in a store, and the way to it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cottoncandy import keys
+
+if TYPE_CHECKING:
+    from cottoncandy.interfaces import DefaultInterface
+
+_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+#: The scheme that leaves the backend to ``--backend``, as in fsspec's URLs.
+_OURS = "cottoncandy"
+
+
+@dataclass(frozen=True)
+class Access:
+    """The way to a store: what the options say.
+
+    Attributes
+    ----------
+    backend, bucket : str or None
+        For places that name none.
+    settings : dict
+        Further arguments of `cottoncandy.get_interface`.
+    """
+
+    backend: str | None
+    bucket: str | None
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A name in a store.
+
+    Attributes
+    ----------
+    backend : str
+    container : str or None
+        None is the default one.
+    name : str
+        A name, pattern or prefix; ``''`` is all of the container.
+    """
+
+    backend: str
+    container: str | None
+    name: str
+
+    def at(self, name: str) -> str:
+        """How another name at this place is written."""
+        if self.container is None:
+            return f"{self.backend}:///{name}"
+        between = "//" if "/" in self.container else "/"
+        return f"{self.backend}://{self.container}{between}{name}"
+
+
+def is_url(text: str) -> bool:
+    """Whether a text names a place in a store, and not a file on disk."""
+    return _URL.match(text) is not None
+
+
+def place(text: str, access: Access) -> Place:
+    """What a user wrote: ``SCHEME://CONTAINER/NAME``, or a name in the default container.
+
+    The scheme is a backend's name. A container that has a ``/`` itself, as a directory's path, ends with ``//``. An
+    empty one is the default.
+
+    Examples
+    --------
+    >>> access = Access(None, "lab", {})
+    >>> place("s3://bucket/sub01/bold", access)
+    Place(backend='s3', container='bucket', name='sub01/bold')
+    >>> place("local:///data/store//sub01/bold", access)
+    Place(backend='local', container='/data/store', name='sub01/bold')
+    >>> place("sub01/bold", access) == place("s3:///sub01/bold", access)
+    True
+    """
+    match = _URL.fullmatch(text)
+    default = access.backend or "s3"
+    if match is None:
+        return Place(default, access.bucket, keys.clean(text))
+    scheme, rest = match["scheme"], match["rest"]
+    container, _, name = rest.partition("//" if "//" in rest else "/")
+    backend = default if scheme == _OURS else scheme
+    return Place(backend, container or access.bucket, keys.clean(name))
+
+
+def open_store(where: Place, access: Access, *, create: bool = False) -> DefaultInterface:
+    """An interface to the container of a place.
+
+    Parameters
+    ----------
+    create : bool
+        Whether a directory may be made. A bucket never is.
+    """
+    from cottoncandy import get_interface
+    from cottoncandy.backends import backend_class
+
+    kind = backend_class(where.backend)
+    arguments = {**kind.look_only, **access.settings} if not create else access.settings
+    return get_interface(where.container, backend=where.backend, verbose=False, **arguments)
+
+
+def one_store(places: list[Place]) -> Place:
+    """The first of some places that are all in one container.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    first = places[0]
+    if any((other.backend, other.container) != (first.backend, first.container) for other in places):
+        raise click.UsageError("these are in several buckets: name those of one at a time")
+    return first

@@ -1,0 +1,133 @@
+"""put: from disk to the store."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cottoncandy import keys
+from cottoncandy.cli.completing import complete_names
+from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
+from cottoncandy.cli.places import Access, is_url, open_store, place
+from cottoncandy.config import Options
+from cottoncandy.diskfiles import files_below
+from cottoncandy.parallel import for_each
+
+if TYPE_CHECKING:
+    from cottoncandy.interfaces import DefaultInterface
+
+_STDIN = "-"
+
+
+@command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE... NAME", shell_complete=complete_names)
+@recursive_option
+@click.option("--as", "kind", type=click.Choice(["array", "file"]), help="Instead of what the names say.")
+@click.option("-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="User metadata; may be repeated.")
+@click.option("--compression", metavar="CODEC", help="Of arrays: a codec's name, or no.")
+@click.option("--acl", help="A canned ACL.")
+@dry_run_option
+@quiet_option
+def put(
+    files: tuple[str, ...],
+    *,
+    recursive: bool,
+    kind: str | None,
+    metadata: tuple[str, ...],
+    compression: str | None,
+    acl: str | None,
+    dry_run: bool,
+    quiet: bool,
+    access: Access,
+) -> None:
+    """Upload FILEs, or with - the input, as NAME, or into NAME/.
+
+    Where NAME keeps the file's extension, or ends with /, the file goes up byte for byte. A .npy, .csv, .nii or .nii.gz
+    whose NAME has no such extension goes up as a raw array, and a .npz, .mat or .h5 as a tree of them.
+    """
+    if len(files) < 2:
+        raise click.UsageError("name the files, and where to put them")
+    *sources, target = files
+    if any(map(is_url, sources)):
+        raise click.UsageError("put uploads files: to copy inside of a store use cp")
+    where = place(target, access)
+    into = target.endswith("/") or not where.name or len(sources) > 1 or recursive
+    jobs = [job for source in sources for job in _jobs(source, where.name, into=into, recursive=recursive, kind=kind)]
+    if dry_run:
+        for job in jobs:
+            click.echo(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
+        return
+    given = dict(_pair(text) for text in metadata)
+    cci = open_store(where, access, create=True)
+    threads = Options.load().integer("basic", "threads")
+    for_each(lambda job: job.run(cci, given, compression, acl), jobs, threads)
+    if not quiet:
+        click.echo(f"put {len(jobs)} to {target}" if len(jobs) != 1 else f"put {where.at(jobs[0].name)}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise click.UsageError(f"--metadata takes KEY=VALUE, not {text!r}")
+    return key, value
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One file to upload."""
+
+    source: str
+    name: str
+    as_array: bool
+
+    def run(self, cci: DefaultInterface, metadata: dict[str, str], compression: str | None, acl: str | None) -> None:
+        if self.as_array:
+            self._upload_array(cci, metadata, compression, acl)
+        elif self.source == _STDIN:
+            cci.upload_object(self.name, sys.stdin.buffer, acl, None, **metadata)
+        else:
+            extra = {"Metadata": metadata, "ACL": acl}
+            cci.upload_from_file(self.source, self.name, ExtraArgs=extra)
+
+    def _upload_array(
+        self, cci: DefaultInterface, metadata: dict[str, str], compression: str | None, acl: str | None
+    ) -> None:
+        from cottoncandy.cli.formats import FORMATS, extension
+
+        found = FORMATS[extension(self.source)]
+        value, own = found.load(Path(self.source))
+        told: dict[str, Any] = {**own, **metadata}
+        if found.holds_tree:
+            cci.dict2cloud(self.name, value, acl=acl, verbose=False, **told)
+        else:
+            chosen = True if compression is None else False if compression in {"no", "none"} else compression
+            cci.upload_raw_array(self.name, value, compression=chosen, acl=acl, **told)
+
+
+def _jobs(source: str, name: str, *, into: bool, recursive: bool, kind: str | None) -> Iterator[_Job]:
+    if not (recursive and Path(source).is_dir()):
+        if Path(source).is_dir():
+            raise IsADirectoryError(f"{source} is a directory: put it with -r, or use sync")
+        if source != _STDIN and not Path(source).exists():
+            raise FileNotFoundError(f"{source} does not exist")
+        yield _job(source, keys.join(name, Path(source).name) if into else name, kind)
+        return
+    for entry in files_below(Path(source)):
+        if entry.is_file():
+            yield _job(entry.path, keys.join(name, *Path(entry.path).relative_to(source).parts), kind)
+
+
+def _job(source: str, name: str, kind: str | None) -> _Job:
+    from cottoncandy.cli.formats import extension
+
+    known = extension(source)
+    if kind == "array" and not known:
+        raise click.UsageError(f"{source}: no array can be read from a file of this kind")
+    if kind == "array":
+        return _Job(source, name.removesuffix(known), as_array=True)
+    return _Job(source, name, as_array=bool(known) and kind is None and not name.lower().endswith(known))

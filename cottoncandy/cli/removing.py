@@ -1,0 +1,93 @@
+"""rm and clean-uploads: what is thrown away."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from cottoncandy import keys
+from cottoncandy.cli.options import (
+    command,
+    dry_run_option,
+    json_option,
+    names_argument,
+    quiet_option,
+    recursive_option,
+)
+from cottoncandy.cli.output import date_text, print_json
+from cottoncandy.cli.places import Access, Place, one_store, open_store, place
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+
+if TYPE_CHECKING:
+    from cottoncandy.interfaces import DefaultInterface
+
+
+@command()
+@names_argument("names", nargs=-1, required=True, metavar="NAME...")
+@recursive_option
+@click.option("-y", "-f", "--yes", "--force", "sure", is_flag=True, help="Do not ask.")
+@dry_run_option
+@quiet_option
+@json_option
+def rm(
+    names: tuple[str, ...], *, recursive: bool, sure: bool, dry_run: bool, quiet: bool, as_json: bool, access: Access
+) -> None:
+    """Delete objects, what a pattern matches, or with -r all below a name.
+
+    A name is a directory and no prefix: rm -r exp leaves exp2 alone. With -r, a terminal is asked first.
+    """
+    places = [place(text, access) for text in names]
+    where = one_store(places)
+    cci = open_store(where, access)
+    found = sorted({name for one in places for name in _found(cci, one, recursive=recursive)})
+    if not dry_run:
+        if recursive and not sure:
+            _ask(len(found), places)
+        cci.backend_interface.delete(found)
+    if as_json:
+        print_json({"deleted": found, "dry_run": dry_run})
+    elif dry_run:
+        for name in found:
+            click.echo(f"would delete {where.at(name)}")
+    elif not quiet:
+        click.echo(f"deleted {len(found)} object{'' if len(found) == 1 else 's'}")
+
+
+def _ask(count: int, places: list[Place]) -> None:
+    if sys.stdin.isatty():
+        click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
+    elif not all(one.name for one in places):
+        raise click.UsageError("this would empty the bucket: say --yes")
+
+
+def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
+    exact = bool(one.name) and not one.name.endswith("/") and not keys.has_magic(one.name)
+    found = [one.name] if exact and cci.exists_object(one.name) else []
+    if recursive or keys.has_magic(one.name):
+        below = one.name if keys.has_magic(one.name) else keys.as_directory(one.name) or "/"
+        found += [info.key for info in cci.find(below)]
+    if found:
+        return found
+    if not recursive and next(cci.find(keys.as_directory(one.name) or "/", limit=1), None) is not None:
+        raise InvalidObjectName(f"{one.at(one.name)} is a directory: use -r")
+    raise ObjectNotFound(f"{one.at(one.name)}: nothing has this name, or matches it")
+
+
+@command()
+@names_argument("name", default="")
+@click.option("--older-than", default=24.0, show_default=True, metavar="HOURS", help="Only those begun so long ago.")
+@dry_run_option
+@json_option
+def clean_uploads(name: str, *, older_than: float, dry_run: bool, as_json: bool, access: Access) -> None:
+    """Throw away the parts of uploads to NAME, and below it, that were never ended: they cost money."""
+    where = place(name, access)
+    found = open_store(where, access).clean_uploads(where.name, older_than=older_than * 3600, dry_run=dry_run)
+    if as_json:
+        print_json([{"name": upload.key, "started": upload.started} for upload in found])
+        return
+    for upload in found:
+        click.echo(f"{'would throw' if dry_run else 'threw'} away {date_text(upload.started)}  {where.at(upload.key)}")
+    if not found:
+        click.echo("no uploads were left")

@@ -1,0 +1,70 @@
+"""sync: a directory on disk and a branch of the store, or two branches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from cottoncandy.cli.completing import complete_names
+from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
+from cottoncandy.cli.output import print_json
+from cottoncandy.cli.places import Access, Place, is_url, open_store, place
+
+
+@command()
+@click.argument("source", shell_complete=complete_names)
+@click.argument("destination", shell_complete=complete_names)
+@click.option("--delete", is_flag=True, help="Delete what only the destination has.")
+@click.option("--include", multiple=True, metavar="PATTERN", help="Only names that fit; may be repeated.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="No names that fit; may be repeated.")
+@click.option("-c", "--checksum", is_flag=True, help="Compare contents, not times.")
+@dry_run_option
+@quiet_option
+@json_option
+def sync(
+    source: str,
+    destination: str,
+    *,
+    delete: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    checksum: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    access: Access,
+) -> None:
+    """Make DESTINATION like SOURCE: only what differs moves, and running it again goes on where it was stopped.
+
+    A place in the store is a URL, s3://BUCKET/NAME or cottoncandy:///NAME; all else is a directory on disk.
+    """
+    ends = [place(text, access) if is_url(text) else Path(text) for text in (source, destination)]
+    places = [end for end in ends if isinstance(end, Place)]
+    if not places:
+        raise click.UsageError("one of the two is in the store: write s3://BUCKET/NAME or cottoncandy:///NAME")
+    if len({one.backend for one in places}) > 1:
+        raise click.UsageError("the two are in different stores: sync by way of a directory on disk")
+    first, second = (end.name if isinstance(end, Place) else end for end in ends)
+    cci = open_store(places[0], access, create=isinstance(ends[1], Place))
+    report = cci.sync(
+        first,
+        second,
+        delete=delete,
+        include=include,
+        exclude=exclude,
+        checksum=checksum,
+        dry_run=dry_run,
+        source_bucket=places[0].container,
+        dest_bucket=places[-1].container,
+    )
+    if as_json:
+        print_json(asdict(report))
+        return
+    would = "would " if dry_run else ""
+    if not quiet:
+        for action, names in (("transfer", report.transferred), ("delete", report.deleted), ("skip", report.skipped)):
+            for name in names:
+                click.echo(f"{would}{action} {name}")
+        click.echo(str(report))

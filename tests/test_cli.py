@@ -1,0 +1,352 @@
+"""The `cottoncandy` command: what it prints, what it leaves in the store and on disk, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from stores import Recorded, Store
+
+from cottoncandy.cli import run
+from cottoncandy.cli.app import COMMANDS
+from cottoncandy.cli.formats import FORMATS, extension
+from cottoncandy.cli.output import size_text
+from cottoncandy.cli.places import Access, Place, place
+from cottoncandy.errors import UnsupportedArray
+
+ROOT = Path(__file__).parent.parent
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def cc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in an empty directory, on the directory ``store`` in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COTTONCANDY_BACKEND", "local")
+    monkeypatch.setenv("COTTONCANDY_BUCKET", "store")
+
+    def call(*arguments: str) -> Done:
+        capfd.readouterr()
+        code = run(arguments)
+        return Done(code, *capfd.readouterr())
+
+    return call
+
+
+def ok(done: Done) -> str:
+    assert (done.code, done.err) == (0, "")
+    return done.out
+
+
+def on_server(store: Store) -> list[str]:
+    """The options that lead a command to a store of the tests."""
+    assert store.access["endpoint_url"]
+    return ["--backend", "s3", "--bucket", store.container, "--endpoint-url", store.access["endpoint_url"]]
+
+
+# ---------------------------------------------------------------------- a session
+def test_a_session(cc: Run, tmp_path: Path) -> None:
+    array = np.arange(12.0).reshape(3, 4)
+    np.save("bold.npy", array)
+    Path("notes.txt").write_text("slept well")
+    assert ok(cc("put", "bold.npy", "sub01/bold")) == "put local://store/sub01/bold\n"
+    ok(cc("put", "bold.npy", "notes.txt", "sub01/", "-m", "scanner=3T"))
+    assert ok(cc("ls")) == "sub01/\n"
+    assert ok(cc("ls", "sub01", "cottoncandy:///sub01/b*")).split() == [
+        *("sub01/bold", "sub01/bold.npy", "sub01/notes.txt"),
+        *("sub01/bold", "sub01/bold.npy"),
+    ]
+    size, _, _, name = ok(cc("ls", "-lh", "sub01/notes.txt")).split()
+    assert (size, name) == ("10", "sub01/notes.txt")
+    listed = json.loads(ok(cc("ls", "-r", "--json")))
+    assert (listed[0]["name"], listed[0]["type"], listed[2]["size"]) == ("sub01/bold", "object", 10)
+    assert ok(cc("tree", "--size", "-L", "2")).splitlines()[-1] == "    └── notes.txt  [10]"
+    assert ok(cc("tree")) == ok(cc("tree", "-L", "5"))
+    known = json.loads(ok(cc("info", "sub01/bold", "--json")))
+    assert (known["array"], known["bytes_unpacked"]) == ("float64 (3, 4)", 96)
+    assert "metadata       scanner: 3T" in ok(cc("info", "sub01/notes.txt"))
+    assert json.loads(ok(cc("info", "sub01", "--json")))["objects"] == 3
+    assert ok(cc("du", "-s")).split()[1:] == ["3", "local://store/"]
+    assert [row["objects"] for row in json.loads(ok(cc("du", "sub01", "--json")))] == [1, 1, 1, 3]
+
+    assert ok(cc("get", "sub01/bold", "back.npy")) == "got back.npy\n"
+    assert np.array_equal(np.load("back.npy"), array)
+    assert ok(cc("get", "sub01/notes.txt", "-")) == "slept well"
+    assert cc("get", "-r", "sub01", "all").err.endswith("would both be written to all/bold.npy: get one at a time\n")
+    assert "would get" in ok(cc("get", "sub01/*.txt", "some", "-n"))
+    ok(cc("get", "sub01/*.txt", "some"))
+    assert Path("some/notes.txt").read_text() == "slept well"
+    Path("some/notes.txt").write_text("mine")
+    ok(cc("get", "sub01/*.txt", "some", "--no-clobber"))
+    assert Path("some/notes.txt").read_text() == "mine"
+
+    ok(cc("cp", "sub01/bold", "sub01/notes.txt", "sub02/"))
+    assert cc("cp", "sub01/bold", "sub02/bold").code == 1  # it is there
+    ok(cc("cp", "-f", "sub01/bold", "sub02/bold"))
+    assert "is a directory: use -r" in cc("mv", "sub02", "sub03").err
+    ok(cc("mv", "-r", "sub02", "sub03"))
+    ok(cc("mv", "sub03/b*", "sub04/"))
+    assert ok(cc("ls", "-r", "sub0[234]*")).split() == ["sub03/notes.txt", "sub04/bold"]
+
+    assert ok(cc("rm", "-r", "sub03", "-n")) == "would delete local://store/sub03/notes.txt\n"
+    assert "is a directory: use -r" in cc("rm", "sub03").err
+    assert ok(cc("rm", "sub0?/notes.txt")) == "deleted 2 objects\n"
+    assert json.loads(ok(cc("rm", "-r", "sub01", "--json")))["deleted"] == ["sub01/bold", "sub01/bold.npy"]
+    assert cc("rm", "-r", "").code == 2  # the whole bucket, and nobody to ask
+    assert ok(cc("rm", "-ry", "")) == "deleted 1 object\n"
+    assert ok(cc("clean-uploads")) == "no uploads were left\n"
+
+
+def test_sync(cc: Run) -> None:
+    Path("here/sub").mkdir(parents=True)
+    Path("here/a").write_text("a")
+    Path("here/sub/b.tmp").write_text("b")
+    planned = ok(cc("sync", "here", "cottoncandy:///exp", "-n", "--exclude", "*.tmp"))
+    assert planned.splitlines()[0] == "would transfer a"
+    assert json.loads(ok(cc("sync", "here", "local://store/exp", "--json")))["transferred"] == ["a", "sub/b.tmp"]
+    assert ok(cc("sync", "here", "local://store/exp")) == "0 transferred (0.0 MB), 0 deleted, 2 unchanged\n"
+    Path("here/a").unlink()
+    assert ok(cc("sync", "here", "local://store/exp", "--delete")).startswith("delete a\n")
+    ok(cc("sync", "cottoncandy:///exp", "there", "-q"))
+    assert Path("there/sub/b.tmp").read_text() == "b"
+    Path("other_store").mkdir()
+    ok(cc("sync", "local://store/exp", "local://other_store/exp"))
+    assert Path("other_store/exp/sub/b.tmp").read_text() == "b"
+    assert cc("sync", "here", "there").code == 2
+    assert cc("sync", "s3://b/here", "local://store/there").code == 2
+
+
+# ---------------------------------------------------------------------- files that hold arrays
+ARRAYS = {
+    ".npy": np.arange(6, dtype=">i2").reshape(2, 3),
+    ".csv": np.array([[1.5, 1 / 3], [np.pi, -2e300]]),
+    ".nii": np.arange(24, dtype="int16").reshape(2, 3, 4),
+    ".nii.gz": np.arange(24, dtype="float32").reshape(2, 3, 4),
+}
+TREE = {"a": np.arange(3.0).reshape(1, 3), "b": {"c": np.ones((2, 2), "int32")}}
+
+
+@pytest.mark.parametrize("kind", sorted({*FORMATS} - {".hdf5"}))
+def test_a_file_goes_up_as_arrays_and_comes_back(kind: str, cc: Run, tmp_path: Path) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    path, back = Path(f"made{kind}"), Path(f"back{kind}")
+    if not FORMATS[kind].holds_tree:
+        affine = {"affine": json.dumps(np.diag([2.0, 2, 2, 1]).tolist())} if "nii" in kind else {}
+        FORMATS[kind].save(path, ARRAYS[kind], affine)
+        ok(cc("put", str(path), "x/arr"))
+        stored = cci.download_raw_array("x/arr")
+        assert np.array_equal(stored, ARRAYS[kind])
+        ok(cc("get", "x/arr", str(back)))
+        (again, told), (_, before) = FORMATS[kind].load(back), FORMATS[kind].load(path)
+        assert np.array_equal(again, ARRAYS[kind])
+        assert told == before
+        return
+    FORMATS[kind].save(path, TREE if kind != ".mat" else {"a": TREE["a"]}, {})
+    ok(cc("put", str(path), "x/tree"))
+    assert np.array_equal(cci.cloud2dict("x/tree", verbose=False)["a"], TREE["a"])
+    ok(cc("get", "x/tree", str(back)))
+    again, _ = FORMATS[kind].load(back)
+    assert np.array_equal(again["a"], TREE["a"])
+    assert kind == ".mat" or np.array_equal(again["b"]["c"], TREE["b"]["c"])  # type: ignore[call-overload]
+    ok(cc("get", "x/tree/a", f"one{kind}"))
+    assert np.array_equal(FORMATS[kind].load(Path(f"one{kind}"))[0]["one"], TREE["a"])
+
+
+def test_what_a_file_cannot_hold(cc: Run) -> None:
+    table = np.array([(1, 2.5), (2, 0.1)], dtype=[("onset", "i8"), ("duration", "f8")])
+    FORMATS[".csv"].save(Path("events.csv"), table, {})
+    assert Path("events.csv").read_text().splitlines()[:2] == ["onset,duration", "1,2.5"]
+    back, _ = FORMATS[".csv"].load(Path("events.csv"))
+    assert back.dtype.names == table.dtype.names
+    assert back.tolist() == table.tolist()
+    with pytest.raises(UnsupportedArray):
+        FORMATS[".csv"].save(Path("x.csv"), np.ones((2, 2, 2)), {})
+    np.save("objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    done = cc("put", "objects.npy", "x")  # a pickle, which is not read
+    assert (done.code, Path("store/x").exists()) == (1, False)
+    np.save("cube.npy", np.ones((2, 2, 2)))
+    ok(cc("put", "cube.npy", "cube"))
+    failed = cc("get", "cube", "cube.csv")
+    assert (failed.code, list(Path().glob("*cube.csv*"))) == (1, [])
+    assert not list(Path().glob(".cottoncandy-*"))
+    assert cc("put", "events.csv", "--as", "array", "t/events.csv").code == 0
+    assert Path("store/t/events").exists()
+    assert extension("a.NII.GZ") == ".nii.gz"
+
+
+# ---------------------------------------------------------------------- how it ends
+def test_it_fails_in_one_line(cc: Run) -> None:
+    Path("store").mkdir()
+    for arguments, code, said in [
+        (("ls", "nothing"), 1, "local://store/nothing: nothing has this name"),
+        (("info", "nothing"), 1, "does not exist"),
+        (("get", "nothing"), 1, "does not exist"),
+        (("get", "local://nowhere/x"), 1, "does not exist"),
+        (("put", "nothing", "x"), 1, "nothing does not exist"),
+        (("ls", "../etc"), 1, "'..'"),
+        (("ls", "ftp://host/x"), 1, "no backend 'ftp'"),
+        (("config", "basic.no_such"), 1, "there is no option"),
+        (("put", "x"), 2, "where to put"),
+        (("rm",), 2, "Missing argument"),
+        (("bogus",), 2, "No such command"),
+        (("cp", "a", "s3://bucket/x"), 2, "inside of one store"),
+    ]:
+        done = cc(*arguments)
+        assert (done.code, done.out) == (code, ""), arguments
+        assert said in done.err, arguments
+        assert "Traceback" not in done.err
+        assert code == 2 or done.err.count("\n") == 1
+    assert not Path("nowhere").exists()
+    assert "Traceback" in cc("info", "nothing", "--debug").err
+
+
+def test_keys_are_not_told(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_LOGIN_ACCESS_KEY", "AKIASECRET")
+    monkeypatch.setenv("COTTONCANDY_LOGIN_SECRET_KEY", "verysecret")
+    done = cc("ls", "s3://bucket/x", "--endpoint-url", "http://127.0.0.1:9", "--debug")
+    assert done.code == 1
+    assert "no connection to http://127.0.0.1:9" in done.err
+    listed = cc("config", "--json")
+    assert "***" in listed.out
+    assert "secret" not in (done.out + done.err + listed.err).lower().replace("secret_key", "")
+    assert "verysecret" not in listed.out
+
+
+def test_config(cc: Run) -> None:
+    path = Path(ok(cc("config", "--path")).strip())
+    assert ok(cc("config", "basic.threads")) == "4\n"
+    ok(cc("config", "basic.threads", "7"))
+    ok(cc("config", "basic.threads", "9"))
+    ok(cc("config", "basic.default_bucket", "100% mine"))
+    assert (ok(cc("config", "basic.threads")), ok(cc("config", "basic.default_bucket"))) == ("9\n", "100% mine\n")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text().count("threads = 9") == 1
+    assert "# Connections of one call" in path.read_text()
+    path.write_text("[login]\naccess_key = x")
+    ok(cc("config", "basic.threads", "5"))
+    assert path.read_text() == "[login]\naccess_key = x\n\n[basic]\nthreads = 5\n"
+
+
+def test_places() -> None:
+    access = Access(None, "lab", {})
+    assert place("s3:///x", access) == place("x", access) == Place("s3", "lab", "x")
+    assert place("local:///data/store//a/b", access) == Place("local", "/data/store", "a/b")
+    assert place("local:///data/store//", access) == Place("local", "/data/store", "")
+    assert place("gdrive:///lab/x", Access("s3", None, {})) == Place("gdrive", None, "lab/x")
+    assert place("cottoncandy://b/x", Access("local", None, {})) == Place("local", "b", "x")
+    for text in ("s3://b/x", "local:///data/store//a/b", "gdrive:///lab/x"):
+        where = place(text, Access(None, None, {}))
+        assert where.at(where.name) == text
+    assert [size_text(size, human=True) for size in (0, 1023, 1024, 2**20 - 1, 2**20)] == [
+        *("0", "1023", "1.0K", "1.0M", "1.0M"),
+    ]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, cc: Run) -> None:
+    told = ok(cc(name, "--help"))
+    assert told.startswith(f"Usage: cottoncandy {name}")
+    assert name in ok(cc("--help"))
+
+
+# ---------------------------------------------------------------------- as a process
+def start(*arguments: str, **more: object) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "cottoncandy", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
+    return subprocess.Popen(command, env=environment, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def test_help_is_light(cc: Run) -> None:
+    code = "import sys; from cottoncandy.cli import run; run(['--help']); print({'boto3', 'numpy'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_a_closed_pipe_is_quiet(cc: Run) -> None:
+    Path("store").mkdir()
+    for number in range(3000):
+        Path(f"store/{'x' * 100}{number}").touch()
+    process = start("ls", "-l")
+    assert process.stdout
+    assert process.stderr
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(30) == 141
+    process.stderr.close()
+
+
+def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recorder import Fault, Request
+
+    store, proxy = recorded
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    store.raw.put("large", bytes(5 * 2**20))
+
+    def slowly(request: Request) -> Fault | None:
+        return Fault("delay", 5) if request.path.endswith("/large") and request.method == "GET" else None
+
+    proxy.hook = slowly
+    process = start("get", "large", "here", *on_server(store))
+    deadline = time.monotonic() + 30
+    while not proxy.count("GET") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (130, b"cottoncandy: interrupted\n")
+    assert list(Path().glob("*here*")) == []
+    assert not list(Path().glob(".cottoncandy-*"))
+
+
+# ---------------------------------------------------------------------- completion
+def completed(words: str, monkeypatch: pytest.MonkeyPatch, cc: Run) -> list[str]:
+    line = f"cottoncandy {words}"
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+    monkeypatch.setenv("_COTTONCANDY_COMPLETE", "bash_complete")
+    done = cc()
+    monkeypatch.delenv("_COTTONCANDY_COMPLETE")
+    return [answer.partition(",")[2] for answer in done.out.splitlines() if answer]
+
+
+def test_completion(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sub01/bold", "sub01/mask", "sub02/bold", "other/deep/leaf"):
+        Path(f"store/{name}").parent.mkdir(parents=True, exist_ok=True)
+        Path(f"store/{name}").touch()
+    assert completed("s", monkeypatch, cc) == ["sync"]
+    assert completed("ls --rec", monkeypatch, cc) == ["--recursive"]
+    assert completed("ls s", monkeypatch, cc) == ["sub01/", "sub02/"]
+    assert completed("get sub01/", monkeypatch, cc) == ["sub01/bold", "sub01/mask"]
+    assert completed("ls o", monkeypatch, cc) == ["other/deep/leaf"]
+    assert completed("info local://store/sub02/", monkeypatch, cc) == ["local://store/sub02/bold"]
+    assert completed("ls --bucket nowhere x", monkeypatch, cc) == []
+    assert not Path("nowhere").exists()
+    for shell in ("bash", "zsh", "fish"):
+        assert "_COTTONCANDY_COMPLETE" in ok(cc("completion", shell))
