@@ -382,7 +382,7 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, m
 
 def _plain(array: Array) -> Array:
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        log.warning("the mask of a masked array is not stored: upload np.ma.getmaskarray(array) beside it")
+        log.warning("the mask of a masked array is not stored: upload_masked_array stores it")
     return np.asarray(array)
 
 

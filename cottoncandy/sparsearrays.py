@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from cottoncandy.arrayparts import Form
 from cottoncandy.errors import CorruptObject, UnsupportedArray
 
 #: The parts of each format, under the names of scipy's attributes.
@@ -16,8 +16,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     "csr": ("data", "indices", "indptr"),
     "dia": ("data", "offsets"),
 }
-# Of an upload: what `secrets.token_hex(8)` gives.
-_VERSION = re.compile("[0-9a-f]{16}")
 
 
 def take_apart(array: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -63,34 +61,6 @@ def _take_apart(array: Any, *, is_array: bool) -> tuple[dict[str, Any], dict[str
     return description, {name: getattr(array, name) for name in names}
 
 
-def part_names(description: Any) -> dict[str, str]:
-    """The parts that a description says there are, and the names that they lie under.
-
-    Raises
-    ------
-    CorruptObject
-        If it describes no sparse array.
-    """
-    kind = description.get("type") if isinstance(description, dict) else None
-    if not isinstance(kind, str) or kind not in PARTS:
-        raise CorruptObject(f"describes no sparse array: type {kind!r}")
-    shape, staged = description.get("shape"), description.get("parts", {})
-    if not isinstance(shape, list) or not isinstance(staged, dict):
-        raise CorruptObject(f"describes no sparse array: shape {shape!r}, parts {staged!r}")
-    return {name: str(staged.get(name, name)) for name in PARTS[kind]}
-
-
-def staged_name(part: str, version: str) -> str:
-    """Where a part lies until it takes the place of the one that it replaces."""
-    return f"{part}-{version}"
-
-
-def is_staged(name: str) -> bool:
-    """Whether a name may be that of a staged part, which a writer left behind."""
-    part, _, version = name.partition("-")
-    return any(part in parts for parts in PARTS.values()) and _VERSION.fullmatch(version) is not None
-
-
 def put_together(description: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
     """Make a sparse array of its parts: a matrix, or an array where the description says so."""
     import scipy.sparse
@@ -104,3 +74,6 @@ def put_together(description: Mapping[str, Any], parts: Mapping[str, Any]) -> An
         return make(arguments, shape=tuple(description["shape"]))
     except (ValueError, TypeError, KeyError) as error:
         raise CorruptObject(f"the parts do not make a {kind} array: {error}") from error
+
+
+FORM = Form("sparse array", PARTS, put_together)

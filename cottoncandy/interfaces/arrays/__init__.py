@@ -6,13 +6,14 @@ from typing import Any
 
 from cottoncandy.browser import BrowserObject
 from cottoncandy.interfaces.arrays.chunked import ChunkedArrays
+from cottoncandy.interfaces.arrays.masked import MaskedArrays
 from cottoncandy.interfaces.arrays.sparse import SparseArrays
 from cottoncandy.interfaces.arrays.tree import ArrayTrees
 
 __all__ = ["ArrayInterface"]
 
 
-class ArrayInterface(ArrayTrees, ChunkedArrays, SparseArrays):
+class ArrayInterface(ArrayTrees, ChunkedArrays, SparseArrays, MaskedArrays):
     """numpy, scipy.sparse and dask arrays, and trees of them.
 
     The parameters are those of `BasicInterface`.

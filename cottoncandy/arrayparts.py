@@ -1,0 +1,58 @@
+"""Arrays that are stored as a few named parts and a table that describes them. No I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cottoncandy.errors import CorruptObject
+
+# Of an upload: what `secrets.token_hex(8)` gives.
+_VERSION = re.compile("[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of array that is stored in parts.
+
+    Attributes
+    ----------
+    name : str
+        How an error calls it.
+    parts : Mapping of str to tuple of str
+        The names of the parts of each ``type`` that a table may tell.
+    put_together : callable
+        Makes the array of its description and its parts.
+    """
+
+    name: str
+    parts: Mapping[str, tuple[str, ...]]
+    put_together: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+
+    def part_names(self, description: Any) -> dict[str, str]:
+        """The parts that a description says there are, and the names that they lie under.
+
+        Raises
+        ------
+        CorruptObject
+            If it describes no such array.
+        """
+        kind = description.get("type") if isinstance(description, dict) else None
+        if not isinstance(kind, str) or kind not in self.parts:
+            raise CorruptObject(f"describes no {self.name}: type {kind!r}")
+        shape, staged = description.get("shape"), description.get("parts", {})
+        if not isinstance(shape, list) or not isinstance(staged, dict):
+            raise CorruptObject(f"describes no {self.name}: shape {shape!r}, parts {staged!r}")
+        return {name: str(staged.get(name, name)) for name in self.parts[kind]}
+
+    def is_staged(self, name: str) -> bool:
+        """Whether a name may be that of a staged part, which a writer left behind."""
+        part, _, version = name.partition("-")
+        return any(part in parts for parts in self.parts.values()) and _VERSION.fullmatch(version) is not None
+
+
+def staged_name(part: str, version: str) -> str:
+    """Where a part lies until it takes the place of the one that it replaces."""
+    return f"{part}-{version}"
