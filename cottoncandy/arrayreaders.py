@@ -96,7 +96,7 @@ class Version:
         def open_at(done: int) -> ObjectReader:
             return self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
 
-        read_resuming(view, open_at, self.where)
+        read_resuming(self.backend.retry, view, open_at, self.where)
 
     def for_each(self, function: Callable[[Any], object], jobs: Iterator[Any]) -> None:
         """Call a function that reads on each of the jobs; with several threads, where there are several jobs."""

@@ -6,7 +6,8 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from cottoncandy import progress
@@ -14,8 +15,17 @@ from cottoncandy.errors import TransientError
 
 if TYPE_CHECKING:
     from cottoncandy.backends.base import ObjectReader
+    from cottoncandy.config import Options
 
 log = logging.getLogger(__name__)
+
+#: From this failure of one request on the log warns: what passes by itself has mostly passed by then.
+_TROUBLE = 3
+
+
+def _draw() -> float:
+    # a policy travels by pickle, and is to be equal there: not with the generator's state
+    return random.random()  # noqa: S311 - no secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +41,61 @@ class RetryPolicy:
     cap : float
         Seconds that one wait lasts at most, but for a ``Retry-After`` of the server.
     total : float
-        Seconds after the first failure from which on nothing is tried again.
+        Seconds after the first failure (from the beginning of a time-out, where it is one) from which on nothing is
+        tried again.
+    connect_timeout, read_timeout : float
+        Seconds that are waited for a connection, and for the next byte on it.
     sleep, clock, draw : callable
-        The world, for tests: `time.sleep`, `time.monotonic`, `random.random`.
+        The world, for tests: `time.sleep`, `time.monotonic`, a number below 1 by chance.
 
     Notes
     -----
     Full jitter spreads many clients best:
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+
+    Examples
+    --------
+    >>> RetryPolicy(attempts=3, total=30.0).start('bucket/object').failures
+    0
     """
 
-    attempts: int = 5
+    attempts: int = 8
     base: float = 0.2
     cap: float = 20.0
-    total: float = 120.0
+    total: float = 180.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
-    draw: Callable[[], float] = field(default=random.random, repr=False)
+    draw: Callable[[], float] = field(default=_draw, repr=False)
 
-    def start(self) -> Retries:
-        """Begin to count the failures of one request."""
-        return Retries(self)
+    @classmethod
+    def from_options(cls, options: Options, base: float = 0.2) -> RetryPolicy:
+        """Take the policy from the configuration. No time-out is longer than the total."""
+        total = options.number("retry", "total_time")
+        return cls(
+            attempts=options.integer("retry", "attempts"),
+            base=base,
+            cap=options.number("retry", "longest_wait"),
+            total=total,
+            connect_timeout=min(total, options.number("retry", "connect_timeout")),
+            read_timeout=min(total, options.number("retry", "read_timeout")),
+        )
+
+    def with_timeouts(self, connect: float | None, read: float | None) -> RetryPolicy:
+        """The same with other time-outs, where they are told."""
+        connect, read = connect or self.connect_timeout, read or self.read_timeout
+        return replace(self, connect_timeout=connect, read_timeout=read)
+
+    def start(self, where: str) -> Retries:
+        """Begin to count the failures of one request.
+
+        Parameters
+        ----------
+        where : str
+            How the log names it.
+        """
+        return Retries(self, where)
 
 
 class Retries:
@@ -59,7 +103,7 @@ class Retries:
 
     Examples
     --------
-    >>> retries = RetryPolicy().start()
+    >>> retries = RetryPolicy().start("object 'a' in bucket 'b'")
     >>> while True:
     ...     try:
     ...         answer = 'the request'
@@ -68,12 +112,15 @@ class Retries:
     ...         retries.wait(error)
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, where: str) -> None:
         self._policy = policy
+        self._where = where
         self._began = 0.0
         self.failures = 0
 
-    def wait(self, error: BaseException, retry_after: float | None = None) -> None:
+    def wait(
+        self, error: BaseException, retry_after: float | None = None, idle: float = 0.0, reason: str | None = None
+    ) -> None:
         """Wait until it is sensible to try again; raise the error where it is not.
 
         Parameters
@@ -82,16 +129,26 @@ class Retries:
             Why the request failed.
         retry_after : float, optional
             Seconds that the server asked for.
+        idle : float
+            Seconds that were waited in vain before the failure, as it was a time-out. Nothing is tried again that
+            would end behind the total if it ended as this did.
+        reason : str, optional
+            How the log tells the error; its text by default.
         """
         policy = self._policy
+        now = policy.clock()
         if not self.failures:
-            self._began = policy.clock()
+            self._began = now - idle
         self.failures += 1
         delay = policy.draw() * min(policy.cap, policy.base * 2 ** (self.failures - 1))
         delay = max(delay, retry_after or 0.0)
-        spent = policy.clock() - self._began
-        if self.failures >= policy.attempts or spent + delay > policy.total:
+        spent = now - self._began
+        said = (self._where, reason or str(error).removeprefix(f"{self._where}: "))
+        if self.failures >= policy.attempts or spent + delay + idle > policy.total:
+            log.info("%s: %s: given up after %d of %d tries, %.1f s", *said, self.failures, policy.attempts, spent)
             raise error
+        level = logging.INFO if self.failures < _TROUBLE else logging.WARNING
+        log.log(level, "%s: %s: try %d of %d in %.2f s", *said, self.failures + 1, policy.attempts, delay)
         policy.sleep(delay)
 
     def progressed(self) -> None:
@@ -99,16 +156,40 @@ class Retries:
         self.failures = 0
 
 
-_POLICY = RetryPolicy()
+def retry_after(value: str | None) -> float | None:
+    """Seconds to wait, from a ``Retry-After`` header: a number or a date; None where it is neither.
+
+    Examples
+    --------
+    >>> retry_after('7'), retry_after('soon')
+    (7.0, None)
+    """
+    if not value:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value)
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def read_resuming(
-    view: memoryview, open_at: Callable[[int], ObjectReader], where: str, reader: ObjectReader | None = None
+    policy: RetryPolicy,
+    view: memoryview,
+    open_at: Callable[[int], ObjectReader],
+    where: str,
+    reader: ObjectReader | None = None,
 ) -> None:
     """Read into all of a view; where an answer breaks, the next one goes on from that byte.
 
     Parameters
     ----------
+    policy : RetryPolicy
+        How often an answer may break with no byte between. To ask again where an answer does not even begin is the
+        backend's own affair.
     view : memoryview
     open_at : callable
         ``open_at(count)`` asks for what comes behind the first ``count`` bytes of the view, of the same version.
@@ -122,11 +203,12 @@ def read_resuming(
     TransientError
         When it broke too often with no byte between.
     """
-    done, retries, count = 0, _POLICY.start(), progress.current()
+    done, retries, count = 0, policy.start(where), progress.current()
     step = len(view) if count is None else progress.STEP
     while True:
+        answer = reader or open_at(done)
         try:
-            with reader or open_at(done) as answer:
+            with answer:
                 while done < len(view):
                     arrived = _read_some(answer, view[done : done + step], where)
                     done += arrived
@@ -134,8 +216,7 @@ def read_resuming(
                     if count is not None:
                         count.add(arrived)
         except TransientError as error:
-            log.info("%s: broke after %d of %d bytes: %s", where, done, len(view), error)
-            retries.wait(error)
+            retries.wait(error, reason=f"broke after {done} of {len(view)} bytes")
             reader = None
         else:
             return

@@ -118,6 +118,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # seconds; as many tries as ever, without the waits
+    monkeypatch.setenv("COTTONCANDY_RETRY_LONGEST_WAIT", "0.02")
 
 
 @pytest.fixture(scope="session")

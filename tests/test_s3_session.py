@@ -128,7 +128,7 @@ def test_our_defaults() -> None:
     config = client_config(connect("http://127.0.0.1:9"))
     assert config.max_pool_connections >= 64
     assert config.retries["mode"] == "standard"
-    assert config.retries["total_max_attempts"] == 5
+    assert config.retries["total_max_attempts"] == 8
     if HAVE_CHECKSUMS:
         assert config.request_checksum_calculation == config.response_checksum_validation == "when_required"
         assert client_config(connect(None)).request_checksum_calculation == "when_supported"

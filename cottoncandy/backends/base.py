@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy import bodies
 from cottoncandy.errors import NotSupported, ObjectNotFound, TransientError
+from cottoncandy.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -248,6 +249,9 @@ class Backend(ABC):
         What transfers must keep to.
     look_only : Mapping
         Arguments of `connect` for somebody who only looks, so that nothing is made.
+    retry : RetryPolicy
+        When what failed is tried again. A request is tried again inside the backend; a read that broke goes on in
+        another request, which is its caller's affair.
     container : str or None
         The bucket, directory or folder; None where none was chosen or the store has none.
     """
@@ -255,6 +259,7 @@ class Backend(ABC):
     name: ClassVar[str]
     limits: TransferLimits = TransferLimits()
     look_only: ClassVar[Mapping[str, Any]] = {}
+    retry: RetryPolicy = RetryPolicy()
     container: str | None
 
     # ------------------------------------------------------------------ making one

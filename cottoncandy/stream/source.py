@@ -161,7 +161,7 @@ class ObjectSource:
             watch = None  # it will be in the cache anyway
         if reader is not None and watch is not None:
             reader = _Watched(reader, start, start, watch)
-        read_resuming(view, open_at, self.backend.describe(self.key), reader)
+        read_resuming(self.backend.retry, view, open_at, self.backend.describe(self.key), reader)
 
 
 def read_range(

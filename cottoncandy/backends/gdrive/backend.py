@@ -26,7 +26,7 @@ from cottoncandy.backends.gdrive.api import Api
 from cottoncandy.backends.gdrive.downloads import BytesReader, DriveReader
 from cottoncandy.backends.gdrive.files import DriveFile
 from cottoncandy.backends.gdrive.removal import Removal
-from cottoncandy.backends.gdrive.settings import DriveSettings, checked_endpoint
+from cottoncandy.backends.gdrive.settings import FIRST_WAIT, DriveSettings, checked_endpoint
 from cottoncandy.backends.gdrive.tree import Level, Tree, is_nameable
 from cottoncandy.backends.gdrive.walk import entries, walk
 from cottoncandy.backends.gdrive.wire import Wire
@@ -41,6 +41,7 @@ from cottoncandy.errors import (
     ObjectNotFound,
     TransientError,
 )
+from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class GoogleDriveBackend(Backend):
         self._tree = tree
         self._api = tree.api
         self.root = root
+        self.retry = tree.settings.retry
         self._threads = threads
         self._origin = origin
 
@@ -124,7 +126,7 @@ class GoogleDriveBackend(Backend):
         *,
         interactive: bool,
     ) -> GoogleDriveBackend:
-        settings = _settings(arguments)
+        settings = _settings(arguments, options)
         endpoint = checked_endpoint(endpoint_url)
         secrets_file = _file(access_key or options.text("gdrive", "secrets"), options)
         credentials_file = _file(secret_key or options.text("gdrive", "credentials"), options)
@@ -350,13 +352,13 @@ def _reopen(
     )
 
 
-def _settings(arguments: Mapping[str, Any]) -> DriveSettings:
+def _settings(arguments: Mapping[str, Any], options: Options) -> DriveSettings:
     known = {field.name for field in fields(DriveSettings)}
     if unknown := arguments.keys() - known:
         raise ConfigurationError(
             f"the gdrive backend does not know {', '.join(sorted(unknown))}; it knows {', '.join(sorted(known))}"
         )
-    return DriveSettings(**arguments)
+    return DriveSettings(**{"retry": RetryPolicy.from_options(options, base=FIRST_WAIT), **arguments})
 
 
 def _file(name: str | None, options: Options) -> Path:

@@ -12,6 +12,7 @@ import re
 
 from cottoncandy.backends.base import ObjectHead, ObjectReader
 from cottoncandy.backends.gdrive.api import Api
+from cottoncandy.backends.gdrive.errors import wait_for
 from cottoncandy.backends.gdrive.files import DriveFile
 from cottoncandy.backends.gdrive.uploads import new_md5
 from cottoncandy.backends.gdrive.wire import Answer
@@ -69,7 +70,7 @@ class DriveReader(ObjectReader):
         self.start, self.stop = start, stop
         self._position = start
         self._digest = new_md5() if file.md5 and stop - start == file.size else None
-        self._retries = api.wire.settings.retry.start()
+        self._retries = api.wire.settings.retry.start(where)
         self._answer: Answer | None = self._opened()
 
     def _opened(self) -> Answer:
@@ -107,7 +108,7 @@ class DriveReader(ObjectReader):
                 return self._answer.readinto(view)
             except TransientError as error:
                 self.close()
-                self._retries.wait(error, getattr(error, "retry_after", None))
+                wait_for(self._retries, error, self._api.wire.settings)
 
     def _verify(self) -> None:
         if self._digest is not None and self._digest.hexdigest() == self._file.md5:

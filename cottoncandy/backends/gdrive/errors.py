@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import google.auth.exceptions
 import requests
 import urllib3.exceptions
 
+from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.errors import (
     AccessDenied,
     CottonCandyError,
@@ -22,6 +21,7 @@ from cottoncandy.errors import (
     ServiceError,
     TransientError,
 )
+from cottoncandy.retry import Retries, retry_after
 
 
 class Busy(TransientError):
@@ -34,6 +34,16 @@ class Busy(TransientError):
     """
 
     retry_after: float | None = None
+
+
+class TimedOut(TransientError):
+    """Nothing came for so long that the connection counts as broken."""
+
+
+def wait_for(retries: Retries, error: TransientError, settings: DriveSettings) -> None:
+    """Wait until a request may be sent again; raise the error where that makes no sense."""
+    idle = max(settings.timeouts) if isinstance(error, TimedOut) else 0.0
+    retries.wait(error, getattr(error, "retry_after", None), idle)
 
 
 SIGN_IN_AGAIN = (
@@ -71,6 +81,7 @@ _STATUS: dict[int, type[CottonCandyError]] = {
     409: ObjectExists,
 }
 _TRANSIENT_STATUS = {408, 429}
+_TIMEOUTS = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
 
 
 def from_answer(status: int, headers: Mapping[str, str], body: bytes, where: str) -> CottonCandyError:
@@ -79,7 +90,7 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes, where: str
     kind, advice = _REASONS.get(reason, (_STATUS.get(status, ServiceError), ""))
     if reason in _RATE_LIMITS or status in _TRANSIENT_STATUS or status >= 500:
         busy = Busy(_text(where, status, reason, message, "it has been tried several times: try again later"))
-        busy.retry_after = _retry_after(headers.get("Retry-After"))
+        busy.retry_after = retry_after(headers.get("Retry-After"))
         return busy
     if status == 401:
         advice = SIGN_IN_AGAIN
@@ -101,18 +112,6 @@ def _read(body: bytes) -> tuple[str, str]:
         return "", ""
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds, from seconds or a date."""
-    if not value:
-        return None
-    if value.isdigit():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
 @contextmanager
 def translated(where: str) -> Iterator[None]:
     """Translate what the libraries below raise.
@@ -129,7 +128,8 @@ def translated(where: str) -> Iterator[None]:
     except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         if isinstance(error, CottonCandyError):
             raise
-        raise TransientError(f"{where}: the connection failed: {_describe(_root(error))}") from _root(error)
+        kind = TimedOut if isinstance(error, _TIMEOUTS) else TransientError
+        raise kind(f"{where}: the connection failed: {_describe(_root(error))}") from _root(error)
 
 
 @contextmanager

@@ -18,8 +18,8 @@ GOOGLE = "https://www.googleapis.com/"
 #: All of the Drive: ``drive.file`` sees only what this app made, and not what a colleague's made.
 SCOPES = ("https://www.googleapis.com/auth/drive",)
 
-# Google's own advice goes up to 32 or 64 s between two tries.
-PATIENT = RetryPolicy(attempts=8, base=0.5, cap=32.0, total=300.0)
+#: Seconds that a first wait lasts at most: Google counts requests by the minute.
+FIRST_WAIT = 0.5
 _FOLDER_ADDRESS = re.compile(r"(?:https://drive\.google\.com/.*/folders/|id:)([\w-]+)")
 
 
@@ -49,13 +49,13 @@ class DriveSettings:
         Where a sign-in listens on this machine for the browser to come back; any free port by default.
     sign_in_timeout : float
         Seconds that a sign-in waits for the browser.
-    timeout : float
-        Seconds without a byte after which a connection counts as broken.
+    timeout : float, optional
+        Seconds without a byte after which a connection counts as broken; the configured ``read_timeout`` by default.
     settle : float
         Seconds that a write waits at most until listings show a new object: they lag behind, and other machines
         find objects by listings. 0 does not look.
     retry : RetryPolicy
-        When a request is tried again.
+        When a request is tried again; the configured one by default.
     verify : bool or str
         Whether to check the server's certificate, or the file of the authorities to check it with.
     """
@@ -69,10 +69,15 @@ class DriveSettings:
     open_browser: bool | None = None
     port: int = 0
     sign_in_timeout: float = 300.0
-    timeout: float = 60.0
+    timeout: float | None = None
     settle: float = 10.0
-    retry: RetryPolicy = PATIENT
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     verify: bool | str = True
+
+    @property
+    def timeouts(self) -> tuple[float, float]:
+        """Seconds that are waited for a connection, and for the next byte on it."""
+        return self.retry.connect_timeout, self.timeout or self.retry.read_timeout
 
     @property
     def root_id(self) -> str | None:

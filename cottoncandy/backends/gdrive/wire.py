@@ -153,21 +153,20 @@ class Wire:
             with self.once(call) as answer:
                 return answer.json()
 
-        return self.retrying(send)
+        return self._retrying(call.where, send)
 
     def open(self, call: Call) -> Answer:
         """Send a call, several times if need be; the answer, with its body still to be read."""
-        return self.retrying(lambda: self.once(call))
+        return self._retrying(call.where, lambda: self.once(call))
 
-    def retrying(self, action: Callable[[], Result]) -> Result:
+    def _retrying(self, where: str, action: Callable[[], Result]) -> Result:
         """Do something again while it fails in a way that may pass."""
-        retries = self.settings.retry.start()
+        retries = self.settings.retry.start(where)
         while True:
             try:
                 return action()
             except TransientError as error:
-                log.info("trying again: %s", error)
-                retries.wait(error, getattr(error, "retry_after", None))
+                errors.wait_for(retries, error, self.settings)
 
     def once(self, call: Call, accept: Collection[int] = _SUCCESS) -> Answer:
         """Send a call once, but for a token that has ended meanwhile.
@@ -197,7 +196,7 @@ class Wire:
                     call.uri,
                     headers=dict(call.headers),
                     data=call.body or None,  # type: ignore[arg-type] # memoryviews serve as well
-                    timeout=self.settings.timeout,
+                    timeout=self.settings.timeouts,
                     # Google's 308 means "go on", and is no redirection
                     allow_redirects=call.method == "GET",
                     stream=True,

@@ -47,6 +47,7 @@ class S3Backend(Backend):
     def __init__(self, container: str | None, connection: Connection) -> None:
         self.container = container
         self.limits = connection.settings.limits
+        self.retry = connection.settings.retry
         self._bucket = Bucket(connection, container)
 
     @classmethod

@@ -12,6 +12,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 
+from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
 from cottoncandy.config import Credentials
 from cottoncandy.errors import ConfigurationError
@@ -23,7 +24,7 @@ Client = Any
 def make_client(settings: Settings, keys: Credentials | None, *, amazon: bool) -> tuple[Client, dict[str, Any]]:
     """A client, and the arguments that it was made with."""
     core = core_session(settings.profile_name)
-    config = Config(**with_defaults(settings.config, core, amazon=amazon))
+    config = Config(**with_defaults(settings, core, amazon=amazon))
     arguments = {"endpoint_url": settings.endpoint_url, "config": config, **settings.arguments}
     if keys:
         arguments["aws_access_key_id"] = keys.access_key
@@ -46,7 +47,7 @@ def make_resource(settings: Settings, arguments: dict[str, Any]) -> Any:
     return boto3.Session(botocore_session=core_session(settings.profile_name)).resource("s3", **arguments)
 
 
-def prepare(client: Client, settings: Settings) -> None:
+def prepare(client: Client, settings: Settings) -> BotocoreRetries:
     """Teach a client what the settings ask for, and what other servers than Amazon's need."""
     client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
     if settings.requester_pays:
@@ -54,6 +55,7 @@ def prepare(client: Client, settings: Settings) -> None:
     if not is_amazon(client.meta.endpoint_url):
         client.meta.events.register("before-call.s3", stay)
         client.meta.events.register("before-sign.s3.DeleteObjects", sum_by_md5)
+    return BotocoreRetries(client, client_policy(settings.retry, client))
 
 
 def core_session(profile_name: str | None) -> botocore.session.Session:

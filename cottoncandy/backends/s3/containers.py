@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response
-from cottoncandy.backends.s3.errors import code_of
+from cottoncandy.backends.s3.errors import code_of, was_retried
 from cottoncandy.backends.s3.writing import with_acl
 from cottoncandy.errors import ConfigurationError
 
@@ -64,7 +64,12 @@ def _location(bucket: Bucket) -> dict[str, Any]:
 def remove_bucket(bucket: Bucket) -> Receipt:
     """Remove an empty bucket."""
     with bucket.door():
-        response: Response = bucket.client.delete_bucket(Bucket=bucket.name)
+        try:
+            response: Response = bucket.client.delete_bucket(Bucket=bucket.name)
+        except ClientError as error:
+            if not (code_of(error) == "NoSuchBucket" and was_retried(error)):
+                raise
+            response = {"ResponseMetadata": error.response["ResponseMetadata"]}  # gone by a try whose answer was lost
     bucket.facts.buckets_seen.discard(bucket.name)
     return response
 

@@ -125,7 +125,7 @@ def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag
     def open_at(done: int) -> ObjectReader:
         return open_object(source, place["Key"], start + done, stop, e_tag)
 
-    read_resuming(memoryview(buffer), open_at, source.describe(place["Key"]))
+    read_resuming(bucket.connection.settings.retry, memoryview(buffer), open_at, source.describe(place["Key"]))
     return buffer
 
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cottoncandy.backends.s3.retrying import is_passing
 from cottoncandy.errors import (
     AccessDenied,
     ChecksumMismatch,
@@ -81,31 +82,20 @@ _RULES: dict[str, tuple[Kind, str]] = {
 }
 #: What a server says about keys and signatures is left out: it may repeat them.
 _ABOUT_KEYS = {"AuthorizationHeaderMalformed", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
-#: Answers that may differ the next time, beside those of status 500 and above.
-_PASSING = {
-    "BandwidthLimitExceeded",
-    "InternalError",
-    "OperationAborted",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestTimeout",
-    "ServiceUnavailable",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequests",
-}
 _BY_STATUS: dict[int, tuple[Kind, str]] = {
     **dict.fromkeys((301, 302, 307, 308), (ServiceError, _OTHER_REGION)),
     401: (AccessDenied, _DENIED),
     403: (AccessDenied, _DENIED),
-    429: (TransientError, "the store asks to slow down"),
     501: _RULES["NotImplemented"],
 }
 _PRECONDITION = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 #: Modules and the errors of the network that they raise: what is not loaded has raised none.
-_ELSEWHERE = (("http.client", "HTTPException"), ("urllib3.exceptions", "HTTPError"))
+_ELSEWHERE = (
+    ("http.client", "HTTPException"),
+    ("urllib3.exceptions", "HTTPError"),
+    ("botocore.parsers", "ResponseParserError"),
+)
 
 
 def _network() -> tuple[type[BaseException], ...]:
@@ -265,10 +255,8 @@ def _rule(code: str, status: int, place: Place) -> tuple[Kind, str]:
         return place.precondition, "it is there already" if exists else "it was replaced in the meantime"
     if code in {"404", "NotFound"}:
         return place.missing, "it does not exist"
-    if code in _PASSING:
-        return TransientError, "the store is busy: try again"
-    if status >= 500 and status != 501:
-        return TransientError, "the store failed: try again"
+    if is_passing(code, status):
+        return TransientError, "the store is busy or fails: it was tried several times, try again later"
     return _BY_STATUS.get(status, (ServiceError, ""))
 
 

@@ -20,7 +20,6 @@ from cottoncandy.backends.s3.errors import Door, Place
 from cottoncandy.backends.s3.lean import FixedKeys, LeanClient, PlainClient, find_plainness, knows
 from cottoncandy.backends.s3.settings import Settings, checked_endpoint, is_amazon
 from cottoncandy.config import Credentials, Options
-from cottoncandy.retry import RetryPolicy
 
 #: A boto3 low-level S3 client. Its methods are made at run time, so no type says more.
 Client = Any
@@ -109,7 +108,8 @@ class Connection:
         if plainness is None:
             return None
         myself = weakref.proxy(self)  # no circle, which would keep connections open
-        plain = PlainClient(plainness, RetryPolicy(), lambda: myself._made().data)  # noqa: SLF001 - its own
+        policy = settings.retry.with_timeouts(plainness.connect_timeout, plainness.read_timeout)
+        plain = PlainClient(plainness, policy, lambda: myself._made().data)  # noqa: SLF001 - its own
         weakref.finalize(self, _close, os.getpid(), plain)
         return plain
 
@@ -153,10 +153,11 @@ class Connection:
             if endpoint is None and not is_amazon(resolved):  # boto3 was told of another one
                 checked_endpoint(resolved)
                 client, arguments = make(amazon=False)
-        clients.prepare(client, self.settings)
+        retries = clients.prepare(client, self.settings)
         headers = {"x-amz-request-payer": "requester"} if self.settings.requester_pays else None
         lean = self.settings.lean_wire
-        data = LeanClient(client, headers=headers, known_handlers=clients.KNOWN_HANDLERS, lean=lean)
+        known = (*clients.KNOWN_HANDLERS, retries.again)
+        data = LeanClient(client, headers=headers, known_handlers=known, policy=retries.policy, lean=lean)
         made = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
         self._end = weakref.finalize(self, _close, os.getpid(), data, client)
         return made

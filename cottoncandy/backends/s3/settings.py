@@ -14,6 +14,7 @@ from botocore import UNSIGNED
 from cottoncandy.backends.base import TransferLimits
 from cottoncandy.config import Credentials, Options, Source
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.retry import RetryPolicy
 
 UNSIGNED_TEXT = "unsigned"
 #: Arguments of ours that go to boto3's client as they are.
@@ -24,8 +25,6 @@ _AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _DEFAULTS: dict[str, Any] = {
     # more than the threads of any one call: a connection more costs a socket, one less a handshake each time
     "max_pool_connections": 64,
-    # seconds; botocore waits 60, five times over, for a host that is not there
-    "connect_timeout": 10,
 }
 #: Checksums that servers other than Amazon's answer with errors, over TLS above all.
 _CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
@@ -55,6 +54,10 @@ class Settings:
     limits : TransferLimits
     lean_wire : bool
         Whether the calls that move data go over connections of our own, instead of botocore's.
+    retry : RetryPolicy
+        But for what the caller's Config says of it.
+    attempts_chosen : bool
+        Whether the user chose the number of tries in the configuration: else boto3's own variables and profiles may.
     """
 
     endpoint_url: str | None
@@ -68,6 +71,8 @@ class Settings:
     threads: int
     limits: TransferLimits
     lean_wire: bool
+    retry: RetryPolicy
+    attempts_chosen: bool
 
     @classmethod
     def gather(
@@ -83,6 +88,7 @@ class Settings:
         acl, source = options.find("basic", "default_acl")
         pays = arguments.get("requester_pays")
         passed = _passed(access_key, secret_key)
+        retry = RetryPolicy.from_options(options)
         if arguments.get("aws_session_token") and not passed:
             raise CredentialsNotFound("aws_session_token belongs to a pair of keys: pass ACCESS_KEY and SECRET_KEY too")
         return cls(
@@ -90,13 +96,15 @@ class Settings:
             passed=passed,
             profile_name=arguments.get("profile_name"),
             arguments={name: arguments[name] for name in _CLIENT_ARGUMENTS if arguments.get(name) is not None},
-            config=_config(arguments, options),
+            config=_config(arguments, options, retry),
             requester_pays=options.flag("basic", "requester_pays") if pays is None else bool(pays),
             acl=acl,
             acl_chosen=source is not Source.DEFAULTS,
             threads=options.integer("basic", "threads"),
             limits=_limits(options),
             lean_wire=options.flag("basic", "lean_wire"),
+            retry=retry,
+            attempts_chosen=options.find("retry", "attempts")[1] is not Source.DEFAULTS,
         )
 
     def find_credentials(self, options: Options, bucket: str | None) -> Credentials | None:
@@ -146,10 +154,11 @@ def checked_endpoint(url: str | None) -> str | None:
     return url
 
 
-def _config(arguments: Mapping[str, Any], options: Options) -> dict[str, Any]:
+def _config(arguments: Mapping[str, Any], options: Options, retry: RetryPolicy) -> dict[str, Any]:
     """The user's botocore Config over our defaults, as plain data."""
+    defaults = {**_DEFAULTS, "connect_timeout": retry.connect_timeout, "read_timeout": retry.read_timeout}
     given = arguments.get("config")
-    chosen = dict(_DEFAULTS) if given is None else _merged(given)
+    chosen = defaults if given is None else _merged(given, defaults)
     asked = arguments.get("signature_version") or options.text("basic", "signature_version")
     version = chosen.setdefault("signature_version", asked)
     if version is UNSIGNED or str(version).lower() == UNSIGNED_TEXT:
@@ -157,13 +166,13 @@ def _config(arguments: Mapping[str, Any], options: Options) -> dict[str, Any]:
     return chosen
 
 
-def _merged(given: Any) -> dict[str, Any]:
+def _merged(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """What is not as botocore has it by default."""
     from botocore.config import Config
 
     if not isinstance(given, Config):
         raise ConfigurationError(f"config takes a botocore.config.Config, not {type(given).__name__}")
-    merged, plain = Config(**_DEFAULTS).merge(given), Config()
+    merged, plain = Config(**defaults).merge(given), Config()
     return {
         name: getattr(merged, name)
         for name in Config.OPTION_DEFAULTS
@@ -180,10 +189,11 @@ def _limits(options: Options) -> TransferLimits:
 
 
 # ---------------------------------------------------------------------- what a client gets
-def with_defaults(config: Mapping[str, Any], core: Any, *, amazon: bool) -> dict[str, Any]:
-    """What the user's Config leaves open and neither the environment nor the profile settles."""
+def with_defaults(settings: Settings, core: Any, *, amazon: bool) -> dict[str, Any]:
+    """The Config, with what the user's leaves open and neither the environment nor the profile settles."""
     from botocore.config import Config
 
+    config = settings.config
     scoped = core.get_scoped_config()
 
     def is_open(name: str, in_config: str) -> bool:
@@ -193,8 +203,8 @@ def with_defaults(config: Mapping[str, Any], core: Any, *, amazon: bool) -> dict
     if options.get("signature_version") == UNSIGNED_TEXT:
         options["signature_version"] = UNSIGNED
     retries: dict[str, Any] = {"mode": "standard"} if is_open("retry_mode", "retries") else {}
-    if is_open("max_attempts", "retries"):
-        retries["total_max_attempts"] = 5
+    if is_open("max_attempts", "retries") or (settings.attempts_chosen and "retries" not in config):
+        retries["total_max_attempts"] = settings.retry.attempts
     if retries:
         options["retries"] = retries
     if not amazon:

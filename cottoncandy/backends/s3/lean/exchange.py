@@ -20,14 +20,12 @@ from cottoncandy.backends.s3.lean.failures import (
     exchange_failure,
     has_declarations,
     is_redirect,
-    is_transient,
-    may_pass,
     parse_error,
-    retry_after,
 )
 from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.target import Target
+from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
 from cottoncandy.retry import RetryPolicy
 
 Result = TypeVar("Result")
@@ -148,6 +146,7 @@ class Exchange:
         self._wiring = wiring
         self._headers = headers
         self._policy = policy
+        self._renewal = Renewal(lambda: wiring.credentials)
         self._signer = Signer(wiring.credentials)
         self._pool = ConnectionPool(wiring.connector, wiring.most_idle)
         self._fixed_lines = f"User-Agent: {wiring.user_agent}\r\nAccept-Encoding: identity\r\n\r\n"
@@ -213,14 +212,18 @@ class Exchange:
     # ------------------------------------------------------------------ answers
     def _retry(self, request: Request, read: Callable[[Answer], Result], failure: Exception) -> Result:
         """Go on after a first failure."""
-        retries = self._policy.start()
-        while may_pass(failure):
-            retries.wait(failure, retry_after(failure))
+        retries, renewed = self._policy.start(f"{request.operation.name} {request.url}"), 0
+        while True:
+            if not renewed and self._renewal.serves(failure):
+                renewed = 1  # signed anew, it is taken at once
+            elif may_pass(failure):
+                wait_for(retries, failure, self._policy)
+            else:
+                raise failure
             try:
-                return self._attempt(request, read, retries.failures)
+                return self._attempt(request, read, retries.failures + renewed)
             except (BotoCoreError, ClientError) as error:
                 failure = error
-        raise failure
 
     def _attempt(self, request: Request, read: Callable[[Answer], Result], failures: int) -> Result:
         connection, head, again = self._exchange(request)

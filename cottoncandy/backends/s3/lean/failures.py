@@ -8,7 +8,6 @@ from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
-    ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -18,29 +17,10 @@ from botocore.exceptions import (
     ResponseStreamingError,
     SSLError,
 )
-from botocore.exceptions import ConnectionError as NoConnection
 
 from cottoncandy.backends.s3.lean.connections import BadAnswer, ClosedEarly
 from cottoncandy.backends.s3.lean.documents import read_error
 
-#: Statuses and codes after which botocore's standard mode tries again (`botocore.retries.standard`).
-_TRANSIENT_STATUSES = {429, 500, 502, 503, 504}
-_TRANSIENT_CODES = {
-    "BandwidthLimitExceeded",
-    "LimitExceededException",
-    "PriorRequestNotComplete",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "SlowDown",
-    "ThrottledException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-    "TransactionInProgressException",
-}
 #: Statuses and codes with which S3 sends a request to another region or endpoint; botocore knows how to follow.
 _REDIRECT_STATUSES = {301, 302, 307, 308}
 _REDIRECT_CODES = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
@@ -97,30 +77,3 @@ def is_redirect(parsed: Mapping[str, Any]) -> bool:
     """Whether the request belongs to another region or endpoint."""
     status = parsed["ResponseMetadata"]["HTTPStatusCode"]
     return status in _REDIRECT_STATUSES or parsed["Error"].get("Code") in _REDIRECT_CODES
-
-
-def is_transient(parsed: Mapping[str, Any]) -> bool:
-    """Whether an error may pass."""
-    status = parsed["ResponseMetadata"]["HTTPStatusCode"]
-    return status in _TRANSIENT_STATUSES or parsed["Error"].get("Code") in _TRANSIENT_CODES
-
-
-def may_pass(error: Exception) -> bool:
-    """Whether it is sensible to send the request again."""
-    if isinstance(error, ClientError):
-        return is_transient(error.response)
-    if isinstance(error, SSLError):  # a certificate will not be right the next time
-        return False
-    return isinstance(error, (NoConnection, HTTPClientError, IncompleteReadError))
-
-
-def retry_after(error: Exception) -> float | None:
-    """Seconds that the server asks to wait, where it does so in a number."""
-    if not isinstance(error, ClientError):
-        return None
-    headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
-    for name, unit in (("x-amz-retry-after", 1e-3), ("retry-after", 1.0)):
-        value = headers.get(name, "")
-        if value.isascii() and value.isdigit():
-            return int(value) * unit
-    return None

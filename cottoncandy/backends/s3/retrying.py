@@ -1,0 +1,217 @@
+"""Which failures of S3 may pass, and one policy for what is tried again: on the lean way, and on botocore's."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
+
+from cottoncandy.retry import Retries, RetryPolicy, retry_after
+
+log = logging.getLogger(__name__)
+
+#: Codes that may differ the next time, whatever the status is: in an answer 200 and for one key among many, there is
+#: none. Those of botocore's standard mode (`botocore.retries.standard`), and what S3 documents to pass.
+_CODES = {
+    "BandwidthLimitExceeded",
+    "InternalError",
+    "LimitExceededException",
+    "OperationAborted",
+    "PriorRequestNotComplete",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ServiceUnavailable",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+}
+_STATUSES = {408, 429}
+#: Of 500 and above: what a server cannot do, and a store that is full.
+_LASTING_STATUSES = {501, 505, 507}
+#: A session token whose time is over; an answer to HEAD has no code, but its status.
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "400"}
+#: Seconds: who fails so soon after credentials were renewed takes the new ones.
+_RENEWED = 5.0
+#: Modes of botocore's retries that the policy stands for. `adaptive`, where the user chose it, stays botocore's own.
+_MODES = {"legacy": 5, "standard": 3}
+_MINE = "cottoncandy-retries"
+
+
+# ------------------------------------------------------------------ which failures pass
+def is_passing(code: str, status: int) -> bool:
+    """Whether an answer may differ the next time."""
+    return code in _CODES or status in _STATUSES or (status >= 500 and status not in _LASTING_STATUSES)
+
+
+def is_transient(parsed: Mapping[str, Any]) -> bool:
+    """Whether an error, in the shape of ``ClientError.response``, may pass."""
+    code, status = parsed.get("Error", {}).get("Code", ""), parsed["ResponseMetadata"]["HTTPStatusCode"]
+    return is_passing(code, status)
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether it is sensible to send the request again."""
+    if isinstance(error, ClientError):
+        return is_transient(error.response)
+    if isinstance(error, SSLError):  # a certificate will not be right the next time
+        return isinstance(error.kwargs.get("error"), ssl.SSLEOFError) or "EOF occurred" in str(error)
+    return isinstance(error, (NoConnection, HTTPClientError, IncompleteReadError))
+
+
+def wait_for(retries: Retries, error: Exception, policy: RetryPolicy) -> None:
+    """Wait until the request may be sent again; raise the error where that makes no sense."""
+    retries.wait(error, _retry_after(error), _idle(error, policy), _reason(error))
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Seconds that the server asks to wait."""
+    if not isinstance(error, ClientError):
+        return None
+    headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+    milliseconds = headers.get("x-amz-retry-after", "")
+    if milliseconds.isascii() and milliseconds.isdigit():
+        return int(milliseconds) / 1000
+    return retry_after(headers.get("retry-after"))
+
+
+def _idle(error: Exception, policy: RetryPolicy) -> float:
+    """Seconds that were waited in vain."""
+    if isinstance(error, ConnectTimeoutError):
+        return policy.connect_timeout
+    return policy.read_timeout if isinstance(error, ReadTimeoutError) else 0.0
+
+
+def _reason(error: Exception) -> str:
+    """How the log tells it: an error's own text may quote what nobody is to read."""
+    if isinstance(error, ClientError):
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        return f"{error.response.get('Error', {}).get('Code', '')} ({status})"
+    return type(error).__name__
+
+
+# ------------------------------------------------------------------ credentials that have expired
+class Renewal:
+    """Renews credentials when the server takes them for expired before we do.
+
+    Parameters
+    ----------
+    credentials : callable
+        Gives botocore's object, or another, which does not renew itself.
+    """
+
+    def __init__(self, credentials: Callable[[], Any]) -> None:
+        self._credentials = credentials
+        self._lock = threading.Lock()
+        self._renewed = -_RENEWED
+
+    def serves(self, error: Exception) -> bool:
+        """Whether the request failed for an expired token, and there are other credentials now."""
+        if not (isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _EXPIRED):
+            return False
+        with self._lock:
+            return time.monotonic() - self._renewed < _RENEWED or self._renew()
+
+    def _renew(self) -> bool:
+        # private to botocore, which renews by the clock alone; keys that do not renew themselves have none of it
+        held = self._credentials()
+        refresh, lock = (getattr(held, name, None) for name in ("_protected_refresh", "_refresh_lock"))
+        if refresh is None or lock is None:
+            return False
+        try:
+            with lock:
+                refresh(is_mandatory=True)
+        except Exception as error:  # noqa: BLE001 - of whatever gives credentials; the server's own answer is raised
+            log.warning("the credentials have expired, and could not be renewed (%s)", type(error).__name__)
+            return False
+        self._renewed = time.monotonic()
+        log.info("the credentials had expired: they were renewed")
+        return True
+
+
+# ------------------------------------------------------------------ botocore's way
+def client_policy(policy: RetryPolicy, client: Any) -> RetryPolicy:
+    """The policy, with the number of attempts and the time-outs that the client was made with."""
+    config = client.meta.config
+    retries: dict[str, Any] = config.retries or {}
+    attempts = retries.get("total_max_attempts", _MODES.get(retries.get("mode", ""), policy.attempts))
+    return replace(policy.with_timeouts(config.connect_timeout, config.read_timeout), attempts=attempts)
+
+
+class BotocoreRetries:
+    """The policy for what goes botocore's way, in the place of botocore's own.
+
+    Parameters
+    ----------
+    client
+        The botocore client.
+    policy : RetryPolicy
+    """
+
+    def __init__(self, client: Any, policy: RetryPolicy) -> None:
+        self.policy = policy
+        signer = getattr(client, "_request_signer", None)
+        self._renewal = Renewal(lambda: getattr(signer, "_credentials", None))
+        if (client.meta.config.retries or {}).get("mode") in _MODES:
+            events = client.meta.events
+            events.unregister("needs-retry.s3", unique_id="retry-config-s3")
+            events.register("needs-retry.s3", self.again)
+
+    def again(
+        self,
+        attempts: int,
+        operation: Any,
+        request_dict: Mapping[str, Any],
+        response: tuple[Any, dict[str, Any]] | None = None,
+        caught_exception: Exception | None = None,
+        **_: Any,
+    ) -> float | None:
+        """Wait, and say that the request is to be sent again; None where it is not."""
+        failure = caught_exception or _refusal(operation.name, response)
+        if failure is None:
+            return None
+        kept = request_dict["context"]
+        if _MINE not in kept:
+            kept[_MINE] = self.policy.start(f"{operation.name} {request_dict.get('url', '').partition('?')[0]}")
+            if self._renewal.serves(failure):
+                return 0.0
+        if not may_pass(failure):
+            return None
+        try:
+            wait_for(kept[_MINE], failure, self.policy)
+        except (BotoCoreError, ClientError, OSError):
+            if response is not None:
+                response[1]["ResponseMetadata"]["MaxAttemptsReached"] = attempts >= self.policy.attempts
+            return None
+        return 0.0
+
+
+def _refusal(name: str, response: tuple[Any, dict[str, Any]] | None) -> ClientError | None:
+    """The error that botocore is about to make of an answer, if it is one."""
+    if response is None or response[0].status_code < 300:
+        return None
+    parsed = response[1]
+    # of an error that came with a status 200 older releases correct the answer's status alone
+    metadata = {**parsed["ResponseMetadata"], "HTTPStatusCode": response[0].status_code}
+    return ClientError({**parsed, "ResponseMetadata": metadata}, name)  # type: ignore[typeddict-item]

@@ -1,0 +1,270 @@
+"""One policy for what is tried again: the same on both ways to S3, and a store that is gone is an error in time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import Config
+from lean_faults import ScriptedServer, Step, error, hold, reply, reset
+
+from cottoncandy.backends.s3 import S3Backend
+from cottoncandy.config import Options
+from cottoncandy.errors import AccessDenied, TransientError
+from cottoncandy.retry import Retries, RetryPolicy, retry_after
+
+Open = Callable[..., tuple[S3Backend, ScriptedServer]]
+
+
+# ------------------------------------------------------------------ the policy
+def fail(retries: Retries, failure: Exception, pause: Callable[[], None] = lambda: None, idle: float = 0.0) -> None:
+    """Try something that always fails, until the failure is raised."""
+    with suppress(type(failure)):
+        while True:
+            pause()
+            retries.wait(failure, idle=idle)
+
+
+def test_waits_grow_up_to_the_cap_and_end_with_the_attempts() -> None:
+    waits: list[float] = []
+    policy = RetryPolicy(attempts=6, base=1.0, cap=5.0, sleep=waits.append, draw=lambda: 1.0)
+    retries = policy.start("it")
+    retries.wait(ConnectionError(), retry_after=7.0)
+    fail(retries, ConnectionError())
+    assert waits == [7.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_nothing_is_tried_behind_the_total() -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    world: dict[str, Any] = {"clock": lambda: now[0], "sleep": sleep, "draw": lambda: 1.0}
+    policy = RetryPolicy(attempts=99, base=1.0, cap=1.0, total=10.0, **world)
+    fail(policy.start("it"), ConnectionError())
+    assert now[0] == 10.0
+    # a time-out counts from its beginning, and none is begun that would end too late
+    now[0] = 0.0
+    fail(policy.start("it"), TimeoutError(), lambda: sleep(3.0), idle=3.0)
+    assert now[0] == 7.0
+    with pytest.raises(ConnectionError):  # what the store asks for is longer than the user wants to wait
+        policy.start("it").wait(ConnectionError(), retry_after=11.0)
+
+
+def test_what_a_server_asks_for() -> None:
+    soon = datetime.now(timezone.utc) + timedelta(seconds=100)
+    assert 90 < (retry_after(soon.strftime("%a, %d %b %Y %H:%M:%S GMT")) or 0) <= 100
+    assert [retry_after(text) for text in ("12", "Mon, 01 Jan 2001 00:00:00 GMT", "x", "", None, "-1")] == [
+        *(12.0, 0.0, None, None, None, None)
+    ]
+
+
+def test_it_travels() -> None:
+    policy = RetryPolicy(attempts=3)
+    assert pickle.loads(pickle.dumps(policy)) == policy
+
+
+# ------------------------------------------------------------------ both ways to S3
+@pytest.fixture(params=["lean", "botocore"])
+def open_s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """``open_s3(*steps, option=value)``: a backend with these options of [retry], and a server with this script."""
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", str(request.param == "lean"))
+    made: list[Any] = []
+
+    def start(*steps: Step, keys: Any = ("access", "secret-key"), **options: Any) -> tuple[S3Backend, ScriptedServer]:
+        arguments = {name: options.pop(name) for name in ("config", "profile_name") if name in options}
+        for name, value in options.items():
+            monkeypatch.setenv(f"COTTONCANDY_RETRY_{name.upper()}", str(value))
+        server = ScriptedServer(*steps)
+        backend = S3Backend.connect("bucket", *keys, server.url, Options.load(create=False), **arguments)
+        made.extend([backend, server])
+        return backend, server
+
+    yield start
+    for one in made:
+        one.close() if isinstance(one, S3Backend) else one.__exit__(None, None, None)
+
+
+def read(backend: S3Backend) -> bytes:
+    buffer = bytearray(2)
+    backend.read_range("key", 0, memoryview(buffer))
+    return bytes(buffer)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [error(503, "SlowDown"), error(400, "RequestTimeout"), error(409, "OperationAborted"), reply(520), reset()],
+    ids=["busy", "timeout", "aborted", "520", "reset"],
+)
+def test_what_may_pass_is_tried_again(open_s3: Open, fault: Step, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "cottoncandy")
+    backend, server = open_s3(fault, fault, fault, reply(206, b"ok", Content_Range="bytes 0-1/2"), attempts=4)
+    assert read(backend) == b"ok"
+    assert len(server.requests) == 4
+    # each once, with the object and the reason: the first two tell, then it is trouble
+    said = [(record.levelname, record.getMessage()) for record in caplog.records if "try" in record.getMessage()]
+    assert [level for level, _ in said] == ["INFO", "INFO", "WARNING"]
+    assert all(f"GetObject {server.url}/bucket/key: " in text and "of 4 in 0.0" in text for _, text in said), said
+    assert "secret-key" not in caplog.text
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (501, "NotImplemented"), (507, "Full")])
+def test_what_stays_is_not_tried_again(open_s3: Open, status: int, code: str) -> None:
+    backend, server = open_s3(error(status, code))
+    with pytest.raises((OSError, NotImplementedError), match=code):
+        read(backend)
+    assert len(server.requests) == 1
+
+
+def test_attempts_end(open_s3: Open) -> None:
+    backend, server = open_s3(*[error(503, "SlowDown")] * 9, attempts=5)
+    with pytest.raises(TransientError, match=r"'key' in bucket 'bucket'.*SlowDown") as caught:
+        read(backend)
+    assert len(server.requests) == 5
+    metadata = caught.value.__cause__.response["ResponseMetadata"]  # type: ignore[union-attr]
+    assert (metadata["RetryAttempts"], metadata["MaxAttemptsReached"]) == (4, True)
+
+
+def test_the_users_config_wins_over_the_options(open_s3: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(retries={"total_max_attempts": 2, "mode": "standard"})
+    backend, server = open_s3(*[reset()] * 9, config=config, attempts=5)
+    with pytest.raises(TransientError):
+        read(backend)
+    assert len(server.requests) == 2
+    monkeypatch.delenv("COTTONCANDY_RETRY_ATTEMPTS")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")  # boto3's variable, over the default
+    backend, server = open_s3(*[reset()] * 9)
+    with pytest.raises(TransientError):
+        read(backend)
+    assert len(server.requests) == 3
+
+
+def test_the_store_names_the_wait(open_s3: Open) -> None:
+    backend, server = open_s3(error(503, "SlowDown", Retry_After="600"), total_time=5)
+    with pytest.raises(TransientError, match="SlowDown"):  # that is more than the user waits
+        read(backend)
+    server.then(error(503, "SlowDown", x_amz_retry_after="300"), reply(206, b"ok", Content_Range="bytes 0-1/2"))
+    began = time.monotonic()
+    assert read(backend) == b"ok"
+    assert time.monotonic() - began >= 0.3
+
+
+def test_an_answer_200_that_holds_an_error(open_s3: Open) -> None:
+    """A server that begins to answer before it is done may fail after its 200."""
+    done = b"<CompleteMultipartUploadResult><ETag>&quot;e-1&quot;</ETag></CompleteMultipartUploadResult>"
+    copied = b"<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>"
+    deleted = b"<DeleteResult></DeleteResult>"
+    failed = reply(200, b"<?xml version='1.0'?>\n<Error><Code>InternalError</Code></Error>")
+    begun = reply(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+    backend, server = open_s3(begun, reply(ETag='"p"'), failed, failed, reply(200, done))
+    upload = backend.start_upload("key", {})
+    upload.send_part(1, b"x")
+    assert upload.complete()["ETag"] == '"e-1"'
+    server.then(reply(Content_Length="1", ETag='"e"'), failed, reply(200, copied))
+    assert backend.copy("key", "other")["ETag"] == '"e"'
+    server.then(failed, reply(200, deleted))
+    assert backend.delete(["a", "b"]) == 2
+    assert [asked.method for asked in server.requests] == [
+        *("POST", "PUT"),
+        *["POST"] * 3,
+        *("HEAD", "PUT", "PUT"),
+        *["POST"] * 2,
+    ]
+
+
+# ------------------------------------------------------------------ a server that is gone
+def test_a_server_that_never_answers_is_an_error_in_time(open_s3: Open) -> None:
+    over = threading.Event()
+    backend, server = open_s3(*[hold(over)] * 9, read_timeout=0.4, total_time=1.5)
+    began = time.monotonic()
+    with pytest.raises(TransientError, match=f"'key'.*{server.url}.*ReadTimeout"):
+        read(backend)
+    over.set()
+    assert 0.4 <= time.monotonic() - began < 1.5 + 0.4
+    assert len(server.requests) == 3  # a fourth time-out would not end in time
+
+
+def test_a_total_is_never_shorter_than_a_time_out(open_s3: Open) -> None:
+    over = threading.Event()
+    backend, server = open_s3(*[hold(over)] * 9, total_time=0.5)  # read_timeout is 60 by itself
+    began = time.monotonic()
+    with pytest.raises(TransientError):
+        read(backend)
+    over.set()
+    assert time.monotonic() - began < 5
+    assert len(server.requests) == 1
+
+
+def test_a_body_that_stalls_is_an_error_in_time(open_s3: Open) -> None:
+    over = threading.Event()
+    head = b'HTTP/1.1 206 x\r\nContent-Length: 2\r\nContent-Range: bytes 0-1/2\r\nETag: "e"\r\n\r\n'
+    backend, _ = open_s3(*[hold(over, head)] * 9, read_timeout=0.2, total_time=0.5)
+    began = time.monotonic()
+    with pytest.raises(TransientError, match="'key'"):
+        read(backend)
+    over.set()
+    assert time.monotonic() - began < 5
+
+
+def test_nobody_there_is_an_error_in_time(open_s3: Open) -> None:
+    backend, server = open_s3(longest_wait=10, total_time=0.3, attempts=99)
+    server.__exit__(None, None, None)
+    began = time.monotonic()
+    with pytest.raises(TransientError, match=f"no connection to {server.url}"):
+        read(backend)
+    assert time.monotonic() - began < 3
+
+
+# ------------------------------------------------------------------ credentials that have expired
+def test_an_expired_token_is_renewed_once(
+    open_s3: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The store takes the token for expired an hour before we do: its clock is another, or it was revoked."""
+    expiry = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
+    keys = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "s", "Expiration": expiry, "SessionToken": "token-"}
+    giver, config = tmp_path / "giver.sh", tmp_path / "config"
+    giver.write_text(
+        f"echo x >> {tmp_path}/n; n=$(wc -l < {tmp_path}/n); echo '{json.dumps(keys)}' | sed s/token-/token-$((n))/"
+    )
+    config.write_text(f"[profile lab]\ncredential_process = sh {giver}\nregion = us-east-1\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    backend, server = open_s3(
+        *(
+            error(400, "ExpiredToken"),
+            reply(206, b"ok", Content_Range="bytes 0-1/2"),
+            *[error(400, "ExpiredToken")] * 9,
+        ),
+        keys=(None, None),
+        profile_name="lab",
+    )
+    caplog.set_level(logging.INFO, "cottoncandy")
+    assert read(backend) == b"ok"
+    assert [asked.headers["x-amz-security-token"] for asked in server.requests] == ["token-1", "token-2"]
+    with pytest.raises(AccessDenied, match="the session token has expired"):
+        read(backend)
+    assert len(server.requests) == 4  # new keys are tried once
+    assert "renewed" in caplog.text
+    assert "token-" not in caplog.text
+
+
+def test_keys_that_cannot_be_renewed(open_s3: Open) -> None:
+    backend, server = open_s3(*[error(400, "ExpiredToken")] * 3)
+    with pytest.raises(AccessDenied, match="the session token has expired"):
+        read(backend)
+    assert len(server.requests) == 1
+
+
+# ------------------------------------------------------------------ what was done though the answer was lost
+def test_a_bucket_that_the_first_try_removed(open_s3: Open) -> None:
+    backend, _ = open_s3(reset(), error(404, "NoSuchBucket"))
+    backend.remove_container("bucket")
