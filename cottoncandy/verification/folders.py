@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from cottoncandy import keys, sparsearrays
+from cottoncandy import keys, maskedarrays, sparsearrays
 from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.chunkedarrays import TABLE, VERSION, ChunkTable, version_of
@@ -57,7 +57,7 @@ def parts_of(key: str, text: bytes) -> Iterator[Part]:
     if isinstance(document, dict) and {"dask", "chunks"} <= document.keys():
         return _chunks(directory, ChunkTable.from_json(text, "its table"))
     if isinstance(document, dict) and {"type", "attrs"} <= document.keys():
-        return _sparse_parts(directory, document)
+        return _named_parts(directory, document)
     return iter(())
 
 
@@ -68,8 +68,9 @@ def _chunks(directory: str, table: ChunkTable) -> Iterator[Part]:
         yield Part(places, table.version, (table.dtype, shape))
 
 
-def _sparse_parts(directory: str, document: dict[str, Any]) -> Iterator[Part]:
-    for name in sparsearrays.part_names(document).values():
+def _named_parts(directory: str, document: dict[str, Any]) -> Iterator[Part]:
+    form = maskedarrays.FORM if document["type"] in maskedarrays.FORM.parts else sparsearrays.FORM
+    for name in form.part_names(document).values():
         yield Part((keys.clean_object(keys.join(directory, name)),), document.get(VERSION))
 
 
