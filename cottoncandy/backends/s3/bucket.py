@@ -96,7 +96,7 @@ class Bucket:
         except ObjectNotFound:
             self.require()  # an answer to HEAD has no body: 404 may as well mean the bucket
             raise
-        if "ContentLength" not in response:
+        if response.get("ContentLength", -1) < 0:
             raise ServiceError(f"{self.describe(key)}: S3 does not tell its size")
         return response
 

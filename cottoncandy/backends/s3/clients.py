@@ -10,8 +10,10 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 
+from cottoncandy.backends.s3.lean import may_explode
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
 from cottoncandy.config import Credentials
@@ -49,6 +51,7 @@ def make_resource(settings: Settings, arguments: dict[str, Any]) -> Any:
 
 def prepare(client: Client, settings: Settings) -> BotocoreRetries:
     """Teach a client what the settings ask for, and what other servers than Amazon's need."""
+    client.meta.events.register("before-parse.s3", refuse_lies)
     client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
     if settings.requester_pays:
         client.meta.events.register("before-call.s3", pay)
@@ -135,5 +138,21 @@ def sum_by_md5(request: Any, **_: Any) -> None:
         request.headers["Content-MD5"] = base64.b64encode(digest).decode()
 
 
+class UnreadableAnswer(BotoCoreError):
+    """An answer that makes no sense, or is made to do harm."""
+
+    fmt = "the server's answer is not read: {reason}"
+
+
+def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
+    """Let botocore parse no answer that our own way would refuse. Releases before 1.35 do not ask."""
+    length = response_dict["headers"].get("content-length", "0")
+    if not (length.isdecimal() and len(length) < 19):
+        raise UnreadableAnswer(reason=f"content length {length[:100]!r}")
+    body = response_dict.get("body")
+    if isinstance(body, bytes) and may_explode(body):
+        raise UnreadableAnswer(reason="XML with declarations, or nothing but tags, for which no S3 server has a use")
+
+
 #: The handlers of ours, whose work is done on the lean way too.
-KNOWN_HANDLERS = (pay, stay, sum_by_md5, sign_urls_as_requests)
+KNOWN_HANDLERS = (pay, stay, sum_by_md5, sign_urls_as_requests, refuse_lies)

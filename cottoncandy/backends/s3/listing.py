@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from operator import attrgetter
@@ -14,6 +14,7 @@ from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.backends.s3.bucket import Bucket, quoted
 from cottoncandy.backends.s3.errors import is_not_implemented
 from cottoncandy.backends.s3.lean import ListPage, parse_time
+from cottoncandy.errors import ServiceError
 
 Entry = ObjectInfo | ObjectPrefix
 
@@ -22,6 +23,10 @@ Entry = ObjectInfo | ObjectPrefix
 _MOST_KEYS = 1000
 #: The order of code points is that of UTF-8's bytes.
 _BY_KEY = attrgetter("key")
+#: Ends the names of Amazon's directory buckets, whose listings have no order.
+_UNORDERED = "--x-s3"
+#: Pages on end that bring nothing new; a bucket full of deleted versions has some that are empty.
+_MOST_IDLE = 200
 #: Of the `Server` header. They list directory by directory: `a/x` before `a-b`, which is not the order of bytes.
 _BY_DIRECTORY = ("SeaweedFS",)
 
@@ -48,14 +53,12 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
 def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Entry]:
     size = {"MaxKeys": min(page_size, _MOST_KEYS)} if page_size else {}
     prefix = what["Prefix"]
-    pages = _pages(bucket, {**what, **size, **bucket.connection.payer})
-    for page in pages:
-        if page.server.startswith(_BY_DIRECTORY):
-            entries = (entry for other in chain((page,), pages) for entry in sorted(_of_page(other), key=_components))
-            # it also drops a / at the beginning of a prefix
-            yield from in_byte_order((entry for entry in entries if entry.key.startswith(prefix)), prefix)
+    pages = _checked(bucket, prefix, _pages(bucket, {**what, **size, **bucket.connection.payer}))
+    for by_directory, entries in pages:
+        if by_directory:
+            yield from in_byte_order(chain(entries, chain.from_iterable(others for _, others in pages)), prefix)
             return
-        yield from sorted(_of_page(page), key=_BY_KEY)
+        yield from entries
 
 
 def in_byte_order(entries: Iterable[Entry], prefix: str) -> Iterator[Entry]:
@@ -84,7 +87,63 @@ def _components(entry: Entry) -> str:
     return entry.key.replace("/", "\0")  # as a list by directories is sorted: / before all
 
 
+# ---------------------------------------------------------------------- what a server may not say
+def _checked(bucket: Bucket, prefix: str, pages: Iterator[ListPage]) -> Iterator[tuple[bool, list[Entry]]]:
+    """The entries of each page, sorted, and whether the server lists by directories.
+
+    Raises
+    ------
+    ServiceError
+        If the listing begins anew, has no end, or tells of what was not asked for: whoever reads on would read for
+        ever, or touch what he was not to touch.
+    """
+    progress = _Progress(bucket.describe(), ordered=not bucket.name.endswith(_UNORDERED))
+    for page in pages:
+        by_directory = page.server.startswith(_BY_DIRECTORY)
+        try:
+            entries = _of_page(page)
+        except (ValueError, OverflowError) as error:
+            raise ServiceError(f"{bucket.describe()}: S3 gave a listing that cannot be read: {error}") from error
+        if by_directory:  # it also drops a / at the beginning of a prefix
+            entries = [entry for entry in entries if entry.key.startswith(prefix)]
+        elif not all(entry.key.startswith(prefix) for entry in entries):
+            raise ServiceError(f"{bucket.describe()}: S3 listed names that do not begin with {prefix!r}, as was asked")
+        entries.sort(key=_components if by_directory else _BY_KEY)
+        progress.check(page, entries, _components if by_directory else _BY_KEY)
+        yield by_directory, entries
+
+
+class _Progress:
+    """How far a listing has come."""
+
+    def __init__(self, where: str, *, ordered: bool) -> None:
+        self._where = where
+        self._ordered = ordered
+        self._last = self._last_object = ""
+        self._idle = 0
+        self._positions: set[str] = set()
+
+    def check(self, page: ListPage, entries: list[Entry], order: Callable[[Entry], str]) -> None:
+        """Refuse a page that does not bring the listing further."""
+        objects = [entry for entry in entries if isinstance(entry, ObjectInfo)]
+        if self._ordered and objects and order(objects[0]) <= self._last_object:
+            raise ServiceError(f"{self._where}: S3 gave a listing out of order, at {objects[0].key!r}")
+        last = order(entries[-1]) if entries else ""
+        self._idle = 0 if last > self._last else self._idle + 1
+        self._last = max(self._last, last)
+        self._last_object = max(self._last_object, order(objects[-1])) if objects else self._last_object
+        if page.truncated:
+            self._go_on(page.token or page.marker)
+
+    def _go_on(self, position: str | None) -> None:
+        if not position or position in self._positions or self._idle > _MOST_IDLE:
+            raise ServiceError(f"{self._where}: S3 gave a listing without an end")
+        self._positions.add(position)
+
+
 def _of_page(page: ListPage) -> list[Entry]:
+    if any(size < 0 for _, size, _, _ in page.objects):
+        raise ValueError("an object of less than no bytes")
     entries: list[Entry] = [
         ObjectInfo(key, size, parse_time(date) if date else None, quoted(e_tag))
         for key, size, date, e_tag in page.objects

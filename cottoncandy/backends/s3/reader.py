@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import urllib3
     from botocore.response import StreamingBody
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 #: Bytes that are read at once: where a connection breaks, no more than these are read again.
 _BLOCK = 1 * MIB
 #: Bytes. The kernel is slow at writing to memory that no cache holds: by way of a piece that stays in a core's own
@@ -75,7 +75,9 @@ def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reade
 
 
 def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: int, stop: int | None) -> S3Reader:
-    first, size = _extent(response)
+    first, size = _extent(response, bucket.describe(key))
+    if first != start and response.get("ContentRange"):
+        raise ServiceError(f"{bucket.describe(key)}: S3 sent another range than was asked for")
     if size is None:
         size = bucket.head(key, quoted(response.get("ETag")))["ContentLength"]
     head = object_head(key, response, size)
@@ -86,14 +88,18 @@ def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: 
     return reader
 
 
-def _extent(response: Response) -> tuple[int, int | None]:
+def _extent(response: Response, where: str) -> tuple[int, int | None]:
     """Where the answer's body begins in the object, and the size of the whole; None where it is not told."""
-    if response.get("ContentRange"):
-        match = _CONTENT_RANGE.fullmatch(response["ContentRange"])
-        if not match:
-            raise ServiceError(f"S3 answered with Content-Range {response['ContentRange']!r}")
-        return int(match[1]), None if match[3] == "*" else int(match[3])
-    return 0, response.get("ContentLength")  # some servers answer a range with the whole object
+    length = response.get("ContentLength")
+    told = response.get("ContentRange")
+    if not told:
+        return 0, length  # some servers answer a range with the whole object
+    match = _CONTENT_RANGE.fullmatch(told)
+    first, last = (int(match[1]), int(match[2])) if match else (0, -1)
+    size = int(match[3]) if match and match[3] != "*" else None
+    if last < first or (size is not None and last >= size) or length not in {None, last + 1 - first}:
+        raise ServiceError(f"{where}: S3 answered with Content-Range {told!r:.100} and Content-Length {length}")
+    return first, size
 
 
 class _Source(Protocol):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a head at most: what `http.client` takes for a single line.
 LARGEST_HEAD = 2**16
+#: S3 sends one, `100 Continue`; a server that never comes to the point is not waited for.
+_MOST_INTERIM = 16
 #: Bytes of a line between chunks at most.
 LARGEST_LINE = 2**12
 #: Bytes that are read at once where the caller has no buffer of their own: a false length must not exhaust the memory.
@@ -58,11 +60,12 @@ class Head(NamedTuple):
 
 
 def read_head(connection: Connection) -> Head:
-    """Read the head of the final answer; interim ones (1xx) are passed over."""
-    while True:
+    """Read the head of the final answer; interim ones (1xx) are passed over, some of them."""
+    for _ in range(_MOST_INTERIM):
         head = parse_head(connection.read_until(b"\r\n\r\n", LARGEST_HEAD))
         if head.status >= 200:
             return head
+    raise BadAnswer(f"{_MOST_INTERIM} interim answers, and no final one")
 
 
 def parse_head(raw: bytes) -> Head:
@@ -275,9 +278,15 @@ class _ChunkedBody(ResponseBody):
             raise BadAnswer(f"no size of a chunk: {size[:100]!r}")
         self._left = int(size, 16)
         if not self._left:
-            while connection.read_until(b"\r\n", LARGEST_HEAD):
-                pass
+            self._pass_over_trailers()
             self._finish()
+
+    def _pass_over_trailers(self) -> None:
+        size = 0
+        while line := self._connection.read_until(b"\r\n", LARGEST_LINE):
+            size += len(line)
+            if size > LARGEST_HEAD:
+                raise BadAnswer("trailers without end")
 
 
 class _UnboundedBody(ResponseBody):
@@ -301,7 +310,8 @@ def open_body(
     if coding is not None:
         if coding.lower() != "chunked":
             raise BadAnswer(f"transfer coding {coding[:100]!r}")
-        return _ChunkedBody(connection, None, request, reuse)
+        # with a length as well, somebody on the way may see another end of it: what follows is not trusted
+        return _ChunkedBody(connection, None, request, None if "content-length" in head.headers else reuse)
     length = head.headers.get("content-length")
     if length is None:
         return _UnboundedBody(connection, None, request, None)

@@ -14,13 +14,16 @@ class NotXML(ValueError):
 
 
 def parse_time(text: str) -> datetime:
-    """A date in XML. botocore's parser knows more forms, and takes a hundred times as long."""
+    """A date. botocore's parser knows more forms, and takes a hundred times as long."""
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
         from botocore.utils import parse_timestamp
 
-        parsed: datetime = parse_timestamp(text)
+        try:
+            parsed: datetime = parse_timestamp(text)
+        except (RuntimeError, OverflowError) as error:
+            raise ValueError(f"{text!r:.50} is no date") from error
         return parsed
 
 

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -18,8 +19,8 @@ from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.failures import (
     connect_failure,
     exchange_failure,
-    has_declarations,
     is_redirect,
+    may_explode,
     parse_error,
 )
 from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
@@ -34,6 +35,7 @@ Result = TypeVar("Result")
 _LARGEST_ERROR = 2**20
 #: Bytes of XML that are read: a thousand keys of 1,024 bytes, thrice as long when encoded, and twice over.
 _LARGEST_DOCUMENT = 2**23
+_UNREADABLE = b"<Error><Code>UnreadableAnswer</Code><Message>%s</Message></Error>"
 _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
 #: Of characters that travel as they are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
@@ -111,15 +113,19 @@ class Answer:
         self.failures = failures
 
     def response(self) -> dict[str, Any]:
-        """What the headers say, in boto3's words."""
-        return self.request.operation.response(self.head, self.failures)
+        """What the headers say, in boto3's words. Where they make no sense, that is a failure of the server."""
+        try:
+            return self.request.operation.response(self.head, self.failures)
+        except (ValueError, OverflowError) as error:
+            self.body.close()
+            raise self.error(500, _UNREADABLE % escape(str(error)).encode()) from error
 
     def document(self, parse: Callable[[bytes], Result]) -> Result:
         """What a parser makes of the body. An error in it, or one that cannot be read, is a failure of the server."""
         with self.body:
             content = self.body.read(_LARGEST_DOCUMENT)
         try:
-            if not _ERROR_DOCUMENT.match(content) and not has_declarations(content):
+            if not _ERROR_DOCUMENT.match(content) and not may_explode(content):
                 return parse(content)
         except NotXML as error:
             raise self.error(500, b"") from error

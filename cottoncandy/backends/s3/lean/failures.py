@@ -26,6 +26,10 @@ _REDIRECT_STATUSES = {301, 302, 307, 308}
 _REDIRECT_CODES = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 
 
+#: Of the XML of one answer: a page of 1,000 objects has about 30,000. Each element takes some 100 bytes of memory.
+_MOST_TAGS = 500_000
+
+
 # ------------------------------------------------------------------ no answer, or half of one
 def connect_failure(error: OSError, url: str) -> BotoCoreError:
     """No connection."""
@@ -60,17 +64,18 @@ def _is_timeout(error: OSError | BadAnswer) -> bool:
 
 
 # ------------------------------------------------------------------ an answer that says no
-def has_declarations(body: bytes) -> bool:
-    """Whether the XML may declare entities, which can be made to grow without bounds; no S3 has a use for them.
+def may_explode(body: bytes) -> bool:
+    """Whether the XML may take far more memory than it has bytes.
 
-    A NUL shows UTF-16 or UTF-32, which would hide a declaration. All else that expat reads is a superset of ASCII.
+    It may declare entities, which can be made to grow without bounds, and no S3 has a use for them: a NUL shows UTF-16
+    or UTF-32, which would hide a declaration; all else that expat reads is a superset of ASCII. Or it is all tags.
     """
-    return b"<!DOCTYPE" in body or b"\0" in body
+    return b"<!DOCTYPE" in body or b"\0" in body or body.count(b"<") > _MOST_TAGS
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
     """What botocore makes of an error, in the shape of its ``ClientError.response``."""
-    return read_error(status, headers, b"" if has_declarations(body) else body)
+    return read_error(status, headers, b"" if may_explode(body) else body)
 
 
 def is_redirect(parsed: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from cottoncandy.backends.s3.lean.documents import NotXML, local_name
-from cottoncandy.backends.s3.lean.failures import has_declarations
+from cottoncandy.backends.s3.lean.failures import may_explode
 
 
 class ListPage(NamedTuple):
@@ -41,9 +41,9 @@ class ListPage(NamedTuple):
 
     @property
     def marker(self) -> str:
-        """Behind which the next page of an old listing begins."""
+        """Behind which the next page of an old listing begins; empty where that is not known."""
         names = [entry[0] for entry in self.objects] + self.prefixes
-        return self.next_marker or max(names, key=str.encode)
+        return self.next_marker or max(names, key=str.encode, default="")
 
 
 #: What is wanted of an object.
@@ -117,8 +117,8 @@ def _pattern(form: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str]]:
 
 # ------------------------------------------------------------------ any XML
 def _parse_any(text: str) -> ListPage:
-    if has_declarations(text.encode()):
-        raise ValueError("declarations, for which no S3 server has a use")
+    if may_explode(text.encode()):
+        raise ValueError("declarations, or nothing but tags, for which no S3 server has a use")
     root = ET.fromstring(text)  # noqa: S314 - it declares nothing
     top = _top(root)
     decoded = _decoder(top)

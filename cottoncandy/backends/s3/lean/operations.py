@@ -17,6 +17,7 @@ from typing import Any
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean.answers import Head
+from cottoncandy.backends.s3.lean.documents import parse_time
 
 
 class Unserved(Exception):
@@ -211,10 +212,7 @@ def parse_date(text: str) -> datetime:
             return datetime(*date, tzinfo=timezone.utc)
     except (LookupError, ValueError):
         pass
-    from botocore.utils import parse_timestamp
-
-    parsed: datetime = parse_timestamp(text)
-    return parsed
+    return parse_time(text)
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
