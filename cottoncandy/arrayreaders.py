@@ -52,6 +52,11 @@ class Kept(Generic[Value]):
                 self._values.append(self._make())
             return self._values[0]
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it was needed before."""
+        return bool(self._values)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"_make": self._make}
 

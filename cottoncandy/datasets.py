@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import rawarrays, slicing
-from cottoncandy.arrayformat import ArrayDescription
+from cottoncandy import display, rawarrays, slicing
+from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription
 from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.codecs.blocks import packed_in_blocks
@@ -155,7 +155,27 @@ class Dataset:
         what = f"shape {self.shape}, {self.dtype}, {packed}{self.nbytes / 2**20:.2f}{stored} MB"
         return f"<cottoncandy-dataset <bucket:{self._version.backend.container}> ({self.name}: {what})>"
 
+    def _repr_html_(self) -> str:
+        backend = self._version.backend
+        return display.facts(f"{backend.name}: {backend.container}/{self.name}", self._facts())
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        """What there is to know of it; none of it needs a request."""
+        ratio = f" ({self.nbytes / self.stored:.1f} to 1)" if self.compression and self.stored else ""
+        yield "shape", str(self.shape)
+        yield "dtype", str(self.dtype)
+        yield "order", self.order
+        yield "size", display.size(self.nbytes)
+        yield "stored", f"{display.size(self.stored)}, {self.compression or 'not compressed'}{ratio}"
+        yield "date", display.date(self._version.head.last_modified)
+        yield from ((name, text) for name, text in self.metadata.items() if name.lower() not in RESERVED_KEYS)
+
     # ------------------------------------------------------------------ reading
+    @property
+    def is_kept(self) -> bool:
+        """Whether slices come from memory: of an array that is compressed as a whole, after the first one."""
+        return self._whole.is_made
+
     def __getitem__(self, index: Any) -> Any:
         """What numpy gives for the index.
 

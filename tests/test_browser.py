@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import html
 import pickle
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from recorder import RecordingProxy
+from recorder import RecordingProxy, Request, Response
 from samples import assert_same
 from stores import Recorded, Store
 from test_trees import assert_same_tree
@@ -255,7 +257,7 @@ def looked_at(recorded: Recorded) -> tuple[Any, RecordingProxy]:
 
 
 PROBES = [
-    *("_repr_html_", "_repr_mimebundle_", "_repr_png_", "_repr_latex_", "_repr_json_", "_repr_pretty_"),
+    *("_repr_svg_", "_repr_png_", "_repr_latex_", "_repr_json_", "_repr_pretty_"),
     *("_ipython_display_", "_ipython_canary_method_should_not_exist_", "__array_interface__", "__array_struct__"),
     *("__wrapped__", "__dataframe__", "_asdict", "__fspath__", "__dask_graph__", "__await__", "__next__"),
 ]
@@ -264,7 +266,7 @@ PROBES = [
 def test_probes_cost_nothing(looked_at: tuple[Any, RecordingProxy]) -> None:
     cci, proxy = looked_at
     browser = cci.get_browser()
-    nodes = [browser, browser.exp, browser.exp.sub01_DOT_grp, browser.exp.sub01_DOT_grp.bold, browser["01sub"]]
+    nodes = [browser, browser.exp, browser.exp.sub01_DOT_grp, browser.exp.sub01_DOT_grp.bold, browser.NUM_01sub]
     for node in nodes:
         assert not any(hasattr(node, name) for name in PROBES)
         hasattr(node, "some_name")
@@ -280,7 +282,7 @@ def test_a_walk_costs_nothing_before_it_looks(looked_at: tuple[Any, RecordingPro
     cci, proxy = looked_at
     browser = cci.get_browser()
     assert browser.exp.sub01_DOT_grp.anat.mask._fullpath
-    assert browser["exp/sub01.grp/anat"]._fullpath
+    assert browser.NUM_01sub.a_b_DOT_arr._fullpath
     assert proxy.requests == []
 
 
@@ -396,7 +398,7 @@ def test_groups_are_mappings(store: Store) -> None:
         assert group["bold"] is group.bold
     assert sorted(cci.get_browser()) == ["01sub", "exp"]
     assert "exp/notes.json" in cci.get_browser()
-    assert bool(cci.get_browser()["nothing"])
+    assert bool(cci.get_browser().nothing)
 
 
 def test_arrays_are_sliced(store: Store) -> None:
@@ -473,3 +475,102 @@ def test_a_slice_of_a_node_costs_what_it_must(looked_at: tuple[Any, RecordingPro
     proxy.clear()
     assert group.size._fullpath.endswith("size")
     assert proxy.requests == []
+
+
+# ---------------------------------------------------------------------- what is shown in a notebook
+def test_a_name_that_is_not_there_is_told_with_those_that_are_near(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    group = cci.get_browser().exp.sub01_DOT_grp
+    with pytest.raises(KeyError, match=r"exp/sub01.grp' in .* has nothing named 'bolt'; near: 'bold'"):
+        group["bolt"]
+    with pytest.raises(KeyError, match="nothing named 'bolt'"):
+        group["bolt"]
+    proxy.clear()
+    assert group["bold"].shape == (2, 3)  # listed by then: the head is all that is asked for
+    assert len(proxy.requests) == 1
+    # an array that nobody has listed before: its head tells that it is there, and what it is
+    fresh = cci.get_browser()
+    proxy.clear()
+    assert fresh["exp/sub01.grp/bold"].shape == (2, 3)
+    assert "(2, 3)" in fresh["exp/sub01.grp/bold"]._repr_html_()
+    assert [request.method for request in proxy.requests] == ["HEAD", "HEAD"]
+    proxy.clear()
+    assert fresh.exp.sub01_DOT_grp.bold.shape == (2, 3)
+    assert [request.method for request in proxy.requests] == ["HEAD"]
+
+
+HOSTILE = "<script>alert('1')<!script>&\u202egpj"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nodes_are_tables_in_a_notebook(shell: Any, recorded: Recorded, looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    cci.upload_raw_array(f"x.grp/{HOSTILE}", np.zeros((7, 5)), note="</td><b>bold", compression=False)
+    cci.upload_json("x.grp/notes", {})
+    format = shell.display_formatter.format  # noqa: A001 - its name
+    group = cci.get_browser()["x.grp"]
+    assert group[HOSTILE].shape == (7, 5)
+    proxy.clear()
+    shown, _ = format(group)
+    assert len(proxy.requests) == 1
+    assert shown["text/plain"].endswith("(x.grp: 2 keys)>")
+    text = shown["text/html"]
+    assert html.escape("<script>alert('1')<!script>&") + "\\u202e" in text
+    assert "<script" not in text
+    assert all(part in text for part in ("(7, 5)", "float64", "280 B", "notes", "2 names"))
+    proxy.clear()
+    shown, _ = format(group[HOSTILE])
+    assert len(proxy.requests) <= 1
+    assert "&lt;/td&gt;&lt;b&gt;bold" in shown["text/html"]
+    assert "<b>bold" not in shown["text/html"]
+    opened = cci.open_array(f"x.grp/{HOSTILE}")
+    proxy.clear()
+    shown, _ = format(opened)
+    assert proxy.requests == []
+    assert all(part in shown["text/html"] for part in ("(7, 5)", "float64", "280 B, not compressed"))
+    shown, _ = format(cci)
+    assert len(proxy.requests) == 1
+    assert all(part in shown["text/html"] for part in ("exp/", "01sub/", "x.grp/"))
+    assert recorded.store.server.secret_key not in str(shown)
+    shown, _ = format(cci.get_browser().nothing.at_DOT_all.arr)
+    assert "0 names" in shown["text/html"]
+
+
+def _page(request: Request) -> Response:
+    """The first thousand of ten thousand names; nobody may ask for more."""
+    assert "continuation-token" not in request.query
+    entry = "<Contents><Key>many.grp/{:05d}</Key><Size>800</Size><ETag>&quot;x&quot;</ETag></Contents>"
+    entries = "".join(entry.format(number) for number in range(1000))
+    more = "<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>"
+    return Response(200, f"<ListBucketResult>{more}{entries}</ListBucketResult>".encode())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_node_of_ten_thousand_children_is_shown_at_once(shell: Any, recorded: Recorded) -> None:
+    store, proxy = recorded
+    proxy.hook = lambda request: _page(request) if "list-type" in request.query else None
+    cci, seconds = store.interface(), []
+    for _ in range(4):  # a shared machine is slow at times
+        node = cci.get_browser().many_DOT_grp
+        proxy.clear()
+        began = time.perf_counter()
+        shown, _ = shell.display_formatter.format(node)
+        seconds.append(time.perf_counter() - began)
+        assert len(proxy.requests) == 1
+    assert shown["text/plain"].endswith("(many.grp: 1000+ keys)>")
+    assert "1,000+ names; 975+ more are not shown" in shown["text/html"]
+    assert shown["text/html"].count("<tr") == 26
+    assert min(seconds) < 0.3
+
+
+def test_a_node_of_an_array_that_is_kept_asks_whether_it_was_replaced(looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+    cci.upload_raw_array("x.arr", np.arange(100), compression="Zstd")
+    node = cci.get_browser().x_DOT_arr
+    assert node[5:7].tolist() == [5, 6]
+    proxy.clear()
+    assert node[5:7].tolist() == [5, 6]
+    assert [request.method for request in proxy.requests] == ["HEAD"]
+    cci.upload_raw_array("x.arr", np.arange(50) * 2, compression="Zstd")
+    assert node[5:7].tolist() == [10, 12]
+    assert node.shape == (50,)

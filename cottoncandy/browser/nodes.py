@@ -5,42 +5,29 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from cottoncandy import arrayformat, keys
-from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
+from cottoncandy.backends.base import ObjectHead
+from cottoncandy.browser.listing import PAGE, Children, Interface, describe_missing, list_children
+from cottoncandy.browser.looks import children_html, object_html
 from cottoncandy.browser.names import Extensions, guess_name, identifiers
 from cottoncandy.datasets import Dataset
-from cottoncandy.errors import ObjectChanged, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, NotAnArray, ObjectChanged, ObjectNotFound
 
 __all__ = ["S3HDF5", "BrowserObject", "S3Directory", "S3FSLike", "browse"]
 
 # What a node of an array has of `Dataset`. An array has no children, so none of these hides one.
 _OF_AN_ARRAY = frozenset(
-    {"shape", "dtype", "ndim", "size", "nbytes", "order", "compression", "chunks", "metadata", "to_dask"}
+    {"shape", "dtype", "ndim", "size", "nbytes", "order", "compression", "chunks", "metadata", "to_dask", "preview"}
 )
 # What numpy's functions, and users, ask of an array in memory beside that.
 _OF_NUMPY = frozenset(name for name in dir(np.ndarray) if not name.startswith("_")) - _OF_AN_ARRAY
 _USUAL = Extensions()
 
 Result = TypeVar("Result")
-
-
-class Interface(Protocol):
-    """What a browser needs of an interface."""
-
-    @property
-    def bucket_name(self) -> str | None: ...
-    @property
-    def backend_interface(self) -> Backend: ...
-    def get_object(self, object_name: str) -> Any: ...
-    def lsdir(self, path: str = "/") -> list[str]: ...
-    def glob(self, pattern: str) -> list[str]: ...
-    def download_raw_array(self, object_name: str) -> Any: ...
-    def open_array(self, object_name: str) -> Dataset: ...
-    def cloud2dict(self, object_root: str, verbose: bool = True, keys: Any = None) -> dict[str, Any]: ...
 
 
 # ---------------------------------------------------------------------- nodes
@@ -96,27 +83,23 @@ class S3FSLike(BrowserObject):
         self._fullpath = fullpath
         self._extensions = extensions
         self._is_leaf = is_leaf
-        self._children: dict[str, bool] | None = None
+        self._children: Children | None = None
+        self._is_all = False
         self._nodes: dict[str, S3FSLike] = {}
         self._origin: _Origin | None = None
         self._opened: Dataset | None = None
 
     # -------------------------------------------------------------- listing
-    def _list(self) -> dict[str, bool]:
-        """The children's names, and whether each is an object; one listing, kept for what comes next."""
-        self._children = self._list_here()
+    def _list(self, most: int | None = None) -> Children:
+        """The children, the first ``most`` of them; one listing, kept for what comes next."""
+        self._children = self._list_here(most)
         if not self._children and self._resolve():
-            self._children = self._list_here()
+            self._children = self._list_here(most)
         return self._children
 
-    def _list_here(self) -> dict[str, bool]:
-        prefix = keys.as_directory(self._fullpath)
-        listed = self._interface.backend_interface.list_level(prefix)
-        found = {
-            entry.key.removeprefix(prefix).rstrip(keys.SEPARATOR): isinstance(entry, ObjectInfo) for entry in listed
-        }
-        found.pop("", None)  # a marker of the directory itself
-        return found
+    def _list_here(self, most: int | None) -> Children:
+        children, self._is_all = list_children(self._interface.backend_interface, self._fullpath, most)
+        return children
 
     def _names(self) -> dict[str, str]:
         """The children's names by their attributes."""
@@ -148,9 +131,15 @@ class S3FSLike(BrowserObject):
         return self._child(guess_name(attribute), attribute) if name is None else self._child(name)
 
     def __getitem__(self, name: Any) -> Any:
-        """The child of exactly this name, ``'a/b'`` goes down two levels; or a slice of the array (see `Dataset`)."""
+        """The child of exactly this name, ``'a/b'`` goes down two levels; or a slice of the array (see `Dataset`).
+
+        Raises
+        ------
+        KeyError
+            If there is no such child. It names those whose names are near.
+        """
         if isinstance(name, str):
-            return self._child(keys.clean_object(name).rstrip(keys.SEPARATOR))
+            return self._named(keys.clean_object(name).rstrip(keys.SEPARATOR))
         return self._with_array(lambda array: array[name])
 
     def __iter__(self) -> Iterator[Any]:
@@ -177,8 +166,23 @@ class S3FSLike(BrowserObject):
             self._nodes[place] = self._new_child(name)
             self._nodes[place]._origin = _Origin(self, name, attribute)  # noqa: SLF001 - a node of the same family
         node = self._nodes[place]
-        node._is_leaf = (self._children or {}).get(name, node._is_leaf)  # noqa: SLF001
+        if self._children is not None and name in self._children:
+            node._is_leaf = self._children[name] is not None  # noqa: SLF001
         return node
+
+    def _named(self, name: str) -> S3FSLike:
+        """The child of a name, looked at where it is not known yet."""
+        known = name in self._nodes or name in (self._children or ())
+        child = self._child(name)
+        if not known and child._is_missing():  # noqa: SLF001 - a node of the same family
+            del self._nodes[name]
+            names = self._list(PAGE) if self._children is None else self._children
+            raise KeyError(describe_missing(self._interface.backend_interface, self._fullpath, name, names))
+        return child
+
+    def _is_missing(self) -> bool:
+        found = self._look(PAGE)
+        return isinstance(found, dict) and not found
 
     def _new_child(self, name: str) -> S3FSLike:
         path = keys.join(self._fullpath, name)
@@ -192,30 +196,42 @@ class S3FSLike(BrowserObject):
             origin.parent._resolve()  # noqa: SLF001 - a node of the same family
             if origin.attribute is not None and "_" in origin.name:
                 origin = self._origin = origin.looked_up()
-                self._is_leaf = (origin.parent._children or {}).get(origin.name)  # noqa: SLF001
+                children = origin.parent._children or {}  # noqa: SLF001
+                self._is_leaf = children[origin.name] is not None if origin.name in children else None
             self._fullpath = keys.join(origin.parent._fullpath, origin.name)  # noqa: SLF001
         return self._fullpath != before
 
-    def _look(self) -> ObjectHead | dict[str, bool]:
+    def _look(self, most: int | None = None) -> ObjectHead | Children:
         """The head of an array, or the children of a group: one request where the kind is known or the name tells."""
         if self._is_leaf is False or (self._is_leaf is None and self._seems_a_group()):
-            children = self._list()
-            if children:
+            children = self._list(most)
+            if children or not self._fullpath:
                 return children
         head = self._head()
         if head is None and self._resolve():
             head = self._head()
         self._is_leaf = head is not None
-        return self._list() if head is None else head
+        if head is None:
+            return self._list(most) if self._children is None else self._children
+        return head
 
     def _seems_a_group(self) -> bool:
-        return True
+        return bool(self._children) or "." not in keys.basename(self._fullpath)
 
     def _head(self) -> ObjectHead | None:
         try:
-            return self._interface.backend_interface.stat(self._fullpath)
+            head = self._interface.backend_interface.stat(self._fullpath)
         except ObjectNotFound:
             return None
+        self._keep(head)
+        return head
+
+    def _keep(self, head: ObjectHead) -> None:
+        """Open the array of this head: the next question costs no request; of an old one nothing is kept."""
+        if self._opened is None or self._opened.e_tag != head.e_tag:
+            self._opened = None
+            with contextlib.suppress(NotAnArray):
+                self._opened = self._interface._dataset(self._fullpath, head)  # noqa: SLF001 - no second request
 
     # -------------------------------------------------------------- the array
     def _array(self) -> Dataset:
@@ -232,6 +248,8 @@ class S3FSLike(BrowserObject):
 
     def _with_array(self, use: Callable[[Dataset], Result]) -> Result:
         """Use the array; a new one where it was replaced, for a node stands for a name."""
+        if self._opened is not None and self._opened.is_kept:
+            self._head()  # what is kept would be given though the array was replaced
         try:
             return use(self._array())
         except ObjectChanged:
@@ -252,6 +270,37 @@ class S3FSLike(BrowserObject):
     def __repr__(self) -> str:
         self._resolve()
         return f"cottoncandy-path <bucket:{self._interface.bucket_name}> {self._fullpath}"
+
+    def _repr_html_(self) -> str:
+        return self._html(self._look(PAGE))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython's
+        """Text and HTML of one look: IPython would take a look for each."""
+        try:
+            found = self._look(PAGE)
+        except CottonCandyError as error:
+            return {"text/plain": f"<cottoncandy-path {self._fullpath!r} cannot be shown: {error}>"}
+        return {"text/plain": self._text(found), "text/html": self._html(found)}
+
+    def _text(self, found: ObjectHead | Children) -> str:  # noqa: ARG002 - of arrays and groups it tells more
+        return S3FSLike.__repr__(self)
+
+    def _html(self, found: ObjectHead | Children) -> str:
+        title = (
+            f"{self._interface.backend_interface.name}: {keys.join(str(self._interface.bucket_name), self._fullpath)}"
+        )
+        if isinstance(found, dict):
+            return children_html(title, found, self._open_children(found), complete=self._is_all)
+        return self._opened._repr_html_() if self._opened is not None else object_html(title, found)
+
+    def _open_children(self, found: Children) -> dict[str, Dataset]:
+        """The arrays that were opened already, and that are still those of the listing."""
+        opened = ((name, self._nodes[name]._opened) for name in found if name in self._nodes)  # noqa: SLF001
+        return {
+            name: array
+            for name, array in opened
+            if array is not None and (info := found[name]) is not None and array.e_tag == info.e_tag
+        }
 
 
 class S3Directory(S3FSLike):
@@ -288,7 +337,7 @@ class S3HDF5(S3FSLike):
     def _is_array(self) -> bool:
         """Whether it is one; a request where that is not known, and the name does not tell."""
         if self._is_leaf is None and not self._seems_a_group():
-            self._look()
+            self._look(PAGE)
         return bool(self._is_leaf)
 
     def _seems_a_group(self) -> bool:
@@ -323,7 +372,7 @@ class S3HDF5(S3FSLike):
         ObjectNotFound
         """
         if key is not None:
-            return self[key].load()
+            return self._child(keys.clean_object(key).rstrip(keys.SEPARATOR)).load()
         found = self._load()
         if found is None and self._resolve():
             found = self._load()
@@ -344,9 +393,12 @@ class S3HDF5(S3FSLike):
         return self._interface.cloud2dict(self._fullpath, verbose=False) or None
 
     def __repr__(self) -> str:
-        found = self._look()
+        return self._text(self._look(PAGE))
+
+    def _text(self, found: ObjectHead | Children) -> str:
         bucket = f"bucket:{self._interface.bucket_name}"
         if isinstance(found, dict):
-            return f"<cottoncandy-group <{bucket}> ({self._fullpath}: {len(found)} keys)>"
+            count = f"{len(found)}{'' if self._is_all else '+'}"
+            return f"<cottoncandy-group <{bucket}> ({self._fullpath}: {count} keys)>"
         shape = arrayformat.lowered(found.metadata).get("shape", "")
         return f"<cottoncandy-dataset <{bucket} [{found.size / 2**20:.2f}MB:shape=({shape})]>"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import keys
-from cottoncandy.backends.base import Receipt
+from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CorruptObject
 from cottoncandy.interfaces.basic import BasicInterface
@@ -195,7 +195,12 @@ class RawArrays(BasicInterface):
         >>> np.array_equal(bold[1:3, ..., ::-2], arr[1:3, ..., ::-2])
         True
         """
-        return Dataset.open(self.backend_interface, keys.clean_object(object_name), self._settings, threads)
+        key = keys.clean_object(object_name)
+        return self._dataset(key, self.backend_interface.stat(key), threads)
+
+    def _dataset(self, key: str, head: ObjectHead, threads: int | None = None) -> Dataset:
+        """The array of an object whose head is known."""
+        return Dataset(self.backend_interface, key, head, self._settings, threads)
 
     def upload_npy_array(
         self,

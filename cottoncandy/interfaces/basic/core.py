@@ -64,6 +64,9 @@ class InterfaceCore(InterfaceObject):
     def __repr__(self) -> str:
         return f"<cottoncandy-interface <{self.backend_interface.name}:{self.bucket_name}>>"
 
+    def _repr_html_(self) -> str | None:
+        return None if self.bucket_name is None else self._browse()._repr_html_()
+
     # ------------------------------------------------------------------ names
     def pathjoin(self, a: str, *p: str) -> str:
         """Join parts of an object name with ``/``.
