@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
 Item = TypeVar("Item")
@@ -130,6 +131,78 @@ def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item,
                     future.cancel()
     finally:
         items.close()  # whatever works for them stops, too
+
+
+def chained(streams: Iterable[Iterator[Item]], threads: int, waiting: int) -> Generator[Item, None, None]:
+    """The items of all streams, one stream behind the other, while the next ones are read ahead.
+
+    Parameters
+    ----------
+    streams : iterable of iterator
+        Drawn from in the caller's thread.
+    threads : int
+        Streams that are read at a time, each by a thread of its own.
+    waiting : int
+        Items of each that wait for the caller at most.
+    """
+    following = iter(streams)
+    open_streams: deque[_ReadAhead[Item]] = deque()
+    try:
+        while True:
+            while len(open_streams) < threads and (stream := next(following, None)) is not None:
+                open_streams.append(_ReadAhead(stream, waiting))
+            if not open_streams:
+                return
+            yield from open_streams[0].items()
+            open_streams.popleft()
+    finally:
+        for reading in open_streams:
+            reading.stop()
+        for reading in open_streams:
+            reading.join()
+
+
+class _ReadAhead(Generic[Item]):
+    """One stream that a thread of its own reads, as far ahead as there is room."""
+
+    def __init__(self, stream: Iterator[Item], room: int) -> None:
+        self._stream = stream
+        self._room = threading.Semaphore(room)
+        self._items: SimpleQueue[Any] = SimpleQueue()
+        self._stopped = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._read, name="cottoncandy")
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            while self._room.acquire() and not self._stopped and (item := next(self._stream, _END)) is not _END:
+                self._items.put(item)
+        except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
+            self._failure = failure
+        finally:
+            close = getattr(self._stream, "close", None)
+            if close is not None:
+                close()
+            self._items.put(_END)
+
+    def items(self) -> Iterator[Item]:
+        """The items as they come; and what made the stream fail."""
+        while (item := self._items.get()) is not _END:
+            self._room.release()
+            yield item
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Read no further."""
+        self._stopped = True
+        self._room.release()
+
+    def join(self) -> None:
+        """Wait until nothing works any more."""
+        self._thread.join()
 
 
 def for_each(

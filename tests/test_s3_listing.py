@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from functools import partial
+
 import pytest
+from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from recorder import Request, Response
-from s3_wire import before, elsewhere
+from s3_wire import ONCE, before, elsewhere, error
 from stores import Store
 
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.backends.s3.listing import in_byte_order
+from cottoncandy.errors import TransientError
 
 COMPONENT = st.text(alphabet="ab-.!0\u00e9", min_size=1, max_size=3)
 KEYS = st.sets(st.lists(COMPONENT, min_size=1, max_size=4).map("/".join), max_size=40)
@@ -80,3 +85,55 @@ def test_a_page_may_be_empty_and_not_the_last() -> None:
 
     with elsewhere(hook) as (backend, _):
         assert list(backend.list_level()) == [ObjectInfo("a", 3, None, '"abc"'), ObjectPrefix("b/")]
+
+
+# ------------------------------------------------------------------ large branches
+FORKED = [
+    *(f"data/deep/{branch}/{number:02}" for branch in ("a", "b-b", "b", "\u00e9", "z") for number in range(25)),
+    *("data/deep/a-file", "data/deep/b.txt", "data/deep/zz", "data/deep/zzz"),
+]
+SIBLINGS = ["data-2", "data.txt", "datb"]
+
+
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+def test_large_branches_are_listed_side_by_side(store: Store) -> None:
+    for key in FORKED + SIBLINGS:
+        store.raw.put(key, b"x")
+    wanted = sorted(FORKED, key=str.encode)
+    with before(store) as (backend, proxy):
+        for prefix in ("", "data/", "data/deep/"):
+            expected = sorted(FORKED + SIBLINGS, key=str.encode) if not prefix else wanted
+            assert [info.key for info in backend.list_objects(prefix, page_size=5)] == expected
+        levels = [request for request in proxy.requests if "delimiter" in request.query]
+        assert bool(levels) == (store.name != "seaweedfs")
+        stopped = backend.list_objects("data/", page_size=5)
+        assert [next(stopped).key for _ in range(60)] == wanted[:60]
+        stopped.close()  # type: ignore[attr-defined]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("cottoncandy")]
+
+
+@pytest.mark.stores("moto")
+def test_small_branches_are_listed_page_by_page(store: Store) -> None:
+    keys = [f"data/{number:03}/x" for number in range(100)]
+    for key in keys:
+        store.raw.put(key, b"x")
+    with before(store) as (backend, proxy):
+        assert [info.key for info in backend.list_objects("data/", page_size=5)] == keys
+        assert len(proxy.requests) == 20
+
+
+@pytest.mark.stores("moto")
+def test_a_failure_in_a_branch_is_raised(store: Store) -> None:
+    for key in FORKED:
+        store.raw.put(key, b"x")
+    fails = partial(_fail_below, "data/deep/z/")
+    with before(store, hook=fails, config=Config(retries=ONCE)) as (backend, _):
+        listed = backend.list_objects("data/", page_size=5)
+        before_it = [key for key in sorted(FORKED, key=str.encode) if key < "data/deep/z/"]
+        assert [next(listed).key for _ in before_it] == before_it
+        with pytest.raises(TransientError):
+            next(listed)
+
+
+def _fail_below(prefix: str, request: Request) -> Response | None:
+    return error("InternalError", 500) if request.query.get("prefix") == prefix else None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.backends.s3.bucket import Bucket, quoted
-from cottoncandy.backends.s3.errors import is_not_implemented
 from cottoncandy.backends.s3.lean import ListPage, parse_time
+from cottoncandy.backends.s3.pages import goes_by_directory, is_ordered, list_pages
 from cottoncandy.errors import ServiceError
 
 Entry = ObjectInfo | ObjectPrefix
@@ -23,12 +20,8 @@ Entry = ObjectInfo | ObjectPrefix
 _MOST_KEYS = 1000
 #: The order of code points is that of UTF-8's bytes.
 _BY_KEY = attrgetter("key")
-#: Ends the names of Amazon's directory buckets, whose listings have no order.
-_UNORDERED = "--x-s3"
 #: Pages on end that bring nothing new; a bucket full of deleted versions has some that are empty.
 _MOST_IDLE = 200
-#: Of the `Server` header. They list directory by directory: `a/x` before `a-b`, which is not the order of bytes.
-_BY_DIRECTORY = ("SeaweedFS",)
 
 
 def list_objects(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[ObjectInfo]:
@@ -53,7 +46,7 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
 def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Entry]:
     size = {"MaxKeys": min(page_size, _MOST_KEYS)} if page_size else {}
     prefix = what["Prefix"]
-    pages = _checked(bucket, prefix, _pages(bucket, {**what, **size, **bucket.connection.payer}))
+    pages = _checked(bucket, prefix, list_pages(bucket, {**what, **size, **bucket.connection.payer}))
     for by_directory, entries in pages:
         if by_directory:
             yield from in_byte_order(chain(entries, chain.from_iterable(others for _, others in pages)), prefix)
@@ -97,9 +90,9 @@ def _checked(bucket: Bucket, prefix: str, pages: Iterator[ListPage]) -> Iterator
         If the listing begins anew, has no end, or tells of what was not asked for: whoever reads on would read for
         ever, or touch what he was not to touch.
     """
-    progress = _Progress(bucket.describe(), ordered=not bucket.name.endswith(_UNORDERED))
+    progress = _Progress(bucket.describe(), ordered=is_ordered(bucket))
     for page in pages:
-        by_directory = page.server.startswith(_BY_DIRECTORY)
+        by_directory = goes_by_directory(page)
         try:
             entries = _of_page(page)
         except (ValueError, OverflowError) as error:
@@ -150,44 +143,3 @@ def _of_page(page: ListPage) -> list[Entry]:
     ]
     entries += map(ObjectPrefix, page.prefixes)
     return entries
-
-
-# ---------------------------------------------------------------------- pages
-def _pages(bucket: Bucket, what: dict[str, Any]) -> Generator[ListPage, None, None]:
-    """Pages: from the third on, of a long listing, the next is asked for while the caller works on one."""
-    page = _page(bucket, what, None)
-    yield page
-    if not page.truncated:
-        return
-    page = _page(bucket, what, page)
-    yield page
-    if not page.truncated:
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as ahead:
-        page = _page(bucket, what, page)
-        while page.truncated:
-            following = ahead.submit(_page, bucket, what, page)
-            yield page
-            page = following.result()
-    yield page
-
-
-def _page(bucket: Bucket, what: dict[str, Any], before: ListPage | None) -> ListPage:
-    """The first page, or the one behind another; by the first version of lists where a server has no second."""
-    position = {}
-    if before is not None and before.token:
-        position = {"ContinuationToken": before.token}
-    elif before is not None:  # the server answered as the first version does, whatever it was asked
-        bucket.facts.no_list_v2 = True
-        position = {"Marker": before.marker}
-    first = "Marker" in position or (bucket.facts.no_list_v2 and not position)
-    arguments = {"Bucket": bucket.name, **what, **position}
-    with bucket.door():
-        try:
-            page: ListPage = (bucket.data.list_page_v1 if first else bucket.data.list_page)(**arguments)
-        except ClientError as error:
-            if first or not is_not_implemented(error):
-                raise
-            bucket.facts.no_list_v2 = True
-            page = bucket.data.list_page_v1(**arguments)
-    return page
