@@ -172,6 +172,11 @@ class Options:
         """An option that is given in MB, as bytes."""
         return int(self.number(section, key) * MIB)
 
+    @property
+    def holds_keys(self) -> bool:
+        """Whether the user's own file has S3 keys in it."""
+        return any(self.find("login", key)[1] is Source.USER_FILE for key in ("access_key", "secret_key"))
+
     def credentials(self, bucket: str | None = None) -> Credentials | None:
         """S3 keys from our own places; None leaves it to boto3's standard chain.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from cottoncandy.config import Options
+    from cottoncandy.findings import Finding
 
 BytesLike = bodies.BytesLike
 #: What a write answers, in the shape of a boto3 response: at least ``ETag`` and
@@ -464,6 +465,17 @@ class Backend(ABC):
     def native_container(self) -> Any:
         """The store's own container (boto3's ``Bucket`` on S3)."""
         raise self._cannot("give a container object")
+
+    def diagnose(self) -> Iterator[Finding]:
+        """What is right and wrong with the way to the container, for ``cottoncandy doctor``; nothing is written.
+
+        The first that fails is the last.
+        """
+        return iter(())
+
+    def probe(self, prefix: str) -> Iterator[Finding]:
+        """What the store can do that others cannot, tried on objects below ``prefix``, which are deleted again."""
+        return iter(())
 
     # ------------------------------------------------------------------ for all
     def exists(self, key: str) -> bool:

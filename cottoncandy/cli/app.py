@@ -37,6 +37,8 @@ COMMANDS = {
     "mv": ("moving", "Move inside of a store."),
     "rm": ("removing", "Delete objects."),
     "sync": ("syncing", "Make a directory on disk and a branch of the store alike."),
+    "verify": ("checking", "Read arrays, and hold them to their checksums."),
+    "doctor": ("checking", "Find out what is wrong between here and a store, and what to change."),
     "clean-uploads": ("removing", "Throw away what killed uploads left."),
     "config": ("configuring", "Show and set options."),
     "completion": ("completing", "Print what a shell needs to complete commands and names."),

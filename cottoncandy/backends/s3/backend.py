@@ -24,6 +24,7 @@ from cottoncandy.backends.s3.session import Connection, log_boto
 from cottoncandy.backends.s3.settings import Settings
 from cottoncandy.config import Options
 from cottoncandy.errors import NotSupported
+from cottoncandy.findings import Finding
 
 
 class S3Backend(Backend):
@@ -209,6 +210,18 @@ class S3Backend(Backend):
     def native_container(self) -> Any:
         """boto3's ``Bucket``."""
         return self._bucket.connection.resource.Bucket(self._bucket.name)
+
+    def diagnose(self) -> Iterator[Finding]:
+        """Look at the endpoint, the clock, the credentials and the bucket."""
+        from cottoncandy.backends.s3 import diagnosis
+
+        return diagnosis.diagnose(self._bucket)
+
+    def probe(self, prefix: str) -> Iterator[Finding]:
+        """Try ACLs, checksums, conditional writes and uploads in parts."""
+        from cottoncandy.backends.s3 import probes
+
+        return probes.probe(self._bucket, prefix)
 
     # ------------------------------------------------------------------ for all
     def close(self) -> None:

@@ -186,6 +186,17 @@ class Connection:
         settings = self.settings
         return settings.acl if settings.acl_chosen or not self.amazon else None
 
+    def credentials_source(self) -> str | None:
+        """Where the keys come from, in words without a secret; None where there are none."""
+        if self.settings.passed:
+            return "the call"
+        if self._credentials:
+            return "the configuration, ~/.passwd-s3fs, or AWS_ACCESS_KEY and AWS_SECRET_KEY"
+        from cottoncandy.backends.s3.clients import core_session
+
+        found = core_session(self.settings.profile_name).get_credentials()
+        return None if found is None else f"boto3's chain ({found.method})"
+
     def accepts(self, operation: str, parameter: str) -> bool:
         """Whether a parameter of an operation, as ``PutObject``, is known here, or by the installed botocore."""
         if self._clients is None and self._plain and knows(operation, parameter):
