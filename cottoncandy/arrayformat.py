@@ -14,14 +14,14 @@ import re
 import reprlib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import checksums, codecs
+from cottoncandy import checksums, codecs, stringarrays
 from cottoncandy.codecs import Codec
 from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
@@ -42,11 +42,13 @@ log = logging.getLogger(__name__)
 Array = npt.NDArray[Any]
 Dtype = np.dtype[Any]
 
-# The metadata keys that describe an array, in lower case. `descr` is ours; `gzip` is from the oldest releases.
-_KEYS = ("dtype", "shape", "compression", "order", "gzip", "descr")
+# The metadata keys that describe an array, in lower case. `descr` and `utf8` are ours; `gzip` is from the oldest
+# releases.
+_KEYS = ("dtype", "shape", "compression", "order", "gzip", "descr", "utf8")
 RESERVED_KEYS = frozenset({*_KEYS, checksums.KEY})
 
 _NOT_COMPRESSED = {"false", "none", ""}
+_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHAPE = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)
 # what `dtype.str` gives, but for objects; the size is in characters for U and in bytes for all others
 _DTYPE = re.compile(r"[<>|=](?P<kind>[biufcmMSUV])(?P<size>[0-9]{1,10})(?P<unit>\[[0-9]{0,10}[A-Za-zμ]{1,7}\])?")
@@ -70,12 +72,14 @@ def check_dtype(dtype: Dtype) -> None:
     UnsupportedArray
         With what to do instead.
     """
-    if dtype.kind == "T":
-        raise UnsupportedArray(f"{dtype!r} holds references: give a fixed width, as array.astype('U')")
+    if stringarrays.is_text(dtype):
+        stringarrays.descr_of(dtype)
+        return
     if dtype.hasobject:
         raise UnsupportedArray(
             f"dtype {dtype} holds references to Python objects, not bytes: convert the array to numbers, "
-            "to text of a fixed width (astype('U')) or to a structured dtype, or use upload_pickle"
+            "to text (astype('U'), or numpy 2's astype(np.dtypes.StringDType())) or to a structured dtype, "
+            "or use upload_pickle"
         )
     try:
         described = parse_dtype(dtype.str, json.loads(json.dumps(descr_of(dtype))))
@@ -95,6 +99,8 @@ def descr_of(dtype: Dtype) -> Any:
     with a ``[name, offset, type]`` or ``[name, offset, type, title]`` for each field. numpy's own ``descr`` knows no
     fields out of order.
     """
+    if stringarrays.is_text(dtype):
+        return stringarrays.descr_of(dtype)
     return _to_json(dtype) if dtype.names is not None else None
 
 
@@ -120,6 +126,8 @@ def parse_dtype(text: str, descr: Any = None) -> Dtype:
     ------
     CorruptObject
     """
+    if text == stringarrays.NAME:
+        return stringarrays.parse_dtype(descr)
     if descr is None:
         return _plain_dtype(text)
     try:
@@ -207,22 +215,41 @@ class ArrayDescription:
         ``'C'`` or ``'F'``: the order in which the stored bytes run.
     compression : str or None
         The codec's name; None for bytes as they are.
+    utf8 : int or None
+        Of text of any width, the bytes that `stringarrays.pack` makes of it; None for all dtypes of a fixed width.
     """
 
     dtype: Dtype
     shape: tuple[int, ...]
     order: str
     compression: str | None
+    utf8: int | None = None
 
     @property
     def nbytes(self) -> int:
         """How many bytes the array has, unpacked."""
-        return math.prod(self.shape) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize if self.utf8 is None else self.utf8
+
+    @property
+    def stored(self) -> ArrayDescription:
+        """The array of a fixed width that is stored: itself, or the bytes of its text."""
+        if self.utf8 is None:
+            return self
+        return ArrayDescription(np.dtype(np.uint8), (self.utf8,), "C", self.compression)
+
+    def from_stored(self, stored: Array) -> Array:
+        """The array itself, of the array that was stored.
+
+        Raises
+        ------
+        CorruptObject
+        """
+        return stored if self.utf8 is None else stringarrays.unpack(stored, self.shape, self.dtype)
 
     def metadata(self) -> dict[str, str]:
         """The metadata to store."""
         metadata = {
-            "dtype": self.dtype.str,
+            "dtype": self.dtype.str if self.utf8 is None else stringarrays.NAME,
             "shape": ",".join(map(str, self.shape)),
             "compression": self.compression or "False",
             "order": self.order,
@@ -230,6 +257,8 @@ class ArrayDescription:
         descr = descr_of(self.dtype)
         if descr is not None:
             metadata["descr"] = _pack(json.dumps(descr, separators=(",", ":")))
+        if self.utf8 is not None:
+            metadata["utf8"] = str(self.utf8)
         return metadata
 
     @classmethod
@@ -266,7 +295,10 @@ class ArrayDescription:
 @lru_cache
 def _read(texts: tuple[str | None, ...], size: int) -> ArrayDescription:
     known = {key: text for key, text in zip(_KEYS, texts, strict=True) if text is not None}
-    description = ArrayDescription(_read_dtype(known), _read_shape(known), _read_order(known), _read_codec(known))
+    dtype = _read_dtype(known)
+    description = ArrayDescription(
+        dtype, _read_shape(known), _read_order(known), _read_codec(known), _read_utf8(known, dtype)
+    )
     _check_size(description, size)
     return description
 
@@ -325,6 +357,15 @@ def _read_codec(metadata: Mapping[str, str]) -> str | None:
     return None if name.lower() in _NOT_COMPRESSED else codecs.get_codec(name).name
 
 
+def _read_utf8(metadata: Mapping[str, str], dtype: Dtype) -> int | None:
+    if not stringarrays.is_text(dtype):
+        return None
+    text = metadata.get("utf8", "")
+    if _LENGTH.fullmatch(text) is None:
+        raise CorruptObject(f"utf8 is {text!r:.50}, and no number of bytes")
+    return int(text)
+
+
 def _check_size(description: ArrayDescription, size: int) -> None:
     """Refuse what cannot be, before memory is allocated for it."""
     try:
@@ -334,6 +375,8 @@ def _check_size(description: ArrayDescription, size: int) -> None:
     # numpy leaves out the empty axes when it looks whether a shape is too large
     if math.prod(length or 1 for length in description.shape) * (description.dtype.itemsize or 1) > _LARGEST_ARRAY:
         raise CorruptObject(f"an array of shape {description.shape} and dtype {description.dtype} cannot be")
+    if description.utf8 is not None and description.utf8 < math.prod(description.shape) * stringarrays.LENGTH.itemsize:
+        raise CorruptObject(f"{description.utf8} bytes are too few for texts of shape {description.shape}")
     if description.compression is None:
         fits, most = size == description.nbytes, size
     else:
@@ -374,10 +417,18 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, m
     """
     array = _plain(array)
     check_dtype(array.dtype)
+    if stringarrays.is_text(array.dtype):
+        return _describe_text(array, compression)
     codec = None if compression is None or not array.nbytes else codecs.codec_for(compression, array.nbytes)
     order = _order(array, codec)
     stored = array.T if order == "F" else np.asarray(array, order="C")
     return ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None), bytes_of(stored)
+
+
+def _describe_text(array: Array, compression: str | None) -> tuple[ArrayDescription, memoryview]:
+    view = stringarrays.pack(array)
+    description, view = describe(np.frombuffer(view, np.uint8), compression)
+    return replace(description, dtype=array.dtype, shape=array.shape, utf8=len(view)), view
 
 
 def _plain(array: Array) -> Array:

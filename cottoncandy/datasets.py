@@ -106,6 +106,7 @@ class Dataset:
         self.e_tag = head.e_tag
         self._blocks = BlockReader(self._version, description)
         self._whole = Kept(self._load_whole)
+        self._is_text = description.utf8 is not None  # of any width: nobody knows where an item lies
 
     @classmethod
     def open(cls, backend: Backend, key: str, settings: TransferSettings, threads: int | None = None) -> Dataset:
@@ -208,8 +209,9 @@ class Dataset:
 
     def _read(self, index: Any) -> Any:
         codec = packed_in_blocks(self.compression)
-        if (self.compression and codec is None) or not self._version.backend.limits.ranges:
-            return self._whole.get()[index].copy()  # nobody writes into what is kept
+        if (self.compression and codec is None) or self._is_text or not self._version.backend.limits.ranges:
+            found = self._whole.get()[index]
+            return found.copy() if isinstance(found, np.ndarray) else found  # nobody writes into what is kept
         memory = Memory.for_index(index, self._description)
         # of packed blocks nobody knows the size beforehand
         with self._version.settings.progress.transfer("read", self.name, memory.data.nbytes if codec is None else None):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import arrayformat, checksums, chunking, codecs, slicing
+from cottoncandy import arrayformat, checksums, chunking, codecs, slicing, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, Receipt, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, ObjectChanged, UnsupportedArray
@@ -65,15 +65,17 @@ class CompressionDefaults:
         return codecs.codec_for(compression, nbytes).name
 
 
-def as_array(value: Any, where: str) -> npt.NDArray[Any]:
-    """The value as a numpy array that has bytes of its own.
+def as_array(value: Any, where: str, *, fixed_width: bool = False) -> npt.NDArray[Any]:
+    """The value as a numpy array that can be stored.
 
     Raises
     ------
     UnsupportedArray
-        Naming ``where`` the array was to go.
+        Naming ``where`` the array was to go. For text of any width too, where items must be of a fixed one.
     """
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    if fixed_width and stringarrays.is_text(array.dtype):
+        raise UnsupportedArray(f"{where}: text of any width goes by upload_raw_array, or give a fixed one: astype('U')")
     try:
         arrayformat.check_dtype(array.dtype)
     except UnsupportedArray as error:
@@ -109,7 +111,11 @@ def store_array(
     array = as_array(array, backend.describe(key))
     refuse_names(metadata, arrayformat.RESERVED_KEYS)
     description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes))
-    if compression is True and description.compression and not codecs.is_compressible(view, array.dtype.itemsize):
+    if (
+        compression is True
+        and description.compression
+        and not codecs.is_compressible(view, description.stored.dtype.itemsize)
+    ):
         description, view = arrayformat.describe(array, None)
     own = description.metadata()
     if settings.checksum:
@@ -120,7 +126,7 @@ def store_array(
 
 def _encode(description: arrayformat.ArrayDescription, view: memoryview, backend: Backend) -> Any:
     codec = codecs.get_codec(str(description.compression))
-    encode = partial(codec.encode, view, description.dtype.itemsize)
+    encode = partial(codec.encode, view, description.stored.dtype.itemsize)
     return encode() if backend.limits.parallel_parts else in_order(encode)
 
 
@@ -201,9 +207,10 @@ class _Download:
         self.checksum = arrayformat.read_checksum(head.metadata, self.where)
 
     def new(self) -> npt.NDArray[Any]:
-        array, view = arrayformat.allocate(self.description)
+        stored, view = arrayformat.allocate(self.description.stored)
         self._fill(view)
-        return array
+        with self._told():
+            return self.description.from_stored(stored)
 
     def into(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Fill an array of the caller's."""
@@ -214,7 +221,9 @@ class _Download:
                 f"it has shape {out.shape} and dtype {out.dtype}"
             )
         stored = np.asarray(out.T if self.description.order == "F" else out)
-        if stored.flags.c_contiguous:
+        if self.description.utf8 is not None:
+            out[...] = self.new()
+        elif stored.flags.c_contiguous:
             self._fill(arrayformat.bytes_of(stored))
         elif self.description.compression is None:
             self._fill_by_slabs(stored)

@@ -264,12 +264,6 @@ def test_objects_are_refused_with_what_to_do_instead(array: Array) -> None:
         describe(array, "gzip")
 
 
-@pytest.mark.skipif(not hasattr(np, "dtypes") or not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has it")
-def test_text_of_any_width_is_refused_with_what_to_do_instead() -> None:
-    with pytest.raises(UnsupportedArray, match=r"astype\('U'\)"):
-        describe(np.array(["a", "bc"], np.dtypes.StringDType()), None)
-
-
 def test_a_dtype_that_would_come_back_as_another_is_refused() -> None:
     halves = np.dtype((np.int32, {"low": (np.int16, 0), "high": (np.int16, 2)}))
     with pytest.raises(UnsupportedArray, match="view"):

@@ -143,14 +143,6 @@ def test_references_are_refused(store: Store, name: str) -> None:
 
 
 @pytest.mark.stores("local")
-@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="numpy 2 has variable-width strings")
-def test_variable_width_strings_are_refused(store: Store) -> None:
-    with pytest.raises(UnsupportedArray):
-        store.interface().upload_raw_array("a", np.array(["a", "longer"], dtype=np.dtypes.StringDType()))
-    assert store.raw.keys() == []
-
-
-@pytest.mark.stores("local")
 @pytest.mark.parametrize("name", ["Zst", "snappy", "../x"])
 def test_an_unknown_codec(store: Store, name: str) -> None:
     with pytest.raises(UnknownCodec, match=name) as caught:

@@ -69,7 +69,7 @@ def _chunks(directory: str, table: ChunkTable) -> Iterator[Part]:
 
 
 def _named_parts(directory: str, document: dict[str, Any]) -> Iterator[Part]:
-    form = maskedarrays.FORM if document["type"] in maskedarrays.FORM.parts else sparsearrays.FORM
+    form = maskedarrays.FORM if str(document["type"]) in maskedarrays.FORM.parts else sparsearrays.FORM
     for name in form.part_names(document).values():
         yield Part((keys.clean_object(keys.join(directory, name)),), document.get(VERSION))
 

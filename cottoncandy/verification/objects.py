@@ -68,7 +68,7 @@ def _pieces(parts: Iterator[memoryview], description: ArrayDescription) -> Itera
     codec = codecs.get_codec(description.compression)
     if codec.pieces is not None:
         return codec.pieces(parts, description.nbytes)
-    _, view = allocate(description)  # it is unpacked as a whole only
+    _, view = allocate(description.stored)  # it is unpacked as a whole only
     codec.decode(parts, view)
     return iter([view])
 

@@ -46,8 +46,9 @@ class RawArrays(BasicInterface):
         ----------
         object_name : str
         array : numpy.ndarray
-            Of any shape, and any dtype that has bytes of its own (structured, datetime64, big-endian, unicode...).
-            Subclasses go up as plain arrays.
+            Of any shape, and any dtype that has bytes of its own (structured, datetime64, big-endian, unicode...), or
+            numpy 2's ``StringDType``. Subclasses go up as plain arrays: for masked ones there is
+            `upload_masked_array`.
         compression : str or bool
             True takes what the configuration says, and none where a sample tells that it does not pay; False is none.
             Or one of ``'Blosc'``, ``'Zstd'``, ``'LZ4'``, ``'gzip'``, ``'Zlib'``, ``'BZ2'``; or one of them in blocks
@@ -232,7 +233,7 @@ class RawArrays(BasicInterface):
         """
         file = io.BytesIO()
         where = self.backend_interface.describe(keys.clean_object(object_name))
-        np.save(file, as_array(array, where), allow_pickle=False)
+        np.save(file, as_array(array, where, fixed_width=True), allow_pickle=False)
         return self._upload(object_name, file.getbuffer(), metadata, acl, threads)
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
