@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
+from kill_soak import access_to
 from recorder import Request, Response
 from stores import Recorded, Store
 from test_objects import small_parts
@@ -173,12 +176,21 @@ sys.exit("no time left")
 @pytest.mark.stores("local", "moto")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_what_is_open_at_exit_is_taken_back(store: Store) -> None:
-    names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
-    access = {names.get(name, name): value for name, value in store.access.items()}
-    arguments = {"bucket_name": store.container, "backend": store.backend_name, "verbose": False} | access
-    command = [sys.executable, "-c", LEFT_OPEN.format(arguments)]
+    command = [sys.executable, "-c", LEFT_OPEN.format(access_to(store))]
     ended = subprocess.run(command, check=False, timeout=60, capture_output=True)
     assert ended.stderr.decode().strip() == "no time left"
     assert store.raw.leftovers() == []
     assert store.raw.keys() == ["done"]
     assert store.raw.get("done")[0] == bytes(5 * MIB) + b"end"
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_killed_at_random_moments(store: Store) -> None:
+    """Five of each; `python tests/kill_soak.py` soaks for longer, and on other stores."""
+    soak = [sys.executable, Path(__file__).parent / "kill_soak.py", "--place", json.dumps(access_to(store))]
+    for more in (["--signals", "KILL"], ["--signals", "INT", "--kinds", "raw"]):
+        command = [*soak, "--moments", "5", *more]
+        ended = subprocess.run(command, check=False, timeout=100, capture_output=True, text=True)
+        assert not ended.returncode, ended.stderr
+        assert store.raw.leftovers() == []

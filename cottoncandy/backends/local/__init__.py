@@ -167,7 +167,7 @@ class LocalBackend(Backend):
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> Receipt:
         with translated(self.describe(key)), self._draft(key, options) as draft:
-            draft.write(body)
+            draft.create().write(body)
             return receipt(draft.publish(metadata))
 
     def start_upload(
@@ -209,7 +209,7 @@ class LocalBackend(Backend):
             if (source.path, source_key) == (self.path, key) and not options.if_absent:
                 return receipt(head.e_tag)
             with translated(self.describe(key)), self._draft(key, options) as draft:
-                draft.append_file(file, head.size)
+                draft.create().append_file(file, head.size)
                 return receipt(draft.publish(head.metadata))
 
     def _draft(self, key: str, options: WriteOptions) -> pair.Draft:

@@ -97,6 +97,8 @@ def _parse(text: bytes, place: str) -> dict[str, str]:
 class Draft:
     """Bytes on their way to become an object: nothing of them can be seen before `publish`.
 
+    Nothing is made before `create`: inside of a ``with`` block, where Ctrl-C finds somebody to throw it away.
+
     Parameters
     ----------
     root, path : str
@@ -115,14 +117,29 @@ class Draft:
     def __init__(self, root: str, path: str, *, if_absent: bool, fsync: bool) -> None:
         self._root, self._path = root, path
         self._if_absent, self._fsync = if_absent, fsync
+        self._name = names.draft(path)
+        self._opened = ExitStack()
         self._require_room()
-        self._file, self._name = self._create()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.discard()
+
+    def create(self) -> Self:
+        """Make the file, beside the place where it will be, and the directories down to it."""
+        for _ in range(_ATTEMPTS):
+            try:
+                file = io.FileIO(self._name, "xb")
+            except FileNotFoundError:
+                self._make_directory()
+                continue
+            self._file = self._opened.enter_context(file)
+            if locks.hold(file.fileno()):
+                return self
+            file.close()
+        raise TransientError(f"the directory of {self._path} is removed again and again while it is written to")
 
     def write(self, body: BytesLike) -> None:
         """Append bytes, from where they lie."""
@@ -167,7 +184,7 @@ class Draft:
 
     def discard(self) -> None:
         """Throw it away; once it is published, this does nothing."""
-        self._file.close()
+        self._opened.close()
         if _unlink(self._name):
             tree.prune(self._path, self._root)
 
@@ -184,20 +201,6 @@ class Draft:
     def _require_absence(self) -> None:
         if os.path.lexists(self._path):
             raise FileExistsError(errno.EEXIST, "File exists", self._path)
-
-    def _create(self) -> tuple[io.FileIO, str]:
-        """Make the file, beside the place where it will be, and the directories down to it."""
-        name = names.draft(self._path)
-        for _ in range(_ATTEMPTS):
-            try:
-                file = io.FileIO(name, "xb")
-            except FileNotFoundError:
-                self._make_directory()
-                continue
-            if locks.hold(file.fileno()):
-                return file, name
-            file.close()
-        raise TransientError(f"the directory of {self._path} is removed again and again while it is written to")
 
     def _make_directory(self) -> None:
         if not os.path.isdir(self._root):

@@ -41,7 +41,7 @@ class LocalUpload(MultipartUpload):
     """Parts that are appended to a file; they come one after the other."""
 
     def __init__(self, draft: Draft, metadata: Mapping[str, str], where: str) -> None:
-        self._draft, self._metadata, self._where = draft, dict(metadata), where
+        self._draft, self._metadata, self._where = draft.create(), dict(metadata), where
         self._parts = 0
 
     def send_part(self, number: int, body: BytesLike) -> None:
