@@ -51,7 +51,7 @@ _NOT_COMPRESSED = {"false", "none", ""}
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHAPE = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)
 # what `dtype.str` gives, but for objects; the size is in characters for U and in bytes for all others
-_DTYPE = re.compile(r"[<>|=](?P<kind>[biufcmMSUV])(?P<size>[0-9]{1,10})(?P<unit>\[[0-9]{0,10}[A-Za-zμ]{1,7}\])?")
+_DTYPE = re.compile(r"[<>|=](?P<kind>[biufcmMSUV])(?P<size>[0-9]{1,10})(?P<unit>\[([1-9][0-9]{0,8})?[A-Za-zμ]{1,7}\])?")
 # numpy's own bounds: an itemsize is a C int, the bytes of an array a C ssize_t
 _LARGEST_ITEM = 2**31 - 1
 _LARGEST_ARRAY = 2**63 - 1
@@ -285,6 +285,8 @@ class ArrayDescription:
             If it holds a dtype that this platform does not have.
         """
         known = lowered(metadata)
+        if any(len(known.get(key, "")) > _LONGEST for key in _KEYS):
+            raise CorruptObject(f"{where}: its description has more than {_LONGEST} characters")
         try:
             return _read(tuple(map(known.get, _KEYS)), size)
         except (CorruptObject, UnsupportedArray, UnknownCodec) as error:

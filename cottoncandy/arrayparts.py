@@ -43,14 +43,23 @@ class Form:
         if not isinstance(kind, str) or kind not in self.parts:
             raise CorruptObject(f"describes no {self.name}: type {kind!r}")
         shape, staged = description.get("shape"), description.get("parts", {})
-        if not isinstance(shape, list) or not isinstance(staged, dict):
-            raise CorruptObject(f"describes no {self.name}: shape {shape!r}, parts {staged!r}")
-        return {name: str(staged.get(name, name)) for name in self.parts[kind]}
+        if not _is_shape(shape) or not isinstance(staged, dict):
+            raise CorruptObject(f"describes no {self.name}: shape {shape!r:.200}, parts {staged!r:.200}")
+        names = {name: str(staged.get(name, name)) for name in self.parts[kind]}
+        for name, place in names.items():
+            # a table is not trusted to name other objects
+            if place != name and not (place.startswith(f"{name}-") and self.is_staged(place)):
+                raise CorruptObject(f"describes no {self.name}: part {name!r} cannot lie under {place!r:.200}")
+        return names
 
     def is_staged(self, name: str) -> bool:
         """Whether a name may be that of a staged part, which a writer left behind."""
         part, _, version = name.partition("-")
         return any(part in parts for parts in self.parts.values()) and _VERSION.fullmatch(version) is not None
+
+
+def _is_shape(shape: Any) -> bool:
+    return isinstance(shape, list) and all(type(length) is int and 0 <= length < 2**63 for length in shape)
 
 
 def staged_name(part: str, version: str) -> str:

@@ -13,6 +13,7 @@
     ├── AccessDenied              PermissionError      the store refuses these credentials
     ├── CredentialsNotFound       PermissionError      no credentials, or only half of them
     ├── NotSupported              NotImplementedError  this backend cannot do that
+    ├── PickleForbidden           PermissionError      the configuration lets no pickle be read
     ├── UnsupportedArray          TypeError            an array that has no bytes of its own
     ├── CorruptObject             ValueError           bytes and metadata do not fit each other
     │   ├── NotAnArray                                 an object that is not described as an array
@@ -44,6 +45,7 @@ __all__ = [
     "ObjectChanged",
     "ObjectExists",
     "ObjectNotFound",
+    "PickleForbidden",
     "ServiceError",
     "TransientError",
     "UnknownCodec",
@@ -93,6 +95,10 @@ class CredentialsNotFound(CottonCandyError, PermissionError):
 
 class NotSupported(CottonCandyError, NotImplementedError):
     """The backend cannot do what was asked."""
+
+
+class PickleForbidden(CottonCandyError, PermissionError):
+    """The configuration lets no pickle be read, because reading one runs what its writer put into it."""
 
 
 class UnsupportedArray(CottonCandyError, TypeError):

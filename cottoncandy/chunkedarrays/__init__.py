@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from cottoncandy.chunkedarrays.folder import ChunkFolder
+from cottoncandy.chunkedarrays.folder import ChunkFolder, read_table
 from cottoncandy.chunkedarrays.reader import StoredChunks
 from cottoncandy.chunkedarrays.table import (
     TABLE,
@@ -30,5 +30,6 @@ __all__ = [
     "chunk_name",
     "chunk_number",
     "free_numbers",
+    "read_table",
     "version_of",
 ]

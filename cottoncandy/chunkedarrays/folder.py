@@ -14,6 +14,20 @@ from cottoncandy.stream import CloudStream, TransferSettings
 
 # Chunks that no table names, and that are older, were left by an upload that was killed.
 _FORGOTTEN = timedelta(days=1)
+# Bytes: a table has about 100 for each chunk.
+_LARGEST_TABLE = 2**28
+
+
+def read_table(stream: CloudStream, most: int) -> bytes:
+    """The text of a table; one of more than ``most`` bytes is none, and would take many times as much memory.
+
+    Raises
+    ------
+    CorruptObject
+    """
+    if stream.size > most:
+        raise CorruptObject(f"{stream!r} is too large for a table: {most} bytes are the most")
+    return stream.read()
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,7 @@ class ChunkFolder:
         CorruptObject
         """
         with CloudStream(self.backend, self.key(TABLE), self.settings, 1) as stream:
-            return ChunkTable.from_json(stream.read(), self.describe()), stream.e_tag
+            return ChunkTable.from_json(read_table(stream, _LARGEST_TABLE), self.describe()), stream.e_tag
 
     def current(self) -> ChunkTable | None:
         """The table of the array that readers get; None where there is none that can be read."""

@@ -119,7 +119,7 @@ class StoredChunks:
 
     def _find(self, key: str, *, whole: bool) -> tuple[Array | Dataset, dict[str, str]]:
         """A chunk and its metadata: beside the table or, where it is not there, at the place that the table tells."""
-        beside = self.folder.key(keys.basename(key))
+        beside = keys.clean_object(self.folder.key(keys.basename(key)))
         # a chunk that is one compressed stream is read whole in any case: one request is enough
         load = self._load if whole or self.table.in_one_stream else self._open
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 import re
 import reprlib
@@ -23,6 +24,7 @@ from cottoncandy.errors import CorruptObject
 TABLE = "metadata.json"
 PREFIX = "pt"
 _MARK = re.compile(rf"{PREFIX}-[0-9a-f]{{16}}")
+_NUMBER = re.compile("[0-9]{1,18}")
 # Among how many places the chunks of an upload that replaces another may begin.
 _SPREAD = 1000
 #: The metadata key that ties the chunks of one upload together.
@@ -42,7 +44,7 @@ def chunk_name(number: int) -> str:
 def chunk_number(name: str) -> int | None:
     """The number in a chunk's name; None for another name."""
     digits = name.removeprefix(PREFIX)
-    return int(digits) if digits != name and digits.isascii() and digits.isdigit() else None
+    return int(digits) if digits != name and _NUMBER.fullmatch(digits) else None
 
 
 def mark_name(token: str) -> str:
@@ -184,6 +186,9 @@ class ChunkTable:
         chunks, shape = tuple(map(_lengths, document["chunks"])), _lengths(document["shape"])
         if tuple(map(sum, chunks)) != shape or not all(chunks):
             raise ValueError("the chunks do not make up the shape")
+        dtype = arrayformat.parse_dtype(document["dtype"], document.get("descr"))
+        if math.prod(shape) * dtype.itemsize > sys.maxsize:
+            raise ValueError(f"an array of shape {reprlib.repr(shape)} cannot be")
         by_index = {tuple(index): str(key) for index, key in document["dask"]}
         indices = partial(product, *(range(len(sizes)) for sizes in chunks))
         # one by one: a few bytes of a table that lies may tell of more positions than fit into memory
@@ -192,7 +197,7 @@ class ChunkTable:
                 raise ValueError(f"no chunk is named for grid position {list(index)}")
         return cls(
             shape=shape,
-            dtype=arrayformat.parse_dtype(document["dtype"], document.get("descr")),
+            dtype=dtype,
             chunks=chunks,
             keys=in_short([by_index[index] for index in indices()]),
             version=document.get(VERSION),

@@ -29,6 +29,9 @@ _COMPRESSOR, _LEVEL, _SHUFFLE = b"zstd", 1, 1
 _BLOCK = 2**20
 #: Bytes of data that are packed at once.
 _WHOLE = 4 * 2**20
+#: Blosc makes none of less than 128 bytes, or a whole number of items in them (blosc.c, MIN_BUFFERSIZE): of such a lie
+#: the table would take many times the memory of the data.
+_LEAST_BLOCK = 64
 #: Blocks of one slice, and how many slices are worked on at a time.
 _BLOCKS = 2
 _THREADS = min(4, os.cpu_count() or 1)
@@ -218,7 +221,7 @@ def _read_header(source: Source, most: int) -> Header:
     header = Header.parse(bytes(source.read(_HEADER)))
     if header.size > most:
         raise CorruptObject(f"there is more data than the {most} bytes that are left of the array")
-    sound = not header.size or 0 < header.block <= header.size
+    sound = not header.size or min(_LEAST_BLOCK, header.size) <= header.block <= header.size
     if header.flags & _COPIED or not header.size:
         sound = sound and header.packed == header.size + _HEADER
     if not (sound and _HEADER + 4 * header.blocks <= header.packed):
@@ -263,9 +266,9 @@ def _groups(source: Source, header: Header, origin: int) -> Iterator[_Group]:
 def _runs(order: np.ndarray[tuple[int], np.dtype[np.int64]], most: int) -> Iterator[tuple[int, int]]:
     """Where blocks follow each other in the data as well, ``most`` at a time."""
     breaks = np.flatnonzero(np.diff(order) != 1) + 1
-    for run in np.split(np.arange(len(order)), breaks):
-        for begin in range(int(run[0]), int(run[-1]) + 1, most):
-            yield begin, min(begin + most, int(run[-1]) + 1)
+    for low, high in pairwise(np.concatenate([[0], breaks, [len(order)]])):
+        for begin in range(int(low), int(high), most):
+            yield begin, min(begin + most, int(high))
 
 
 def _alone(header: Header, size: int, lengths: Iterable[int], blocks: BytesLike) -> bytes:

@@ -99,7 +99,7 @@ def get_codec(name: str) -> Codec:
     codec = _CODECS.get(stem)
     if codec is None or (dash and layout not in _LAYOUTS):
         layouts = ", ".join(f"-{known}" for known in sorted(_LAYOUTS))
-        raise UnknownCodec(f"no codec {name!r}; there are: {', '.join(codec_names())}, each also with {layouts}")
+        raise UnknownCodec(f"no codec {name!r:.100}; there are: {', '.join(codec_names())}, each also with {layouts}")
     return _LAYOUTS[layout](codec) if dash else codec
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # What opening a file brings at most: most headers, and all of many a file. Of what is not read little is on its way.
 _FIRST = 1 * MIB
+# Memory that is taken at first where all is read.
+_LEAST_TAKEN = 128 * MIB
 
 
 class _ObjectFile(io.RawIOBase):
@@ -59,12 +61,15 @@ class _ObjectFile(io.RawIOBase):
 
     def readall(self) -> bytes:
         # BytesIO hands its own memory over as bytes: no second copy of a large object
-        rest, gathered = max(0, self.source.head.size - self._position), io.BytesIO()
-        if rest:
-            gathered.seek(rest - 1)
+        gathered = io.BytesIO()
+        while (rest := self.source.head.size - self._position) > 0:
+            done = gathered.tell()
+            # a size that is a lie must not exhaust the memory: no more is taken than came already, and some
+            count = min(rest, done + _LEAST_TAKEN)
+            gathered.seek(done + count - 1)
             gathered.write(b"\0")
             with gathered.getbuffer() as view:
-                self.readinto(view)
+                self.readinto(view[done:])
         return gathered.getvalue()
 
     def close(self) -> None:

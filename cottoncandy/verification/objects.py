@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 
-from cottoncandy import checksums, codecs
+from cottoncandy import checksums, codecs, npyfiles
 from cottoncandy.arrayformat import ArrayDescription, allocate, lowered, read_checksum
 from cottoncandy.bodies import BytesLike
 from cottoncandy.errors import CorruptObject
@@ -82,14 +82,6 @@ def _check_beginning(source: ObjectSource) -> None:
 
 
 def _check_npy(file: io.BytesIO, size: int) -> None:
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        reader = readers.get(np.lib.format.read_magic(file))
-        if reader is None:  # a later version: its header is read as the second's, but for its text
-            return
-        shape, _, dtype = reader(file)
-    except ValueError as error:
-        raise CorruptObject(f"its .npy header is damaged: {error}") from error
-    expected = file.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if expected != size and not dtype.hasobject:
+    expected = npyfiles.expected_size(file)
+    if expected != size:
         raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # A writer needs about 0.1 ms for one object, a reader less than half: to lose this often is no accident.
 _ATTEMPTS = 1000
+# Bytes: other stores take some thousand.
+_LARGEST_METADATA = 2**24
 # Opening a pipe would wait for somebody at its other end.
 _DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0)
 
@@ -77,13 +79,15 @@ def _metadata(root: str, path: str, facts: os.stat_result) -> dict[str, str]:
     for place in (names.pending(path, facts), names.sidecar(path)):
         try:
             with _open_file(root, place) as file:
-                return _parse(file.read(), place)
+                return _parse(file.read(_LARGEST_METADATA + 1), place)
         except FileNotFoundError:
             continue
     return {}
 
 
 def _parse(text: bytes, place: str) -> dict[str, str]:
+    if len(text) > _LARGEST_METADATA:
+        raise CorruptObject(f"metadata file {place!r} has more than {_LARGEST_METADATA} bytes: restore or remove it")
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError) as error:

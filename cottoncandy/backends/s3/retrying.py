@@ -92,7 +92,7 @@ def _retry_after(error: Exception) -> float | None:
     headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
     milliseconds = headers.get("x-amz-retry-after", "")
     if milliseconds.isascii() and milliseconds.isdigit():
-        return int(milliseconds) / 1000
+        return float(milliseconds) / 1000
     return retry_after(headers.get("retry-after"))
 
 

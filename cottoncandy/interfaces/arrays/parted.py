@@ -11,13 +11,15 @@ import numpy.typing as npt
 
 from cottoncandy import keys
 from cottoncandy.arrayparts import Form, staged_name
-from cottoncandy.chunkedarrays import TABLE, VERSION, version_of
+from cottoncandy.chunkedarrays import TABLE, VERSION, read_table, version_of
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
 
 # How often a reader starts again when an array is replaced under its hands.
 _ATTEMPTS = 3
+# Bytes: tables of parts have some hundred.
+_LARGEST_TABLE = 2**20
 
 
 class PartedArrays(FolderArrays):
@@ -94,8 +96,9 @@ class PartedArrays(FolderArrays):
         """What ``metadata.json`` of an array in parts says."""
         key = keys.join(directory, TABLE)
         try:
-            return json.loads(self.download_object(key, 1))
-        except ValueError as error:
+            with self.download_stream(key, 1) as stream:
+                return json.loads(read_table(stream, _LARGEST_TABLE))
+        except (ValueError, RecursionError) as error:
             raise CorruptObject(f"{self.backend_interface.describe(key)} is no JSON: {error}") from error
 
     def _load_parts(self, form: Form, directory: str, description: Any, threads: int | None) -> Any:

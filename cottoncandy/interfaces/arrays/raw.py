@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import keys
+from cottoncandy import keys, npyfiles
 from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CorruptObject
@@ -247,7 +247,9 @@ class RawArrays(BasicInterface):
         key = keys.clean_object(object_name)
         with self._whole(key, threads) as stream, self._settings.progress.transfer("download", key, stream.size):
             try:
+                npyfiles.require_size(stream, stream.size)
+                stream.seek(0)
                 array: npt.NDArray[Any] = np.load(stream, allow_pickle=False)
-            except (ValueError, EOFError) as error:
+            except (CorruptObject, ValueError, EOFError) as error:
                 raise CorruptObject(f"{self.backend_interface.describe(key)} is no .npy file: {error}") from error
             return array

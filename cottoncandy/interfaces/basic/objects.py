@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, Receipt
-from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound
+from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, PickleForbidden
 from cottoncandy.interfaces.basic.core import InterfaceCore
 from cottoncandy.stream import CloudStream
 
@@ -143,7 +143,7 @@ class Objects(InterfaceCore):
             yield
         except CottonCandyError:
             raise
-        except (ValueError, EOFError, pickle.UnpicklingError) as error:
+        except (ValueError, EOFError, RecursionError, pickle.UnpicklingError) as error:
             where = self.backend_interface.describe(keys.clean_object(object_name))
             raise CorruptObject(f"{where} is not {kind}: {error}") from error
 
@@ -189,11 +189,22 @@ class Objects(InterfaceCore):
     def download_pickle(self, object_name: str, threads: int | None = None) -> Any:
         """Download a pickled object.
 
-        .. warning:: Reading a pickle runs what its writer put into it. Read only what people that you trust wrote.
+        .. warning:: Reading a pickle runs what its writer put into it, with all that you may do: it can read and remove
+           your files, and send your keys away. Whoever may write to the bucket could have written it. Read only what
+           people that you trust wrote, from a server that you trust; for arrays and dictionaries there are
+           `download_raw_array` and `download_json`. ``allow_pickle = False`` in the configuration forbids it.
 
         Raises
         ------
         ObjectNotFound
+        PickleForbidden
+            If the configuration does not allow it; nothing is downloaded then.
         """
+        if not self._options.flag("basic", "allow_pickle"):
+            where = self.backend_interface.describe(keys.clean_object(object_name))
+            raise PickleForbidden(
+                f"{where}: the configuration forbids to read pickles ([basic] allow_pickle = False): reading one runs "
+                "what its writer put into it"
+            )
         with self._readable_as(object_name, "a pickle"):
             return pickle.loads(self.download_object(object_name, threads))  # noqa: S301 - that is the call's purpose

@@ -1,0 +1,75 @@
+"""The header of a .npy file: what it says of the file's size, before numpy takes memory for it. No I/O of its own."""
+
+from __future__ import annotations
+
+import ast
+import math
+import struct
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from cottoncandy.errors import CorruptObject
+
+__all__ = ["expected_size", "require_size"]
+
+Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
+
+#: Characters of a header: numpy itself reads no longer one.
+_LONGEST = 10_000
+_LENGTH = struct.Struct("<I")
+# a parser that is given nonsense, or too much of it, has many words for that
+_NONSENSE = (ValueError, SyntaxError, TypeError, LookupError, OverflowError, RecursionError, MemoryError, struct.error)
+
+
+def expected_size(file: BinaryIO) -> int:
+    """How many bytes a .npy file of numbers has by its header. Leaves the file behind the header.
+
+    Parameters
+    ----------
+    file : binary file
+
+    Raises
+    ------
+    CorruptObject
+        If it does not begin with such a header, or holds Python objects, which would be unpickled.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, _, dtype = _READERS[version](file)
+        nbytes = math.prod(shape) * int(dtype.itemsize)
+    except _NONSENSE as error:
+        raise CorruptObject(f"its .npy header is damaged: {type(error).__name__}: {error!s:.200}") from error
+    if dtype.hasobject:
+        raise CorruptObject("it holds pickled Python objects: those that you trust are read by download_pickle")
+    if any(length < 0 for length in shape) or not 0 <= nbytes < 2**63:
+        raise CorruptObject(f"its .npy header tells of a shape {shape!r:.200} that cannot be")
+    return int(file.tell() + nbytes)
+
+
+def require_size(file: BinaryIO, size: int) -> None:
+    """Hold the header to the size of the file; more may stand behind the array.
+
+    Raises
+    ------
+    CorruptObject
+    """
+    expected = expected_size(file)
+    if expected > size:
+        raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")
+
+
+def _read_3_0(file: BinaryIO) -> Header:
+    """The version that numpy writes for names of fields in any script, and has no public reader for."""
+    (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+    if length > _LONGEST:
+        raise ValueError(f"a header of {length} characters")
+    header = ast.literal_eval(file.read(length).decode())
+    return tuple(header["shape"]), bool(header["fortran_order"]), np.lib.format.descr_to_dtype(header["descr"])
+
+
+_READERS: Any = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): _read_3_0,
+}
