@@ -73,7 +73,7 @@ def test_so_does_each_of_its_modules(tmp_path: Path) -> None:
     import warnings
     warnings.simplefilter("ignore")  # theirs; ours are errors again below
     import boto3, dask.array, googleapiclient.discovery, google_auth_oauthlib.flow, scipy.sparse, pandas, h5py
-    import fsspec.callbacks, fsspec.compression, fsspec.spec, zarr
+    import fsspec.callbacks, fsspec.compression, fsspec.spec, zarr, textual.app, textual.widgets
     warnings.simplefilter("error")
     seen.clear()
     import cottoncandy
@@ -98,6 +98,8 @@ HEAVY = (
     "IPython",
     "zarr",
     "fsspec",
+    "click",
+    "textual",
 )
 LOADED = f"print(sorted(name for name in {HEAVY!r} if name in sys.modules))"
 

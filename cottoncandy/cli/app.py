@@ -38,6 +38,7 @@ COMMANDS = {
     "rm": ("removing", "Delete objects."),
     "sync": ("syncing", "Make a directory on disk and a branch of the store alike."),
     "verify": ("checking", "Read arrays, and hold them to their checksums."),
+    "browse": ("browsing", "Browse a store in the terminal, with previews of arrays."),
     "doctor": ("checking", "Find out what is wrong between here and a store, and what to change."),
     "clean-uploads": ("removing", "Throw away what killed uploads left."),
     "config": ("configuring", "Show and set options."),

@@ -114,7 +114,7 @@ def info(name: str, *, as_json: bool, access: Access) -> None:
     """Tell what is known of an object: size, date, metadata, and what array it is. One request."""
     where = place(name, access)
     cci = open_store(where, access)
-    record = {"place": where.at(where.name), **_described(cci, where.name)}
+    record = {"place": where.at(where.name), **described(cci, where.name)}
     if as_json:
         print_json(record)
         return
@@ -125,7 +125,8 @@ def info(name: str, *, as_json: bool, access: Access) -> None:
         click.echo(f"{'metadata':<14} {key}: {value}")
 
 
-def _described(cci: DefaultInterface, name: str) -> dict[str, Any]:
+def described(cci: DefaultInterface, name: str) -> dict[str, Any]:
+    """What ``info`` tells of an object, or of all below a name."""
     try:
         head = cci.backend_interface.stat(keys.clean_object(name))
     except ObjectNotFound:

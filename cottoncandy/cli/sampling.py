@@ -1,0 +1,93 @@
+"""A glance at what is stored: a few values of an array, the beginning of a file. Little is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cottoncandy.backends.base import MIB
+from cottoncandy.cli.output import size_text
+from cottoncandy.errors import NotAnArray
+
+if TYPE_CHECKING:
+    from cottoncandy.datasets import Dataset
+    from cottoncandy.interfaces import DefaultInterface
+
+# Runs of items that are read of an array, and items in all.
+_RUNS = 16
+_ITEMS = 4096
+# Bytes: an array that is compressed as a whole has to be read whole.
+_LARGEST_WHOLE = 64 * MIB
+_BINS = 12
+_BAR = 32
+# Bytes of a file that are shown.
+_BEGINNING = 2048
+
+
+def preview(cci: DefaultInterface, name: str) -> str:
+    """What an object holds, in a few lines: values and a histogram of a sample, or the beginning of a file."""
+    try:
+        dataset = cci.open_array(name)
+    except NotAnArray:
+        with cci.download_stream(name) as stream:
+            return _beginning(stream.read(_BEGINNING))
+    return "\n".join(_array_lines(dataset))
+
+
+def _array_lines(dataset: Dataset) -> Iterator[str]:
+    whole = dataset.compression is not None and not dataset.compression.endswith("-blocks")
+    if whole and dataset.stored > _LARGEST_WHOLE:
+        yield f"{dataset.compression} packs it as a whole: all {size_text(dataset.stored, human=True)} would be read"
+        return
+    values = np.asarray(dataset[sample_index(dataset.shape, dataset.order)])
+    yield f"a sample of {values.size} of {dataset.size} values"
+    yield ""
+    if values.dtype.kind in "biuf" and values.size:
+        yield from _numbers(values.astype(np.float64).ravel())
+        yield ""
+    yield np.array2string(values.ravel()[:24], max_line_width=60, threshold=24)
+
+
+def sample_index(shape: tuple[int, ...], order: str) -> tuple[slice, ...]:
+    """Slices that take up to 16 runs of neighbours, spread over an array; the runs lie along its fastest axis.
+
+    Examples
+    --------
+    >>> sample_index((1000, 20000), 'C')
+    (slice(0, 1000, 63), slice(0, 256, 1))
+    """
+    if not shape:
+        return ()
+    axes = shape if order == "C" else shape[::-1]
+    each = max(1, int(_RUNS ** (1 / max(1, len(axes) - 1)) + 1e-9))
+    slow = [slice(0, size, max(1, -(-size // each))) for size in axes[:-1]]
+    runs = int(np.prod([len(range(size)[part]) for size, part in zip(axes, slow, strict=False)], dtype=int))
+    index = (*slow, slice(0, min(axes[-1], _ITEMS // max(1, runs)), 1))
+    return index if order == "C" else index[::-1]
+
+
+def _numbers(values: npt.NDArray[Any]) -> Iterator[str]:
+    finite = values[np.isfinite(values)]
+    if len(finite) < len(values):
+        yield f"{len(values) - len(finite)} are not finite"
+    if not len(finite):
+        return
+    yield f"min {finite.min():.6g}   mean {finite.mean():.6g}   max {finite.max():.6g}"
+    yield ""
+    counts, edges = np.histogram(finite, _BINS)
+    for count, edge in zip(counts, edges, strict=False):
+        yield f"{edge:>12.4g} {'█' * round(_BAR * count / counts.max())} {count}"
+
+
+def _beginning(data: bytes) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        # a character that is cut in two at the end is no reason
+        text = data[: error.start].decode() if error.start > len(data) - 4 else ""
+    if text and all(character.isprintable() or character in "\n\r\t" for character in text):
+        return text
+    return "\n".join(f"{at:08x}  {data[at : at + 16].hex(' ')}" for at in range(0, min(len(data), 512), 16))

@@ -1,0 +1,119 @@
+"""The terminal browser, driven by keys; what it asks the store for is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stores import Recorded
+from textual.widgets import Static
+
+from cottoncandy.cli import run
+from cottoncandy.cli.browserapp import StoreBrowser
+from cottoncandy.cli.places import Place
+from cottoncandy.cli.sampling import preview, sample_index
+
+
+def panel(app: StoreBrowser) -> str:
+    return str(app.query_one("#panel", Static).render())
+
+
+async def test_a_walk(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    cci.upload_raw_array("sub01/bold", np.arange(1000.0), compression=False, scanner="3T")
+    cci.upload_object("sub01/[bold]notes.txt", "slept [b]well[/b]")
+    cci.upload_object("sub01/deep/er/x", b"\xff\x00\x01")
+    cci.upload_object("sub02/x", "x")
+    app = StoreBrowser(cci, Place("s3", store.container, ""))
+    proxy.clear()
+    async with app.run_test() as pilot:
+
+        async def settle(holds: Callable[[], bool]) -> None:
+            for _ in range(200):
+                await app.workers.wait_for_complete()
+                await pilot.pause(0.02)
+                if holds():
+                    return
+            pytest.fail(panel(app))
+
+        root = app.names.root
+        await settle(lambda: len(root.children) == 2)
+        assert [str(node.label) for node in root.children] == ["sub01/", "sub02/"]
+        assert proxy.count() == 1
+        await pilot.press("down", "enter")
+        await settle(lambda: len(root.children[0].children) == 3)
+        assert [str(node.label) for node in root.children[0].children] == ["[bold]notes.txt  17", "bold  7.8K", "deep/"]
+        assert proxy.count() == 2
+        await pilot.press("down")
+        await settle(lambda: "17 bytes" in panel(app))
+        assert proxy.count() == 2
+        await pilot.press("p")
+        await settle(lambda: panel(app).endswith("slept [b]well[/b]"))
+        await pilot.press("down", "enter")
+        await settle(lambda: "scanner: 3T" in panel(app))
+        assert "float64 (1000,)" in panel(app)
+        before = proxy.count()
+        await pilot.press("p")
+        await settle(lambda: "max 999" in panel(app))
+        assert "█" in panel(app)
+        assert proxy.count() - before <= 2
+        await pilot.press("up", "up", "enter", "enter")  # closed, and opened again: what is known is kept
+        await pilot.pause()
+        store.raw.put("sub01/new", b"")
+        await pilot.press("r")
+        await settle(lambda: len(root.children[0].children) == 4)
+        store.raw.delete("sub02/x")
+        await pilot.press("q")
+    assert app.return_code == 0
+
+
+async def test_an_error_ends_nothing(recorded: Recorded) -> None:
+    store, _ = recorded
+    store.raw.put("x", b"x")
+    app = StoreBrowser(store.interface(), Place("s3", store.container, ""))
+    async with app.run_test() as pilot:
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if app.names.root.children:
+                break
+        store.raw.delete("x")
+        await pilot.press("down", "enter")
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if "does not exist" in panel(app):
+                break
+        assert "does not exist" in panel(app)
+        assert app.is_running
+
+
+def test_a_preview_reads_little(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    large = np.arange(3_000_000, dtype="float32").reshape(100, 300, 100)
+    for name, array in (("c", large), ("f", np.asfortranarray(large))):
+        cci.upload_raw_array(name, array, compression=False)
+        proxy.clear()
+        assert "max" in preview(cci, name)
+        assert sum(request.answered for request in proxy.requests) < large.nbytes / 10
+    for array in (np.array(3.5), np.array([]), np.array([np.nan, np.inf]), np.array(["a", "b"])):
+        cci.upload_raw_array("small", array)
+        assert preview(cci, "small").startswith(f"a sample of {array.size} of {array.size}")
+    cci.upload_object("bytes", bytes(range(256)))
+    assert preview(cci, "bytes").startswith("00000000  00 01 02")
+    cci.upload_object("text", "é" * 3000)
+    assert preview(cci, "text") == "é" * 1024
+    for shape in ((5,), (7, 9), (1000, 20000), (50, 3, 4, 1000), (0, 4), (2, 2, 2, 2, 2)):
+        for order in "CF":
+            taken = np.empty(shape, order=order)[sample_index(shape, order)]  # type: ignore[call-overload]
+            assert taken.size <= 4096
+            assert taken.size > 0 or 0 in shape
+
+
+def test_a_screenshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "store" / "sub01").mkdir(parents=True)
+    (tmp_path / "store" / "sub01" / "x").write_bytes(b"x")
+    assert run(["browse", f"local://{tmp_path}/store//", "--screenshot", str(tmp_path / "shot.svg")]) == 0
+    assert "sub01/" in (tmp_path / "shot.svg").read_text()
