@@ -30,6 +30,20 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'cottoncandy' has no attribute {name!r}")
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """Complete object names inside of strings; IPython calls this for ``%load_ext cottoncandy``."""
+    from cottoncandy import completion
+
+    completion.add_to(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Complete them no longer; IPython calls this for ``%unload_ext cottoncandy``."""
+    from cottoncandy import completion
+
+    completion.remove_from(ipython)
+
+
 def get_interface(
     bucket_name: str | None = None,
     ACCESS_KEY: str | None = None,  # noqa: N803 - the published name

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import display, rawarrays, slicing
+from cottoncandy import display, previews, rawarrays, slicing
 from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription
 from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
-from cottoncandy.codecs.blocks import packed_in_blocks
+from cottoncandy.codecs.blocks import block_size, packed_in_blocks
 from cottoncandy.errors import CorruptObject, ObjectChanged
 from cottoncandy.extras import with_extra
 from cottoncandy.parallel import ahead
@@ -22,6 +22,7 @@ from cottoncandy.stream import TransferSettings
 
 if TYPE_CHECKING:
     import dask.array
+    from matplotlib.axes import Axes
 
 __all__ = ["Dataset"]
 
@@ -171,7 +172,49 @@ class Dataset:
         yield "date", display.date(self._version.head.last_modified)
         yield from ((name, text) for name, text in self.metadata.items() if name.lower() not in RESERVED_KEYS)
 
+    def preview(self, ax: Axes | None = None, *, whole: bool = False) -> Axes:
+        """Draw it: a line, an image, the middle slice of three or four axes, or a histogram of more.
+
+        Little of it is read: at most 16 MiB, with at most 64 requests. Of a large array a part is drawn, evenly spaced
+        where that costs little: the title tells which. Needs ``pip install 'cottoncandy[preview]'``.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a figure of its own by default.
+        whole : bool
+            Also read an array of more than 16 MiB that is compressed as a whole.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ValueError
+            If all of a large array would have to be read.
+        UnsupportedArray
+            If it holds no numbers.
+
+        Examples
+        --------
+        >>> response = cci.upload_raw_array('sub01/bold', arr, compression='Zstd-blocks')
+        >>> ax = cci.open_array('sub01/bold').preview()
+        >>> ax.get_title()
+        'sub01/bold[2, :, :]'
+        """
+        return previews.preview(self, ax, whole=whole)
+
     # ------------------------------------------------------------------ reading
+    @property
+    def piece(self) -> int | None:
+        """Bytes of the array that have to be read for any of them; None where that is all of it, compressed or not."""
+        if self._is_text or not self._version.backend.limits.ranges:
+            return None
+        if self.compression is None:
+            return self.dtype.itemsize
+        return block_size(self.dtype.itemsize) if packed_in_blocks(self.compression) else None
+
     @property
     def is_kept(self) -> bool:
         """Whether slices come from memory: of an array that is compressed as a whole, after the first one."""
@@ -209,7 +252,7 @@ class Dataset:
 
     def _read(self, index: Any) -> Any:
         codec = packed_in_blocks(self.compression)
-        if (self.compression and codec is None) or self._is_text or not self._version.backend.limits.ranges:
+        if self.piece is None:
             found = self._whole.get()[index]
             return found.copy() if isinstance(found, np.ndarray) else found  # nobody writes into what is kept
         memory = Memory.for_index(index, self._description)

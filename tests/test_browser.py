@@ -574,3 +574,37 @@ def test_a_node_of_an_array_that_is_kept_asks_whether_it_was_replaced(looked_at:
     cci.upload_raw_array("x.arr", np.arange(50) * 2, compression="Zstd")
     assert node[5:7].tolist() == [10, 12]
     assert node.shape == (50,)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_names_are_completed_inside_of_strings(shell: Any, looked_at: tuple[Any, RecordingProxy]) -> None:
+    cci, proxy = looked_at
+
+    def complete(line: str) -> list[str]:
+        proxy.clear()
+        with provisionalcompleter():
+            found = [*shell.Completer.completions(line, len(line))]
+        assert len(proxy.requests) <= 1
+        return sorted(line[: one.start] + one.text for one in found if one.text.startswith(("exp", "01", "sub", "x")))
+
+    from IPython.core.completer import provisionalcompleter
+
+    cci.upload_json("x y/it's", {})
+    cci.upload_json("x y/b c", {})
+    shell.user_ns.update(cci=cci, browser=cci.get_browser(), other={"exp": 1})
+    assert complete("cci.download_raw_array('exp/b") == []
+    shell.run_line_magic("load_ext", "cottoncandy")
+    assert complete("cci.download_raw_array('exp/b") == ["cci.download_raw_array('exp/big.arr"]
+    assert complete('a = cci.cp("exp/big.arr", overwrite=True, dest_name="01') == [
+        'a = cci.cp("exp/big.arr", overwrite=True, dest_name="01sub/'
+    ]
+    assert complete("cci.ls('exp/sub01.grp/anat/nothing") == []
+    assert complete("cci.ls('x y/") == ["cci.ls('x y/b c"]
+    assert complete("browser['exp/su") == ["browser['exp/sub01.grp/"]
+    assert complete("browser.exp['su") == ["browser.exp['sub01.grp/"]
+    assert complete("other.get('ex") == []
+    proxy.hook = lambda _: Response(403)
+    assert complete("cci.ls('exp/b") == []
+    proxy.hook = None
+    shell.run_line_magic("unload_ext", "cottoncandy")
+    assert complete("cci.ls('exp/b") == []

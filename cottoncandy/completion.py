@@ -1,0 +1,86 @@
+"""Object names completed inside of strings, in IPython and Jupyter: ``%load_ext cottoncandy``.
+
+``cci.download_raw_array('sub01/<tab>`` asks the store for the names that begin so: one request for each tab.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from cottoncandy import keys
+from cottoncandy.browser import S3FSLike
+from cottoncandy.errors import CottonCandyError
+from cottoncandy.interfaces import InterfaceObject
+
+__all__ = ["add_to", "remove_from"]
+
+log = logging.getLogger(__name__)
+
+# Names that one request brings.
+_PAGE = 1000
+# The call of an interface's method that a string is typed in, `cci.cp('a', 'b`, or what is in brackets, `node['a`.
+# Other strings and names may stand before it; what is being typed has no quote.
+_CALL = re.compile(r"""(?P<of>[^\W\d]\w*(?:\.\w+)*)\.\w+\((?:[^()"']|"[^"]*"|'[^']*')*["'](?P<typed>[^"']*)$""")
+_ITEM = re.compile(r"""(?P<of>[^\W\d]\w*(?:\.\w+)*)\[["'](?P<typed>[^"']*)$""")
+
+
+def add_to(shell: Any) -> None:
+    """Complete object names in the strings that are typed into this shell."""
+    from IPython.core.completer import context_matcher
+
+    names = _Names(shell)
+    remove_from(shell)
+    matcher = context_matcher(identifier=_IDENTIFIER, priority=100)(lambda context: names.match(context))  # noqa: PLW0108 - a method takes no attributes
+    shell.Completer.custom_matchers.append(matcher)
+
+
+def remove_from(shell: Any) -> None:
+    """Complete them no longer."""
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [one for one in matchers if getattr(one, "matcher_identifier", "") != _IDENTIFIER]
+
+
+_IDENTIFIER = "cottoncandy.names"
+
+
+class _Names:
+    """The names for what is typed into one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def match(self, context: Any) -> dict[str, Any]:
+        """What IPython asks a matcher for, of the line up to the cursor."""
+        from IPython.core.completer import SimpleCompletion
+
+        line = context.text_until_cursor
+        found = _CALL.search(line) or _ITEM.search(line)
+        place = self._place(found["of"]) if found else None
+        if found is None or place is None:
+            return {"completions": []}
+        names = [SimpleCompletion(name, type="object") for name in self._names(*place, found["typed"])]
+        return {"completions": names, "matched_fragment": found["typed"], "suppress": bool(names), "ordered": True}
+
+    def _place(self, expression: str) -> tuple[Any, str] | None:
+        """The interface, and the directory in it, that an expression stands for; attributes are looked up, no more."""
+        name, *attributes = expression.split(".")
+        thing = self._shell.user_ns.get(name)
+        for attribute in attributes:
+            # of other things attributes may do whatever they like
+            thing = getattr(thing, attribute, None) if isinstance(thing, (S3FSLike, InterfaceObject)) else None
+        if isinstance(thing, S3FSLike):
+            return thing._interface, keys.as_directory(thing._fullpath)  # noqa: SLF001 - a node's name is no attribute
+        return (thing, "") if isinstance(thing, InterfaceObject) else None
+
+    def _names(self, interface: Any, directory: str, typed: str) -> Iterator[str]:
+        prefix = directory + typed.lstrip(keys.SEPARATOR)
+        try:
+            for entry in islice(interface.backend_interface.list_level(prefix, page_size=_PAGE), _PAGE):
+                if not set(entry.key) & {'"', "'", "\\"}:  # such a name cannot be typed as it is
+                    yield entry.key.removeprefix(directory)
+        except CottonCandyError as error:
+            log.info("no names for %r: %s", typed, error)

@@ -1,0 +1,159 @@
+"""A picture of a stored array, for which little of it is read. Imports matplotlib where it draws."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cottoncandy import display
+from cottoncandy.errors import UnsupportedArray
+from cottoncandy.extras import with_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["MOST_BYTES", "MOST_PIECES", "Stored", "preview", "sample"]
+
+Array = npt.NDArray[Any]
+#: A slice for each axis that is shown, a number for the others; or of an array of one axis the items.
+Index = tuple[Any, ...]
+
+#: Bytes of the array that are read for a picture, at most; where it is compressed as a whole, packed ones.
+MOST_BYTES = 16 * 2**20
+#: Pieces of a sample that lie far from each other, at most: each is a request.
+MOST_PIECES = 64
+# Items of a piece of a line: what a screen can show.
+_ITEMS = 1024
+
+
+class Stored(Protocol):
+    """What a picture needs to know of an array."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: str
+    stored: int
+
+    @property
+    def piece(self) -> int | None:
+        """Bytes that have to be read for any item of them; None where that is all of it."""
+
+    def __getitem__(self, index: Any) -> Any:
+        """What numpy gives for the index."""
+
+
+def preview(array: Stored, ax: Axes | None = None, *, whole: bool = False) -> Axes:
+    """Draw an array; see `cottoncandy.datasets.Dataset.preview`."""
+    if array.dtype.kind not in "biufcmM" or 0 in array.shape or not array.shape:
+        raise UnsupportedArray(f"{array.name}: there is no picture of shape {array.shape} and dtype {array.dtype}")
+    if array.piece is None and array.stored > MOST_BYTES and not whole:
+        raise ValueError(
+            f"{array.name} is compressed as a whole: a picture needs all of its {display.size(array.stored)}. "
+            "preview(whole=True) reads them; of an array in blocks (compression='Zstd-blocks') a few are enough"
+        )
+    ax = with_extra("matplotlib.pyplot", "preview").figure().add_subplot() if ax is None else ax
+    index = sample(array)
+    data = _numbers(np.asarray(array[index]))
+    _draw(ax, array, index, data)
+    ax.set_title(_title(array, index), parse_math=False)
+    return ax
+
+
+# ---------------------------------------------------------------------- what is read
+def sample(array: Stored) -> Index:
+    """The part that a picture shows.
+
+    Of an image the rows, of other arrays evenly spaced pieces; of the axes that are slowest in the stored order, where
+    there are more than a picture has, the middle.
+    """
+    pieces = max(1, min(MOST_PIECES, MOST_BYTES // (array.piece or MOST_BYTES)))
+    shape, itemsize = array.shape, array.dtype.itemsize
+    if len(shape) == 1 and shape[0] * itemsize > MOST_BYTES:
+        return (_windows(shape[0], min(_ITEMS, MOST_BYTES // pieces // itemsize), pieces),)
+    fastest_first = range(len(shape)) if array.order == "F" else range(len(shape) - 1, -1, -1)
+    axes = len(shape) if len(shape) > 4 else 3 if _is_colour(array) else 2
+    index: list[Any] = [length // 2 for length in shape]
+    taken, apart = itemsize, 0  # bytes so far, and in how many pieces; 0: in one, to which more may be joined
+    for axis in list(fastest_first)[:axes]:
+        most = min(MOST_BYTES // taken, pieces // apart) if apart else MOST_BYTES // taken
+        index[axis] = part = _along(shape[axis], most, itemsize, pieces if taken > itemsize else 0)
+        count = len(range(part.start, part.stop, part.step))
+        if apart or count < shape[axis]:
+            apart = max(1, apart) * (count if part.step > 1 or apart else 1)
+        taken *= count
+    return tuple(index)
+
+
+def _along(length: int, most: int, itemsize: int, pieces: int) -> slice:
+    """All of an axis where that is little, else some items: evenly spaced, or side by side where ``pieces`` is 0."""
+    if length <= most:
+        return slice(0, length, 1)
+    count = max(1, min(pieces, most)) if pieces else MOST_BYTES // MOST_PIECES // itemsize
+    if pieces and count > 1:
+        return slice(0, length, -(-length // count))
+    return slice((length - count) // 2, (length - count) // 2 + count, 1)
+
+
+def _windows(length: int, width: int, count: int) -> Array:
+    starts = np.linspace(0, length - width, count).astype(np.intp)
+    return np.unique((starts[:, None] + np.arange(max(1, width))).ravel())
+
+
+def _is_colour(array: Stored) -> bool:
+    """Whether the last axis is one of colours."""
+    return len(array.shape) == 3 and array.shape[2] in {3, 4} and array.dtype == np.uint8 and array.order == "C"
+
+
+# ---------------------------------------------------------------------- what is drawn
+def _numbers(data: Array) -> Array:
+    """The values as what matplotlib draws."""
+    if data.dtype.kind in "mM":
+        return data.astype(np.int64).astype(np.float64)
+    if data.dtype.kind == "c":
+        return np.abs(data).astype(np.float64)
+    return data if data.dtype == np.uint8 else data.astype(np.float32 if data.dtype.itemsize < 4 else np.float64)
+
+
+def _draw(ax: Axes, array: Stored, index: Index, data: Array) -> None:
+    if len(array.shape) == 1:
+        ax.plot(*_line(np.arange(array.shape[0])[index] if array.shape[0] else data, data))
+    elif len(array.shape) <= 4:
+        _draw_image(ax, array, index, data)
+    else:
+        ax.hist(data[np.isfinite(data)].ravel(), bins=100)
+
+
+def _line(places: Array, data: Array) -> tuple[Array, Array]:
+    """Where each value stands; nothing is drawn where values were left out."""
+    breaks = np.flatnonzero(np.diff(places) > 1) + 1
+    return np.insert(places.astype(float), breaks, np.nan), np.insert(data.astype(float), breaks, np.nan)
+
+
+def _draw_image(ax: Axes, array: Stored, index: Index, data: Array) -> None:
+    rows, columns = [part for part in index if isinstance(part, slice)][:2]
+    edges = (columns.start - 0.5, columns.stop - 0.5, rows.stop - 0.5, rows.start - 0.5)
+    even = rows.step == columns.step and max(data.shape[:2]) < 20 * min(data.shape[:2])
+    image = ax.imshow(data, extent=edges, aspect="equal" if even else "auto", interpolation="nearest")
+    shown: Sequence[int] = [axis for axis, part in enumerate(index) if isinstance(part, slice)]
+    ax.set_xlabel(f"axis {shown[1]}")
+    ax.set_ylabel(f"axis {shown[0]}")
+    if not _is_colour(array):
+        ax.figure.colorbar(image, ax=ax)
+
+
+def _title(array: Stored, index: Index) -> str:
+    parts = [_part(part, length) for part, length in zip(index, array.shape, strict=True)]
+    return array.name if set(parts) == {":"} else f"{array.name}[{', '.join(parts)}]"
+
+
+def _part(part: Any, length: int) -> str:
+    if isinstance(part, np.ndarray):
+        return f"{len(part):,} of {length:,}"
+    if not isinstance(part, slice):
+        return str(part)
+    ends = f"{part.start or ''}:{part.stop if part.stop < length else ''}"
+    return ends if part.step == 1 else f"{ends}:{part.step}"

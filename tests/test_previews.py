@@ -1,0 +1,139 @@
+"""Pictures of stored arrays: the right kind, of the right values, for few bytes and requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stores import Recorded, Store
+
+from cottoncandy import previews
+from cottoncandy.errors import UnsupportedArray
+
+MIB = 2**20
+
+
+@pytest.fixture(autouse=True)
+def _no_window() -> Iterator[None]:
+    mpl.use("Agg")
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def preview(cci: Any, array: np.ndarray, compression: Any = False) -> Any:
+    cci.upload_raw_array("a", array, compression=compression)
+    return cci.open_array("a").preview()
+
+
+@pytest.mark.stores("local")
+def test_the_picture_fits_the_array(store: Store) -> None:
+    cci = store.interface()
+    numbers = np.random.default_rng(0).standard_normal((4, 5, 6))
+    (line,) = preview(cci, numbers[0, 0]).lines
+    assert line.get_ydata().tolist() == numbers[0, 0].tolist()
+    for array, title, plane in (
+        (numbers[0], "a", numbers[0]),
+        (numbers, "a[2, :, :]", numbers[2]),
+        (np.asfortranarray(numbers), "a[:, :, 3]", numbers[..., 3]),
+        (numbers[None].astype(">f4"), "a[0, 2, :, :]", numbers[2].astype("f4")),
+        (numbers[0] * 1j, "a", np.abs(numbers[0])),
+        (numbers[0] > 0, "a", numbers[0] > 0),
+        ((numbers[0] * 100).astype("M8[s]"), "a", (numbers[0] * 100).astype("i8")),
+    ):
+        ax = preview(cci, array, "Zstd-blocks")
+        (image,) = ax.images
+        assert ax.get_title() == title
+        assert np.array_equal(np.asarray(image.get_array()), plane)
+    colours = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    assert np.array_equal(np.asarray(preview(cci, colours).images[0].get_array()), colours)
+    assert len(preview(cci, numbers.reshape(1, 2, 2, 5, 6)).patches) == 100
+    for array in (np.array("text"), np.zeros(0), np.array(3), np.zeros(3, "f4,i4")):
+        with pytest.raises(UnsupportedArray):
+            preview(cci, array)
+    import matplotlib.pyplot as plt
+
+    ax = plt.figure().add_subplot()
+    cci.upload_raw_array("b.arr", numbers[0])
+    assert cci.get_browser().b_DOT_arr.preview(ax) is ax
+    ax.figure.canvas.draw()
+
+
+def test_little_is_read(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(previews, "MOST_BYTES", 4 * MIB)
+    cci = recorded.store.interface()
+    values = np.arange(3 * MIB // 2, dtype="f8")  # 12 MiB
+    for compression, shape, rows in ((False, (1536, 1024), 64), ("Zstd-blocks", (1536, 1024), 2), (False, (-1,), 0)):
+        stored = values.reshape(shape)
+        cci.upload_raw_array("a", stored, compression=compression)
+        array = cci.open_array("a")
+        recorded.proxy.clear()
+        ax = array.preview()
+        assert len(recorded.proxy.requests) <= 65
+        assert sum(request.answered for request in recorded.proxy.requests) < 4 * MIB
+        if rows:
+            shown = np.asarray(ax.images[0].get_array())
+            assert np.array_equal(shown, stored[:: 1536 // rows])
+            assert ax.get_title() == f"a[::{1536 // rows}, :]"
+        else:
+            places, found = ax.lines[0].get_data()
+            assert np.array_equal(places, found, equal_nan=True)
+            assert np.isnan(places).sum() == 63
+            assert (np.nanmin(places), np.nanmax(places)) == (0, len(values) - 1)
+
+
+@pytest.mark.stores("local")
+def test_all_of_a_large_compressed_array_is_read_on_request_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.random.default_rng(0).standard_normal((300, 300)), compression="Zstd")
+    monkeypatch.setattr(previews, "MOST_BYTES", 2**19)
+    array = cci.open_array("a")
+    with pytest.raises(ValueError, match=r"a is compressed as a whole: a picture needs all of its 6\d\d kB"):
+        array.preview()
+    assert not array.is_kept
+    assert array.preview(whole=True).images
+    array._version = replace(array._version, backend=SimpleNamespace(limits=SimpleNamespace(ranges=False)))
+    assert array.piece is None
+
+
+@given(
+    st.lists(st.integers(1, 10**6), min_size=1, max_size=6),
+    st.sampled_from([1, 8, 64]),
+    st.sampled_from("CF"),
+    st.booleans(),
+)
+def test_a_sample_is_small_whatever_the_shape(shape: list[int], itemsize: int, order: str, blocks: bool) -> None:
+    array: Any = SimpleNamespace(
+        shape=tuple(shape), dtype=np.dtype(f"V{itemsize}"), order=order, piece=2 * MIB if blocks else itemsize
+    )
+    index = previews.sample(array)
+    counts = [
+        len(part) if isinstance(part, np.ndarray) else len(range(length)[part]) if isinstance(part, slice) else 1
+        for part, length in zip(index, shape, strict=True)
+    ]
+    assert all(count >= 1 for count in counts)
+    assert np.prod(counts, dtype=float) * itemsize <= previews.MOST_BYTES
+    assert _runs(index, shape, order) <= (8 if blocks else previews.MOST_PIECES)
+
+
+def _runs(index: Any, shape: list[int], order: str) -> int:
+    """Pieces that lie apart in the stored order."""
+    pairs = list(zip(index, shape, strict=True))
+    runs, joined = 1, True
+    for part, length in pairs if order == "F" else pairs[::-1]:
+        if isinstance(part, np.ndarray):
+            return int((np.diff(part) > 1).sum()) + 1
+        count = len(range(length)[part]) if isinstance(part, slice) else 1
+        step = part.step if isinstance(part, slice) else 1
+        if not joined or step > 1:
+            runs *= count
+        joined = joined and count == length
+    return runs
