@@ -100,7 +100,7 @@ def test_a_preview_reads_little(recorded: Recorded) -> None:
         assert sum(request.answered for request in proxy.requests) < large.nbytes / 10
     for array in (np.array(3.5), np.array([]), np.array([np.nan, np.inf]), np.array(["a", "b"])):
         cci.upload_raw_array("small", array)
-        assert preview(cci, "small").startswith(f"a sample of {array.size} of {array.size}")
+        assert f"\na sample of {array.size} of {array.size} " in preview(cci, "small")
     cci.upload_object("bytes", bytes(range(256)))
     assert preview(cci, "bytes").startswith("00000000  00 01 02")
     cci.upload_object("text", "é" * 3000)

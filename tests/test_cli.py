@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -323,6 +326,26 @@ def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatc
     assert (process.returncode, told) == (130, b"cottoncandy: interrupted\n")
     assert list(Path().glob("*here*")) == []
     assert not list(Path().glob(".cottoncandy-*"))
+
+
+def test_bars_are_for_terminals(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from recorder import Fault
+
+    store, proxy = recorded
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    proxy.hook = lambda request: Fault("delay", 1.1) if request.method == "PUT" else None
+    for name in ("a", "b"):
+        Path(name).write_text(name)
+    terminal, other_end = os.openpty()
+    fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = start("put", "a", "b", "up/", *on_server(store), stderr=other_end)
+    told, _ = process.communicate(timeout=60)
+    os.close(other_end)
+    assert (process.returncode, told) == (0, b"put 2 to up/\n")
+    assert b"put up" in os.read(terminal, 10000)
+    os.close(terminal)
+    assert store.raw.keys() == ["up/a", "up/b"]
 
 
 # ---------------------------------------------------------------------- completion

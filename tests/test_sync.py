@@ -69,6 +69,7 @@ def test_a_directory_goes_up_and_comes_back(store: Store, tmp_path: Path) -> Non
     assert store.raw.leftovers() == []
 
 
+@pytest.mark.stores("local", "moto", "ceph", "gdrive")
 def test_two_branches(store: Store) -> None:
     cci = store.interface()
     for name in ("exp/a", "exp/sub/b", "exp2/a", "copy/old"):

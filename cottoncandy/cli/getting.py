@@ -13,12 +13,13 @@ import click
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, one_store, open_store, place
+from cottoncandy.cli.places import Access, one_store, open_store, place, shows_progress
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.parallel import for_each
+from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -52,7 +53,7 @@ def get(
     *sources, destination = names if len(names) > 1 else (*names, ".")
     places = [place(text, access) for text in sources]
     first = one_store(places)
-    cci = open_store(first, access)
+    cci = open_store(first, access, quiet=quiet)
     several = recursive or len(places) > 1 or any(keys.has_magic(one.name) for one in places)
     jobs = [
         job
@@ -65,7 +66,8 @@ def get(
         for job in jobs:
             click.echo(f"would get {first.at(job.name)} to {job.path}")
         return
-    for_each(lambda job: job.run(cci), jobs, Options.load().integer("basic", "threads"))
+    with Progress(shows_progress(quiet=quiet)).many("get", destination, len(jobs)) as count:
+        for_each(count.wrap(lambda job: job.run(cci)), jobs, Options.load().integer("basic", "threads"))
     if not quiet and destination != _STDOUT:
         click.echo(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
 

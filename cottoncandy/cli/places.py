@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,20 +92,32 @@ def place(text: str, access: Access) -> Place:
     return Place(backend, container or access.bucket, keys.clean(name))
 
 
-def open_store(where: Place, access: Access, *, create: bool = False) -> DefaultInterface:
+def shows_progress(*, quiet: bool = False) -> bool:
+    """Whether to show bars: on a terminal, unless the configuration says otherwise."""
+    from cottoncandy.config import Options
+
+    chosen = Options.load().choice("progress", "show")
+    return not quiet and (sys.stderr.isatty() if chosen == "auto" else bool(chosen))
+
+
+def open_store(where: Place, access: Access, *, create: bool = False, quiet: bool = False) -> DefaultInterface:
     """An interface to the container of a place.
 
     Parameters
     ----------
     create : bool
         Whether a directory may be made. A bucket never is.
+    quiet : bool
+        Show no bars.
     """
     from cottoncandy import get_interface
     from cottoncandy.backends import backend_class
 
     kind = backend_class(where.backend)
     arguments = {**kind.look_only, **access.settings} if not create else access.settings
-    return get_interface(where.container, backend=where.backend, verbose=False, **arguments)
+    return get_interface(
+        where.container, backend=where.backend, verbose=False, progress=shows_progress(quiet=quiet), **arguments
+    )
 
 
 def one_store(places: list[Place]) -> Place:

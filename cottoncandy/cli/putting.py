@@ -13,10 +13,11 @@ import click
 from cottoncandy import keys
 from cottoncandy.cli.completing import complete_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, is_url, open_store, place
+from cottoncandy.cli.places import Access, is_url, open_store, place, shows_progress
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import files_below
 from cottoncandy.parallel import for_each
+from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -63,9 +64,10 @@ def put(
             click.echo(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
         return
     given = dict(_pair(text) for text in metadata)
-    cci = open_store(where, access, create=True)
+    cci = open_store(where, access, create=True, quiet=quiet)
     threads = Options.load().integer("basic", "threads")
-    for_each(lambda job: job.run(cci, given, compression, acl), jobs, threads)
+    with Progress(shows_progress(quiet=quiet)).many("put", target, len(jobs)) as count:
+        for_each(count.wrap(lambda job: job.run(cci, given, compression, acl)), jobs, threads)
     if not quiet:
         click.echo(f"put {len(jobs)} to {target}" if len(jobs) != 1 else f"put {where.at(jobs[0].name)}")
 

@@ -38,6 +38,8 @@ def preview(cci: DefaultInterface, name: str) -> str:
 
 
 def _array_lines(dataset: Dataset) -> Iterator[str]:
+    stored = f"{dataset.compression or 'not compressed'}, {size_text(dataset.stored, human=True)}"
+    yield f"{dataset.dtype} {dataset.shape}, order {dataset.order}, {stored}"
     whole = dataset.compression is not None and not dataset.compression.endswith("-blocks")
     if whole and dataset.stored > _LARGEST_WHOLE:
         yield f"{dataset.compression} packs it as a whole: all {size_text(dataset.stored, human=True)} would be read"

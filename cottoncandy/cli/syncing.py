@@ -47,7 +47,7 @@ def sync(
     if len({one.backend for one in places}) > 1:
         raise click.UsageError("the two are in different stores: sync by way of a directory on disk")
     first, second = (end.name if isinstance(end, Place) else end for end in ends)
-    cci = open_store(places[0], access, create=isinstance(ends[1], Place))
+    cci = open_store(places[0], access, create=isinstance(ends[1], Place), quiet=quiet)
     report = cci.sync(
         first,
         second,
