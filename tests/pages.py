@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>.+?) -->\n)?"
     r"^```(?P<language>[^\n`]+)\n"
-    r"(?P<options>(?::\w+:.*\n)*)\n?"
+    r"(?P<options>(?::\w+:[^\n]*\n)*)\n?"
     r"(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )

@@ -156,6 +156,14 @@ def test_few_examples_are_not_run() -> None:
     assert len(not_run) <= MOST_NOT_RUN, not_run
 
 
+def test_the_worked_examples_of_a_backend_and_a_codec_are_short() -> None:
+    files = {
+        block.file: block.text for block in BLOCKS if block.page.stem == "extending" and block.language == "python"
+    }
+    assert set(files) == {"memory_store.py", "lzma_codec.py"}
+    assert all(text.count("\n") < 60 for text in files.values())
+
+
 def test_every_block_is_of_a_kind_that_is_checked() -> None:
     kinds = RUN | {"bash", "ini", "json", "toml", "text"}
     assert [block.where for block in BLOCKS if block.language not in kinds] == []
