@@ -10,6 +10,7 @@ import configparser
 import enum
 import logging
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 from platformdirs import user_config_path
 
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.redaction import Secret
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,13 @@ def _fault(error: Exception) -> str:
     return f"{type(error).__name__}, line {lines[0]}" if lines[0] else type(error).__name__
 
 
+class _Environment(dict[str, str]):
+    """The environment, of which no repr shows the keys that are in it."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} variables>"
+
+
 @dataclass(frozen=True)
 class Options:
     """All options at one moment.
@@ -116,11 +125,14 @@ class Options:
         create : bool
             Make the user's file if there is none. A home that cannot be written is no error.
         """
-        environ = dict(os.environ if environ is None else environ)
+        environ = _Environment(os.environ if environ is None else environ)
         path = user_file_path()
         if create:
             create_user_file(path)
-        return cls(path.parent, _parse(defaults_path()), _parse(path), environ)
+        user = _parse(path)
+        if user.get("login", "secret_key", fallback="").strip().lower() not in _UNSET:
+            warn_if_public(path)
+        return cls(path.parent, _parse(defaults_path()), user, environ)
 
     def find(self, section: str, key: str) -> tuple[str | None, Source]:
         """An option and where it was found; None where it is not set (``False``, ``None`` or empty)."""
@@ -210,6 +222,11 @@ class Credentials:
     access_key: str = field(repr=False)
     secret_key: str = field(repr=False)
 
+    def __post_init__(self) -> None:
+        # `vars` and tracebacks that show variables go past the repr
+        for name in ("access_key", "secret_key"):
+            object.__setattr__(self, name, Secret(getattr(self, name)))
+
 
 def _pair(access_key: str | None, secret_key: str | None, place: str) -> Credentials | None:
     if access_key and secret_key:
@@ -229,6 +246,7 @@ def _s3fs_credentials(path: Path, bucket: str | None) -> Credentials | None:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
+    warn_if_public(path)
     found: dict[str | None, Credentials] = {}
     for line in lines:
         fields = line.strip().split(":")
@@ -239,6 +257,23 @@ def _s3fs_credentials(path: Path, bucket: str | None) -> Credentials | None:
         elif len(fields) == 3:
             found.setdefault(fields[0], Credentials(fields[1], fields[2]))
     return found.get(bucket) or found.get(None)
+
+
+#: Files of which this process has warned.
+_warned: set[Path] = set()
+
+
+def warn_if_public(path: Path) -> None:
+    """Log a warning, once, if others than its owner can read a file that holds keys."""
+    if path in _warned or os.name != "posix":
+        return
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        _warned.add(path)
+        log.warning("%s holds keys, and can be read by others, who could use them: chmod 600 %s", path, path)
 
 
 def create_user_file(path: Path) -> None:

@@ -61,7 +61,7 @@ class Block:
 
 def pages() -> list[Path]:
     """What people read, the README first."""
-    names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+    names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
     return [*(ROOT / name for name in names), *sorted((ROOT / "docs").glob("*.md"))]
 
 

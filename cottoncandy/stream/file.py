@@ -154,4 +154,6 @@ class CloudStream(io.BufferedReader):
         return self._source.head.e_tag
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_source"):  # a traceback that shows variables, of an object that could not be opened
+            return "<cottoncandy.CloudStream>"
         return f"<cottoncandy.CloudStream {self._source.backend.describe(self._source.key)}, {self.size} bytes>"

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import secrets
-import stat
 import webbrowser
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -23,13 +22,24 @@ from google.oauth2.credentials import Credentials as UserCredentials
 from cottoncandy.backends.gdrive import errors
 from cottoncandy.backends.gdrive.locks import ForkSafeLock
 from cottoncandy.backends.gdrive.settings import DriveSettings
+from cottoncandy.config import warn_if_public
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.redaction import redact_logs
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
+#: They log tokens, the client's secret and addresses of upload sessions.
+_LOGGERS = (
+    "google.auth.transport.requests",
+    "google_auth_oauthlib.flow",
+    "oauthlib.oauth2.rfc6749.clients.base",
+    "oauthlib.oauth2.rfc6749.parameters",
+    "requests_oauthlib.oauth2_session",
+    "urllib3.connectionpool",
+)
 _TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
 _HOW_TO_GET_SECRETS = (
     "make an OAuth client of type 'Desktop app' in the Google Cloud console, and save its JSON there "
@@ -105,6 +115,7 @@ def sign_in(secrets_file: Path, credentials_file: Path, settings: DriveSettings,
     CredentialsNotFound
         With what to do.
     """
+    redact_logs(_LOGGERS)
     if settings.credentials is not None:
         return Login(settings.credentials)
     if settings.service_account is not None:
@@ -135,6 +146,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _service_account(path: Path, settings: DriveSettings) -> Credentials:
     _read_json(path)
+    warn_if_public(path)
     try:
         credentials: Credentials = service_account.Credentials.from_service_account_file(
             str(path), scopes=list(settings.scopes), subject=settings.subject
@@ -156,7 +168,7 @@ def _saved(path: Path, settings: DriveSettings) -> Credentials | None:
     if not {"refresh_token", "client_id", "client_secret"} <= info.keys() or "_module" in info:
         _put_aside(path)
         return None
-    _warn_if_public(path)
+    warn_if_public(path)
     return UserCredentials(
         info.get("token"),
         refresh_token=info["refresh_token"],
@@ -183,11 +195,6 @@ def _put_aside(path: Path) -> None:
     log.warning("%s is of an older release and serves no more: it is kept as %s", path, aside)
     with contextlib.suppress(OSError):
         path.replace(aside)
-
-
-def _warn_if_public(path: Path) -> None:
-    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        log.warning("%s can be read by others, who could use your Drive with it: chmod 600 it", path)
 
 
 def _save(credentials: Credentials, path: Path) -> None:

@@ -18,7 +18,14 @@ from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
 from cottoncandy.config import Credentials
 from cottoncandy.errors import ConfigurationError
+from cottoncandy.redaction import redact_logs
 
+#: They log signed requests, with their tokens, and answers that bring keys.
+_LOGGERS = (
+    *(f"botocore.{name}" for name in ("auth", "awsrequest", "client", "credentials", "endpoint", "handlers", "hooks")),
+    *(f"botocore.{name}" for name in ("httpsession", "parsers", "regions", "signers", "tokens", "utils")),
+    "urllib3.connectionpool",
+)
 #: A boto3 low-level S3 client. Its methods are made at run time, so no type says more.
 Client = Any
 
@@ -51,6 +58,7 @@ def make_resource(settings: Settings, arguments: dict[str, Any]) -> Any:
 
 def prepare(client: Client, settings: Settings) -> BotocoreRetries:
     """Teach a client what the settings ask for, and what other servers than Amazon's need."""
+    redact_logs(_LOGGERS)
     client.meta.events.register("before-parse.s3", refuse_lies)
     client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
     if settings.requester_pays:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -185,7 +186,7 @@ class Door(AbstractContextManager[None]):
         return None
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # some of ours are ConnectionErrors too
         if error is None or isinstance(error, CottonCandyError):
@@ -193,7 +194,23 @@ class Door(AbstractContextManager[None]):
         if not isinstance(error, (BotoCoreError, ClientError, *_network())):
             return
         ours, chained = translation(error, self._place())
+        _forget_requests(error)
         raise ours from (error if chained else None)
+
+
+def _forget_requests(error: BaseException | None) -> None:
+    """Take the requests out of errors: they hold signatures and tokens, and go wherever an error is shown or sent.
+
+    botocore's errors have them, and so do the variables on the way, which some tracebacks show.
+    """
+    while error is not None:
+        if isinstance(error, BotoCoreError):
+            state = vars(error)
+            state["kwargs"] = {name: value for name, value in error.kwargs.items() if name != "request"}
+            if isinstance(error, boto.HTTPClientError):
+                state["request"] = None
+        traceback.clear_frames(error.__traceback__)  # of those that are done; the lines stay
+        error = error.__cause__ or error.__context__
 
 
 def translation(error: BaseException, place: Place) -> tuple[CottonCandyError, bool]:

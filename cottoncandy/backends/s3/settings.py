@@ -14,6 +14,7 @@ from botocore import UNSIGNED
 from cottoncandy.backends.base import TransferLimits
 from cottoncandy.config import Credentials, Options, Source
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.redaction import Secret
 from cottoncandy.retry import RetryPolicy
 
 UNSIGNED_TEXT = "unsigned"
@@ -95,7 +96,7 @@ class Settings:
             endpoint_url=checked_endpoint(endpoint_url or options.text("login", "endpoint_url")),
             passed=passed,
             profile_name=arguments.get("profile_name"),
-            arguments={name: arguments[name] for name in _CLIENT_ARGUMENTS if arguments.get(name) is not None},
+            arguments=_client_arguments(arguments),
             config=_config(arguments, options, retry),
             requester_pays=options.flag("basic", "requester_pays") if pays is None else bool(pays),
             acl=acl,
@@ -120,6 +121,12 @@ def _check_names(arguments: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"the s3 backend takes no {', '.join(map(repr, unknown))}; it takes: {', '.join(_ARGUMENTS)}"
         )
+
+
+def _client_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    chosen = {name: arguments[name] for name in _CLIENT_ARGUMENTS if arguments.get(name) is not None}
+    token = chosen.get("aws_session_token")
+    return chosen if token is None else {**chosen, "aws_session_token": Secret(token)}
 
 
 def _passed(access_key: str | None, secret_key: str | None) -> Credentials | None:

@@ -1,0 +1,69 @@
+"""Secrets taken out of what other libraries log: botocore's and Google's log signatures and tokens at DEBUG."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable
+
+__all__ = ["Secret", "redact", "redact_logs"]
+
+_HIDDEN = "***"
+# Names of headers, of parameters of URLs and forms, and of members of JSON, whose values are secrets.
+_NAMES = (
+    *("authorization", "proxy-authorization", "cookie", "x-amz-security-token", "x-amz-s3session-token"),
+    r"x-amz-(?:copy-source-)?server-side-encryption-customer-key",
+    "(?:copysource)?ssecustomerkey",
+    *("x-amz-signature", "x-amz-credential", "awsaccesskeyid", "signature", "upload_id", "assertion"),
+    *("secret_?access_?key", "session_?token", "(?:refresh|access|id)_?token", "client_?secret", "private_key"),
+    "(?<=[?&])code",
+)
+_SECRETS = re.compile(
+    rf"""(?P<name>(?<![\w-])(?:{"|".join(_NAMES)}))   # the name, in quotes or not
+    (?P<between>["']?\s*[:=>]\s*b?["']?)              # a header, a parameter, JSON, XML, or the repr of one
+    (?P<secret>[^"'\n&<]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class Secret(str):
+    """Text that no repr shows: nor that of a dict it is in, nor a traceback that shows variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{_HIDDEN}'"
+
+
+def redact(text: str) -> str:
+    """The text without the secrets that its form gives away.
+
+    Examples
+    --------
+    >>> redact("GET /a?X-Amz-Signature=0123&x-id=GetObject {'X-Amz-Security-Token': b'FwoG', 'Range': 'bytes=0-1'}")
+    "GET /a?X-Amz-Signature=***&x-id=GetObject {'X-Amz-Security-Token': b'***', 'Range': 'bytes=0-1'}"
+    """
+    return _SECRETS.sub(rf"\g<name>\g<between>{_HIDDEN}", text)
+
+
+class _Redacting(logging.Filter):
+    """Lets every record pass, without its secrets."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        told = record.getMessage()
+        clean = redact(told)
+        if clean != told:
+            record.msg, record.args = clean, ()
+        return True
+
+
+_REDACTING = _Redacting()
+
+
+def redact_logs(names: Iterable[str]) -> None:
+    """Take secrets out of what these loggers are given. Their levels and handlers stay as they are.
+
+    A filter works on its own logger only, so each is named.
+    """
+    for name in names:
+        logging.getLogger(name).addFilter(_REDACTING)  # which adds it once
