@@ -11,7 +11,8 @@ from recorder import Request, Response
 from stores import Recorded, Store
 
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
-from cottoncandy.syncing import nanoseconds, recorded_time, selection, time_text
+from cottoncandy.syncing import selection
+from cottoncandy.syncing.likeness import nanoseconds, recorded_time, time_text
 
 FILES = {"a.txt": b"one", "empty": b"", "sub/é +1.bin": b"two", "sub/deep/x.npy": bytes(2000), "tmp/scratch.tmp": b"!"}
 

@@ -1,0 +1,9 @@
+"""Two trees made alike: which names take part, what differs, and how it moves."""
+
+from __future__ import annotations
+
+from cottoncandy.syncing.plan import SyncReport, selection
+from cottoncandy.syncing.trees import Branch, Disk
+from cottoncandy.syncing.ways import Pair, pair_of
+
+__all__ = ["Branch", "Disk", "Pair", "SyncReport", "pair_of", "selection"]

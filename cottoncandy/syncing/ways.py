@@ -1,0 +1,234 @@
+"""The three ways of what differs: up, down, and from branch to branch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cottoncandy import keys
+from cottoncandy.backends.base import ObjectInfo, WriteOptions
+from cottoncandy.diskfiles import replacing
+from cottoncandy.diskpaths import disk_paths
+from cottoncandy.errors import InvalidObjectName
+from cottoncandy.stream import ObjectSource, TransferSettings, upload
+from cottoncandy.syncing.likeness import MTIME, fits_e_tag, nanoseconds, recorded_time, same_time, time_text
+from cottoncandy.syncing.trees import Branch, Disk
+
+
+def pair_of(source: Disk | Branch, destination: Disk | Branch, settings: TransferSettings, *, checksum: bool) -> Pair:
+    """How the destination becomes like the source.
+
+    Raises
+    ------
+    TypeError
+        If both are directories on disk.
+    """
+    if isinstance(destination, Branch):
+        if isinstance(source, Branch):
+            return _Copy(source, destination, checksum=checksum)
+        return _Upload(source, destination, settings, checksum=checksum)
+    if isinstance(source, Branch):
+        return _Download(destination, source, settings, checksum=checksum)
+    raise TypeError("both are directories on disk: a name in the store is a str")
+
+
+class Pair(ABC):
+    """A source and a destination.
+
+    Attributes
+    ----------
+    skipped : list of str
+        What the directory has and takes no part.
+    threads : int
+        For each file.
+    """
+
+    skipped: list[str]
+    threads: int = 1
+
+    @abstractmethod
+    def source(self) -> dict[str, int]:
+        """The names in the source, and their sizes."""
+
+    @abstractmethod
+    def target(self) -> Iterable[str]:
+        """The names in the destination."""
+
+    @abstractmethod
+    def check(self, names: Iterable[str]) -> None:
+        """Raise if one of the names cannot be in the destination."""
+
+    @abstractmethod
+    def same(self, name: str) -> bool:
+        """Whether what both have is alike."""
+
+    @abstractmethod
+    def transfer(self, name: str) -> None:
+        """Put what the source has into the destination."""
+
+    @abstractmethod
+    def delete(self, names: list[str]) -> None:
+        """Delete from the destination."""
+
+
+class _WithDisk(Pair):
+    """A directory and a branch."""
+
+    def __init__(self, disk: Disk, branch: Branch, settings: TransferSettings, *, checksum: bool) -> None:
+        self.disk, self.branch = disk, branch
+        self.settings, self.checksum = settings, checksum
+        self.skipped = disk.skipped
+        self.files: dict[str, os.stat_result] = {}
+        self.objects: dict[str, ObjectInfo] = {}
+
+    @abstractmethod
+    def is_stale(self, file: int, stored: int | None) -> bool:
+        """Whether the destination is older than the source."""
+
+    def same(self, name: str) -> bool:
+        file, info = self.files[name], self.objects[name]
+        if file.st_size != info.size:
+            return False
+        if self.checksum:
+            by_sum = self._fits(name)
+            return self._has_the_bytes(name) if by_sum is None else by_sum
+        return self._same_by_time(name, file.st_mtime_ns, nanoseconds(info.last_modified))
+
+    def _same_by_time(self, name: str, file: int, stored: int | None) -> bool:
+        if same_time(file, stored):
+            return True
+        recorded = recorded_time(self.branch.backend.stat(self.branch.key(name)).metadata)
+        if same_time(file, recorded):
+            return True
+        by_sum = self._fits(name)
+        if by_sum is not None:
+            return by_sum
+        return recorded is None and not self.is_stale(file, stored)
+
+    def _fits(self, name: str) -> bool | None:
+        return fits_e_tag(self.disk.root / name, self.objects[name].e_tag, self.branch.backend, self.settings)
+
+    def _open(self, name: str) -> ObjectSource:
+        return ObjectSource(self.branch.backend, self.branch.key(name), self.settings, self.settings.opening)
+
+    def _has_the_bytes(self, name: str) -> bool:
+        with (
+            (self.disk.root / name).open("rb") as file,
+            self._open(name) as source,
+            contextlib.closing(source.parts(1)) as parts,
+        ):
+            return all(file.read(len(part)) == part for part in parts) and not file.read(1)
+
+
+class _Upload(_WithDisk):
+    def source(self) -> dict[str, int]:
+        if not self.disk.root.is_dir():
+            raise NotADirectoryError(f"{self.disk.root} is no directory")
+        self.files = self.disk.list()
+        return {name: facts.st_size for name, facts in self.files.items()}
+
+    def target(self) -> Iterable[str]:
+        self.objects = self.branch.list()
+        return self.objects
+
+    def check(self, names: Iterable[str]) -> None:
+        for name in names:
+            if keys.clean_object(self.branch.key(name)) != self.branch.key(name):
+                raise InvalidObjectName(f"file {name!r} would have another name in the store")
+
+    def is_stale(self, file: int, stored: int | None) -> bool:
+        return stored is None or stored < file
+
+    def transfer(self, name: str) -> None:
+        key, metadata = self.branch.key(name), {MTIME: time_text(self.files[name].st_mtime_ns)}
+        with (self.disk.root / name).open("rb") as file:
+            small = self.files[name].st_size <= self.settings.upload_threshold
+            blocks = iter(lambda: file.read(self.settings.upload_part), b"")
+            body = file.read() if small else blocks
+            upload(self.branch.backend, key, body, metadata, WriteOptions(), self.settings, self.threads)
+
+    def delete(self, names: list[str]) -> None:
+        self.branch.delete(names)
+
+
+class _Download(_WithDisk):
+    def source(self) -> dict[str, int]:
+        self.objects = self.branch.list()
+        self.branch.require(self.objects)
+        return {name: info.size for name, info in self.objects.items()}
+
+    def target(self) -> Iterable[str]:
+        self.files = self.disk.list()
+        return self.files
+
+    def check(self, names: Iterable[str]) -> None:
+        for name in disk_paths(self.disk.root, names):
+            self.disk.path(name)
+
+    def is_stale(self, file: int, stored: int | None) -> bool:
+        return stored is None or file < stored
+
+    def transfer(self, name: str) -> None:
+        path = self.disk.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self._open(name) as source,
+            replacing(path) as file,
+            contextlib.closing(source.parts(self.threads)) as parts,
+        ):
+            for part in parts:
+                file.write(part)
+            file.flush()
+            time = recorded_time(source.head.metadata) or nanoseconds(source.head.last_modified)
+            if time is not None:
+                os.utime(file.name, ns=(time, time))
+
+    def delete(self, names: list[str]) -> None:
+        self.disk.delete(names)
+
+
+@dataclass
+class _Copy(Pair):
+    """Two branches of one store."""
+
+    source_branch: Branch
+    target_branch: Branch
+    checksum: bool
+
+    def __post_init__(self) -> None:
+        self.skipped = []
+        self._from: dict[str, ObjectInfo] = {}
+        self._to: dict[str, ObjectInfo] = {}
+
+    def source(self) -> dict[str, int]:
+        one, other = self.source_branch.prefix, self.target_branch.prefix
+        same = self.source_branch.backend.address == self.target_branch.backend.address
+        if same and (one.startswith(other) or other.startswith(one)):
+            raise InvalidObjectName(f"{one!r} and {other!r}: one is inside of the other")
+        self._from = self.source_branch.list()
+        self.source_branch.require(self._from)
+        return {name: info.size for name, info in self._from.items()}
+
+    def target(self) -> Iterable[str]:
+        self._to = self.target_branch.list()
+        return self._to
+
+    def check(self, names: Iterable[str]) -> None:
+        """All names are names in the store."""
+
+    def same(self, name: str) -> bool:
+        one, other = self._from[name], self._to[name]
+        if one.size != other.size or self.checksum:
+            return one.size == other.size and one.e_tag == other.e_tag
+        old, new = nanoseconds(one.last_modified), nanoseconds(other.last_modified)
+        return one.e_tag == other.e_tag or (old is not None and new is not None and old <= new)
+
+    def transfer(self, name: str) -> None:
+        source, target = self.source_branch, self.target_branch
+        target.backend.copy(source.key(name), target.key(name), source_container=source.backend.location)
+
+    def delete(self, names: list[str]) -> None:
+        self.target_branch.delete(names)
