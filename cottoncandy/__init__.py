@@ -9,17 +9,19 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from cottoncandy.backends.encrypted import EncryptionKeys, KeySource, generate_encryption_key
     from cottoncandy.browser import BrowserObject
     from cottoncandy.interfaces import DefaultInterface
     from cottoncandy.progress import MakeBar
 
 __version__ = "0.5.0"
 
-__all__ = ["__version__", "get_browser", "get_interface"]
+__all__ = ["EncryptionKeys", "__version__", "generate_encryption_key", "get_browser", "get_interface"]
 
+_ENCRYPTION = frozenset({"EncryptionKeys", "generate_encryption_key"})
 _MODULES = frozenset({"backends", "browser", "config", "errors", "interfaces", "stream"})
 
 
@@ -27,6 +29,8 @@ def __getattr__(name: str) -> Any:
     # `cottoncandy.interfaces` is there after `import cottoncandy`, and costs nothing before it is used
     if name in _MODULES:
         return importlib.import_module(f"cottoncandy.{name}")
+    if name in _ENCRYPTION:
+        return getattr(importlib.import_module("cottoncandy.backends.encrypted"), name)
     raise AttributeError(f"module 'cottoncandy' has no attribute {name!r}")
 
 
@@ -53,6 +57,7 @@ def get_interface(
     verbose: bool = True,
     backend: str = "s3",
     *,
+    encryption_key: KeySource | Literal[False] | None = None,
     progress: bool | str | MakeBar | None = None,
     **kwargs: Any,
 ) -> DefaultInterface:
@@ -80,6 +85,10 @@ def get_interface(
         Whether calls that take longer than a second show a bar: True, False, or ``'auto'``, which shows them in
         notebooks and at a prompt on a terminal; the configured ``show`` by default. Or what makes bars of your own: it
         is called with the arguments of `tqdm.tqdm`, and gives what has ``update(n)`` and ``close()``.
+    encryption_key : bytes, str, EncryptionKeys, callable or False, optional
+        Encrypt what is stored before it leaves, and decrypt what was so: 32 bytes, their base64 text (as
+        `generate_encryption_key` makes it), an `EncryptionKeys` with older keys beside the current one, or a function
+        that gives one of these. The configured one by default; False uses none though there is one.
     **kwargs
         Passed to the backend; on S3 to boto3: ``config=botocore.client.Config(...)``, ``region_name``, ``verify``.
 
@@ -115,6 +124,7 @@ def get_interface(
         verbose=verbose,
         backend=backend,
         progress=progress,
+        encryption_key=encryption_key,
         **kwargs,
     )
 

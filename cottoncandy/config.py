@@ -186,8 +186,9 @@ class Options:
 
     @property
     def holds_keys(self) -> bool:
-        """Whether the user's own file has S3 keys in it."""
-        return any(self.find("login", key)[1] is Source.USER_FILE for key in ("access_key", "secret_key"))
+        """Whether the user's own file has keys in it."""
+        keys = (("login", "access_key"), ("login", "secret_key"), ("encryption", "key"))
+        return any(self.find(*key)[1] is Source.USER_FILE for key in keys)
 
     def credentials(self, bucket: str | None = None) -> Credentials | None:
         """S3 keys from our own places; None leaves it to boto3's standard chain.

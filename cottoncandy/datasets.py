@@ -14,6 +14,7 @@ from cottoncandy import display, previews, rawarrays, slicing
 from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription
 from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
+from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.codecs.blocks import block_size, packed_in_blocks
 from cottoncandy.errors import CorruptObject, ObjectChanged
 from cottoncandy.extras import with_extra
@@ -95,6 +96,7 @@ class Dataset:
     def __init__(
         self, backend: Backend, key: str, head: ObjectHead, settings: TransferSettings, threads: int | None = None
     ) -> None:
+        refuse_encrypted(backend, head)
         description = ArrayDescription.from_metadata(head.metadata, head.size, backend.describe(key))
         self._version = Version(backend, key, head, settings, threads)
         self._description = description

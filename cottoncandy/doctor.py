@@ -14,6 +14,7 @@ from typing import Any
 
 from cottoncandy.backends import backend_class
 from cottoncandy.backends.base import MIB, Backend, WriteOptions
+from cottoncandy.backends.encrypted import encrypted
 from cottoncandy.config import Options, user_file_path
 from cottoncandy.errors import CottonCandyError, ObjectNotFound
 from cottoncandy.findings import FAIL, Finding, fail, ok, warn
@@ -95,7 +96,9 @@ def _connect(kind: str, container: str | None, options: Options, arguments: dict
     found = backend_class(kind)
     access_key, secret_key, url = (arguments.pop(name, None) for name in ("ACCESS_KEY", "SECRET_KEY", "endpoint_url"))
     container = found.default_container(options) if container is None else container
-    return found.connect(container, access_key, secret_key, url, options, **{**found.look_only, **arguments})
+    encryption_key = arguments.pop("encryption_key", None)
+    connected = found.connect(container, access_key, secret_key, url, options, **{**found.look_only, **arguments})
+    return encrypted(connected, encryption_key, options)
 
 
 # ---------------------------------------------------------------------- the store

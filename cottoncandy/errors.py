@@ -12,12 +12,14 @@
     ├── InvalidObjectName         ValueError           a name that no object can have here
     ├── AccessDenied              PermissionError      the store refuses these credentials
     ├── CredentialsNotFound       PermissionError      no credentials, or only half of them
+    ├── WrongKey                  PermissionError      no encryption key at hand opens this object
     ├── NotSupported              NotImplementedError  this backend cannot do that
     ├── PickleForbidden           PermissionError      the configuration lets no pickle be read
     ├── UnsupportedArray          TypeError            an array that has no bytes of its own
     ├── CorruptObject             ValueError           bytes and metadata do not fit each other
     │   ├── NotAnArray                                 an object that is not described as an array
     │   └── ChecksumMismatch                           the bytes are not those that were stored
+    │       └── DecryptionError                        an encrypted object was changed, or is none
     ├── UnknownCodec              ValueError           no codec of that name
     ├── ConfigurationError        ValueError           an option that makes no sense
     └── ServiceError              OSError              the store answered with another error
@@ -39,6 +41,7 @@ __all__ = [
     "CorruptObject",
     "CottonCandyError",
     "CredentialsNotFound",
+    "DecryptionError",
     "InvalidObjectName",
     "NotAnArray",
     "NotSupported",
@@ -50,6 +53,7 @@ __all__ = [
     "TransientError",
     "UnknownCodec",
     "UnsupportedArray",
+    "WrongKey",
 ]
 
 
@@ -93,6 +97,10 @@ class CredentialsNotFound(CottonCandyError, PermissionError):
     """No credentials were found, or only one half of a pair."""
 
 
+class WrongKey(CottonCandyError, PermissionError):
+    """The object is encrypted, and none of the keys at hand opens it."""
+
+
 class NotSupported(CottonCandyError, NotImplementedError):
     """The backend cannot do what was asked."""
 
@@ -115,6 +123,10 @@ class NotAnArray(CorruptObject):
 
 class ChecksumMismatch(CorruptObject):
     """The bytes that arrived are not the bytes that were stored."""
+
+
+class DecryptionError(ChecksumMismatch):
+    """An encrypted object is not what was stored: its bytes or metadata were changed, cut off or exchanged."""
 
 
 class UnknownCodec(CottonCandyError, ValueError):

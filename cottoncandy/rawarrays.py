@@ -269,5 +269,6 @@ class _Download:
         try:
             yield
         except CorruptObject as error:
-            kind = type(error) if self.checksum is None else ChecksumMismatch
+            known = self.checksum is None or isinstance(error, ChecksumMismatch)
+            kind = type(error) if known else ChecksumMismatch
             raise kind(f"{self.where}: {error}") from error

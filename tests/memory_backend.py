@@ -53,7 +53,7 @@ class MemoryUpload(MultipartUpload):
         self._open.append(key)
         self._key = key
 
-    def send_part(self, number: int, body: BytesLike) -> None:
+    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
         if not self._limits.parallel_parts and number != len(self.parts) + 1:
             raise RuntimeError(f"part {number} came out of order")
         self.parts[number] = bytes(body)
@@ -147,10 +147,14 @@ class MemoryBackend(Backend):
         *,
         source_container: str | None = None,
         options: WriteOptions = WriteOptions(),
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
     ) -> Receipt:
         source = self if source_container is None else self.at(source_container)
         head, body = source._head(source_key)
-        return self.put(key, body, head.metadata, options)
+        if e_tag not in {None, head.e_tag}:
+            raise ObjectChanged(self.describe(source_key))
+        return self.put(key, body, head.metadata if metadata is None else metadata, options)
 
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         names = list(keys)

@@ -354,7 +354,7 @@ def test_parts_become_one_object(store: Store, backend: Backend) -> None:
 
     with uploading(backend, "dir/name") as upload:
         for number in order:
-            upload.send_part(number, parts[number - 1])
+            upload.send_part(number, parts[number - 1], (number - 1) * len(parts[0]))
             assert read(backend, "dir/name") == b"old"
             assert listed(backend) == ["dir/name"]
         receipt = upload.complete()
@@ -373,7 +373,7 @@ def test_parts_in_threads(store: Store, backend: Backend) -> None:
     order, threads = ([2, 3, 1], 3) if backend.limits.parallel_parts else ([1, 2, 3], 1)
     parts = dict(enumerate(parts_for(backend), 1))
     with uploading(backend, "name") as upload, ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda number: upload.send_part(number, parts[number]), order))
+        list(pool.map(lambda number: upload.send_part(number, parts[number], (number - 1) * len(parts[1])), order))
         upload.complete()
     assert store.raw.get("name")[0] == b"".join(parts.values())
 
@@ -434,6 +434,27 @@ def test_copy_onto_itself_changes_nothing(store: Store, backend: Backend) -> Non
     assert store.raw.get("name") == (BODY, METADATA)
     with pytest.raises(ObjectNotFound):
         backend.copy("missing", "missing")
+
+
+def test_a_copy_with_other_metadata(store: Store, backend: Backend) -> None:
+    backend.put("name", BODY, METADATA, WriteOptions(extra={"ContentType": "text/plain"}))
+    tag = backend.stat("name").e_tag
+    backend.copy("name", "copy", metadata={"other": "1"}, e_tag=tag)
+    assert store.raw.get("copy") == (BODY, {"other": "1"})
+    assert store.raw.get("name") == (BODY, METADATA)
+    backend.copy("name", "name", metadata={"note": "2"}, e_tag=tag)  # this one onto itself
+    assert store.raw.get("name") == (BODY, {"note": "2"})
+    backend.copy("name", "name", metadata={})
+    assert store.raw.get("name") == (BODY, {})
+    assert store.raw.leftovers() == []
+
+    backend.put("name", b"new", METADATA)
+    with pytest.raises(ObjectChanged, match="name"):
+        backend.copy("name", "name", metadata={"lost": "1"}, e_tag=tag)
+    with pytest.raises(ObjectChanged, match="name"):
+        backend.copy("name", "other", e_tag=tag)
+    assert store.raw.get("name") == (b"new", METADATA)
+    assert not backend.exists("other")
 
 
 # ------------------------------------------------------------------ deleting

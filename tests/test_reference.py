@@ -187,6 +187,7 @@ def test_get_interface() -> None:
     parameters = inspect.signature(cottoncandy.get_interface).parameters
     assert list(parameters) == [
         *("bucket_name", "ACCESS_KEY", "SECRET_KEY", "endpoint_url", "force_bucket_creation", "verbose", "backend"),
+        "encryption_key",
         "progress",
         "kwargs",
     ]

@@ -225,8 +225,17 @@ class MultipartUpload(ABC):
     """An object on its way up in parts. Nothing of it can be seen before `complete`."""
 
     @abstractmethod
-    def send_part(self, number: int, body: BytesLike) -> None:
-        """Send part ``number`` (from 1). May run in several threads where the limits say so."""
+    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
+        """Send part ``number`` (from 1). May run in several threads where the limits say so.
+
+        Parameters
+        ----------
+        number : int
+        body : bytes-like
+        start : int, optional
+            Where in the object the part begins, in bytes. Whoever sends parts out of order tells it: a backend that
+            changes the bytes on their way, as to encrypt them, needs it.
+        """
 
     @abstractmethod
     def complete(self) -> Receipt:
@@ -257,7 +266,7 @@ class Backend(ABC):
         The bucket, directory or folder; None where none was chosen or the store has none.
     """
 
-    name: ClassVar[str]
+    name: str
     limits: TransferLimits = TransferLimits()
     look_only: ClassVar[Mapping[str, Any]] = {}
     retry: RetryPolicy = RetryPolicy()
@@ -373,14 +382,29 @@ class Backend(ABC):
         *,
         source_container: str | None = None,
         options: WriteOptions = WriteOptions(),
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
     ) -> Receipt:
         """Copy an object with its metadata inside the store, whatever its size, onto ``key`` of this container.
+
+        Parameters
+        ----------
+        source_key, key : str
+        source_container : str, optional
+            This one by default.
+        options : WriteOptions
+        metadata : Mapping of str to str, optional
+            What the copy gets in the place of the source's. So an object gets other metadata: by a copy onto itself.
+        e_tag : str, optional
+            Copy only this version.
 
         Raises
         ------
         ObjectNotFound
         ObjectExists
             With ``options.if_absent``.
+        ObjectChanged
+            If the source is no longer the one that ``e_tag`` names.
         """
 
     @abstractmethod
@@ -405,6 +429,10 @@ class Backend(ABC):
 
         In the order of the keys' UTF-8 bytes, lazily; each prefix once.
         """
+
+    def listed_sizes(self, size: int) -> tuple[int, ...]:
+        """What a listing may tell of an object of so many bytes: several sizes, where bytes change on their way."""
+        return (size,)
 
     # ------------------------------------------------------------------ containers
     def list_containers(self) -> list[str]:
@@ -476,6 +504,13 @@ class Backend(ABC):
     def probe(self, prefix: str) -> Iterator[Finding]:
         """What the store can do that others cannot, tried on objects below ``prefix``, which are deleted again."""
         return iter(())
+
+    def rotate_key(self, key: str) -> bool:
+        """Close an encrypted object with the current key, in the place of an older one; whether there was need to.
+
+        Its bytes stay as they are.
+        """
+        raise self._cannot("rotate an encryption key: it has none, give get_interface(encryption_key=...)")
 
     # ------------------------------------------------------------------ for all
     def exists(self, key: str) -> bool:

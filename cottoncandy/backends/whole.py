@@ -60,12 +60,14 @@ class WholeBackend(Backend):
         *,
         source_container: str | None = None,
         options: WriteOptions = WriteOptions(),
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
     ) -> Receipt:
         """Get it and put it."""
-        with self.at(source_container or self.container).open(source_key) as reader:
+        with self.at(source_container or self.container).open(source_key, e_tag=e_tag) as reader:
             body = bytearray(reader.head.size)
             reader.readexactly(memoryview(body))
-        return self.put(key, body, reader.head.metadata, options)
+        return self.put(key, body, reader.head.metadata if metadata is None else metadata, options)
 
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         """What is directly below a prefix, out of all that is below it."""
@@ -117,7 +119,7 @@ class WholeUpload(MultipartUpload):
         self._backend, self._key, self._metadata, self._options = backend, key, metadata, options
         self._parts: dict[int, bytes] = {}
 
-    def send_part(self, number: int, body: BytesLike) -> None:
+    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
         """Keep a part."""
         self._parts[number] = bytes(body)
 

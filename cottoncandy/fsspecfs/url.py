@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from cottoncandy.backends import backend_class
+from cottoncandy.backends.encrypted import KeySource, encrypted
 from cottoncandy.config import Options
 from cottoncandy.fsspecfs.filesystem import ObjectFileSystem
 from cottoncandy.stream import TransferSettings
@@ -34,6 +35,8 @@ class CottonCandyFileSystem(ObjectFileSystem):
         ``'s3'``, ``'local'``, ``'gdrive'`` or the name of an installed backend.
     ACCESS_KEY, SECRET_KEY, endpoint_url : str, optional
         As in `cottoncandy.get_interface`; looked up by default.
+    encryption_key : optional
+        As in `cottoncandy.get_interface`.
     **options
         Passed to the backend.
 
@@ -55,10 +58,12 @@ class CottonCandyFileSystem(ObjectFileSystem):
         ACCESS_KEY: str | None = None,  # noqa: N803 - the name in get_interface
         SECRET_KEY: str | None = None,  # noqa: N803 - the name in get_interface
         endpoint_url: str | None = None,
+        encryption_key: KeySource | Literal[False] | None = None,
         **options: Any,
     ) -> None:
         own = {name: options.pop(name) for name in _OF_ANY_FILE_SYSTEM if name in options}
         configured, kind = Options.load(), backend_class(backend)
         container = kind.default_container(configured) if bucket is None else bucket
         connected = kind.connect(container, ACCESS_KEY, SECRET_KEY, endpoint_url, configured, **options)
+        connected = encrypted(connected, encryption_key, configured)
         super().__init__(connected, TransferSettings.from_options(configured), bucket=bucket, **own)

@@ -77,7 +77,8 @@ class ObjectWriter(Discardable):
         self._backend, self._key, self._options, self._autocommit = backend, key, options, autocommit
         self._threads = settings.threads if backend.limits.parallel_parts else 1
         self._sizes = chunking.growing_part_sizes(min(settings.upload_part, _PART), backend.limits)
-        self._size, self._part, self._position, self._number = next(self._sizes), bytearray(), 0, 0
+        self._size, self._part, self._position = next(self._sizes), bytearray(), 0
+        self._number, self._sent = 0, 0
         self._upload: MultipartUpload | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pending: deque[Future[None]] = deque()
@@ -120,7 +121,8 @@ class ObjectWriter(Discardable):
         while len(self._pending) >= self._threads:
             self._pending.popleft().result()
         self._number += 1
-        self._pending.append(self._pool.submit(self._upload.send_part, self._number, self._part))
+        self._pending.append(self._pool.submit(self._upload.send_part, self._number, self._part, self._sent))
+        self._sent += len(self._part)
         self._part, self._size = bytearray(), next(self._sizes)
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 
 from cottoncandy import chunking
 from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
+from cottoncandy.backends.encrypted.mark import refuse_encrypted
+from cottoncandy.errors import WrongKey
 from cottoncandy.parallel import ahead, for_each, map_threads
 from cottoncandy.retry import read_resuming
 from cottoncandy.stream.settings import TransferSettings
@@ -68,6 +70,11 @@ class ObjectSource:
         self._reader: ObjectReader | None = backend.open(key, start, stop, e_tag=e_tag)
         self._position = self._reader.start
         self.head: ObjectHead = self._reader.head
+        try:
+            refuse_encrypted(backend, self.head)
+        except WrongKey:
+            self.close()
+            raise
 
     def fill(self, start: int, view: memoryview, threads: int, watch: Watch | None = None) -> None:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""

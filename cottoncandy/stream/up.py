@@ -16,8 +16,8 @@ from cottoncandy.stream.settings import TransferSettings
 
 log = logging.getLogger(__name__)
 
-#: A part's number, from 1 on, and its bytes.
-Part = tuple[int, BytesLike]
+#: A part's number, from 1 on, its bytes, and where in the object it begins.
+Part = tuple[int, BytesLike, int]
 
 # Bytes of a part that is gathered from a stream, as of compressed bytes; each thread holds one. The least that S3
 # takes.
@@ -106,9 +106,9 @@ def _upload_parts(
         raise
 
 
-def _send_part(upload: MultipartUpload, number: int, body: BytesLike) -> None:
+def _send_part(upload: MultipartUpload, number: int, body: BytesLike, start: int) -> None:
     with progress.sending(len(body)):
-        upload.send_part(number, body)
+        upload.send_part(number, body, start)
 
 
 def _parts(
@@ -119,9 +119,18 @@ def _parts(
         return _gather_all(iter(body), stream_part_sizes(settings, limits))
     view = memoryview(body).cast("B")
     if len(view) <= min(settings.upload_threshold, limits.largest_put):
-        return iter(((1, view),))
+        return iter(((1, view, 0),))
     step = chunking.part_size(len(view), settings.upload_part, limits)
-    return enumerate((view[start:stop] for start, stop in chunking.spans(len(view), step)), 1)
+    return _placed(view[start:stop] for start, stop in chunking.spans(len(view), step))
+
+
+def _placed(bodies: Iterable[BytesLike]) -> Iterator[Part]:
+    """Parts in their order, with what is to be known of each."""
+    start = 0
+    for number, body in enumerate(bodies, 1):
+        size = len(body)
+        yield number, body, start
+        start += size
 
 
 def stream_part_sizes(settings: TransferSettings, limits: TransferLimits) -> Iterator[int]:
@@ -133,14 +142,14 @@ def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int]) -> Ite
     """The parts; the first one comes last where its beginning is not known before."""
     head = next(pieces, b"")
     if not isinstance(head, Late):
-        yield from enumerate(_gather(chain((head,), cast("Iterator[BytesLike]", pieces)), sizes), 1)
+        yield from _placed(_gather(chain((head,), cast("Iterator[BytesLike]", pieces)), sizes))
         return
-    gathered = enumerate(_gather(chain((bytes(head.size),), cast("Iterator[BytesLike]", pieces)), sizes), 1)
-    number, first = next(gathered)
+    gathered = _placed(_gather(chain((bytes(head.size),), cast("Iterator[BytesLike]", pieces)), sizes))
+    number, first, start = next(gathered)
     yield from gathered
     if head.value is None or len(head.value) != head.size:
         raise ValueError("an encoder has not told the beginning of its body")
-    yield number, head.value + memoryview(first)[head.size :]
+    yield number, head.value + memoryview(first)[head.size :], start
 
 
 def _gather(pieces: Iterable[BytesLike], sizes: Iterator[int]) -> Iterator[BytesLike]:

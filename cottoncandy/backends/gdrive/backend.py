@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from cottoncandy import keys
 from cottoncandy.backends.base import (
@@ -21,7 +21,7 @@ from cottoncandy.backends.base import (
     TransferLimits,
     WriteOptions,
 )
-from cottoncandy.backends.gdrive import auth, folders, uploads, writing
+from cottoncandy.backends.gdrive import auth, folders, properties, uploads, writing
 from cottoncandy.backends.gdrive.api import Api
 from cottoncandy.backends.gdrive.downloads import BytesReader, DriveReader
 from cottoncandy.backends.gdrive.files import DriveFile
@@ -62,7 +62,7 @@ class GoogleDriveBackend(Backend):
         The path of the folder that all keys are below; ``''`` is the top of the drive.
     """
 
-    name: ClassVar[str] = "gdrive"
+    name = "gdrive"
     limits = TransferLimits(
         largest_put=uploads.LARGEST_REQUEST,
         smallest_part=uploads.CHUNK,
@@ -273,20 +273,34 @@ class GoogleDriveBackend(Backend):
         *,
         source_container: str | None = None,
         options: WriteOptions = WriteOptions(),
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
     ) -> Receipt:
         """Copy an object inside the drive. What it replaces goes to the trash."""
         place = self.at(source_container)
         source = place._find(source_key)  # noqa: SLF001 - of the same class
+        if e_tag not in {None, source.e_tag}:
+            raise self._changed(source_key)
         path, where = self._path(key), self.describe(key)
+        wanted = dict(source.properties) if metadata is None else properties.encode(metadata, where)
 
         def write() -> Receipt:
             with writing.Destination(self._tree, path, where, options) as destination:
                 if destination.existing is not None and destination.existing.id == source.id:
-                    return writing.receipt(source)
-                body = destination.place() | {"properties": dict(source.properties)}
-                return writing.receipt(destination.made(self._copied(source, body, where)))
+                    file = self._described(source, wanted, where)
+                    self._tree.remember(path, file)
+                    return writing.receipt(file)
+                body = destination.place() | {"properties": wanted}
+                file = self._described(self._copied(source, body, where), wanted, where)
+                return writing.receipt(destination.made(file))
 
         return folders.persistently(self._tree, path, write)
+
+    def _described(self, file: DriveFile, wanted: Mapping[str, str], where: str) -> DriveFile:
+        """The file with these properties and no others: a copy has those of its source as well."""
+        if dict(file.properties) == wanted:
+            return file
+        return self._api.change(file.id, {"properties": dict.fromkeys(file.properties) | dict(wanted)}, where)
 
     def _copied(self, source: DriveFile, body: Mapping[str, Any], where: str) -> DriveFile:
         try:

@@ -193,7 +193,7 @@ class DriveUpload(MultipartUpload):
         self._held = b""
         self._digest = uploads.new_md5()
 
-    def send_part(self, number: int, body: BytesLike) -> None:
+    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
         """Send the next part, from the memory where it lies."""
         if number != self._next:
             raise ServiceError(f"{self._target.where}: part {number} came where part {self._next} was due")

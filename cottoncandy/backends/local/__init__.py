@@ -136,19 +136,20 @@ class LocalBackend(Backend):
         return head
 
     def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> LocalReader:
-        file, head = self._open(key)
-        if e_tag is not None and e_tag != head.e_tag:
-            file.close()
-            raise ObjectChanged(f"{self.describe(key)} was replaced since it was first looked at: read it again")
+        file, head = self._open(key, e_tag)
         return LocalReader(file, head, start, stop, self.describe(key))
 
-    def _open(self, key: str) -> tuple[io.FileIO, ObjectHead]:
+    def _open(self, key: str, e_tag: str | None = None) -> tuple[io.FileIO, ObjectHead]:
         path = self._file(key)
         if path is None:
             raise self._not_found(key)
         with self._finding(key):
             file, facts, metadata = pair.open_pair(self.path, path)
-        return file, ObjectHead(key, *_facts(facts), metadata)
+        head = ObjectHead(key, *_facts(facts), metadata)
+        if e_tag not in {None, head.e_tag}:
+            file.close()
+            raise ObjectChanged(f"{self.describe(key)} was replaced since it was first looked at: read it again")
+        return file, head
 
     def _file(self, key: str) -> str | None:
         """The file of an object; None where no object can have this name.
@@ -202,15 +203,17 @@ class LocalBackend(Backend):
         *,
         source_container: str | None = None,
         options: WriteOptions = WriteOptions(),
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
     ) -> Receipt:
         source = self if source_container is None else self.at(source_container)
-        file, head = source._open(source_key)  # noqa: SLF001 - of another instance of this class
+        file, head = source._open(source_key, e_tag)  # noqa: SLF001 - of another instance of this class
         with file:
-            if (source.path, source_key) == (self.path, key) and not options.if_absent:
+            if (source.path, source_key) == (self.path, key) and not options.if_absent and metadata is None:
                 return receipt(head.e_tag)
             with translated(self.describe(key)), self._draft(key, options) as draft:
                 draft.create().append_file(file, head.size)
-                return receipt(draft.publish(head.metadata))
+                return receipt(draft.publish(head.metadata if metadata is None else metadata))
 
     def _draft(self, key: str, options: WriteOptions) -> pair.Draft:
         path = self._file(key)

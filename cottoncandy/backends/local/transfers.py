@@ -44,7 +44,7 @@ class LocalUpload(MultipartUpload):
         self._draft, self._metadata, self._where = draft.create(), dict(metadata), where
         self._parts = 0
 
-    def send_part(self, number: int, body: BytesLike) -> None:
+    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
         if number != self._parts + 1:
             raise ValueError(f"{self._where}: part {number} after part {self._parts}: send them in order, each once")
         with translated(self._where):

@@ -135,14 +135,24 @@ class S3Backend(Backend):
         *,
         source_container: str | None = None,
         options: WriteOptions = WriteOptions(),
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
     ) -> Receipt:
-        """Copy an object inside the store. Onto itself it is left as it is."""
+        """Copy an object inside the store. Onto itself it is left as it is, but for other metadata."""
         source = Bucket(self._bucket.connection, source_container or self.container)
-        return self._copy(source, source_key, key, options)
+        return self._copy(source, source_key, key, options, metadata, e_tag)
 
-    def _copy(self, source: Bucket, source_key: str, key: str, options: WriteOptions) -> Receipt:
+    def _copy(
+        self,
+        source: Bucket,
+        source_key: str,
+        key: str,
+        options: WriteOptions,
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
+    ) -> Receipt:
         sizes = copying.Sizes(self.largest_copy, self.copy_part, self.limits.most_parts)
-        return copying.copy_object(source, source_key, self._bucket, key, options, sizes)
+        return copying.copy_object(source, source_key, self._bucket, key, options, sizes, metadata, e_tag)
 
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         """Delete objects, up to 1,000 with one request."""
@@ -263,7 +273,15 @@ class S3Version(S3Backend):
     ) -> upload.S3Upload:
         raise self._only_reads(key)
 
-    def _copy(self, source: Bucket, source_key: str, key: str, options: WriteOptions) -> Receipt:
+    def _copy(
+        self,
+        source: Bucket,
+        source_key: str,
+        key: str,
+        options: WriteOptions,
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
+    ) -> Receipt:
         raise self._only_reads(key)
 
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:

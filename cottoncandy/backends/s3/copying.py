@@ -30,7 +30,7 @@ LARGEST_COPY = 5 * GIB
 #: Bytes of a part that is copied: large enough for few requests, small enough to be done before a timeout, and to go
 #: through this machine's memory where a server cannot copy it.
 COPY_PART = 64 * MIB
-#: Of the object's own, beside its metadata: CreateMultipartUpload must repeat them.
+#: Of the object's own, beside its metadata: where that is not copied with it, a request must repeat them.
 _KEPT = (
     "CacheControl",
     "ContentDisposition",
@@ -60,23 +60,41 @@ class Sizes:
 
 
 def copy_object(
-    source: Bucket, source_key: str, bucket: Bucket, key: str, options: WriteOptions, sizes: Sizes
+    source: Bucket,
+    source_key: str,
+    bucket: Bucket,
+    key: str,
+    options: WriteOptions,
+    sizes: Sizes,
+    metadata: Mapping[str, str] | None = None,
+    e_tag: str | None = None,
 ) -> Receipt:
-    """Copy an object with its metadata, whatever its size."""
-    head = source.head(source_key)
-    if (source.name, source_key, source.version_id) == (bucket.name, key, None):
+    """Copy an object with its metadata, or with others, whatever its size; ``e_tag`` holds it to one version."""
+    head = source.head(source_key, e_tag)
+    if (source.name, source_key, source.version_id) == (bucket.name, key, None) and metadata is None:
         if options.if_absent:
             refuse_existing(bucket, key)
         return receipt(head, head.get("ETag"))  # S3 refuses to copy an object onto itself
     place = source.source(source_key)
     if head["ContentLength"] <= sizes.at_once:
-        return _copy_at_once(place, bucket, key, options)
+        more: dict[str, Any] = {"CopySourceIfMatch": e_tag} if e_tag else {}
+        if metadata is not None:
+            more |= _kept(head) | {"MetadataDirective": "REPLACE", "Metadata": dict(metadata)}
+        return _copy_at_once(place, bucket, key, options, more)
+    if metadata is not None:
+        head = {**head, "Metadata": metadata}
     part = max(sizes.part, -(-head["ContentLength"] // sizes.most_parts))
     return _copy_in_parts(place, head, bucket, key, options, part)
 
 
-def _copy_at_once(place: Mapping[str, str], bucket: Bucket, key: str, options: WriteOptions) -> Receipt:
-    parameters = accepted(bucket, "CopyObject", options.extra)
+def _kept(head: Response) -> dict[str, Any]:
+    return {name: head[name] for name in _KEPT if head.get(name)}
+
+
+def _copy_at_once(
+    place: Mapping[str, str], bucket: Bucket, key: str, options: WriteOptions, own: Mapping[str, Any]
+) -> Receipt:
+    parameters = {**own, **accepted(bucket, "CopyObject", options.extra)}
 
     def call(more: Mapping[str, Any]) -> Response:
         response: Response = bucket.client.copy_object(
@@ -93,7 +111,7 @@ def _copy_in_parts(
     place: Mapping[str, str], head: Response, bucket: Bucket, key: str, options: WriteOptions, part: int
 ) -> Receipt:
     size, e_tag = head["ContentLength"], quoted(head.get("ETag"))
-    extra = {name: head[name] for name in _KEPT if head.get(name)} | dict(options.extra)
+    extra = _kept(head) | dict(options.extra)
     options = WriteOptions(options.acl, options.if_absent, extra)
     upload = start_upload(bucket, key, head.get("Metadata", {}), options)
 

@@ -93,7 +93,7 @@ class S3Upload(MultipartUpload):
         named = {"Bucket": self._bucket.name, "Key": self.key, "UploadId": self.upload_id}
         return named | self._bucket.connection.payer
 
-    def send_part(self, number: int, body: BytesLike) -> None:
+    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
         """Send part ``number``. May run in several threads."""
         with self._bucket.door(self.key):
             response = self._bucket.data.upload_part(

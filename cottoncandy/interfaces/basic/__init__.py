@@ -7,6 +7,7 @@ from typing import Any
 from cottoncandy.interfaces.basic.buckets import Buckets
 from cottoncandy.interfaces.basic.core import InterfaceObject
 from cottoncandy.interfaces.basic.ecosystem import Ecosystem
+from cottoncandy.interfaces.basic.encryption import Encryption
 from cottoncandy.interfaces.basic.files import Files
 from cottoncandy.interfaces.basic.handover import Handover
 from cottoncandy.interfaces.basic.integrity import Integrity
@@ -17,7 +18,7 @@ from cottoncandy.progress import MakeBar
 __all__ = ["BasicInterface", "InterfaceObject"]
 
 
-class BasicInterface(Files, Tables, Buckets, Unfinished, Integrity, Ecosystem, Handover):
+class BasicInterface(Files, Tables, Buckets, Unfinished, Integrity, Encryption, Ecosystem, Handover):
     """Objects, files, json, pickles and buckets of one store.
 
     Parameters
@@ -37,6 +38,8 @@ class BasicInterface(Files, Tables, Buckets, Unfinished, Integrity, Ecosystem, H
         ``'s3'``, ``'local'``, ``'gdrive'`` or the name of an installed backend.
     progress : bool or 'auto' or callable, optional
         Whether long calls show a bar; see `cottoncandy.get_interface`.
+    encryption_key : bytes, str, EncryptionKeys, callable or False, optional
+        See `cottoncandy.get_interface`.
     **kwargs
         Passed to the backend; on S3 to boto3: ``config=botocore.client.Config(...)``, ``region_name``, ``verify``.
 

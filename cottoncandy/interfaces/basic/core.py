@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends import backend_class
 from cottoncandy.backends.base import Backend, ObjectInfo, Receipt, WriteOptions
+from cottoncandy.backends.encrypted import KeySource, encrypted
 from cottoncandy.browser import Extensions, S3FSLike, browse
 from cottoncandy.config import Options
 from cottoncandy.parallel import for_each, gather
@@ -26,14 +27,15 @@ class InterfaceObject:
 class InterfaceCore(InterfaceObject):
     """What all calls share: options, the backend, names. See `BasicInterface`."""
 
-    def _connect(self, backend: str, *args: Any, **kwargs: Any) -> None:
+    def _connect(
+        self, backend: str, *args: Any, encryption_key: KeySource | Literal[False] | None = None, **kwargs: Any
+    ) -> None:
         kind = backend_class(backend)
         container, access_key, secret_key, endpoint_url = args
         if container is None:
             container = kind.default_container(self._options)
-        self.backend_interface: Backend = kind.connect(
-            container, access_key, secret_key, endpoint_url, self._options, **kwargs
-        )
+        connected = kind.connect(container, access_key, secret_key, endpoint_url, self._options, **kwargs)
+        self.backend_interface: Backend = encrypted(connected, encryption_key, self._options)
 
     @property
     def bucket_name(self) -> str | None:

@@ -1,0 +1,318 @@
+"""The encrypting backend: the contract over another backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from cottoncandy.backends.base import (
+    Backend,
+    BytesLike,
+    MultipartUpload,
+    ObjectHead,
+    ObjectInfo,
+    ObjectPrefix,
+    ObjectReader,
+    ObjectVersion,
+    Receipt,
+    TransferLimits,
+    UnfinishedUpload,
+    WriteOptions,
+)
+from cottoncandy.backends.encrypted.envelope import Envelope, new_envelope
+from cottoncandy.backends.encrypted.keys import EncryptionKeys, KeySource, gather_keys
+from cottoncandy.backends.encrypted.mark import MARK, find_mark
+from cottoncandy.backends.encrypted.reader import EncryptedReader, Sealed, Shortened
+from cottoncandy.backends.encrypted.segments import OVERHEAD, Layout, Segments
+from cottoncandy.backends.encrypted.upload import EncryptedUpload
+from cottoncandy.config import Options
+from cottoncandy.errors import ConfigurationError, DecryptionError
+from cottoncandy.findings import Finding
+
+# Bytes of a segment: what a small read brings at least, and what is verified at once. Of smaller ones more time goes
+# into calls than into encryption.
+_SEGMENT = 64 * 1024
+# Of so many objects that lie otherwise than what is written here it is remembered, to ask for the right bytes.
+_MOST_REMEMBERED = 10_000
+
+
+def encrypted(backend: Backend, key: KeySource | Literal[False] | None, options: Options) -> Backend:
+    """The backend, encrypting where there is a key.
+
+    Parameters
+    ----------
+    backend : Backend
+    key : KeySource, False or None
+        None takes the keys of the configuration, if there are any; False none.
+    options : Options
+
+    Raises
+    ------
+    ConfigurationError
+        If the keys are none, or there is none and ``[encryption] require`` asks for one.
+    """
+    keys = None if key is False else gather_keys(key, options)
+    require = options.flag("encryption", "require")
+    if keys is not None:
+        return EncryptedBackend(backend, keys, require=require)
+    if require and key is None:
+        raise ConfigurationError("[encryption] require = True, and there is no key: set [encryption] key_file")
+    return backend
+
+
+class EncryptedBackend(Backend):
+    """Another backend, whose objects are encrypted before they leave and decrypted when they have arrived.
+
+    Plain objects are read as they are. Listings tell the sizes in the store. Copies inside the store stay as they are.
+
+    Parameters
+    ----------
+    inner : Backend
+    keys : EncryptionKeys
+    require : bool
+        Refuse to read plain objects.
+
+    Attributes
+    ----------
+    inner : Backend
+        What has the encrypted bytes.
+    """
+
+    def __init__(self, inner: Backend, keys: EncryptionKeys, *, require: bool = False) -> None:
+        self.inner, self.name, self.retry = inner, inner.name, inner.retry
+        self._keys, self._require = keys, require
+        # a whole number of segments is a whole number of what the parts of the store must be a multiple of
+        multiple = inner.limits.part_multiple
+        self._layout = Layout(-(-(_SEGMENT + OVERHEAD) // multiple) * multiple - OVERHEAD)
+        self.limits = _limits(inner.limits, self._layout)
+        self._other_layouts: dict[str, Layout | None] = {}
+
+    @classmethod
+    def connect(
+        cls,
+        container: str | None,
+        access_key: str | None,
+        secret_key: str | None,
+        endpoint_url: str | None,
+        options: Options,
+        **kwargs: Any,
+    ) -> Backend:
+        """Refused: it is made around a backend, by `encrypted`."""
+        raise ConfigurationError("encryption is no store of its own: pass encryption_key beside backend")
+
+    def at(self, container: str | None) -> EncryptedBackend:
+        return type(self)(self.inner.at(container), self._keys, require=self._require)
+
+    @property
+    def container(self) -> str | None:  # type: ignore[override] # read-only: the other backend's
+        return self.inner.container
+
+    @property
+    def location(self) -> str | None:
+        return self.inner.location
+
+    @property
+    def address(self) -> str:
+        return self.inner.address
+
+    # ------------------------------------------------------------------ reading
+    def stat(self, key: str) -> ObjectHead:
+        head = self.inner.stat(key)
+        sealed = self._sealed(head)
+        return sealed.head if sealed else head
+
+    def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
+        layout = self._other_layouts.get(key, self._layout)
+        reader = self.inner.open(key, *(layout.asked(start, stop) if layout else (start, stop)), e_tag=e_tag)
+        try:
+            sealed = self._sealed(reader.head)
+            self._remember(key, sealed)
+            head = sealed.head if sealed else reader.head
+            start, stop = min(start, head.size), head.size if stop is None else min(max(start, stop), head.size)
+            needed = sealed.segments.layout.needed(start, stop, head.size) if sealed else (start, stop)
+            if needed[0] < needed[1] and not (reader.start == needed[0] and reader.stop >= needed[1]):
+                # it is laid out otherwise than was thought
+                reader.close()
+                reader = self.inner.open(key, *needed, e_tag=reader.head.e_tag)
+            if sealed:
+                return EncryptedReader(reader, sealed, start, stop)
+            return reader if (reader.start, reader.stop) == (start, stop) else Shortened(reader, start, stop)
+        except BaseException:
+            reader.close()
+            raise
+
+    def _sealed(self, head: ObjectHead) -> Sealed | None:
+        """What is known of an encrypted object; None for a plain one.
+
+        Raises
+        ------
+        WrongKey
+        DecryptionError
+        """
+        mark, where = find_mark(head.metadata), self.describe(head.key)
+        if mark is None:
+            if self._require:
+                raise DecryptionError(f"{where} is not encrypted, and [encryption] require = True")
+            return None
+        segments, metadata = Envelope.parse(mark, where).open(self._keys, where)
+        size = segments.layout.plain_size(head.size)
+        if size is None:
+            raise DecryptionError(f"{where}: its end is cut off")
+        return Sealed(replace(head, size=size, metadata=metadata), segments, where)
+
+    def _remember(self, key: str, sealed: Sealed | None) -> None:
+        layout = sealed.segments.layout if sealed else None
+        if layout == self._layout:
+            self._other_layouts.pop(key, None)
+        else:
+            if len(self._other_layouts) >= _MOST_REMEMBERED:
+                self._other_layouts.clear()
+            self._other_layouts[key] = layout
+
+    # ------------------------------------------------------------------ writing
+    def put(
+        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> Receipt:
+        segments, metadata, options = self._new(metadata, options)
+        view = memoryview(body)
+        sealed = np.empty(segments.sealed_size(len(view), final=True), np.uint8).data
+        segments.seal(view, 0, sealed, final=True)
+        return self.inner.put(key, sealed, metadata, options)
+
+    def start_upload(
+        self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> MultipartUpload:
+        segments, metadata, options = self._new(metadata, options)
+        upload = self.inner.start_upload(key, metadata, options)
+        return EncryptedUpload(upload, segments, self.limits.smallest_part, self.describe(key))
+
+    def _new(
+        self, metadata: Mapping[str, str], options: WriteOptions
+    ) -> tuple[Segments, Mapping[str, str], WriteOptions]:
+        """A key for a new object, and what of its metadata the store may see."""
+        own = options.extra.get("Metadata") or {}
+        segments, envelope = new_envelope(self._keys, self._layout.size, {**own, **metadata})
+        extra = {name: value for name, value in options.extra.items() if name != "Metadata"}
+        return segments, {MARK: str(envelope)}, replace(options, extra=extra)
+
+    def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        source_container: str | None = None,
+        options: WriteOptions = WriteOptions(),
+        metadata: Mapping[str, str] | None = None,
+        e_tag: str | None = None,
+    ) -> Receipt:
+        """Copy the encrypted bytes as they are, under the same key."""
+        if metadata is not None:
+            raise self._cannot("give a copy other metadata: they are sealed with its bytes")
+        return self.inner.copy(source_key, key, source_container=source_container, options=options, e_tag=e_tag)
+
+    def rotate_key(self, key: str) -> bool:
+        where, head = self.describe(key), self.inner.stat(key)
+        mark = find_mark(head.metadata)
+        envelope = None if mark is None else Envelope.parse(mark, where)
+        if envelope is None or envelope.key_id == self._keys.current.id:
+            return False
+        others = {name: value for name, value in head.metadata.items() if name.lower() != MARK}
+        metadata = others | {MARK: str(envelope.rewrapped(self._keys, where))}
+        self.inner.copy(key, key, metadata=metadata, e_tag=head.e_tag)
+        return True
+
+    def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
+        return self.inner.delete(keys, trash=trash)
+
+    def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
+        return self.inner.unfinished_uploads(prefix)
+
+    # ------------------------------------------------------------------ listing
+    def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
+        return self.inner.list_objects(prefix, page_size=page_size)
+
+    def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
+        return self.inner.list_level(prefix, page_size=page_size)
+
+    def listed_sizes(self, size: int) -> tuple[int, ...]:
+        """Encrypted as it is here, or plain."""
+        return (self._layout.stored_size(size), size)
+
+    # ------------------------------------------------------------------ containers
+    def list_containers(self) -> list[str]:
+        return self.inner.list_containers()
+
+    def container_exists(self, container: str) -> bool:
+        return self.inner.container_exists(container)
+
+    def create_container(self, container: str, *, acl: str | None = None) -> Receipt:
+        return self.inner.create_container(container, acl=acl)
+
+    def remove_container(self, container: str) -> Receipt:
+        return self.inner.remove_container(container)
+
+    # ------------------------------------------------------------------ versions
+    def list_versions(self, key: str) -> list[ObjectVersion]:
+        return self.inner.list_versions(key)
+
+    def at_version(self, version_id: str) -> EncryptedBackend:
+        return type(self)(self.inner.at_version(version_id), self._keys, require=self._require)
+
+    def restore_version(self, key: str, version_id: str) -> Receipt:
+        return self.inner.restore_version(key, version_id)
+
+    # ------------------------------------------------------------------ the rest
+    def presigned_url(self, key: str, method: str, seconds: int) -> str:
+        """Refused: who has the URL has no key."""
+        raise self._cannot(
+            "make URLs for others while it encrypts: open it with encryption_key=False to share a plain object"
+        )
+
+    def owner(self, key: str) -> str:
+        return self.inner.owner(key)
+
+    def native_container(self) -> Any:
+        return self.inner.native_container()
+
+    def diagnose(self) -> Iterator[Finding]:
+        return self.inner.diagnose()
+
+    def probe(self, prefix: str) -> Iterator[Finding]:
+        return self.inner.probe(prefix)
+
+    def exists(self, key: str) -> bool:
+        return self.inner.exists(key)
+
+    def size(self) -> int:
+        return self.inner.size()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def describe(self, key: str | None = None) -> str:
+        return self.inner.describe(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.inner, self._keys, self._require)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.inner!r}>"
+
+
+def _remade(kind: type[EncryptedBackend], inner: Backend, keys: EncryptionKeys, require: bool) -> EncryptedBackend:
+    return kind(inner, keys, require=require)
+
+
+def _limits(inner: TransferLimits, layout: Layout) -> TransferLimits:
+    """What transfers of plain bytes must keep to, so that the encrypted ones keep to the store's own limits."""
+    return replace(
+        inner,
+        largest_put=layout.most(inner.largest_put),
+        # the last part may end with a segment more
+        largest_part=(inner.largest_part - OVERHEAD) // layout.stored * layout.size,
+        most_parts=inner.most_parts - 1,
+        part_multiple=layout.size,
+    )

@@ -1,0 +1,34 @@
+"""How an encrypted object is told from a plain one: by an entry of its metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cottoncandy.backends.base import Backend, ObjectHead
+from cottoncandy.errors import WrongKey
+
+#: The one metadata entry of an encrypted object; letters and `-` only, which no server changes but for their case.
+MARK = "cc-encryption"
+
+
+def find_mark(metadata: Mapping[str, str]) -> str | None:
+    """What the mark says; None for a plain object."""
+    for name in metadata:
+        # the length first: every read passes here
+        if len(name) == len(MARK) and name.lower() == MARK:
+            return metadata[name]
+    return None
+
+
+def refuse_encrypted(backend: Backend, head: ObjectHead) -> None:
+    """Refuse an object that is encrypted, where nothing decrypts it.
+
+    Raises
+    ------
+    WrongKey
+    """
+    if find_mark(head.metadata) is not None:
+        raise WrongKey(
+            f"{backend.describe(head.key)} is encrypted, and no key is at hand: "
+            "pass get_interface(encryption_key=...), or set [encryption] key_file"
+        )

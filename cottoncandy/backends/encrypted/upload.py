@@ -1,0 +1,94 @@
+"""An encrypted object on its way up in parts."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt
+from cottoncandy.backends.encrypted.segments import Segments
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    start: int
+    stop: int
+    final: bool
+
+
+class EncryptedUpload(MultipartUpload):
+    """Parts that are encrypted in the threads that send them; each is whole segments.
+
+    A part that is no multiple of a segment, or smaller than the store's parts may be, is the last one, and ends with
+    the last segment. If there was none, `complete` sends an empty last segment as a part of its own.
+
+    Parameters
+    ----------
+    upload : MultipartUpload
+        Of the encrypted bytes.
+    segments : Segments
+    smallest_part : int
+        Bytes: what is smaller is the last part.
+    where : str
+        How errors name the object.
+    """
+
+    def __init__(self, upload: MultipartUpload, segments: Segments, smallest_part: int, where: str) -> None:
+        self._upload, self._segments, self._smallest, self._where = upload, segments, smallest_part, where
+        self._parts: dict[int, _Part] = {}
+        # memory of parts that are sent: new memory takes the system longer than the encryption
+        self._spare: list[memoryview] = []
+
+    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
+        """Encrypt a part and send it."""
+        start = self._end_before(number) if start is None else start
+        first, rest = divmod(start, self._segments.layout.size)
+        if rest:
+            raise ValueError(
+                f"{self._where}: part {number} begins at {start}, within a segment: see limits.part_multiple"
+            )
+        view = memoryview(body)
+        final = len(view) < self._smallest or len(view) % self._segments.layout.size > 0
+        self._parts[number] = _Part(start, start + len(view), final)
+        self._send(number, view, first, final=final)
+
+    def _send(self, number: int, view: memoryview, first: int, *, final: bool) -> None:
+        size = self._segments.sealed_size(len(view), final=final)
+        memory = self._memory(size)
+        self._segments.seal(view, first, memory[:size], final=final)
+        self._upload.send_part(number, memory[:size], first * self._segments.layout.stored)
+        self._spare.append(memory)
+
+    def _memory(self, size: int) -> memoryview:
+        with suppress(IndexError):
+            memory = self._spare.pop()
+            if len(memory) >= size:
+                return memory
+        new: memoryview = np.empty(size, np.uint8).data  # not zeroed, as a bytearray would be
+        return new
+
+    def _end_before(self, number: int) -> int:
+        before = self._parts.get(number - 1)
+        if before is None and number > 1:
+            raise ValueError(
+                f"{self._where}: where part {number} begins must be told, or it be sent after the one before"
+            )
+        return before.stop if before else 0
+
+    def complete(self) -> Receipt:
+        """Send the last segment if no part brought it, and make one object of the parts."""
+        numbers, end = sorted(self._parts), 0
+        for number in numbers:
+            part = self._parts[number]
+            if part.start != end or (part.final and number != numbers[-1]):
+                raise ValueError(f"{self._where}: part {number} does not fit those beside it: see limits.part_multiple")
+            end = part.stop
+        if not numbers or not self._parts[numbers[-1]].final:
+            self._send(max(numbers, default=0) + 1, memoryview(b""), end // self._segments.layout.size, final=True)
+        return self._upload.complete()
+
+    def abort(self) -> None:
+        """Throw the parts away."""
+        self._upload.abort()
