@@ -188,7 +188,7 @@ class BotocoreRetries:
         **_: Any,
     ) -> float | None:
         """Wait, and say that the request is to be sent again; None where it is not."""
-        failure = caught_exception or _refusal(operation.name, response)
+        failure = caught_exception or _refusal(operation, response)
         if failure is None:
             return None
         kept = request_dict["context"]
@@ -207,11 +207,23 @@ class BotocoreRetries:
         return 0.0
 
 
-def _refusal(name: str, response: tuple[Any, dict[str, Any]] | None) -> ClientError | None:
+def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None) -> ClientError | None:
     """The error that botocore is about to make of an answer, if it is one."""
-    if response is None or response[0].status_code < 300:
+    if response is None:
         return None
-    parsed = response[1]
+    name, (http, parsed) = operation.name, response
+    if http.status_code < 300 and _in_body(operation) and not http.content:
+        # an answer whose length is not told has ended early: botocore would take it for one without fields
+        http.status_code, parsed["Error"] = 500, {"Code": "InternalError", "Message": "the answer is empty"}
+    if http.status_code < 300:
+        return None
     # of an error that came with a status 200 older releases correct the answer's status alone
-    metadata = {**parsed["ResponseMetadata"], "HTTPStatusCode": response[0].status_code}
+    metadata = {**parsed["ResponseMetadata"], "HTTPStatusCode": http.status_code}
     return ClientError({**parsed, "ResponseMetadata": metadata}, name)  # type: ignore[typeddict-item]
+
+
+def _in_body(operation: Any) -> bool:
+    """Whether some of the response stands in the answer's body, as XML."""
+    shape = operation.output_shape
+    members = {} if shape is None or operation.has_streaming_output else shape.members
+    return any("location" not in member.serialization for member in members.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD
 from cottoncandy.backends.s3.lean.target import Target
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
 from cottoncandy.retry import RetryPolicy
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -256,6 +259,7 @@ class Exchange:
                 if not (isinstance(error, _CLOSED) and connection.reused and not connection.buffered):
                     raise exchange_failure(error, request.url) from error
                 fresh = True  # the server has closed an idle connection, and most likely not seen the request
+                log.info("%s %s: an idle connection was closed: sent again", request.operation.name, request.url)
             except BaseException:
                 connection.close()
                 raise
