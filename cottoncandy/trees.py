@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cottoncandy import keys
@@ -79,3 +81,86 @@ def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
             raise KeyError(want)
         chosen |= found
     return [name for name in names if name in chosen]
+
+
+# ---------------------------------------------------------------------- trees whose upload is under way
+# What lies below a tree's root while it is uploaded. A new tree's leaves do not count as long as a mark says that they
+# are being sent. The leaves of one that replaces another wait aside; once a mark says that they are all there, they
+# are the tree, until they have taken their places.
+_STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
+_COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
+STARTED = "started"
+_LEAVES = "leaves/"
+
+
+@dataclass(slots=True)
+class Stage:
+    """What one upload of a tree has beside the tree's leaves.
+
+    Attributes
+    ----------
+    root, version : str
+        The tree's name, and the mark of the upload.
+    leaves : dict of str to str
+        The names of leaves that wait, and of their objects.
+    marks : list of str
+        The names of its marks.
+    started : bool
+        Its leaves, which are in their places, do not count yet.
+    order : int
+        Those that wait are the tree, before the ones of a lower order; 0 where they are not all there.
+    """
+
+    root: str
+    version: str
+    leaves: dict[str, str] = field(default_factory=dict)
+    marks: list[str] = field(default_factory=list)
+    started: bool = False
+    order: int = 0
+    _count: int = -1
+
+    def name(self, rest: str) -> str:
+        """The object's name of what is called ``rest`` in here."""
+        return keys.join(self.root, f".upload-{self.version}", rest)
+
+    def leaf(self, name: str) -> str:
+        """Where a leaf waits."""
+        return self.name(_LEAVES + name)
+
+    def complete(self, order: int, count: int) -> str:
+        """The mark that so many leaves are all there."""
+        return self.name(f"complete-{order}-{count}")
+
+    def add(self, rest: str) -> None:
+        """Take note of an object that lies in here."""
+        if rest.startswith(_LEAVES):
+            self.leaves[rest.removeprefix(_LEAVES)] = self.name(rest)
+            return
+        self.marks.append(self.name(rest))
+        self.started |= rest == STARTED
+        if match := _COMPLETE.fullmatch(rest):
+            self.order, self._count = map(int, match.groups())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the leaves that wait are the tree: not any more when the first of them is removed."""
+        return self.order > 0 and self._count == len(self.leaves)
+
+
+def stages(names: Iterable[str]) -> tuple[list[str], list[Stage]]:
+    """Tell the names of leaves from what uploads that are under way, or were broken off, have beside them."""
+    plain: list[str] = []
+    found: dict[tuple[str, str], Stage] = {}
+    for name in names:
+        match = _STAGE.fullmatch(name) if ".upload-" in name else None
+        if match is None:
+            plain.append(name)
+            continue
+        root, version, rest = match["root"] or "", match["version"], match["rest"]
+        found.setdefault((root, version), Stage(root, version)).add(rest)
+    return plain, list(found.values())
+
+
+def newest(found: Iterable[Stage]) -> dict[str, Stage]:
+    """For each tree of which leaves wait that are the tree, the last upload of these."""
+    return {stage.root: stage for stage in sorted(found, key=lambda stage: stage.order) if stage.is_complete}

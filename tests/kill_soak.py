@@ -60,6 +60,19 @@ def write_sparse(cci: DefaultInterface, number: int) -> None:
     cci.upload_sparse_array(NAME, scipy.sparse.csr_array(np.full((100, 1000 + number % 3), number)))
 
 
+def write_tree(cci: DefaultInterface, number: int) -> None:
+    leaves = {f"only{number % 3}": np.full(5, number), "same": np.full(100, number)}
+    cci.dict2cloud(NAME, {**leaves, "group": leaves, "other": {"group": leaves}}, verbose=False)
+
+
+def read_tree(cci: DefaultInterface) -> int:
+    tree = cci.cloud2dict(NAME, verbose=False)
+    groups = [tree, tree["group"], tree["other"]["group"]]
+    number = whole([group["same"] for group in groups] + [group[f"only{tree['same'][0] % 3}"] for group in groups])
+    names = {f"only{number % 3}", "same"}
+    return number if set(tree) == names | {"group", "other"} and set(tree["group"]) == names else -1
+
+
 def read_chunked(cci: DefaultInterface) -> int:
     array = cci.download_dask_array(NAME).compute(scheduler="synchronous")
     return whole([array]) if array.shape[0] == 4 + array[0, 0] % 3 else -1
@@ -85,6 +98,7 @@ KINDS = {
     "packed": Kind(write_packed, read_raw),
     "chunked": Kind(write_chunked, read_chunked),
     "sparse": Kind(write_sparse, read_sparse),
+    "tree": Kind(write_tree, read_tree),
 }
 
 
@@ -149,6 +163,8 @@ def soak_place(access: dict[str, Any], how: Signal, kinds: list[str], moments: i
         if left := cci.clean_uploads(older_than=0):
             raise ValueError(f"{left} are left")
         cci.backend_interface.delete([info.key for info in cci.get_objects()])
+    if cci.backend_interface.name == "local":  # empty directories may be left, and metadata of what was being deleted
+        cci.rm_bucket(access["bucket_name"])
     return f"{cci.backend_interface.name} {how}: {'; '.join(said)}"
 
 

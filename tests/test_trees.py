@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,66 @@ def test_a_tree_that_is_broken_says_where(store: Store) -> None:
         cci.cloud2dict("t", verbose=False)
 
 
+class Stopped(Exception):
+    """Stands for the end of a process: nothing of ours catches it."""
+
+
+def stopped(cci: Any, monkeypatch: pytest.MonkeyPatch, number: int, tree: Any) -> bool:
+    """Upload a tree, but no write gets through from the n-th on, as of a dead process; whether it came to that."""
+    backend, calls = cci.backend_interface, count(1)
+    gone = False
+
+    def stop(write: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal gone
+            gone = gone or next(calls) >= number
+            if gone:
+                raise Stopped
+            return write(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("put", "copy", "delete"):
+            patch.setattr(backend, name, stop(getattr(backend, name)))
+        try:
+            cci.dict2cloud("exp/t", tree, verbose=False, threads=1)
+        except Stopped:
+            return True
+    return False
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("there", [True, False], ids=["there", "absent"])
+def test_broken_off_before_each_write(store: Store, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """A reader gets the old tree or the new one, also by the name above; the next upload ends it."""
+    old = {"w": np.zeros(3), "gone": np.zeros(1), "a": {"b": np.zeros(2)}} if there else {}
+    new = {"w": np.ones(4), "new": np.ones(1), "gone": {"deeper": np.ones(2)}}
+    seen = []
+    for number in count(1):
+        cci = store.interface()
+        cci.upload_raw_array("exp/t/by_hand" if there else "exp/other", np.full(2, 7))
+        if old:
+            cci.dict2cloud("exp/t", old, verbose=False)
+        was_stopped = stopped(cci, monkeypatch, number, new)
+        found = cci.cloud2dict("exp/t", verbose=False)
+        above = cci.cloud2dict("exp", verbose=False)
+        assert_same_tree(above.get("t", {}), found)
+        if there:
+            assert_same(found.pop("by_hand"), np.full(2, 7))
+        seen.append("new" in found)
+        assert_same_tree(found, new if seen[-1] else old)
+        cci.dict2cloud("exp/t", {"w": np.zeros(1)}, verbose=False)
+        found = cci.cloud2dict("exp/t", verbose=False)
+        found.pop("by_hand", None)
+        assert_same_tree(found, {"w": np.zeros(1)})
+        cci.rm("exp", recursive=True)
+        if not was_stopped:
+            break
+    assert seen == sorted(seen)  # there is one moment of change
+    assert number > 5
+
+
 # ---------------------------------------------------------------------- printing and datasets
 @pytest.mark.stores("local")
 def test_they_print_the_name_when_they_are_told_to(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,8 +309,9 @@ def test_one_request_for_each_array(recorded: Recorded) -> None:
     proxy.clear()
     cci.dict2cloud("t", {name: np.arange(5) for name in names}, verbose=False)
     methods = [request.method for request in proxy.requests]
-    assert methods.count("PUT") == len(names)
-    assert len(methods) <= len(names) + 1
+    # a list, and a mark that is there while the arrays are on their way
+    assert methods.count("PUT") == len(names) + 1
+    assert len(methods) == len(names) + 3
     proxy.clear()
     cci.cloud2dict("t", verbose=False)
     assert sorted(request.path.partition("/t/")[2] for request in proxy.requests if "/t/" in request.path) == names

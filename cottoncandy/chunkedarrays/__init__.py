@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from cottoncandy.chunkedarrays.folder import ChunkFolder, read_table
+from cottoncandy.chunkedarrays.folder import FORGOTTEN, ChunkFolder, read_table
 from cottoncandy.chunkedarrays.reader import StoredChunks
 from cottoncandy.chunkedarrays.table import (
     TABLE,
@@ -19,6 +19,7 @@ from cottoncandy.chunkedarrays.table import (
 from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent
 
 __all__ = [
+    "FORGOTTEN",
     "TABLE",
     "VERSION",
     "ChunkFolder",

@@ -12,8 +12,8 @@ from cottoncandy.chunkedarrays.table import PREFIX, TABLE, ChunkTable, chunk_nam
 from cottoncandy.errors import CorruptObject, ObjectNotFound
 from cottoncandy.stream import CloudStream, TransferSettings
 
-# Chunks that no table names, and that are older, were left by an upload that was killed.
-_FORGOTTEN = timedelta(days=1)
+#: Parts that no table names, and that are older, were left by an upload that was killed.
+FORGOTTEN = timedelta(days=1)
 # Bytes: a table has about 100 for each chunk.
 _LARGEST_TABLE = 2**28
 
@@ -100,7 +100,7 @@ class ChunkFolder:
         """
         table = self.current()
         named = {keys.basename(key) for key in table.keys} if table else set()
-        forgotten = datetime.now(timezone.utc) - _FORGOTTEN
+        forgotten = datetime.now(timezone.utc) - FORGOTTEN
         return [
             info.key
             for info in self._listed()

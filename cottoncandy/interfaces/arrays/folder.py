@@ -28,9 +28,13 @@ class FolderArrays(RawArrays):
             raise
 
     def _publish(self, directory: str, table: str, parts: Iterable[str], acl: str | None = None) -> Receipt:
-        """Write the table: from here on, readers get the new array. Where that is refused, its parts are removed."""
+        """Write the table: from here on, readers get the new array."""
+        return self._write_last(keys.join(directory, TABLE), table.encode(), parts, acl)
+
+    def _write_last(self, name: str, body: bytes, parts: Iterable[str], acl: str | None) -> Receipt:
+        """Write the object that makes the parts one array. Where that is refused, they are removed."""
         try:
-            return self._upload(keys.join(directory, TABLE), table.encode(), {}, acl)
+            return self._upload(name, body, {}, acl)
         except TransientError:
             raise  # only the answer may have been lost: then the table stands, and needs its parts
         except CottonCandyError:

@@ -5,20 +5,30 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 import numpy.typing as npt
 
 from cottoncandy import keys, trees
 from cottoncandy.arrayformat import lowered
-from cottoncandy.chunkedarrays import VERSION
+from cottoncandy.backends.base import ObjectInfo
+from cottoncandy.chunkedarrays import FORGOTTEN, VERSION
 from cottoncandy.errors import NotAnArray, ObjectChanged, ObjectNotFound
-from cottoncandy.interfaces.arrays.raw import RawArrays
+from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import as_array, load_array, refuse_names
 
 log = logging.getLogger(__name__)
+
+# An array and its metadata; what sends the array of a name to a place.
+_Leaf = tuple[npt.NDArray[Any], dict[str, str]]
+_Send = Callable[[str, str], None]
+_STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
+_COMPLETE = (
+    b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
+)
 
 # The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root, and
 # a digest of the root's name, which tells a leaf that was copied from another tree.
@@ -27,7 +37,7 @@ _MARK = "tree"
 _ATTEMPTS = 3
 
 
-class ArrayTrees(RawArrays):
+class ArrayTrees(FolderArrays):
     """Nested dictionaries of arrays."""
 
     def dict2cloud(
@@ -41,7 +51,8 @@ class ArrayTrees(RawArrays):
     ) -> None:
         """Upload a dictionary of arrays and dictionaries, of any depth.
 
-        Each leaf is a raw array under the name of its keys. Leaves that an earlier `dict2cloud` wrote below the same
+        Each leaf is a raw array under the name of its keys. Readers get the old tree until the new one is all there.
+        Leaves that an earlier `dict2cloud` wrote below the same
         name, and that are no longer in the dictionary, are removed when the new ones stand; other objects there
         are left alone.
 
@@ -77,34 +88,68 @@ class ArrayTrees(RawArrays):
         }
         compression = metadata.pop("compression", True)
         refuse_names(metadata, {_MARK, VERSION})
-        metadata[VERSION] = secrets.token_hex(8)
+        metadata[VERSION] = version = secrets.token_hex(8)
 
-        def send(key: str) -> None:
+        def send(key: str, place: str) -> None:
             mark = {_MARK: f"{_depth(key, root)}-{_digest(root)}"}
-            self._store(key, arrays[key], compression, acl, 1, {**metadata, **mark})
+            self._store(place, arrays[key], compression, acl, 1, {**metadata, **mark})
 
-        with ThreadPoolExecutor(1) as aside:
-            listing = aside.submit(self._names_below, root)
-            self._for_each(send, arrays, threads, "upload", root)
-            old = listing.result()
-        self._remove_leaves(root, [key for key in old if key not in arrays], threads)
+        there = list(self._listed(keys.as_directory(root)))
+        stage = trees.Stage(root, version)
+        if there:
+            self._replace_tree(stage, there, arrays, send, threads, acl)
+        elif arrays:
+            self._send_tree(stage, arrays, send, threads, acl)
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 
-    def _names_below(self, root: str) -> list[str]:
-        return [info.key for info in self._listed(keys.as_directory(root))]
+    def _send_tree(
+        self, stage: trees.Stage, arrays: Collection[str], send: _Send, threads: int | None, acl: str | None
+    ) -> None:
+        """Send a tree where there is nothing: its leaves do not count before the last one stands."""
+        mark = stage.name(trees.STARTED)
+        with self._all_or_none([mark]):
+            self._upload(mark, _STARTED, {}, acl)
+            with self._all_or_none(arrays):
+                self._for_each(lambda key: send(key, key), arrays, threads, "upload", stage.root)
+        self.backend_interface.delete([mark])
+
+    def _replace_tree(
+        self,
+        stage: trees.Stage,
+        there: Sequence[ObjectInfo],
+        arrays: Collection[str],
+        send: _Send,
+        threads: int | None,
+        acl: str | None,
+    ) -> None:
+        """Send a tree where there may be one: its leaves wait until they are all there, then take their places."""
+        old, others = trees.stages(info.key for info in there)
+        others = [other for other in others if other.root == stage.root]
+        waiting = {key: stage.leaf(key.removeprefix(f"{stage.root}/")) for key in arrays}
+        with self._all_or_none(waiting.values()):
+            self._for_each(lambda key: send(key, waiting[key]), arrays, threads, "upload", stage.root)
+        mark = stage.complete(1 + max((other.order for other in others), default=0), len(waiting))
+        self._write_last(mark, _COMPLETE, waiting.values(), acl)
+
+        def settle(key: str) -> None:
+            self.backend_interface.copy(waiting[key], key, options=self._write_options(acl))
+
+        # first: a directory cannot hold `a` and `a/b`
+        self._remove_leaves(stage.root, [key for key in old if key not in arrays], threads)
+        self._for_each(settle, arrays, threads, "copy", stage.root)
+        # first those that this one is newer than: they must not be the newest again
+        self.backend_interface.delete(_outdated(others, there))
+        self.backend_interface.delete([mark, *waiting.values()])
 
     def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
         """Remove those objects that an earlier `dict2cloud` of this root, or of one above it, wrote."""
 
         def is_leaf(key: str) -> bool:
             try:
-                mark = lowered(self.backend_interface.stat(key).metadata).get(_MARK, "")
+                return _is_leaf(self.backend_interface.stat(key).metadata, key, root)
             except ObjectNotFound:
                 return False
-            # deeper: the leaf is of a tree that this one is a branch of
-            depth = mark.partition("-")[0]
-            return depth.isdecimal() and int(depth) >= _depth(key, root)
 
         verdicts = self._gather(is_leaf, candidates, threads, "look at", root)
         stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
@@ -154,30 +199,39 @@ class ArrayTrees(RawArrays):
         return tree
 
     def _load_tree(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, Any]:
-        for _ in range(_ATTEMPTS):
-            leaves = self._load_leaves(object_root, wanted, threads)
-            if self._is_one_upload(object_root, leaves):
+        for attempt in range(_ATTEMPTS):
+            try:
+                leaves = self._load_leaves(object_root, wanted, threads)
+            except ObjectNotFound:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                continue  # taken away since it was listed: another tree stands there
+            if _are_of_one_upload(keys.as_directory(object_root), leaves):
                 return trees.nest((name, array) for name, (array, _) in leaves.items())
         raise ObjectChanged(
             f"the leaves of tree {self.backend_interface.describe(object_root)} are of several uploads: one is under "
-            "way, or was broken off. Wait, upload the tree again, or load the arrays one by one (download_raw_array)"
+            "way, or two were at the same time. Wait, upload the tree again, or load the arrays one by one "
+            "(download_raw_array)"
         )
 
-    def _load_leaves(
-        self, object_root: str, wanted: Iterable[str] | None, threads: int | None
-    ) -> dict[str, tuple[npt.NDArray[Any], dict[str, str]]]:
+    def _load_leaves(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, _Leaf]:
         prefix = keys.as_directory(object_root)
-        names = [key.removeprefix(prefix) for key in self._names_below(object_root)]
-        names = trees.select([name for name in names if name and not name.endswith(keys.SEPARATOR)], wanted)
-        arrays = self._gather(lambda name: self._load_leaf(prefix + name), names, threads, "download", prefix)
-        return {name: array for name, array in zip(names, arrays, strict=True) if array is not None}
+        plain, found = trees.stages(info.key.removeprefix(prefix) for info in self._listed(prefix))
+        latest = trees.newest(found)
+        places = {name: name for name in plain if name and not name.endswith(keys.SEPARATOR)}
+        for root, stage in latest.items():
+            places |= {keys.join(root, leaf): place for leaf, place in stage.leaves.items()}
+        names = trees.select(places, wanted)
+        leaves = self._gather(lambda name: self._load_leaf(prefix + places[name]), names, threads, "download", prefix)
+        unsent = {stage.version for stage in found if stage.started}
 
-    def _is_one_upload(self, object_root: str, leaves: Mapping[str, tuple[Any, Mapping[str, str]]]) -> bool:
-        """Whether those leaves that `dict2cloud` wrote for this root came with one call of it."""
-        digest = _digest(keys.as_directory(object_root).rstrip(keys.SEPARATOR))
-        known = [lowered(metadata) for _, metadata in leaves.values()]
-        ours = {facts.get(VERSION) for facts in known if facts.get(_MARK, "").endswith(f"-{digest}")}
-        return len(ours) < 2
+        def counts(name: str, metadata: Mapping[str, str]) -> bool:
+            if lowered(metadata).get(VERSION) in unsent and places[name] == name:
+                return False
+            roots = (root for root in latest if places[name] == name and f"{name}/".startswith(keys.as_directory(root)))
+            return not any(_is_leaf(metadata, name, root) for root in roots)
+
+        return {name: leaf for name, leaf in zip(names, leaves, strict=True) if leaf and counts(name, leaf[1])}
 
     def _load_leaf(self, key: str) -> tuple[npt.NDArray[Any], dict[str, str]] | None:
         try:
@@ -187,10 +241,46 @@ class ArrayTrees(RawArrays):
             return None
 
 
+def _is_leaf(metadata: Mapping[str, str], key: str, root: str) -> bool:
+    """Whether `dict2cloud` wrote it, for this root or one above it."""
+    # deeper: the leaf is of a tree that this one is a branch of
+    depth = lowered(metadata).get(_MARK, "").partition("-")[0]
+    return depth.isdecimal() and int(depth) >= _depth(key, root)
+
+
+def _are_of_one_upload(prefix: str, leaves: Mapping[str, _Leaf]) -> bool:
+    """Whether the leaves of each tree, as `dict2cloud` wrote it, came with one call of it."""
+    versions: dict[str, str | None] = {}
+    for name, (_, metadata) in leaves.items():
+        facts = lowered(metadata)
+        depth, _, digest = facts.get(_MARK, "").partition("-")
+        parts = f"{prefix}{name}".split(keys.SEPARATOR)
+        if not depth.isdecimal() or not 0 < int(depth) < len(parts):
+            continue
+        root = keys.SEPARATOR.join(parts[: -int(depth)])
+        # of another digest are leaves that were copied or moved here
+        if _digest(root) == digest and versions.setdefault(root, facts.get(VERSION)) != facts.get(VERSION):
+            return False
+    return True
+
+
+def _outdated(others: Iterable[trees.Stage], there: Iterable[ObjectInfo]) -> list[str]:
+    """What other uploads left: those that were complete, and those that lie there for long."""
+    dates = {info.key: info.last_modified for info in there}
+    forgotten = datetime.now(timezone.utc) - FORGOTTEN
+    outdated: list[str] = []
+    for other in others:
+        names = [*other.marks, *other.leaves.values()]
+        if other.order or all(date and date < forgotten for date in map(dates.get, names)):
+            outdated += names
+    return outdated
+
+
 def _depth(key: str, root: str) -> int:
     return key.removeprefix(f"{root}/").count("/") + 1
 
 
+@lru_cache
 def _digest(root: str) -> str:
     """A root's name in metadata, which take ASCII only."""
     return hashlib.sha256(root.encode()).hexdigest()[:8]
