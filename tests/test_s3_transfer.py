@@ -130,16 +130,13 @@ def test_a_server_that_answers_a_range_with_the_whole(start: int, stop: int | No
 
 
 @BOTH_WIRES
-@pytest.mark.parametrize(
-    ("content_range", "expected"), [("bytes 3-7/100", ServiceError), ("lines 5-9/10", ServiceError)]
-)
-def test_an_answer_of_another_range(content_range: str, expected: type[Exception]) -> None:
+@pytest.mark.parametrize("content_range", ["bytes 3-7/100", "lines 5-9/10"])
+def test_an_answer_of_another_range(content_range: str) -> None:
     answer = Response(206, b"12345", {"ETag": MD5_OF_X, "Content-Range": content_range})
     with elsewhere(lambda _: answer) as (backend, _):
-        if content_range.startswith("bytes"):  # it begins before: what is not wanted is thrown away
-            assert read(backend.open("key", 5, 8)) == b"345"
-        with pytest.raises(expected):
-            backend.open("key", 2, 8)
+        for start in (2, 5):
+            with pytest.raises(ServiceError, match=r"object 'key'|Content-Range"):
+                backend.open("key", start, 8)
 
 
 def test_a_size_that_is_not_told_is_asked_for() -> None:

@@ -47,8 +47,10 @@ def list_pages(bucket: Bucket, what: dict[str, Any]) -> Generator[ListPage, None
         Arguments of ListObjectsV2.
     """
     pages = _pages(bucket, what)
-    first = list(islice(pages, _FIRST))
-    yield from first
+    first = []
+    for page in islice(pages, _FIRST):
+        first.append(page)
+        yield page
     is_long = first[-1].truncated and "Delimiter" not in what and is_ordered(bucket)
     if not is_long or not _has_large_branches(what["Prefix"], first):
         yield from pages

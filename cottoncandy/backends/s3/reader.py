@@ -129,8 +129,6 @@ class S3Reader(ObjectReader):
 
     def skip(self, count: int) -> None:
         """Throw away what the server sent before ``start``."""
-        if count < 0:
-            raise ServiceError(f"{self._bucket.describe(self.head.key)}: S3 sent another range than was asked for")
         scratch = memoryview(bytearray(min(count, _BLOCK)))
         while count:
             count -= self._read(scratch[:count])
