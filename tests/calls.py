@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cottoncandy import EncryptionKeys, generate_encryption_key
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.errors import ObjectChanged
 
@@ -21,6 +23,7 @@ OTHER = -ARRAY
 BODY = np.random.default_rng(2).bytes(6 * 2**20)
 NEW_BODY = BODY[::-1]
 MASKED = np.ma.MaskedArray(ARRAY, ARRAY > 1)
+OLD_KEY, NEW_KEY = generate_encryption_key(), generate_encryption_key()
 TREE = {"x": ARRAY, "deep": {"y": np.arange(5)}}
 
 #: Gets an interface and a directory of its own on the disk.
@@ -247,6 +250,20 @@ def _cleaned(cci: Any, disk: Path) -> Any:
     return len(cci.clean_uploads(older_than=0))
 
 
+def _sealed(cci: Any, *keys: str) -> Any:
+    """The interface with encryption keys."""
+    from cottoncandy.backends.encrypted.backend import EncryptedBackend
+
+    sealed = copy.copy(cci)
+    sealed.backend_interface = EncryptedBackend(cci.backend_interface, EncryptionKeys(*keys))
+    return sealed
+
+
+def _encrypted(cci: Any, disk: Path) -> None:
+    for name in "ab":
+        _sealed(cci, OLD_KEY).upload_object(name, name)
+
+
 def _begin_uploads(cci: Any, disk: Path) -> None:
     for name in "ab":
         cci.backend_interface.start_upload(name, {}).send_part(1, b"x")
@@ -290,5 +307,10 @@ CHANGES: dict[str, Call] = {
     "create_bucket": Call(_buckets),
     "rm_bucket": Call(_buckets),
     "restore_version": Call(_restored, _versions),
+    "rotate_encryption_key": Call(
+        lambda cci, disk: _sealed(cci, NEW_KEY, OLD_KEY).rotate_encryption_key(),
+        _encrypted,
+        lambda cci: [_sealed(cci, NEW_KEY, OLD_KEY).download_object(name) for name in "ab"],
+    ),
     "clean_uploads": Call(_cleaned, _begin_uploads),
 }
