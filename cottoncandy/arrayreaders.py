@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any, Generic, TypeVar
 
@@ -221,7 +222,7 @@ class BlockReader:
     def __init__(self, version: Version, description: ArrayDescription) -> None:
         self.version = version
         self.description = description
-        self._index = Kept(self._read_index)
+        self._index = Kept(partial(self._twice, self._read_index))
         self._recent = _Recent()
 
     @property
@@ -256,7 +257,15 @@ class BlockReader:
                 first, last = index.span(number)
                 self._unpack(codec, number, packed[first - start : last - start], runs, memory)
 
-        self.version.for_each(read, self._jobs(memory))
+        self.version.for_each(lambda job: self._twice(partial(read, job)), self._jobs(memory))
+
+    def _twice(self, read: Callable[[], Value]) -> Value:
+        """Read something that tells whether it is damaged; once more, where it is."""
+        try:
+            return read()
+        except CorruptObject as error:
+            log.warning("%s: %s: reading it once more", self.version.where, error)
+            return read()
 
     def _jobs(self, memory: Memory) -> Iterator[tuple[slicing.Runs, list[int]]]:
         """The blocks, those together that come with one request."""

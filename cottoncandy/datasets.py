@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import display, previews, rawarrays, slicing
-from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription
+from cottoncandy import checksums, display, previews, rawarrays, slicing
+from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription, lowered
 from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.codecs.blocks import block_size, packed_in_blocks
-from cottoncandy.errors import CorruptObject, ObjectChanged
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, ObjectChanged
 from cottoncandy.extras import with_extra
 from cottoncandy.parallel import ahead
 from cottoncandy.stream import TransferSettings
@@ -108,7 +108,7 @@ class Dataset:
         self.stored = head.size
         self.e_tag = head.e_tag
         self._blocks = BlockReader(self._version, description)
-        self._whole = Kept(self._load_whole)
+        self._whole = Kept(self._load)
         self._is_text = description.utf8 is not None  # of any width: nobody knows where an item lies
 
     @classmethod
@@ -258,6 +258,9 @@ class Dataset:
             found = self._whole.get()[index]
             return found.copy() if isinstance(found, np.ndarray) else found  # nobody writes into what is kept
         memory = Memory.for_index(index, self._description)
+        if codec is None and memory.selection.is_all_of(self.size):
+            self._load(out=memory.array)  # with its checksum
+            return memory.array[memory.selection.rest]
         # of packed blocks nobody knows the size beforehand
         with self._version.settings.progress.transfer("read", self.name, memory.data.nbytes if codec is None else None):
             if codec is None:
@@ -266,11 +269,10 @@ class Dataset:
                 self._blocks.fill(memory, codec)
         return memory.array[memory.selection.rest]
 
-    def _load_whole(self) -> Array:
+    def _load(self, out: Array | None = None) -> Array:
         version = self._version
         where = (version.backend, version.key, version.settings, version.threads)
-        array, _ = rawarrays.load_array(*where, e_tag=self.e_tag)
-        return array
+        return rawarrays.load_array(*where, out=out, e_tag=self.e_tag)[0]
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -281,7 +283,8 @@ class Dataset:
         except ObjectChanged as error:
             raise ObjectChanged(f"{where} was replaced since it was opened: open it again") from error
         except CorruptObject as error:
-            raise type(error)(str(error) if where in str(error) else f"{where}: {error}") from error
+            kind = ChecksumMismatch if checksums.KEY in lowered(self._version.head.metadata) else type(error)
+            raise kind(str(error) if where in str(error) else f"{where}: {error}") from error
 
     def load(self) -> Array:
         """Read all of it."""

@@ -86,6 +86,11 @@ class Selection:
         """The shape of the sub-array; it has as many axes as the whole."""
         return tuple(axis.count for axis in self._axes)
 
+    def is_all_of(self, size: int) -> bool:
+        """Whether it is all of an array of ``size`` items, in the order in which they are stored."""
+        run, _, outer = self._rows()
+        return run == size and not outer
+
     def runs(self, itemsize: int) -> Iterator[Runs]:
         """The stored bytes of the sub-array, for items of ``itemsize`` bytes; in lists of bounded length."""
         run, start, outer = self._rows()

@@ -44,7 +44,7 @@ def test_a_branch_and_its_damage(store: Store) -> None:
     report = cci.verify("b")
     assert report.ok
     assert report.damaged == report.without_checksum == ()
-    assert (report.checked, report.unchecked) == (len(CODECS) + 1 + 2 + 3 + 4, 5)
+    assert (report.checked, report.unchecked) == (len(CODECS) + 1 + 2 + 4 + 5, 3)
     assert report.nbytes > SMOOTH.nbytes
     assert cci.verify().checked == report.checked + 1
     assert cci.verify("bold").checked == cci.verify("b/tree/x").checked == 1
@@ -109,7 +109,7 @@ def test_memory_is_bounded_by_parts(tmp_path: Any, monkeypatch: pytest.MonkeyPat
     small_parts(monkeypatch, 8, 2)
     cci = cc.get_interface(str(tmp_path), backend="local", verbose=False)
     large = np.tile(np.arange(65_536.0), 128)
-    for codec in ("False", "Zstd", "Blosc", "LZ4-blocks"):
+    for codec in ("False", "Blosc", "Zstd"):
         cci.upload_raw_array(f"large/{codec}", large, compression=codec)
     for key in cci.glob("large/*"):
         tracemalloc.start()

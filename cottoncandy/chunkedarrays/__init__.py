@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from cottoncandy.chunkedarrays.folder import FORGOTTEN, ChunkFolder, read_table
+from cottoncandy.chunkedarrays.folder import FORGOTTEN, LARGEST_TABLE, ChunkFolder
 from cottoncandy.chunkedarrays.reader import StoredChunks
 from cottoncandy.chunkedarrays.table import (
     TABLE,
@@ -20,6 +20,7 @@ from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent
 
 __all__ = [
     "FORGOTTEN",
+    "LARGEST_TABLE",
     "TABLE",
     "VERSION",
     "ChunkFolder",
@@ -31,6 +32,5 @@ __all__ = [
     "chunk_name",
     "chunk_number",
     "free_numbers",
-    "read_table",
     "version_of",
 ]

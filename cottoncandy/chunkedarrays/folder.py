@@ -9,25 +9,14 @@ from datetime import datetime, timedelta, timezone
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo
 from cottoncandy.chunkedarrays.table import PREFIX, TABLE, ChunkTable, chunk_name, chunk_number, is_mark, version_of
+from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectNotFound
-from cottoncandy.stream import CloudStream, TransferSettings
+from cottoncandy.stream import TransferSettings
 
 #: Parts that no table names, and that are older, were left by an upload that was killed.
 FORGOTTEN = timedelta(days=1)
-# Bytes: a table has about 100 for each chunk.
-_LARGEST_TABLE = 2**28
-
-
-def read_table(stream: CloudStream, most: int) -> bytes:
-    """The text of a table; one of more than ``most`` bytes is none, and would take many times as much memory.
-
-    Raises
-    ------
-    CorruptObject
-    """
-    if stream.size > most:
-        raise CorruptObject(f"{stream!r} is too large for a table: {most} bytes are the most")
-    return stream.read()
+#: Bytes: a table has about 100 for each chunk.
+LARGEST_TABLE = 2**28
 
 
 @dataclass(frozen=True)
@@ -66,8 +55,8 @@ class ChunkFolder:
         ObjectNotFound
         CorruptObject
         """
-        with CloudStream(self.backend, self.key(TABLE), self.settings, 1) as stream:
-            return ChunkTable.from_json(read_table(stream, _LARGEST_TABLE), self.describe()), stream.e_tag
+        text, e_tag = load_document(self.backend, self.key(TABLE), self.settings, LARGEST_TABLE)
+        return ChunkTable.from_json(text, self.describe()), e_tag
 
     def current(self) -> ChunkTable | None:
         """The table of the array that readers get; None where there is none that can be read."""

@@ -17,10 +17,10 @@ from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.table import TABLE, VERSION, ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
+from cottoncandy.documents import store_document
 from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
 from cottoncandy.parallel import gather
 from cottoncandy.rawarrays import CompressionDefaults, store_array
-from cottoncandy.stream import upload
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +184,7 @@ class ChunkUpload:
     def _write_table(self, table: ChunkTable) -> Receipt:
         folder, options = self.folder, WriteOptions(acl=self.format.acl)
         try:
-            return upload(folder.backend, folder.key(TABLE), table.to_json().encode(), {}, options, folder.settings)
+            return store_document(folder.backend, folder.key(TABLE), table.to_json().encode(), options, folder.settings)
         except TransientError:
             raise  # only the answer may have been lost: then the table stands, and needs its chunks
         except CottonCandyError:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend
+from cottoncandy.chunkedarrays import LARGEST_TABLE
+from cottoncandy.documents import load_document
 from cottoncandy.errors import (
     ContainerNotFound,
     CorruptObject,
@@ -19,7 +21,7 @@ from cottoncandy.errors import (
     UnsupportedArray,
 )
 from cottoncandy.parallel import for_each, gather
-from cottoncandy.stream import ObjectSource, TransferSettings, read_range
+from cottoncandy.stream import ObjectSource, TransferSettings
 from cottoncandy.verification import folders
 from cottoncandy.verification.objects import FIRST, check_object
 from cottoncandy.verification.report import Findings, VerifyReport
@@ -96,7 +98,8 @@ class _Look:
     def _read(self) -> None:
         with ObjectSource(self._backend, self._key, self._settings, FIRST) as source:
             check_object(source, self._findings)
-        if folders.is_table(self._key):
+            may_be_table = folders.is_table(self._key) and source.head.size <= LARGEST_TABLE
+        if may_be_table:
             self._look_at_parts()
 
     def _look_at_parts(self) -> None:
@@ -110,7 +113,7 @@ class _Look:
             self._findings.damaged(name, reason)
 
     def _table(self) -> bytes:
-        return bytes(read_range(self._backend, self._key, self._settings))
+        return load_document(self._backend, self._key, self._settings, LARGEST_TABLE)[0]
 
     def _damaged_parts(self, text: bytes) -> list[tuple[str, str]]:
         parts = list(folders.parts_of(self._key, text))

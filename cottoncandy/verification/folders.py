@@ -16,6 +16,9 @@ from cottoncandy.errors import CorruptObject, ObjectNotFound, UnknownCodec, Unsu
 
 __all__ = ["Part", "is_table", "part_damage", "parts_of"]
 
+# The arrays of named parts.
+_FORMS = (sparsearrays.FORM, maskedarrays.FORM)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -69,9 +72,10 @@ def _chunks(directory: str, table: ChunkTable) -> Iterator[Part]:
 
 
 def _named_parts(directory: str, document: dict[str, Any]) -> Iterator[Part]:
-    form = maskedarrays.FORM if str(document["type"]) in maskedarrays.FORM.parts else sparsearrays.FORM
-    for name in form.part_names(document).values():
-        yield Part((keys.clean_object(keys.join(directory, name)),), document.get(VERSION))
+    for form in _FORMS:
+        if document["type"] in list(form.parts):  # of whatever type another program's is
+            for name in form.part_names(document).values():
+                yield Part((keys.clean_object(keys.join(directory, name)),), document.get(VERSION))
 
 
 def part_damage(backend: Backend, part: Part) -> str | None:

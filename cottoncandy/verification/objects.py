@@ -28,29 +28,27 @@ def check_object(source: ObjectSource, findings: Findings) -> None:
     CorruptObject
         If it is damaged.
     """
-    if lowered(source.head.metadata).get("dtype"):
-        _check_array(source, findings)
+    metadata, where = source.head.metadata, source.backend.describe(source.key)
+    expected = read_checksum(metadata, where)
+    description = None
+    if lowered(metadata).get("dtype"):
+        description = ArrayDescription.from_metadata(metadata, source.head.size, where)
+    if expected is not None:
+        checksums.compare(_checksum(source, description), expected)
+        findings.checked(source.head.size)
+    elif description is not None:
+        _checksum(source, description)
+        findings.without_checksum(source.key, source.head.size)
     else:
         _check_beginning(source)
         findings.unchecked()
 
 
-def _check_array(source: ObjectSource, findings: Findings) -> None:
-    head, where = source.head, source.backend.describe(source.key)
-    description = ArrayDescription.from_metadata(head.metadata, head.size, where)
-    expected = read_checksum(head.metadata, where)
-    found = _checksum(source, description)
-    if expected is None:
-        findings.without_checksum(source.key, head.size)
-    else:
-        checksums.compare(found, expected)
-        findings.checked(head.size)
-
-
-def _checksum(source: ObjectSource, description: ArrayDescription) -> str:
-    """The checksum of an array's bytes. Memory: some pieces."""
-    running, left = checksums.Running(), description.nbytes
+def _checksum(source: ObjectSource, description: ArrayDescription | None) -> str:
+    """The checksum of an array's bytes, or of an object's where that is none. Memory: some pieces."""
+    running, nbytes = checksums.Running(), source.head.size if description is None else description.nbytes
     threads = source.settings.threads if source.head.size > source.settings.download_threshold else 1
+    left = nbytes
     with closing(source.parts(threads)) as parts:
         for piece in _pieces(parts, description):
             left -= len(piece)
@@ -58,12 +56,12 @@ def _checksum(source: ObjectSource, description: ArrayDescription) -> str:
                 break
             running.update(piece)
     if left:
-        raise CorruptObject(f"its bytes are {description.nbytes - left} or more, not {description.nbytes}")
+        raise CorruptObject(f"its data has {'more than ' * (left < 0)}{nbytes - max(left, 0)} bytes, not {nbytes}")
     return running.hexdigest()
 
 
-def _pieces(parts: Iterator[memoryview], description: ArrayDescription) -> Iterator[BytesLike]:
-    if description.compression is None:
+def _pieces(parts: Iterator[memoryview], description: ArrayDescription | None) -> Iterator[BytesLike]:
+    if description is None or description.compression is None:
         return parts
     codec = codecs.get_codec(description.compression)
     if codec.pieces is not None:

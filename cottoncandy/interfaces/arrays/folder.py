@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays import TABLE
+from cottoncandy.documents import store_document
 from cottoncandy.errors import CottonCandyError, TransientError
 from cottoncandy.interfaces.arrays.raw import RawArrays
 
@@ -34,12 +35,15 @@ class FolderArrays(RawArrays):
     def _write_last(self, name: str, body: bytes, parts: Iterable[str], acl: str | None) -> Receipt:
         """Write the object that makes the parts one array. Where that is refused, they are removed."""
         try:
-            return self._upload(name, body, {}, acl)
+            return self._write_table(name, body, acl)
         except TransientError:
             raise  # only the answer may have been lost: then the table stands, and needs its parts
         except CottonCandyError:
             self._discard(parts)
             raise
+
+    def _write_table(self, name: str, body: bytes, acl: str | None) -> Receipt:
+        return store_document(self.backend_interface, name, body, self._write_options(acl), self._settings)
 
     def _discard(self, parts: Iterable[str]) -> None:
         """Remove parts of an array that failed; the error that tells why is the first one."""

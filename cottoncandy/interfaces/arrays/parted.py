@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from cottoncandy import keys
 from cottoncandy.arrayparts import Form, staged_name
-from cottoncandy.chunkedarrays import TABLE, VERSION, read_table, version_of
+from cottoncandy.chunkedarrays import TABLE, VERSION, version_of
+from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
@@ -53,7 +54,7 @@ class PartedArrays(FolderArrays):
         self._publish(directory, json.dumps({**description, **staged}), paths, acl)
         if old is not None:
             self._settle(directory, names, threads, acl)
-            self._upload(keys.join(directory, TABLE), json.dumps(description).encode(), {}, acl)
+            self._write_table(keys.join(directory, TABLE), json.dumps(description).encode(), acl)
             self._remove_stale(form, directory, old.difference(parts))
 
     def _old_parts(self, form: Form, directory: str) -> set[str] | None:
@@ -96,8 +97,9 @@ class PartedArrays(FolderArrays):
         """What ``metadata.json`` of an array in parts says."""
         key = keys.join(directory, TABLE)
         try:
-            with self.download_stream(key, 1) as stream:
-                return json.loads(read_table(stream, _LARGEST_TABLE))
+            return json.loads(load_document(self.backend_interface, key, self._settings, _LARGEST_TABLE)[0])
+        except CorruptObject:
+            raise
         except (ValueError, RecursionError) as error:
             raise CorruptObject(f"{self.backend_interface.describe(key)} is no JSON: {error}") from error
 
@@ -109,7 +111,7 @@ class PartedArrays(FolderArrays):
             parts = self._gather(self._load_part(description), paths, threads, "download", directory)
             return form.put_together(description, dict(zip(names, parts, strict=True)))
         except CorruptObject as error:
-            raise CorruptObject(f"{where}: {error}") from error
+            raise type(error)(f"{where}: {error}") from error
 
     def _load_part(self, description: Mapping[str, Any]) -> Callable[[str], npt.NDArray[Any]]:
         version = description.get(VERSION)
