@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import struct
+import tokenize
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,7 +20,10 @@ Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 _LONGEST = 10_000
 _LENGTH = struct.Struct("<I")
 # a parser that is given nonsense, or too much of it, has many words for that
-_NONSENSE = (ValueError, SyntaxError, TypeError, LookupError, OverflowError, RecursionError, MemoryError, struct.error)
+_NONSENSE: tuple[type[Exception], ...] = (
+    *(ValueError, SyntaxError, TypeError, LookupError, OverflowError, RecursionError, MemoryError),
+    *(struct.error, tokenize.TokenError),
+)
 
 
 def expected_size(file: BinaryIO) -> int:

@@ -86,7 +86,7 @@ def _unpack(pieces: Mapping[str, str], where: str) -> dict[str, str]:
         # what stands behind the first object is left over from longer metadata of a writer at the same time
         entries, _ = json.JSONDecoder().raw_decode(text)
         return {str(name): str(value) for name, value in entries.items()}
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         raise CorruptObject(
             f"{where}: a piece of its metadata is missing or damaged (the properties #0, #1...)"
         ) from None
