@@ -7,7 +7,7 @@ import math
 import os
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -339,6 +339,31 @@ def test_two_uploads_of_one_array(store: Store) -> None:
     first.publish(first.prepare(halves, sent[0]))
     assert_equal(np.asarray(cci.download_dask_array("a")), CUBE)
     second.publish(second.prepare(halves, sent[1]))
+    assert is_stored(store, "a", -CUBE)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("there", [True, False])
+def test_an_upload_that_is_outdone_takes_its_chunks_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """Both tables were made before one was written; the later one does not know the chunks of the other."""
+    cci = store.interface()
+    if there:
+        cci.upload_dask_array("a", CUBE * 3, compression=False)
+    how = ChunkFormat(CUBE.dtype, False, cci._compression, {})
+    whole = ((12,), (10,), (8,))
+    first, second = (ChunkUpload.start(cci._chunk_folder("a"), how, 1) for _ in range(2))
+    prepared = [one.prepare(whole, [one.send(0, sign * CUBE)]) for one, sign in ((first, 1), (second, -1))]
+    delete = cci.backend_interface.delete
+
+    def between(keys: Iterable[str]) -> int:
+        monkeypatch.undo()
+        second.publish(prepared[1])
+        return delete(keys)
+
+    monkeypatch.setattr(cci.backend_interface, "delete", between)
+    first.publish(prepared[0])
     assert is_stored(store, "a", -CUBE)
 
 

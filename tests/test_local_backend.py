@@ -16,6 +16,7 @@ from local_files import directories, files, keys, read
 from cottoncandy import diskpaths
 from cottoncandy.backends.base import WriteOptions
 from cottoncandy.backends.local import LocalBackend, names
+from cottoncandy.config import Options
 from cottoncandy.errors import (
     ConfigurationError,
     ContainerExists,
@@ -185,6 +186,10 @@ def test_fsync(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert metadata.endswith(names.PENDING)
     assert others == [str(root / "a/b"), str(root / "a"), str(root)]
     assert read(safe, "a/b/d") == (b"x", {"k": "v"})
+    synced.clear()
+    monkeypatch.setenv("COTTONCANDY_LOCAL_FSYNC", "True")
+    LocalBackend.connect(str(root), options=Options.load(create=False)).put("a/b/e", b"x", {})
+    assert len(synced) == 5
 
 
 # ------------------------------------------------------------------ names

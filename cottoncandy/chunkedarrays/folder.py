@@ -82,12 +82,11 @@ class ChunkFolder:
         named = {keys.basename(key) for key in table.keys} if table else set()
         return [info.key for info in self.numbers().values() if keys.basename(info.key) not in named]
 
-    def outdated(self, spared: Container[str]) -> list[str]:
+    def outdated(self, table: ChunkTable | None, spared: Container[str]) -> list[str]:
         """What nobody needs when a new array stands: the chunks of the old table, and what was left long ago.
 
         Others may be those of an upload that is under way.
         """
-        table = self.current()
         named = {keys.basename(key) for key in table.keys} if table else set()
         forgotten = datetime.now(timezone.utc) - FORGOTTEN
         return [

@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 #: What a chunk is in the table: its object's name, and its shape.
 Sent = tuple[str, tuple[int, ...]]
-#: The table, and the objects that nobody needs when it stands.
-Prepared = tuple[ChunkTable, list[str]]
+#: The table, the objects that nobody needs when it stands, and the one that stood before.
+Prepared = tuple[ChunkTable, list[str], ChunkTable | None]
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,25 @@ class ChunkUpload:
             If a chunk is not of the shape that it should be.
         """
         table = self._table(chunks, sent)
-        return table, self.folder.outdated(spared=set(table.keys))
+        before = self.folder.current()
+        return table, self.folder.outdated(before, spared=set(table.keys)), before
 
     def publish(self, prepared: Prepared) -> Receipt:
         """Write the table: from here on, readers get the new array. Then remove the old one."""
-        table, outdated = prepared
+        table, outdated, before = prepared
         receipt = self._write_table(table)
         self.folder.backend.delete(outdated)
+        if self._is_outdone(before):
+            self.discard()
         return receipt
+
+    def _is_outdone(self, before: ChunkTable | None) -> bool:
+        """Whether another upload, at the same time, has put its table over ours: it does not know our chunks.
+
+        A store that still shows what was there before tells nothing.
+        """
+        now = self.folder.current()
+        return now is not None and now.version not in {self.version, before and before.version}
 
     def _table(self, chunks: Chunks, sent: Sequence[Sent]) -> ChunkTable:
         for (key, shape), expected in zip(sent, product(*chunks), strict=True):

@@ -95,12 +95,13 @@ class LocalBackend(Backend):
         endpoint_url: str | None = None,
         options: Options | None = None,
         *,
-        fsync: bool = False,
+        fsync: bool | None = None,
         create: bool = True,
         **kwargs: Any,
     ) -> LocalBackend:
         """Make the backend of a directory, and the directory unless ``create`` is False.
 
+        ``fsync`` is the configured one where it is None.
         What is meant for other stores (keys, an endpoint, boto3's arguments) is passed over.
 
         Raises
@@ -114,6 +115,8 @@ class LocalBackend(Backend):
             raise ConfigurationError("the local backend needs a directory: give its name as bucket_name")
         if kwargs:
             log.debug("the local backend has no use for: %s", ", ".join(sorted(kwargs)))
+        if fsync is None:
+            fsync = options is not None and options.flag("local", "fsync")
         backend = cls(container, fsync=fsync)
         if create:
             backend.create_container(backend.path)
