@@ -130,7 +130,8 @@ class Options:
         if create:
             create_user_file(path)
         user = _parse(path)
-        if user.get("login", "secret_key", fallback="").strip().lower() not in _UNSET:
+        secrets = (user.get(*key, fallback="") for key in (("login", "secret_key"), ("encryption", "key")))
+        if any(text.strip().lower() not in _UNSET for text in secrets):
             warn_if_public(path)
         return cls(path.parent, _parse(defaults_path()), user, environ)
 

@@ -35,8 +35,6 @@ for _name in (
     "test_copy_of_an_empty_object",
     "test_copy_from_another_container",
     "test_copy_onto_itself_changes_nothing",
-    "test_delete_takes_these_names_and_no_others",
-    "test_one_level",
     "test_the_stores_own_object",
     "test_errors_and_reprs_name_the_place",
     "test_it_may_be_used_after_close",
@@ -44,7 +42,6 @@ for _name in (
     "test_many_threads_share_one",
 ):
     globals()[_name] = getattr(test_contract, _name)
-tree = test_contract.tree
 
 pytestmark = pytest.mark.stores("local", "moto")
 

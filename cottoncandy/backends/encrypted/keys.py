@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import base64
-import logging
-import os
 import secrets
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cottoncandy.config import Options
+from cottoncandy.config import Options, warn_if_public
 from cottoncandy.errors import ConfigurationError
 from cottoncandy.extras import with_extra
+from cottoncandy.redaction import Secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-log = logging.getLogger(__name__)
 
 #: Bytes of a key, the user's and an object's: AES-256.
 KEY_SIZE = 32
@@ -128,7 +124,9 @@ class EncryptionKeys:
 
     def __init__(self, current: bytes | str, *older: bytes | str) -> None:
         given = [_secret(key) for key in (current, *older)]
-        self._remade: tuple[Callable[..., EncryptionKeys], tuple[Any, ...]] = (EncryptionKeys, tuple(given))
+        # as text that is not shown where variables are
+        texts = tuple(Secret(base64.b64encode(secret).decode()) for secret in given)
+        self._remade: tuple[Callable[..., EncryptionKeys], tuple[Any, ...]] = (EncryptionKeys, texts)
         user_keys = [UserKey(secret) for secret in given]
         self.current = user_keys[0]
         self._by_id = {key.id: key for key in reversed(user_keys)}
@@ -178,7 +176,7 @@ def _called(source: Callable[[], bytes | str | EncryptionKeys]) -> EncryptionKey
 def _found(options: Options) -> EncryptionKeys | None:
     """The keys of the configuration; they do not travel."""
     key, file_name = options.text("encryption", "key"), options.text("encryption", "key_file")
-    texts = ([key] if key else []) + (_read(options.resolve(file_name)) if file_name else [])
+    texts = ([Secret(key)] if key else []) + (_read(options.resolve(file_name)) if file_name else [])
     if not texts:
         return None
     return EncryptionKeys(*texts).remade_by(_found_again)
@@ -200,13 +198,8 @@ def _read(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"[encryption] key_file {path} cannot be read: {type(error).__name__}") from None
-    _warn_if_public(path)
-    found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    warn_if_public(path)
+    found: list[str] = [Secret(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not found:
         raise ConfigurationError(f"[encryption] key_file {path} holds no key: one a line, the current one first")
     return found
-
-
-def _warn_if_public(path: Path) -> None:
-    if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        log.warning("%s can be read by others, who could read your data with it: chmod 600 it", path)
