@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -96,6 +97,12 @@ def test_a_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     modules = {f"cottoncandy/{path.relative_to(ROOT / 'cottoncandy')}" for path in ROOT.glob("cottoncandy/**/*.py")}
     assert {name for name in names(wheel) if name.endswith(".py")} == modules
     assert not [name for name in names(wheel) if "__pycache__" in name]
+
+
+def test_a_commit_is_held_to_what_ci_holds_it_to() -> None:
+    hooks = re.findall(r"entry: python -m (\w+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert set(hooks) == {"ruff", "mypy"}
+    assert [hook for hook in hooks if f'"$bin/{hook}"' not in (ROOT / ".ci" / "run").read_text()] == []
 
 
 def test_a_wheel_is_found(wheel: Path, tmp_path: Path) -> None:
