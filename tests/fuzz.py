@@ -268,13 +268,23 @@ TARGETS: dict[str, tuple[Target, list[bytes]]] = {
 
 
 # ------------------------------------------------------------------ the command
-def _fuzz(target: str, seconds: int, folder: str) -> None:
+# Instrumented is what is imported meanwhile: this file must not have been imported before.
+_INSIDE = """
+import sys, atheris
+sys.path.insert(0, sys.argv[1])
+with atheris.instrument_imports(include=["cottoncandy"]):
+    import fuzz
+fuzz.run(*sys.argv[2:])
+"""
+
+
+def run(target: str, seconds: str, folder: str) -> None:
+    """Fuzz one target, in a process that does nothing else."""
     import atheris
 
     function, seeds = TARGETS[target]
     for number, seed in enumerate(seeds):
         Path(folder, f"seed-{number}").write_bytes(seed)
-    atheris.instrument_all()
     options = [
         f"-max_total_time={seconds}",
         "-rss_limit_mb=2048",
@@ -282,7 +292,7 @@ def _fuzz(target: str, seconds: int, folder: str) -> None:
         "-max_len=8192",
         "-print_final_stats=1",
     ]
-    atheris.Setup([sys.argv[0], *options, f"-artifact_prefix={folder}/", folder], function)
+    atheris.Setup([target, *options, f"-artifact_prefix={folder}/", folder], function)
     atheris.Fuzz()
 
 
@@ -291,16 +301,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", default=list(TARGETS), help=f"of: {', '.join(TARGETS)}")
     parser.add_argument("--seconds", type=int, default=_SECONDS, help="for each target")
-    parser.add_argument("--inside", help=argparse.SUPPRESS)
     wanted = parser.parse_args()
-    if wanted.inside:
-        _fuzz(wanted.targets[0], wanted.seconds, wanted.inside)
-        return 0
     failed = []
     for target in wanted.targets:
         folder = tempfile.mkdtemp(prefix=f"cottoncandy-fuzz-{target}-")
         sys.stdout.write(f"{target} for {wanted.seconds} s, in {folder}\n")
-        command = [sys.executable, __file__, target, "--seconds", str(wanted.seconds), "--inside", folder]
+        place = str(Path(__file__).resolve().parent)
+        command = [sys.executable, "-c", _INSIDE, place, target, str(wanted.seconds), folder]
         if subprocess.run(command, check=False).returncode:
             failed.append(f"{target}: see {folder}")
     sys.stdout.write("\n".join(["", *failed, f"{len(failed)} of {len(wanted.targets)} targets failed", ""]))

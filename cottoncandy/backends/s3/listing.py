@@ -99,9 +99,10 @@ def _checked(bucket: Bucket, prefix: str, pages: Iterator[ListPage]) -> Iterator
             raise ServiceError(f"{bucket.describe()}: S3 gave a listing that cannot be read: {error}") from error
         if by_directory:  # it also drops a / at the beginning of a prefix
             entries = [entry for entry in entries if entry.key.startswith(prefix)]
-        elif not all(entry.key.startswith(prefix) for entry in entries):
-            raise ServiceError(f"{bucket.describe()}: S3 listed names that do not begin with {prefix!r}, as was asked")
         entries.sort(key=_components if by_directory else _BY_KEY)
+        # what lies between two names that begin alike begins so, too
+        if not all(entry.key.startswith(prefix) for entry in (*entries[:1], *entries[-1:])):
+            raise ServiceError(f"{bucket.describe()}: S3 listed names that do not begin with {prefix!r}, as was asked")
         progress.check(page, entries, _components if by_directory else _BY_KEY)
         yield by_directory, entries
 
@@ -118,13 +119,13 @@ class _Progress:
 
     def check(self, page: ListPage, entries: list[Entry], order: Callable[[Entry], str]) -> None:
         """Refuse a page that does not bring the listing further."""
-        objects = [entry for entry in entries if isinstance(entry, ObjectInfo)]
-        if self._ordered and objects and order(objects[0]) <= self._last_object:
-            raise ServiceError(f"{self._where}: S3 gave a listing out of order, at {objects[0].key!r}")
+        first, last_object = (_first_object(side) for side in (entries, reversed(entries)))
+        if self._ordered and first and order(first) <= self._last_object:
+            raise ServiceError(f"{self._where}: S3 gave a listing out of order, at {first.key!r}")
         last = order(entries[-1]) if entries else ""
         self._idle = 0 if last > self._last else self._idle + 1
         self._last = max(self._last, last)
-        self._last_object = max(self._last_object, order(objects[-1])) if objects else self._last_object
+        self._last_object = max(self._last_object, order(last_object)) if last_object else self._last_object
         if page.truncated:
             self._go_on(page.token or page.marker)
 
@@ -132,6 +133,10 @@ class _Progress:
         if not position or position in self._positions or self._idle > _MOST_IDLE:
             raise ServiceError(f"{self._where}: S3 gave a listing without an end")
         self._positions.add(position)
+
+
+def _first_object(entries: Iterable[Entry]) -> ObjectInfo | None:
+    return next((entry for entry in entries if isinstance(entry, ObjectInfo)), None)
 
 
 def _of_page(page: ListPage) -> list[Entry]:
