@@ -256,3 +256,16 @@ def test_the_map_of_the_house_is_true() -> None:
     drawn = set(re.findall(r"^\s*([\w./]+?)/?\s{2,}", text, re.MULTILINE))
     package = {path.name for path in (ROOT / "cottoncandy").iterdir() if not path.name.startswith(("_", "py.typed"))}
     assert package <= drawn, package - drawn
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # matplotlib's, where there is no window
+def test_the_notebook_of_the_picture_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    notebook = json.loads((ROOT / "docs" / "jupyter.ipynb").read_text(encoding="utf-8"))
+    namespace: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        assert not cell["outputs"]
+        exec("".join(cell["source"]).replace("6000", "60"), namespace)
+    shown = namespace["subject"]._repr_html_()
+    assert all(text in shown for text in ("head.arr", "(80, 100, 70)", "Zstd-blocks", "trials.grp/"))
