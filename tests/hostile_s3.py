@@ -33,7 +33,8 @@ def holding(*names: str) -> Answer:
 
     def answer(request: Request) -> Response:
         if "list-type" in request.query:
-            return page(sorted(names, key=str.encode))
+            prefix = request.query.get("prefix", "")
+            return page(sorted((name for name in names if name.startswith(prefix)), key=str.encode))
         name = unquote(request.path).removeprefix("/bucket/")
         return Response(200, name[-1:].encode(), {"ETag": '"e"'}) if name in {"", "/bucket", *names} else Response(404)
 
