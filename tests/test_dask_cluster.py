@@ -218,7 +218,7 @@ def test_no_key_that_was_found_is_in_a_graph(store: Store, monkeypatch: pytest.M
 
 
 # ---------------------------------------------------------------------- memory
-@pytest.mark.stores("local", "seaweedfs")
+@pytest.mark.stores("seaweedfs")
 def test_an_array_that_is_larger_than_this_process(store: Store) -> None:
     """The example, smaller: it fails where a number is wrong, or where its process grew to 300 MB."""
     command = [sys.executable, str(ROOT / "examples" / "cluster.py"), "--gigabytes", "0.384"]

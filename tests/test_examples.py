@@ -19,7 +19,7 @@ import cottoncandy
 PACKAGE = Path(cottoncandy.__file__).parent.parent
 EXAMPLES = ("fmri", "digits")
 
-pytestmark = pytest.mark.stores("local", "moto", "seaweedfs")
+pytestmark = pytest.mark.stores("local", "seaweedfs")
 
 
 def run(example: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,7 +49,7 @@ def test_example_runs_and_runs_again(store: Store, example: str) -> None:
     assert store.raw.leftovers() == []
 
 
-@pytest.mark.stores("local", "moto")
+@pytest.mark.stores("local")
 @pytest.mark.parametrize(
     ("example", "key", "said"),
     [

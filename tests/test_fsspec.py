@@ -77,15 +77,15 @@ class _OurFixtures(AbstractFixtures):
         return False
 
 
-@pytest.mark.stores("local", "moto")  # 180 cases each
+@pytest.mark.stores("local")  # 180 cases each, of names
 class TestCopy(AbstractCopyTests, _OurFixtures): ...
 
 
-@pytest.mark.stores("local", "moto")  # 180 cases each
+@pytest.mark.stores("local")  # 180 cases each, of names
 class TestGet(AbstractGetTests, _OurFixtures): ...
 
 
-@pytest.mark.stores("local", "moto")  # 180 cases each
+@pytest.mark.stores("local")  # 180 cases each, of names
 class TestPut(AbstractPutTests, _OurFixtures): ...
 
 
