@@ -1,249 +1,30 @@
-"""The contract between the interfaces and a store.
-
-A `Backend` is bound to one container: a bucket, a directory, a folder. The interfaces call nothing
-but what stands here and never ask which backend they have: what differs is data (`TransferLimits`)
-or a method that answers with a clear `NotSupported`. Pagination, part receipts, folder ids, metadata
-sidecars and foreign error codes stay inside a backend.
-
-To add one, subclass `Backend`, and name the class in the entry-point group ``cottoncandy.backends``.
-"""
+"""The abstract base class of all backends."""
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from types import TracebackType
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cottoncandy import bodies
+from cottoncandy.backends.base.facts import (
+    BytesLike,
+    ObjectHead,
+    ObjectInfo,
+    ObjectPrefix,
+    ObjectVersion,
+    Receipt,
+    TransferLimits,
+    UnfinishedUpload,
+    WriteOptions,
+)
+from cottoncandy.backends.base.moving import MultipartUpload, ObjectReader
+from cottoncandy.backends.base.stored import StoredObject
 from cottoncandy.errors import NotSupported, ObjectNotFound, TransientError
 from cottoncandy.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from cottoncandy.config import Options
     from cottoncandy.findings import Finding
-
-BytesLike = bodies.BytesLike
-#: What a write answers, in the shape of a boto3 response: at least ``ETag`` and
-#: ``ResponseMetadata`` with its ``HTTPStatusCode``.
-Receipt = dict[str, Any]
-
-MIB = 2**20
-GIB = 2**30
-TIB = 2**40
-
-
-@dataclass(frozen=True, slots=True)
-class TransferLimits:
-    """What a store can take, as data. Sizes are in bytes.
-
-    Attributes
-    ----------
-    largest_put : int
-        The largest object that one request may carry.
-    smallest_part, largest_part : int
-        Bounds of a part of a multipart upload; the last part may be smaller.
-    most_parts : int
-        How many parts one upload may have.
-    part_multiple : int
-        Every part but the last is a multiple of this.
-    parallel_parts : bool
-        Whether parts may be sent at the same time and out of order.
-    ranges : bool
-        Whether a part of an object can be read.
-    """
-
-    largest_put: int = 5 * GIB
-    smallest_part: int = 5 * MIB
-    largest_part: int = 5 * GIB
-    most_parts: int = 10_000
-    part_multiple: int = 1
-    parallel_parts: bool = True
-    ranges: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
-    """One object of a listing; the attributes have boto3's names.
-
-    Attributes
-    ----------
-    key : str
-        The object's name in its container.
-    size : int
-        Bytes.
-    last_modified : datetime.datetime or None
-        With a time zone; None where the store does not tell.
-    e_tag : str or None
-        A mark that changes when the content does. Compare it, nothing else.
-    """
-
-    key: str
-    size: int
-    last_modified: datetime | None = None
-    e_tag: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectPrefix:
-    """A "directory" in a listing of one level. ``key`` ends with ``/``."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectHead(ObjectInfo):
-    """All that is known of an object without its bytes: a listing's facts and the user metadata.
-
-    `metadata` keys are as the store gives them back: look them up in lower case.
-    """
-
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectVersion(ObjectInfo):
-    """One version of an object, where the container keeps them.
-
-    Attributes
-    ----------
-    version_id : str
-        What `Backend.at_version` takes.
-    is_latest : bool
-        Whether it is what is read when no version is named.
-    is_delete_marker : bool
-        It stands for "was deleted then": there are no bytes to read.
-    """
-
-    version_id: str = ""
-    is_latest: bool = False
-    is_delete_marker: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
-    """How an object is written.
-
-    Attributes
-    ----------
-    acl : str or None
-        A canned ACL that the caller named; ``''`` asks for none; None leaves it to the backend.
-    if_absent : bool
-        Write only if there is no such object; raise `ObjectExists` otherwise. Where the store has a
-        conditional write it is atomic, else it is a check that guarantees nothing.
-    extra : Mapping
-        The caller's ``ExtraArgs`` in boto3's names (``ContentType``, ``StorageClass``...). A backend
-        takes those that mean something to it and passes over the others.
-    """
-
-    acl: str | None = None
-    if_absent: bool = False
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class UnfinishedUpload:
-    """An upload that was begun and not ended: it is under way, or its process was killed.
-
-    Attributes
-    ----------
-    key : str
-        The object that it was to become.
-    started : datetime.datetime or None
-        With a time zone; None where the store does not tell.
-    """
-
-    key: str
-    started: datetime | None
-    _abort: Callable[[], None] = field(repr=False, compare=False)
-
-    def abort(self) -> None:
-        """Throw away what it has sent. One that was ended meanwhile is left as it is."""
-        self._abort()
-
-
-class ObjectReader(ABC):
-    """The answer to one read request: the object's head at once, its bytes as they come.
-
-    Use it as a context manager: closing gives the connection back, or drops it where bytes were
-    left unread. It belongs to one thread.
-
-    Attributes
-    ----------
-    head : ObjectHead
-        Of the whole object, whatever range was asked for.
-    start, stop : int
-        The bytes of the object that this reader yields, ``start <= i < stop``.
-    """
-
-    head: ObjectHead
-    start: int
-    stop: int
-
-    @abstractmethod
-    def readinto(self, buffer: memoryview) -> int:
-        """Fill (a part of) a writeable buffer of bytes; 0 means that ``stop`` is reached.
-
-        Raises
-        ------
-        TransientError
-            If the connection breaks or ends early; what was read so far is right.
-        """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the connection or file. May be called twice."""
-
-    def readexactly(self, buffer: memoryview) -> int:
-        """Fill the buffer, or as much of it as there are bytes; how much it was."""
-        filled = 0
-        while filled < len(buffer):
-            count = self.readinto(buffer[filled:])
-            if not count:
-                break
-            filled += count
-        return filled
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class MultipartUpload(ABC):
-    """An object on its way up in parts. Nothing of it can be seen before `complete`."""
-
-    @abstractmethod
-    def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
-        """Send part ``number`` (from 1). May run in several threads where the limits say so.
-
-        Parameters
-        ----------
-        number : int
-        body : bytes-like
-        start : int, optional
-            Where in the object the part begins, in bytes. Whoever sends parts out of order tells it: a backend that
-            changes the bytes on their way, as to encrypt them, needs it.
-        """
-
-    @abstractmethod
-    def complete(self) -> Receipt:
-        """Make one object of the parts, in the order of their numbers."""
-
-    @abstractmethod
-    def abort(self) -> None:
-        """Throw the parts away. May be called after a failed `complete`; never raises for a gone upload."""
 
 
 class Backend(ABC):
@@ -538,77 +319,3 @@ class Backend(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.container!r}>"
-
-
-class StoredObject:
-    """One object of a backend that has no object type of its own, with the names of boto3's ``Object``.
-
-    Nothing is fetched before it is asked for.
-
-    Attributes
-    ----------
-    key : str
-    bucket_name : str or None
-    """
-
-    def __init__(self, backend: Backend, key: str) -> None:
-        self._backend = backend
-        self.key = key
-        self.bucket_name = backend.container
-        self._head: ObjectHead | None = None
-
-    def load(self) -> None:
-        """Ask the store for size, date and metadata (again)."""
-        self._head = self._backend.stat(self.key)
-
-    @property
-    def head(self) -> ObjectHead:
-        """What the store tells of the object; asked for once."""
-        if self._head is None:
-            self.load()
-        if self._head is None:  # pragma: no cover - `load` sets it or raises
-            raise ObjectNotFound(self._backend.describe(self.key))
-        return self._head
-
-    @property
-    def content_length(self) -> int:
-        """Bytes."""
-        return self.head.size
-
-    size = content_length
-
-    @property
-    def last_modified(self) -> datetime | None:
-        """When it was written."""
-        return self.head.last_modified
-
-    @property
-    def e_tag(self) -> str | None:
-        """A mark of the content."""
-        return self.head.e_tag
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The user metadata."""
-        return dict(self.head.metadata)
-
-    def get(self) -> dict[str, Any]:
-        """Read it, as boto3 does: ``Body`` is a binary file, beside ``Metadata``, ``ETag`` and others."""
-        with self._backend.open(self.key) as reader:
-            data = bytearray(reader.stop - reader.start)
-            reader.readexactly(memoryview(data))
-        head = reader.head
-        return {
-            "Body": io.BytesIO(data),
-            "ContentLength": head.size,
-            "ETag": head.e_tag,
-            "LastModified": head.last_modified,
-            "Metadata": dict(head.metadata),
-        }
-
-    def delete(self) -> None:
-        """Delete the object."""
-        self._backend.delete([self.key])
-
-    def __repr__(self) -> str:
-        return f"{self._backend.name}.Object(bucket_name={self.bucket_name!r}, key={self.key!r})"
