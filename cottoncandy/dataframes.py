@@ -19,7 +19,7 @@ __all__ = ["EXTRA", "read", "write"]
 EXTRA = "dataframe"
 
 
-def write(frame: Any, where: str) -> memoryview:
+def write(frame: Any, where: str) -> bytes:
     """The parquet file of a data frame of pandas, with its index and dtypes, or of what else arrow takes.
 
     Raises
@@ -33,7 +33,7 @@ def write(frame: Any, where: str) -> memoryview:
         parquet.write_table(_table(arrow, frame), file, compression="zstd", write_page_checksum=True)
     except (arrow.ArrowException, TypeError, ValueError) as error:
         raise UnsupportedArray(f"{where}: {type(frame).__name__} cannot be stored as a table: {error}") from error
-    return file.getbuffer()
+    return file.getvalue()  # its own memory: no copy is made
 
 
 def _table(arrow: Any, frame: Any) -> Any:

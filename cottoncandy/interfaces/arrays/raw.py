@@ -234,7 +234,7 @@ class RawArrays(BasicInterface):
         file = io.BytesIO()
         where = self.backend_interface.describe(keys.clean_object(object_name))
         np.save(file, as_array(array, where, fixed_width=True), allow_pickle=False)
-        return self._upload(object_name, file.getbuffer(), metadata, acl, threads)
+        return self._upload(object_name, file.getvalue(), metadata, acl, threads)
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
         """Download a ``.npy`` file as an array. Pickled (``object``) arrays are refused.
