@@ -60,9 +60,13 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """What people read, the README first."""
+    """What people read, the README first; notebooks are run when the site is built."""
     names = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
-    return [*(ROOT / name for name in names), *sorted((ROOT / "docs").glob("*.md"))]
+    return [
+        *(ROOT / name for name in names),
+        *sorted((ROOT / "docs").glob("*.md")),
+        *sorted(ROOT.glob("docs/howto/*.md")),
+    ]
 
 
 def blocks(page: Path) -> Iterator[Block]:
