@@ -5,7 +5,7 @@ Build the site first. Needs ``pip install pillow selenium`` and, of Debian, ``ch
     sphinx-build docs docs/_build/html
     python docs/site_screenshot.py [--site docs/_build/html] [--pictures FOLDER] [PAGE ...]
 
-With ``--pictures`` each page is also kept as a picture of its own, to be looked at. What sticks out of a screen is told.
+With ``--pictures`` each page is also kept as a picture of its own, to be looked at. What is too wide is told.
 """
 
 from __future__ import annotations

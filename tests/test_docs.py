@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pages
@@ -249,6 +250,39 @@ def test_the_configuration_page_has_every_option() -> None:
 def test_the_errors_page_has_every_error() -> None:
     page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     assert [name for name in errors.__all__ if f"`{name}`" not in page] == []
+
+
+def test_the_landing_page_leads_to_every_page() -> None:
+    docs = ROOT / "docs"
+    body = (docs / "index.md").read_text(encoding="utf-8").partition("```{toctree}")[0]
+    pages_below = {str(page.relative_to(docs)) for page in docs.rglob("*.md") if "_build" not in page.parts}
+    assert pages_below - set(re.findall(r"\]\(([^)#]+)", body)) == {"index.md"}
+
+
+def headings(text: str) -> set[str]:
+    """What a link may name behind the ``#``: nothing, a heading as it is spelled in addresses, or a label."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    spelled = {re.sub(r"[^\w -]", "", title).strip().replace(" ", "-").lower() for title in titles}
+    return {"", *spelled, *re.findall(r"^\(([\w-]+)\)=$", text, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("page", pages.pages()[:4], ids=lambda page: page.stem)
+def test_links_outside_of_the_site_lead_to_files_and_headings(page: Path) -> None:
+    # within the site, Sphinx sees to it
+    for link in re.findall(r"\]\(([^):]+)\)", page.read_text("utf-8")):
+        name, _, heading = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.is_file()
+        assert heading in headings(target.read_text("utf-8")), link
+
+
+def test_addresses_are_written_right() -> None:
+    # nothing is asked of the network
+    for page in pages.pages():
+        for address in re.findall(r"(?:\]\(|<)(https?:[^)>]*)", page.read_text("utf-8")):
+            parts = urlsplit(address)
+            assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.hostname or ""), (page.name, address)
+            assert re.fullmatch(r"[\w/.~%&=?#+-]*", address.partition(parts.netloc)[2]), (page.name, address)
 
 
 def test_the_map_of_the_house_is_true() -> None:
