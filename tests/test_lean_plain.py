@@ -79,6 +79,7 @@ def test_what_is_plain_and_what_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert plainness({"region_name": "there"}).region == "there"
     assert plainness(region_name="yonder").region == "yonder"
     assert plainness(verify=False).verify is False
+    assert plainness({"s3": {"addressing_style": "path"}}) == found
     assert plainness(environ={"AWS_CA_BUNDLE": "/a.pem", "REQUESTS_CA_BUNDLE": "/b.pem"}).verify == "/a.pem"
     assert plainness({"signature_version": "unsigned"}).keys is None
     unusual: list[dict[str, Any]] = [
@@ -137,17 +138,18 @@ def test_who_hooks_into_all_clients_is_heard(monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 @pytest.mark.parametrize(
-    "bucket", ["bucket", "a.b", "Upper_Case", "x" * 64, "1.2.3.4", "-a", "arn:aws:s3:::b", "", "ü"]
+    "config", [None, Config(s3={"addressing_style": "path"}), Config(s3={"addressing_style": "auto"})]
 )
-def test_requests_go_where_botocore_sends_them(endpoint: str, bucket: str) -> None:
-    backend = connect(endpoint)
+def test_requests_go_where_botocore_sends_them(endpoint: str, config: Config | None) -> None:
+    backend = connect(endpoint, config=config)
     connection = backend._bucket.connection
     plain = connection.data
     assert isinstance(plain, PlainClient)
     ours, theirs = plain._exchange._wiring, connection._made().data._exchange._wiring  # type: ignore[union-attr]
     assert isinstance(ours, PlainWiring)
     assert isinstance(theirs, Wiring)
-    assert target(ours, bucket) == target(theirs, bucket)
+    for bucket in ("bucket", "a.b", "Upper_Case", "x" * 64, "1.2.3.4", "-a", "arn:aws:s3:::b", "", "ü"):
+        assert target(ours, bucket) == target(theirs, bucket), bucket
     assert (ours.most_idle, ours.signs_payload) == (theirs.most_idle, theirs.signs_payload)
     assert (ours.sums_requests, ours.checks_responses) == (theirs.sums_requests, theirs.checks_responses)
     assert ours.connector.connect_timeout == theirs.connector.connect_timeout

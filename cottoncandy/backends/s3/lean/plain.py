@@ -55,7 +55,9 @@ _HARMLESS_OPTIONS = {
     "region",
 }
 #: Of botocore's Config.
-_KNOWN_CONFIG = {"connect_timeout", "max_pool_connections", "read_timeout", "region_name", "signature_version"}
+_KNOWN_CONFIG = {"connect_timeout", "max_pool_connections", "read_timeout", "region_name", "s3", "signature_version"}
+#: What a named endpoint has anyway: the bucket's name in the path.
+_SAME_STYLES = (None, {"addressing_style": "path"}, {"addressing_style": "auto"})
 #: Of the arguments of boto3's client; `use_ssl` is nothing where the endpoint is named.
 _KNOWN_ARGUMENTS = {"aws_session_token", "region_name", "use_ssl", "verify"}
 _SIGNERS = {None, "s3v4", "v4", "unsigned"}
@@ -121,7 +123,7 @@ def find_plainness(
     profile = _default_profile(environ)
     version = config.get("signature_version")
     known = config.keys() <= _KNOWN_CONFIG and arguments.keys() <= _KNOWN_ARGUMENTS and version in _SIGNERS
-    if not known or profile is None or not _is_plain(environ) or _is_hooked():
+    if not known or config.get("s3") not in _SAME_STYLES or profile is None or not _is_plain(environ) or _is_hooked():
         return None
     keys = None if version == "unsigned" else keys or _keys_of(environ)
     if keys is None and version != "unsigned":
