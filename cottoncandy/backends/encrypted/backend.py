@@ -25,11 +25,11 @@ from cottoncandy.backends.base import (
 from cottoncandy.backends.encrypted.envelope import Envelope, new_envelope
 from cottoncandy.backends.encrypted.keys import EncryptionKeys, KeySource, gather_keys
 from cottoncandy.backends.encrypted.mark import MARK, find_mark
-from cottoncandy.backends.encrypted.reader import EncryptedReader, Sealed, Shortened
+from cottoncandy.backends.encrypted.reader import EncryptedReader, Sealed, SealedTag, Shortened
 from cottoncandy.backends.encrypted.segments import OVERHEAD, Layout, Segments
 from cottoncandy.backends.encrypted.upload import EncryptedUpload
 from cottoncandy.config import Options
-from cottoncandy.errors import ConfigurationError, DecryptionError
+from cottoncandy.errors import ConfigurationError, DecryptionError, ObjectChanged
 from cottoncandy.findings import Finding
 
 # Bytes of a segment: what a small read brings at least, and what is verified at once. Of smaller ones more time goes
@@ -126,9 +126,11 @@ class EncryptedBackend(Backend):
 
     def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
         layout = self._other_layouts.get(key, self._layout)
-        reader = self.inner.open(key, *(layout.asked(start, stop) if layout else (start, stop)), e_tag=e_tag)
+        asked = layout.asked(start, stop) if layout else (start, stop)
+        reader = self.inner.open(key, *asked, e_tag=_stored(e_tag))
         try:
             sealed = self._sealed(reader.head)
+            self._require_seal(key, sealed, e_tag)
             self._remember(key, sealed)
             head = sealed.head if sealed else reader.head
             start, stop = min(start, head.size), head.size if stop is None else min(max(start, stop), head.size)
@@ -157,11 +159,18 @@ class EncryptedBackend(Backend):
             if self._require:
                 raise DecryptionError(f"{where} is not encrypted, and [encryption] require = True")
             return None
-        segments, metadata = Envelope.parse(mark, where).open(self._keys, where)
+        envelope = Envelope.parse(mark, where)
+        segments, metadata = envelope.open(self._keys, where)
         size = segments.layout.plain_size(head.size)
         if size is None:
             raise DecryptionError(f"{where}: its end is cut off")
-        return Sealed(replace(head, size=size, metadata=metadata), segments, where)
+        head = replace(head, size=size, metadata=metadata, e_tag=SealedTag(head.e_tag, envelope.seal))
+        return Sealed(head, segments, envelope.seal, where)
+
+    def _require_seal(self, key: str, sealed: Sealed | None, e_tag: str | None) -> None:
+        """Hold an answer to the object that was seen before: an e_tag is the store's word alone."""
+        if isinstance(e_tag, SealedTag) and (sealed is None or sealed.seal != e_tag.seal):
+            raise ObjectChanged(f"{self.describe(key)} is no longer the one that was first looked at: read it again")
 
     def _remember(self, key: str, sealed: Sealed | None) -> None:
         layout = sealed.segments.layout if sealed else None
@@ -211,7 +220,9 @@ class EncryptedBackend(Backend):
         """Copy the encrypted bytes as they are, under the same key."""
         if metadata is not None:
             raise self._cannot("give a copy other metadata: they are sealed with its bytes")
-        return self.inner.copy(source_key, key, source_container=source_container, options=options, e_tag=e_tag)
+        return self.inner.copy(
+            source_key, key, source_container=source_container, options=options, e_tag=_stored(e_tag)
+        )
 
     def rotate_key(self, key: str) -> bool:
         where, head = self.describe(key), self.inner.stat(key)
@@ -304,6 +315,11 @@ class EncryptedBackend(Backend):
 
 def _remade(kind: type[EncryptedBackend], inner: Backend, keys: EncryptionKeys, require: bool) -> EncryptedBackend:
     return kind(inner, keys, require=require)
+
+
+def _stored(e_tag: str | None) -> str | None:
+    """An e_tag as the store knows it."""
+    return e_tag.stored if isinstance(e_tag, SealedTag) else e_tag
 
 
 def _limits(inner: TransferLimits, layout: Layout) -> TransferLimits:

@@ -7,6 +7,7 @@ are ``nonce (12) | cipher text | tag (16)`` of AES-256-GCM as URL-safe base64 wi
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -60,6 +61,11 @@ class Envelope:
 
     def __str__(self) -> str:
         return f"1.{self.key_id}.{self.segment}.{_text(self.wrapped)}.{_text(self.sealed)}"
+
+    @property
+    def seal(self) -> str:
+        """What tells this object from all others: its metadata, sealed by its own key. A new user key leaves it."""
+        return hashlib.sha256(self.sealed).hexdigest()
 
     def open(self, keys: EncryptionKeys, where: str) -> tuple[Segments, dict[str, str]]:
         """The object's segments, and the user's metadata.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from cottoncandy.backends.base import ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.segments import OVERHEAD, Segments
 from cottoncandy.errors import DecryptionError, TransientError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Bytes that were asked for and are not needed: up to so many are read, so that the connection can be used again.
 _DRAINED = 128 * 1024
@@ -41,6 +45,32 @@ def _drained(source: ObjectReader, left: int) -> int:
     return 0
 
 
+class SealedTag(str):
+    """The e_tag of an encrypted object, which also tells its seal.
+
+    Who reads an object with several requests holds them to one version. An e_tag is the store's word, and the store
+    could give each answer another object's mark with it: the seal is what our side compares.
+
+    Attributes
+    ----------
+    stored : str or None
+        As the store gives it. It is what this is equal to, but for a store that gives none.
+    seal : str
+    """
+
+    __slots__ = ("seal", "stored")
+    stored: str | None
+    seal: str
+
+    def __new__(cls, stored: str | None, seal: str) -> Self:
+        self = super().__new__(cls, seal if stored is None else stored)
+        self.stored, self.seal = stored, seal
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stored, self.seal)
+
+
 @dataclass(frozen=True, slots=True)
 class Sealed:
     """An encrypted object.
@@ -48,14 +78,17 @@ class Sealed:
     Attributes
     ----------
     head : ObjectHead
-        With the size of the plain text, and the user's metadata.
+        With the size of the plain text, the user's metadata, and a `SealedTag`.
     segments : Segments
+    seal : str
+        What tells it from all others.
     where : str
         How errors name it.
     """
 
     head: ObjectHead
     segments: Segments
+    seal: str
     where: str
 
     @property
