@@ -14,6 +14,7 @@ from s3_wire import ONCE, before, elsewhere, error
 from stores import Store
 
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
+from cottoncandy.backends.s3 import pages
 from cottoncandy.backends.s3.listing import in_byte_order
 from cottoncandy.errors import TransientError
 
@@ -120,6 +121,18 @@ def test_small_branches_are_listed_page_by_page(store: Store) -> None:
     with before(store) as (backend, proxy):
         assert [info.key for info in backend.list_objects("data/", page_size=5)] == keys
         assert len(proxy.requests) == 20
+
+
+@pytest.mark.stores("moto")
+def test_small_branches_behind_large_ones_cost_no_request_each(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_MOST_BRANCHES", 10)
+    keys = [*(f"data/a/{number:02}" for number in range(25)), *(f"data/b{number:02}/x" for number in range(25))]
+    for key in keys:
+        store.raw.put(key, b"x")
+    with before(store) as (backend, proxy):
+        assert [info.key for info in backend.list_objects("data/", page_size=5)] == keys
+        # four pages, one that was asked for ahead, the level, and what is left
+        assert len(proxy.requests) <= 4 + 1 + 1 + 6
 
 
 @pytest.mark.stores("moto")

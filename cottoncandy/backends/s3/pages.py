@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -22,6 +22,8 @@ _BY_DIRECTORY = ("SeaweedFS",)
 _UNORDERED = "--x-s3"
 #: Pages that are read one behind the other before branches are looked at.
 _FIRST = 4
+#: Branches of a level that may be looked into: each costs a request at least, and the further ones may be small.
+_MOST_BRANCHES = 256
 #: Branches that are listed side by side, and pages of each that wait for the caller: 32,000 keys in all.
 _BRANCHES = 8
 _WAITING = 4
@@ -71,16 +73,19 @@ def _has_large_branches(prefix: str, pages: list[ListPage]) -> bool:
 
 def _side_by_side(bucket: Bucket, what: dict[str, Any], last: str) -> Iterator[ListPage]:
     """All pages behind a key: the branches of its level, and the objects that lie between them."""
-    levels = _pages(bucket, {**what, "Delimiter": "/"})
-    first = next(levels)
-    names = [name for name in first.prefixes if _is_behind(name, last)]
-    is_all = not first.truncated and len(names) == 1 and not _behind(first.objects, last)
-    if is_all and last.startswith(names[0]) and len(names[0]) > len(what["Prefix"]):  # it may fork further down
-        levels.close()
-        yield from _side_by_side(bucket, {**what, "Prefix": names[0]}, last)
-        return
-    spans = (span for level in chain((first,), levels) for span in _spans(bucket, what, level, last))
-    yield from chained(spans, _BRANCHES, _WAITING)
+    whole = {name: value for name, value in what.items() if name != "MaxKeys"}
+    level = _page(bucket, {**whole, "Delimiter": "/"}, None)
+    names = [name for name in level.prefixes if _is_behind(name, last)]
+    if level.truncated or len(names) > _MOST_BRANCHES:
+        yield from _pages(bucket, {**what, "StartAfter": last})
+    elif len(names) == 1 and _goes_on_in(names[0], what["Prefix"], last) and not _behind(level.objects, last):
+        yield from _side_by_side(bucket, {**what, "Prefix": names[0]}, last)  # it may fork further down
+    else:
+        yield from chained(_spans(bucket, what, level, last), _BRANCHES, _WAITING)
+
+
+def _goes_on_in(branch: str, prefix: str, last: str) -> bool:
+    return last.startswith(branch) and len(branch) > len(prefix)
 
 
 def _spans(bucket: Bucket, what: dict[str, Any], level: ListPage, last: str) -> Iterator[Iterator[ListPage]]:
