@@ -93,6 +93,7 @@ def test_keys_are_decoded_once_and_only_where_they_were_encoded(key: str) -> Non
     assert parse_page(document(as_it_is, url=False)).objects[0][0] == key
 
 
+SUMMED = AMAZON.format(key="a", written=WRITTEN, tag=1, size=1, sums=SUMS)
 ONE = AMAZON.format(key="a", written=WRITTEN, tag=1, size=1, sums="")
 
 
@@ -132,6 +133,25 @@ def test_what_only_looks_like_an_object_is_none_and_what_looks_odd_is_one(body: 
 def test_what_is_no_listing_is_an_error(body: bytes) -> None:
     with pytest.raises(NotXML):
         parse_page(body)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b" " * 2**23,
+        document("<Contents>" * 400_000),
+        document(SUMMED + SUMMED.partition("</Checksum")[0] + "</ChecksumAlgorithm><ChecksumAlgorithm>" * 100_000),
+    ],
+    ids=["blanks", "beginnings", "checksums"],
+)
+def test_no_listing_takes_more_time_than_it_has_bytes(body: bytes) -> None:
+    """Patterns that begin anew at each byte would take hours for these."""
+    with ScriptedServer(reply(body=body)) as server:
+        lean = LeanClient(plain_client(server.url), policy=RetryPolicy(attempts=1))
+        with pytest.raises(ClientError, match="500"):
+            lean.list_page(Bucket="b")
+        lean.close()
 
 
 BOMB = (

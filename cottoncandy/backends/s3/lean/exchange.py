@@ -39,7 +39,7 @@ _LARGEST_ERROR = 2**20
 #: Bytes of XML that are read: a thousand keys of 1,024 bytes, thrice as long when encoded, and twice over.
 _LARGEST_DOCUMENT = 2**23
 _UNREADABLE = b"<Error><Code>UnreadableAnswer</Code><Message>%s</Message></Error>"
-_ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>)?\s*<Error[\s>]")
+_ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<Error[\s>]")
 #: Of characters that travel as they are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
 _CHECKSUM_MODE = "x-amz-checksum-mode"

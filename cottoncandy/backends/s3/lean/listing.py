@@ -48,7 +48,10 @@ class ListPage(NamedTuple):
 
 #: What is wanted of an object.
 _FACTS = ("Key", "Size", "LastModified", "ETag")
-_OBJECT = re.compile("<Contents>(.*?)</Contents>", re.DOTALL)
+#: Amazon has these for the newer of its objects, behind the ETag.
+_CHECKSUMS = ("ChecksumAlgorithm", "ChecksumType")
+#: Of an object: servers have up to ten.
+_MOST_ELEMENTS = 32
 _FLAT = re.compile(r"(?:<([A-Za-z]+)>[^<]*</\1>)*")
 _NAME = re.compile("<([A-Za-z]+)>")
 _PREFIX = re.compile("<CommonPrefixes><Prefix>([^<]*)</Prefix></CommonPrefixes>")
@@ -94,12 +97,16 @@ def _parse_plain(text: str) -> ListPage | None:
 
 
 def _form(text: str) -> tuple[str, ...]:
-    """The elements of which this server makes an object; those that we want where there is no plain one."""
-    first = _OBJECT.search(text)
-    if first is None or not _FLAT.fullmatch(first[1]):
+    """The elements of which this server makes an object; those that we want where there is no plain one.
+
+    Whatever the text is, this and the pattern that is made of it take time in proportion to its length.
+    """
+    first = text.partition("<Contents>")[2].partition("</Contents>")[0]
+    if not _FLAT.fullmatch(first):
         return _FACTS
-    names = _NAME.findall(first[1])
-    return tuple(dict.fromkeys(names)) if all(names.count(fact) == 1 for fact in _FACTS) else _FACTS
+    names = [name for name in _NAME.findall(first) if name not in _CHECKSUMS]
+    plain = len(names) <= _MOST_ELEMENTS and all(names.count(fact) == 1 for fact in _FACTS)
+    return tuple(dict.fromkeys(names)) if plain else _FACTS
 
 
 @lru_cache
@@ -109,7 +116,7 @@ def _pattern(form: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str]]:
     for name in form:
         one = f"<{name}>[^<]*</{name}>"
         elements.append(one.replace("[^<]*", "([^<]*)") if name in _FACTS else f"(?:{one})*")
-        if name == "ETag":  # Amazon has these for the newer of its objects
+        if name == "ETag":
             elements.append("(?:<Checksum(?:Algorithm|Type)>[^<]*</Checksum(?:Algorithm|Type)>)*")
     order = tuple(name for name in form if name in _FACTS)
     return order, re.compile(f"<Contents>{''.join(elements)}</Contents>")
