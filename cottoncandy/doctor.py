@@ -84,7 +84,7 @@ def _versions() -> Iterator[str]:
 
 def _configuration(options: Options) -> Finding:
     path = user_file_path()
-    if not path.exists():
+    if not path.is_file():  # as /dev/null, which keeps others' options away
         return ok("configuration", f"{path} is not there: the defaults serve")
     mode = path.stat().st_mode & 0o777
     if os.name != "nt" and mode & 0o077 and (options.holds_keys or mode & 0o022):
