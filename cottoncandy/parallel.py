@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from queue import SimpleQueue
 from typing import Any, Generic, TypeVar, cast
 
 Item = TypeVar("Item")
@@ -113,32 +112,15 @@ def map_threads(
 
 def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:
     """The same items; the next ``count`` are made in a thread of their own while the caller works on one."""
-    pending: deque[Future[object]] = deque()
-
-    def draw() -> object:
-        return next(items, _END)
-
-    try:
-        with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as thread:
-            try:
-                for _ in range(count + 1):
-                    pending.append(thread.submit(copy_context().run, draw))
-                while (item := pending.popleft().result()) is not _END:
-                    yield cast("Item", item)
-                    pending.append(thread.submit(copy_context().run, draw))
-            finally:
-                for future in pending:
-                    future.cancel()
-    finally:
-        items.close()  # whatever works for them stops, too
+    yield from chained([items], 1, count + 1)
 
 
-def chained(streams: Iterable[Iterator[Item]], threads: int, waiting: int) -> Generator[Item, None, None]:
+def chained(streams: Iterable[Generator[Item, None, None]], threads: int, waiting: int) -> Generator[Item, None, None]:
     """The items of all streams, one stream behind the other, while the next ones are read ahead.
 
     Parameters
     ----------
-    streams : iterable of iterator
+    streams : iterable of generator
         Drawn from in the caller's thread.
     threads : int
         Streams that are read at a time, each by a thread of its own.
@@ -146,63 +128,56 @@ def chained(streams: Iterable[Iterator[Item]], threads: int, waiting: int) -> Ge
         Items of each that wait for the caller at most.
     """
     following = iter(streams)
-    open_streams: deque[_ReadAhead[Item]] = deque()
+    drawing: deque[_Ahead[Item]] = deque()
     try:
         while True:
-            while len(open_streams) < threads and (stream := next(following, None)) is not None:
-                open_streams.append(_ReadAhead(stream, waiting))
-            if not open_streams:
+            while len(drawing) < threads and (stream := next(following, None)) is not None:
+                drawing.append(_Ahead(stream, waiting))
+            if not drawing:
                 return
-            yield from open_streams[0].items()
-            open_streams.popleft()
+            yield from drawing[0].items()
+            drawing.popleft().close()
     finally:
-        for reading in open_streams:
-            reading.stop()
-        for reading in open_streams:
-            reading.join()
+        for one in drawing:
+            one.stop()
+        for one in drawing:
+            one.close()
 
 
-class _ReadAhead(Generic[Item]):
-    """One stream that a thread of its own reads, as far ahead as there is room."""
+class _Ahead(Generic[Item]):
+    """One stream that a thread of its own draws from, some items before they are asked for.
 
-    def __init__(self, stream: Iterator[Item], room: int) -> None:
+    The thread waits for work, never for room: a caller who forgets the stream does not keep the interpreter from its
+    end.
+    """
+
+    def __init__(self, stream: Generator[Item, None, None], count: int) -> None:
         self._stream = stream
-        self._room = threading.Semaphore(room)
-        self._items: SimpleQueue[Any] = SimpleQueue()
-        self._stopped = False
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._read, name="cottoncandy")
-        self._thread.start()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cottoncandy")
+        self._pending = deque(self._draw() for _ in range(count))
 
-    def _read(self) -> None:
-        try:
-            while self._room.acquire() and not self._stopped and (item := next(self._stream, _END)) is not _END:
-                self._items.put(item)
-        except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
-            self._failure = failure
-        finally:
-            close = getattr(self._stream, "close", None)
-            if close is not None:
-                close()
-            self._items.put(_END)
+    def _draw(self) -> Future[Any]:
+        return self._thread.submit(copy_context().run, self._next)
+
+    def _next(self) -> object:
+        return next(self._stream, _END)
 
     def items(self) -> Iterator[Item]:
         """The items as they come; and what made the stream fail."""
-        while (item := self._items.get()) is not _END:
-            self._room.release()
+        while (item := self._pending.popleft().result()) is not _END:
             yield item
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+            self._pending.append(self._draw())
 
     def stop(self) -> None:
-        """Read no further."""
-        self._stopped = True
-        self._room.release()
+        """Draw no further."""
+        for future in self._pending:
+            future.cancel()
 
-    def join(self) -> None:
-        """Wait until nothing works any more."""
-        self._thread.join()
+    def close(self) -> None:
+        """Wait until nothing is drawn any more, and have whatever works for the stream stop, too."""
+        self.stop()
+        self._thread.shutdown()
+        self._stream.close()
 
 
 def for_each(

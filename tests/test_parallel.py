@@ -10,13 +10,13 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import count, islice
 from pathlib import Path
 
 import pytest
 
-from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.parallel import chained, for_each, map_threads
 
 TIMEOUT = 30
 
@@ -231,7 +231,7 @@ def test_items_are_let_go_after_a_failure(run: Callable[..., None]) -> None:
 # may finish the one call that it has begun
 INTERRUPTED = """
 import signal, sys, threading
-from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.parallel import chained, for_each, map_threads
 
 # a shell lets what it starts in the background ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -265,3 +265,38 @@ def test_ctrl_c_stops_it_within_a_call(call: str) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stdout.read() == "interrupted 0 True\n"
     assert process.returncode == 0
+
+
+# ------------------------------------------------------------------ streams
+def numbers(first: int, stop: int, closed: list[int]) -> Generator[int, None, None]:
+    try:
+        yield from range(first, stop)
+    finally:
+        closed.append(first)
+
+
+def test_streams_come_one_behind_the_other() -> None:
+    closed: list[int] = []
+    found = list(chained((numbers(10 * i, 10 * i + i, closed) for i in range(5)), threads=3, waiting=2))
+    assert found == [10, 20, 21, 30, 31, 32, 40, 41, 42, 43]
+    assert sorted(closed) == [0, 10, 20, 30, 40]
+
+
+def test_a_caller_that_stops_early_closes_the_streams() -> None:
+    closed: list[int] = []
+    stream = chained((numbers(10 * i, 10 * i + 10, closed) for i in range(50)), threads=3, waiting=2)
+    assert [next(stream) for _ in range(12)] == list(range(12))
+    stream.close()
+    assert sorted(closed) == [0, 10, 20, 30]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("cottoncandy")]
+
+
+def test_a_stream_that_is_kept_does_not_keep_the_interpreter_from_its_end() -> None:
+    script = """
+from itertools import count
+from cottoncandy.parallel import ahead, chained
+kept = [chained(((i for i in count()) for _ in count()), 3, 2), ahead(i for i in count())]
+print([next(stream) for stream in kept])
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    assert ended.stdout == "[0, 0]\n"

@@ -88,18 +88,24 @@ def _goes_on_in(branch: str, prefix: str, last: str) -> bool:
     return last.startswith(branch) and len(branch) > len(prefix)
 
 
-def _spans(bucket: Bucket, what: dict[str, Any], level: ListPage, last: str) -> Iterator[Iterator[ListPage]]:
+def _spans(
+    bucket: Bucket, what: dict[str, Any], level: ListPage, last: str
+) -> Iterator[Generator[ListPage, None, None]]:
     """The pages of each branch of a level, and its objects, in the order of the keys."""
     branches = [(name, None) for name in level.prefixes if _is_behind(name, last)]
     entries = [*branches, *((entry[0], entry) for entry in _behind(level.objects, last))]
     for is_object, group in groupby(sorted(entries, key=_by_bytes), key=lambda pair: pair[1] is not None):
         if is_object:
-            yield iter([level._replace(objects=[entry for _, entry in group if entry], prefixes=[])])
+            yield _between(level, [entry for _, entry in group if entry])
             continue
         for name, _ in group:
             # the first branch is known up to the key
             start = {"StartAfter": last} if last.startswith(name) else {}
             yield _pages(bucket, {**what, **start, "Prefix": name})
+
+
+def _between(level: ListPage, objects: list[Entry]) -> Generator[ListPage, None, None]:
+    yield level._replace(objects=objects, prefixes=[])
 
 
 def _by_bytes(pair: tuple[str, object]) -> bytes:
