@@ -419,6 +419,14 @@ def test_a_backend_that_is_gone_has_closed_its_connections(lean: str, monkeypatc
         assert connection() is None
 
 
+def test_a_closed_backend_keeps_no_client() -> None:
+    connection = connect("http://127.0.0.1:9000")._bucket.connection
+    clients = [weakref.ref(connection.data), weakref.ref(connection.client), weakref.ref(connection.data)]
+    connection.close()
+    gc.collect()  # botocore's refers to itself
+    assert [client() for client in clients] == [None, None, None]
+
+
 def test_a_closed_backend_works_again() -> None:
     with elsewhere() as (backend, proxy):
         backend.put("key", b"x", {})

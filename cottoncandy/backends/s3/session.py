@@ -73,7 +73,7 @@ class Connection:
         self._lock = threading.RLock()
         self._clients: Clients | None = None
         self._plain: PlainClient | None = None
-        self._end: weakref.finalize[..., Connection] | None = None
+        self._ends: list[weakref.finalize[..., Connection]] = []
         self._of_thread = threading.local()
 
     # ------------------------------------------------------------------ clients
@@ -110,7 +110,7 @@ class Connection:
         myself = weakref.proxy(self)  # no circle, which would keep connections open
         policy = settings.retry.with_timeouts(plainness.connect_timeout, plainness.read_timeout)
         plain = PlainClient(plainness, policy, lambda: myself._made().data)  # noqa: SLF001 - its own
-        weakref.finalize(self, _close, os.getpid(), plain)
+        self._ends.append(weakref.finalize(self, _close, os.getpid(), plain))
         return plain
 
     def _made(self) -> Clients:
@@ -135,12 +135,10 @@ class Connection:
     def close(self) -> None:
         """Close all connections; the next call opens new ones."""
         with self._lock:
-            plain, self._plain = self._plain, None
-            self._clients, self._of_thread = None, threading.local()
-            if plain is not None:
-                plain.close()
-            if self._end is not None:
-                self._end()
+            self._plain = self._clients = None
+            self._of_thread, ends, self._ends = threading.local(), self._ends, []
+            for end in ends:
+                end()
 
     def _make_clients(self) -> Clients:
         from cottoncandy.backends.s3 import clients
@@ -159,7 +157,7 @@ class Connection:
         known = (*clients.KNOWN_HANDLERS, retries.again)
         data = LeanClient(client, headers=headers, known_handlers=known, policy=retries.policy, lean=lean)
         made = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
-        self._end = weakref.finalize(self, _close, os.getpid(), data, client)
+        self._ends.append(weakref.finalize(self, _close, os.getpid(), data, client))
         return made
 
     # ------------------------------------------------------------------ what is known of it
