@@ -33,11 +33,12 @@ FLAGS = (
 )
 #: Elements that stick out of the screen, and are in no frame that scrolls.
 TOO_WIDE = """
-const frame = e => e && (getComputedStyle(e).overflowX.match(/auto|scroll|hidden/) ? true : frame(e.parentElement));
-return document.documentElement.scrollWidth <= window.innerWidth ? [] :
-    [...document.querySelectorAll("article *")]
-        .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1 && !frame(e.parentElement))
-        .map(e => e.tagName + ": " + e.textContent.trim().slice(0, 60));
+const width = document.documentElement.clientWidth;
+const scrolls = e => /auto|scroll/.test(getComputedStyle(e).overflowX);
+const frame = e => e.tagName != "ARTICLE" && (scrolls(e) || frame(e.parentElement));
+return [...document.querySelectorAll("article *")]
+    .filter(e => e.getBoundingClientRect().right > width + 1 && !frame(e))
+    .map(e => e.tagName + ": " + e.textContent.trim().slice(0, 60));
 """
 
 
