@@ -98,7 +98,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         wide = photograph(arguments.site.resolve(), list(dict.fromkeys(["index", *arguments.pages])), folder)
         side_by_side(folder, arguments.target)
-    sys.exit("\n".join(wide))
+    sys.exit("\n".join(wide) or None)
 
 
 if __name__ == "__main__":
