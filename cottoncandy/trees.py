@@ -78,7 +78,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
         name = keys.clean(want).rstrip(keys.SEPARATOR)
         found = {other for other in names if other == name or other.startswith(f"{name}/")}
         if not found:
-            raise KeyError(want)
+            raise KeyError(f"the tree has nothing named {want!r}")
         chosen |= found
     return [name for name in names if name in chosen]
 

@@ -190,6 +190,7 @@ def test_what_a_file_cannot_hold(cc: Run) -> None:
     ok(cc("put", "cube.npy", "cube"))
     failed = cc("get", "cube", "cube.csv")
     assert (failed.code, list(Path().glob("*cube.csv*"))) == (1, [])
+    assert failed.err.startswith("cottoncandy: cube.csv: a .csv holds")
     assert not list(Path().glob(".cottoncandy-*"))
     assert cc("put", "events.csv", "--as", "array", "t/events.csv").code == 0
     assert Path("store/t/events").exists()
@@ -228,8 +229,11 @@ def test_keys_are_not_told(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     done = cc("ls", "s3://bucket/x", "--endpoint-url", "http://127.0.0.1:9", "--debug")
     assert done.code == 1
     assert "no connection to http://127.0.0.1:9" in done.err
+    monkeypatch.setenv("COTTONCANDY_ENCRYPTION_KEY", "verysecret")
     listed = cc("config", "--json")
-    assert "***" in listed.out
+    assert [json.loads(listed.out)[f"{name}_key"]["value"] for name in ("login.access", "login.secret")] == ["***"] * 2
+    assert "verysecret" not in ok(cc("config"))
+    assert ok(cc("config", "encryption.key")) == "***\n"
     assert "secret" not in (done.out + done.err + listed.err).lower().replace("secret_key", "")
     assert "verysecret" not in listed.out
 

@@ -579,6 +579,11 @@ def test_keys_of_the_configuration(
     monkeypatch.setenv("COTTONCANDY_ENCRYPTION_KEY_FILE", str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match="missing"):
         opened()
+    monkeypatch.setenv("COTTONCANDY_ENCRYPTION_KEY_FILE", str(file))
+    file.write_text(new[:-3])
+    with pytest.raises(ConfigurationError, match=f"key_file {file}: an encryption key is 32 bytes") as raised:
+        opened()
+    assert new[:-3] not in str(raised.value)
     monkeypatch.delenv("COTTONCANDY_ENCRYPTION_KEY_FILE")
     monkeypatch.setenv("COTTONCANDY_ENCRYPTION_REQUIRE", "True")
     with pytest.raises(ConfigurationError, match="key_file"):

@@ -276,6 +276,11 @@ def test_the_configuration_may_say_unsigned(monkeypatch: pytest.MonkeyPatch) -> 
         assert proxy.requests[-1].headers["Authorization"] is None
 
 
+def test_a_signature_version_that_nobody_knows() -> None:
+    with pytest.raises(ConfigurationError, match="s3v4, s3, unsigned, not 'unsigne'"):
+        connect("http://127.0.0.1:9", signature_version="unsigne")
+
+
 def test_credentials_that_rotate_are_used_at_the_next_call(aws: Path, tmp_path: Path) -> None:
     script = tmp_path / "keys.py"
     script.write_text(f"""

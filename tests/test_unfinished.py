@@ -52,6 +52,8 @@ def test_what_a_killed_process_leaves_is_found_and_removed(store: Store) -> None
 
     assert [one.key for one in cci.clean_uploads(older_than=0, dry_run=True)] == sorted([*names, "exp/a"])
     below = [name for name in names if name.split("/")[0] == "exp"]
+    with pytest.raises(TypeError, match="older_than is a timedelta or seconds, not '1 day'"):
+        cci.clean_uploads("exp", older_than="1 day")
     found = cci.clean_uploads("exp", older_than=0)
     assert [one.key for one in found] == sorted([*below, "exp/a"])
     now = datetime.now(timezone.utc)

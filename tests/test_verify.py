@@ -11,6 +11,7 @@ import scipy.sparse
 from stores import Store
 from test_objects import small_parts
 
+from cottoncandy.errors import ObjectNotFound
 from cottoncandy.verification import Damage
 
 SMOOTH = np.arange(200_000.0).reshape(400, 500)
@@ -48,7 +49,8 @@ def test_a_branch_and_its_damage(store: Store) -> None:
     assert report.nbytes > SMOOTH.nbytes
     assert cci.verify().checked == report.checked + 1
     assert cci.verify("bold").checked == cci.verify("b/tree/x").checked == 1
-    assert cci.verify("nothing").ok
+    with pytest.raises(ObjectNotFound, match=r"'nothing'.* nothing is below that name"):
+        cci.verify("nothing")
 
     damaged = {f"b/raw/{codec}" for codec in CODECS} | {"b/chunks/pt0001", "b/sparse/indices"}
     for key in damaged:

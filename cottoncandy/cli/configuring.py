@@ -16,7 +16,7 @@ from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import ConfigurationError
 
 #: What is not shown.
-_SECRET = {("login", "access_key"), ("login", "secret_key")}
+_SECRET = {("login", "access_key"), ("login", "secret_key"), ("encryption", "key")}
 
 
 @click.command()
@@ -69,7 +69,7 @@ def _show_all(*, as_json: bool) -> None:
         print_json({name: {"value": value, "from": source} for name, value, source in rows})
         return
     for name, value, source in rows:
-        click.echo(f"{name:<34} {value:<28} {source}")
+        click.echo(f"{name:<35} {value:<28} {source}")
 
 
 def _set(section: str, key: str, value: str) -> None:

@@ -105,7 +105,7 @@ def _is_number(text: str) -> bool:
 def _save_csv(path: Path, array: Array, _: Mapping[str, str]) -> None:
     plain = array.dtype.names is None and array.dtype.kind in "biuf" and array.ndim in {1, 2}
     if not plain and not (array.dtype.names and array.ndim == 1):
-        raise UnsupportedArray(f"{path.name}: a .csv holds one or two dimensions of real numbers, or 1-d records")
+        raise UnsupportedArray("a .csv holds one or two dimensions of real numbers, or 1-d records")
     # 17 digits tell a float64 exactly
     kinds = [array.dtype[name].kind for name in array.dtype.names] if array.dtype.names else [array.dtype.kind]
     formats = ["%.17g" if kind == "f" else "%s" if kind not in "biu" else "%d" for kind in kinds]
@@ -160,7 +160,7 @@ def _save_nifti(path: Path, array: Array, metadata: Mapping[str, str]) -> None:
     try:
         image = nibabel.Nifti1Image(stored, np.eye(4) if affine is None else np.array(affine), dtype=stored.dtype)
     except nibabel.spatialimages.HeaderDataError as error:
-        raise UnsupportedArray(f"{path.name}: {error}") from error
+        raise UnsupportedArray(str(error)) from error
     nibabel.save(image, path)
 
 

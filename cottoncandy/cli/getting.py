@@ -17,7 +17,7 @@ from cottoncandy.cli.places import Access, one_store, open_store, place, shows_p
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound, UnsupportedArray
 from cottoncandy.parallel import for_each
 from cottoncandy.progress import Progress
 
@@ -123,8 +123,11 @@ class _Job:
         else:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
             value = {self.path.name.split(".")[0]: value} if found.holds_tree else value
-        with replacing_path(self.path) as part:
-            found.save(part, value, metadata)
+        try:
+            with replacing_path(self.path) as part:
+                found.save(part, value, metadata)
+        except UnsupportedArray as error:  # the file at hand has a name that nobody knows
+            raise UnsupportedArray(f"{self.path}: {error}") from error
 
 
 def _jobs(

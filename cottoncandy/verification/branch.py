@@ -45,6 +45,11 @@ def verify_branch(
     settings : TransferSettings
     few, most : int
         Objects at a time, and up to how many while they are small.
+
+    Raises
+    ------
+    ObjectNotFound
+        If there is neither.
     """
     findings = Findings(f"{keys.as_directory(name)!r} in {backend.describe()}")
 
@@ -56,10 +61,15 @@ def verify_branch(
 
 
 def _names(backend: Backend, name: str) -> Iterator[str]:
+    found = not name
     if name and not name.endswith(keys.SEPARATOR) and backend.exists(name):
+        found = True
         yield name
     for info in backend.list_objects(keys.as_directory(name)):
+        found = True
         yield info.key
+    if not found:  # a mistyped name is not in order
+        raise ObjectNotFound(f"{backend.describe(name)} does not exist, and nothing is below that name")
 
 
 class _Look:

@@ -176,10 +176,15 @@ def _called(source: Callable[[], bytes | str | EncryptionKeys]) -> EncryptionKey
 def _found(options: Options) -> EncryptionKeys | None:
     """The keys of the configuration; they do not travel."""
     key, file_name = options.text("encryption", "key"), options.text("encryption", "key_file")
-    texts = ([Secret(key)] if key else []) + (_read(options.resolve(file_name)) if file_name else [])
+    path = options.resolve(file_name) if file_name else None
+    texts = ([Secret(key)] if key else []) + (_read(path) if path else [])
     if not texts:
         return None
-    return EncryptionKeys(*texts).remade_by(_found_again)
+    try:
+        return EncryptionKeys(*texts).remade_by(_found_again)
+    except ConfigurationError as error:
+        places = [*(["[encryption] key"] if key else []), *([f"key_file {path}"] if path else [])]
+        raise ConfigurationError(f"{' or '.join(places)}: {error}") from None
 
 
 def _found_again() -> EncryptionKeys:

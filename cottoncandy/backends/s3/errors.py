@@ -139,7 +139,12 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Kind, str], ...] = (
         "no connection to {endpoint}: is the address right, is the server up, does a proxy or a VPN stand between?",
     ),
     (
-        (boto.SSLError, boto.HTTPClientError, boto.IncompleteReadError),
+        (boto.SSLError,),
+        TransientError,
+        f"{_BROKE}: does it speak TLS there? `cottoncandy doctor` tells more",
+    ),
+    (
+        (boto.HTTPClientError, boto.IncompleteReadError),
         TransientError,
         _BROKE,
     ),

@@ -167,10 +167,17 @@ def _config(arguments: Mapping[str, Any], options: Options, retry: RetryPolicy) 
     given = arguments.get("config")
     chosen = defaults if given is None else _merged(given, defaults)
     asked = arguments.get("signature_version") or options.text("basic", "signature_version")
-    version = chosen.setdefault("signature_version", asked)
+    version = chosen.setdefault("signature_version", _checked_version(asked))
     if version is UNSIGNED or str(version).lower() == UNSIGNED_TEXT:
         chosen["signature_version"] = UNSIGNED_TEXT  # botocore's mark does not pickle
     return chosen
+
+
+def _checked_version(version: str | None) -> str | None:
+    known = ("s3v4", "s3", UNSIGNED_TEXT)
+    if isinstance(version, str) and version.lower() not in known:
+        raise ConfigurationError(f"signature_version is one of {', '.join(known)}, not {version!r}")
+    return version
 
 
 def _merged(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:

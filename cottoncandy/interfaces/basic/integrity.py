@@ -31,6 +31,8 @@ class Integrity(InterfaceCore):
 
         Raises
         ------
+        ObjectNotFound
+            If there is neither an object of that name nor anything below it.
         TransientError, ContainerNotFound, CredentialsNotFound
             If the store cannot be reached any more.
 

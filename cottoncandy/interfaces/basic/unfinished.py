@@ -44,6 +44,8 @@ class Unfinished(InterfaceCore):
         >>> cci.clean_uploads('sub01', older_than=3600)
         []
         """
+        if not isinstance(older_than, (timedelta, int, float)):
+            raise TypeError(f"older_than is a timedelta or seconds, not {older_than!r}")
         age = older_than if isinstance(older_than, timedelta) else timedelta(seconds=older_than)
         # the store's clock may be ahead of ours: no age at all means all of them
         latest = datetime.now(timezone.utc) - age if age else None
