@@ -627,7 +627,7 @@ def test_no_key_is_shown(backend: EncryptedBackend, caplog: pytest.LogCaptureFix
         assert not any(form in text for form in (base64.b64encode(key).decode(), key.hex(), repr(key)[2:-1]))
 
 
-def test_sync_knows_what_is_the_same(tmp_path: Path) -> None:
+def test_sync_knows_what_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, back = tmp_path / "files", tmp_path / "back"
     source.mkdir()
     (source / "a").write_bytes(noise(100_000))
@@ -641,6 +641,11 @@ def test_sync_knows_what_is_the_same(tmp_path: Path) -> None:
     assert cci.sync(source, "exp", checksum=True).transferred == ("a",)
     cci.sync("exp", back)
     assert (back / "a").read_bytes() == noise(100_000)[::-1]
+    monkeypatch.setenv("COTTONCANDY_ENCRYPTION_REQUIRE", "True")
+    strict = cc.get_interface(str(tmp_path / "store"), backend="local", verbose=False, encryption_key=KEY)
+    assert strict.sync(source, "exp").transferred == ("b",)  # plain until now
+    assert strict.sync(source, "exp").transferred == ()
+    assert strict.download_object("exp/b") == b"plain"
 
 
 # ------------------------------------------------------------------ the rest of the contract

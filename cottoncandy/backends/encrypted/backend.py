@@ -249,8 +249,9 @@ class EncryptedBackend(Backend):
         return self.inner.list_level(prefix, page_size=page_size)
 
     def listed_sizes(self, size: int) -> tuple[int, ...]:
-        """Encrypted as it is here, or plain."""
-        return (self._layout.stored_size(size), size)
+        """Encrypted as it is here, or plain where that is not refused."""
+        stored = self._layout.stored_size(size)
+        return (stored,) if self._require else (stored, size)
 
     # ------------------------------------------------------------------ containers
     def list_containers(self) -> list[str]:
