@@ -185,6 +185,20 @@ class Options:
         """An option that is given in MB, as bytes."""
         return int(self.number(section, key) * MIB)
 
+    def unknown(self) -> list[str]:
+        """What the user's file and the environment name, and nothing reads: typing errors, and options of the past."""
+        known, user = self._defaults, self._user
+        in_file = [
+            f"[{section}] {key}"
+            for section in user.sections()
+            for key in user[section]
+            if not known.has_option(section, key)
+        ]
+        sections = tuple(f"COTTONCANDY_{section}_".upper() for section in known.sections())
+        variables = {f"COTTONCANDY_{section}_{key}".upper() for section in known.sections() for key in known[section]}
+        in_environment = [name for name in self._environ if name.startswith(sections) and name not in variables]
+        return in_file + sorted(in_environment)
+
     @property
     def holds_keys(self) -> bool:
         """Whether the user's own file has keys in it."""

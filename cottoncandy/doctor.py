@@ -54,6 +54,9 @@ def diagnose(
         yield fail("configuration", str(error))
         return
     yield _configuration(options)
+    if unknown := options.unknown():
+        advice = "check the spelling (`cottoncandy config` shows all options), or take them out"
+        yield warn("configuration", f"nothing reads {', '.join(unknown)}", advice)
     try:
         opened = _connect(backend, container, options, arguments)
     except CottonCandyError as error:

@@ -246,6 +246,12 @@ def test_config(cc: Run) -> None:
     ok(cc("config", "basic.default_bucket", "100% mine"))
     assert (ok(cc("config", "basic.threads")), ok(cc("config", "basic.default_bucket"))) == ("9\n", "100% mine\n")
     assert path.stat().st_mode & 0o777 == 0o600
+    for option, value, said in [
+        ("basic.threads", "many", "give a number above 0"),
+        ("basic.lean_wire", "perhaps", "give True or False"),
+        ("basic.thread", "8", "near is basic.threads"),
+    ]:
+        assert said in cc("config", option, value).err
     assert path.read_text().count("threads = 9") == 1
     assert "# Connections of one call" in path.read_text()
     path.write_text("[login]\naccess_key = x")

@@ -181,3 +181,7 @@ def test_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypa
     assert found["configuration"]["advice"].startswith("chmod 600")
     assert "veryhidden" not in told
     assert "write" not in found
+    user_file_path().write_text("[basic]\nthreds = 9\n[nowhere]\nx = 1\n")
+    monkeypatch.setenv("COTTONCANDY_RETRY_ATEMPTS", "3")
+    run(["doctor", f"local://{tmp_path}/store//", "--read-only"])
+    assert "nothing reads [basic] threds, [nowhere] x, COTTONCANDY_RETRY_ATEMPTS" in capfd.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import difflib
 import os
 import re
 from pathlib import Path
@@ -42,16 +43,23 @@ def config(option: str | None, value: str | None, *, show_path: bool, as_json: b
         _set(*_split(option), value)
 
 
-def _known() -> list[tuple[str, str]]:
+def _defaults() -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_string(defaults_path().read_text(encoding="utf-8"))
+    return parser
+
+
+def _known() -> list[tuple[str, str]]:
+    parser = _defaults()
     return [(section, key) for section in parser.sections() for key in parser[section]]
 
 
 def _split(option: str) -> tuple[str, str]:
     section, _, key = option.partition(".")
     if (section, key.lower()) not in _known():
-        raise ConfigurationError(f"there is no option {option!r}: `cottoncandy config` shows all, as basic.threads")
+        near = difflib.get_close_matches(option.lower(), [".".join(known) for known in _known()], 1)
+        said = f"near is {near[0]}" if near else "they look like basic.threads"
+        raise ConfigurationError(f"there is no option {option!r}: {said}; `cottoncandy config` shows all")
     return section, key.lower()
 
 
@@ -75,6 +83,7 @@ def _show_all(*, as_json: bool) -> None:
 def _set(section: str, key: str, value: str) -> None:
     if "\n" in value or "\r" in value:
         raise ConfigurationError(f"{section}.{key}: the value is one line")
+    _check(section, key, value)
     path = user_file_path()
     create_user_file(path)
     text = path.read_text(encoding="utf-8-sig")
@@ -82,6 +91,16 @@ def _set(section: str, key: str, value: str) -> None:
         os.chmod(file.name, 0o600)  # noqa: PTH101 - a name, no path
         file.write(_with_option(text, section, key, value).encode())
     click.echo(f"{section}.{key} is set in {_home(path)}")
+
+
+def _check(section: str, key: str, value: str) -> None:
+    """Refuse what no call could use, where the default tells what is wanted."""
+    default = _defaults().get(section, key)
+    tried = Options.load({f"COTTONCANDY_{section}_{key}".upper(): value}, create=False)
+    if default.isdecimal():
+        tried.number(section, key)
+    elif default == "True":
+        tried.flag(section, key)
 
 
 def _home(path: Path) -> str:
