@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cottoncandy import arrayformat, checksums, chunking, codecs, slicing, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, Receipt, WriteOptions
 from cottoncandy.bodies import in_order
-from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, ObjectChanged, UnsupportedArray
+from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
 from cottoncandy.stream import ObjectSource, TransferSettings, upload
 
 if TYPE_CHECKING:
@@ -172,10 +172,8 @@ def load_array(
         _check_writeable(out, backend.describe(key))
     damaged: object = None
     while True:
-        with ObjectSource(backend, key, settings) as source:
+        with ObjectSource(backend, key, settings, e_tag=e_tag) as source:
             download = _Download(source, threads or settings.threads)
-            if e_tag not in (None, source.head.e_tag):
-                raise ObjectChanged(f"{download.where} is no longer the one that was opened")
             try:
                 with settings.progress.transfer("download", key, source.head.size):
                     return download.new() if out is None else download.into(out), dict(source.head.metadata)

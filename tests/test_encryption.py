@@ -35,6 +35,7 @@ from cottoncandy.errors import (
     WrongKey,
 )
 from cottoncandy.fsspecfs import CottonCandyFileSystem
+from cottoncandy.rawarrays import load_array
 from cottoncandy.stream import ObjectSource, TransferSettings, read_range, upload
 
 OLD, KEY, OTHER = bytes(range(32)), bytes(range(32, 64)), bytes(range(64, 96))
@@ -387,6 +388,8 @@ def test_several_answers_are_of_one_object(roomy: RoomyBackend, twin: str, tells
         assert set(view) <= {0, ord("n")}
     with pytest.raises(ObjectChanged, match="'name'"):
         read_range(backend, "name", SETTINGS, 5, 9, head.e_tag)
+    with pytest.raises(ObjectChanged, match="'name'"):
+        load_array(backend, "name", SETTINGS, e_tag=head.e_tag)
 
 
 def test_no_byte_comes_out_before_it_is_verified(
