@@ -7,7 +7,7 @@ import logging
 from cottoncandy import checksums
 from cottoncandy.arrayformat import read_checksum
 from cottoncandy.backends.base import Backend, Receipt, WriteOptions
-from cottoncandy.errors import ChecksumMismatch, CorruptObject
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, ObjectNotFound
 from cottoncandy.stream import CloudStream, TransferSettings, upload
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ def load_document(backend: Backend, key: str, settings: TransferSettings, most: 
     """
     try:
         return _load(backend, key, settings, most)
+    except ObjectNotFound as error:
+        hint = "no array of chunks or parts has this name; download_raw_array reads one that is a single object"
+        raise ObjectNotFound(f"{error}: {hint}") from error
     except ChecksumMismatch as error:
         log.warning("%s: reading it once more", error)
         return _load(backend, key, settings, most)

@@ -82,7 +82,7 @@ def test_other_kinds_say_what_they_are(store: Store, caplog: pytest.LogCaptureFi
     cci.upload_masked_array("masked", np.ma.array([1, 2], mask=[0, 1]))
     with pytest.raises(CorruptObject, match=r"'masked' in .* describes no sparse array: type 'masked'"):
         cci.download_sparse_array("masked")
-    with pytest.raises(ObjectNotFound):
+    with pytest.raises(ObjectNotFound, match="no array of chunks or parts has this name"):
         cci.download_masked_array("absent")
     with pytest.raises(UnsupportedArray, match="ndarray is no masked array: use upload_raw_array"):
         cci.upload_masked_array("plain", np.zeros(3))
