@@ -88,6 +88,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
 # are being sent. The leaves of one that replaces another wait aside; once a mark says that they are all there, they
 # are the tree, until they have taken their places.
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
+_STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
 STARTED = "started"
 _LEAVES = "leaves/"
@@ -145,6 +146,17 @@ class Stage:
     def is_complete(self) -> bool:
         """Whether the leaves that wait are the tree: not any more when the first of them is removed."""
         return self.order > 0 and self._count == len(self.leaves)
+
+
+def is_stage(name: str) -> bool:
+    """Whether this is the name of what an upload has beside a tree's leaves: SeaweedFS lists it for a while when gone.
+
+    Examples
+    --------
+    >>> is_stage('.upload-0123456789abcdef'), is_stage('motion')
+    (True, False)
+    """
+    return _STAGE_NAME.fullmatch(name) is not None
 
 
 def stages(names: Iterable[str]) -> tuple[list[str], list[Stage]]:

@@ -332,7 +332,7 @@ def test_a_table_that_is_none(store: Store, text: bytes) -> None:
     ("shape", "chunks", "what"),
     [
         ([], [], r"position \[\]"),
-        ([20_000] * 8, [[1] * 20_000] * 8, r"position \[0, 0, 0, 0, 0, 0, 0, 1\]"),
+        ([20_000] * 8, [[1] * 20_000] * 8, "cannot be"),
         ([0, 4], [[], [4]], "make up"),
         ([-1, 4], [[-1], [4]], "length"),
         ([1.5, 4], [[1.5], [4]], "float"),

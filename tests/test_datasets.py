@@ -76,6 +76,12 @@ def _shapes() -> some.SearchStrategy[tuple[int, ...]]:
     return arrays_of.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=6)
 
 
+def _shapes_and_indices() -> some.SearchStrategy[tuple[tuple[int, ...], list[Any]]]:
+    return _shapes().flatmap(
+        lambda shape: some.tuples(some.just(shape), some.lists(indices(shape), min_size=3, max_size=3))
+    )
+
+
 def numpy_gives(array: Any, index: Any) -> Any:
     """The result, or the text of the error."""
     try:
@@ -92,20 +98,28 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "_BLOCK", 24)
 
 
+DTYPES = ["<i4", ">f8", "u1", "<M8[s]", [("a", ">i2"), ("b", "<f4", (2,))]]
+
+
 @pytest.mark.stores("local")
 @settings(max_examples=150)
-@given(data=some.data(), order=some.sampled_from("CF"), compression=some.sampled_from(COMPRESSIONS))
-def test_any_slice_of_any_array(store: Store, tight: None, data: some.DataObject, order: Any, compression: Any) -> None:
-    shape = data.draw(_shapes())
-    dtype = data.draw(some.sampled_from(["<i4", ">f8", "u1", "<M8[s]", [("a", ">i2"), ("b", "<f4", (2,))]]))
+@given(
+    asked=_shapes_and_indices(),
+    dtype=some.sampled_from(DTYPES),
+    order=some.sampled_from("CF"),
+    compression=some.sampled_from(COMPRESSIONS),
+)
+def test_any_slice_of_any_array(
+    store: Store, tight: None, asked: Any, dtype: Any, order: Any, compression: Any
+) -> None:
+    shape, wanted = asked
     array = (
         np.arange(int(np.prod(shape)) * np.dtype(dtype).itemsize, dtype="u1").view(dtype).reshape(shape, order=order)
     )
     cci = store.interface()
     cci.upload_raw_array("a", array, compression=compression)
     opened = cci.open_array("a")
-    for _ in range(3):
-        index = data.draw(indices(shape))
+    for index in wanted:
         expected, found = numpy_gives(array, index), numpy_gives(opened, index)
         assert type(found) is type(expected)
         if isinstance(expected, np.ndarray):

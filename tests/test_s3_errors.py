@@ -72,6 +72,9 @@ def test_answers_without_a_body(status: int, expected: type[Exception]) -> None:
         backend.stat("key")
 
 
+NO_BUCKETS = Response(200, b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>")
+
+
 @pytest.mark.parametrize(
     ("call", "code", "status", "expected"),
     [
@@ -83,7 +86,7 @@ def test_answers_without_a_body(status: int, expected: type[Exception]) -> None:
 )
 def test_answers_about_buckets(call: Any, code: str, status: int, expected: type[Exception]) -> None:
     with elsewhere(lambda _: error(code, status)) as (backend, proxy):
-        proxy.hook = lambda request: error(code, status) if request.path != "/" else Response(200)
+        proxy.hook = lambda request: error(code, status) if request.path != "/" else NO_BUCKETS
         with pytest.raises(expected, match="bucket 'b-1'"):
             call(backend)
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
 from cottoncandy.datasets import Dataset
+from cottoncandy.trees import is_stage
 
 __all__ = ["PAGE", "Children", "describe_missing", "list_children"]
 
@@ -45,6 +46,7 @@ def list_children(backend: Backend, path: str, most: int | None) -> tuple[Childr
         for entry in listed
         if entry.key != prefix  # a marker of the directory itself
     }
+    children = {name: entry for name, entry in children.items() if not is_stage(name)}
     return children, most is None or len(listed) < most
 
 

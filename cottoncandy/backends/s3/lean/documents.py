@@ -99,5 +99,5 @@ def _error(content: bytes) -> dict[str, Any]:
         root = ET.fromstring(content)  # noqa: S314 - the caller has looked that it declares nothing
     except (ET.ParseError, ValueError):
         return {}
-    told = {local_name(child): child.text or "" for child in root if local_name(child) not in {"RequestId", "HostId"}}
+    told = {local_name(child): child.text for child in root if local_name(child) not in {"RequestId", "HostId"}}
     return {"Message": "", "Code": "", **told} if local_name(root) == "Error" else {}
