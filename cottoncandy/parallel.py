@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar, cast
 
@@ -21,28 +20,45 @@ Result = TypeVar("Result")
 _END = object()
 
 
-class Worker(threading.Thread):
-    """A thread in the context of who makes it, that can be waited for again when Ctrl-C has broken off the waiting.
+class Worker(threading.Thread, Generic[Result]):
+    """A thread in the context of who makes it, that Ctrl-C does not make its maker lose sight of.
 
-    Before Python 3.13 a `Thread.join` that is interrupted takes a thread that runs for one that has ended, so that
-    the next one does not wait: https://github.com/python/cpython/issues/90882
+    Ctrl-C may come while the thread is being started, when nobody can tell whether it runs; then it can still be
+    cancelled. And it may break off the waiting, so that one waits again: before Python 3.13 a `Thread.join` that is
+    interrupted takes a thread that runs for one that has ended, https://github.com/python/cpython/issues/90882
     """
 
-    def __init__(self, function: Callable[[], object]) -> None:
-        super().__init__(target=copy_context().run, args=(function,), name="cottoncandy")
-        self._done = threading.Event()
+    def __init__(self, function: Callable[[], Result]) -> None:
+        super().__init__(target=copy_context().run, args=(self._call, function), name="cottoncandy")
+        self._outcome: Future[Result] = Future()
 
-    def run(self) -> None:
-        """Work."""
+    def _call(self, function: Callable[[], Result]) -> None:
+        if not self._outcome.set_running_or_notify_cancel():
+            return
         try:
-            super().run()
-        finally:
-            self._done.set()
+            self._outcome.set_result(function())
+        except BaseException as failure:  # noqa: BLE001 - raised where the result is asked for
+            self._outcome.set_exception(failure)
 
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until the work is done."""
-        self._done.wait(timeout)
-        super().join(timeout)
+    def started(self) -> bool:
+        """Start; False where the system has no thread left, or the interpreter is about to exit."""
+        try:
+            self.start()
+        except RuntimeError:
+            return False
+        return True
+
+    def cancelled(self) -> bool:
+        """Keep it from calling the function; False where it has begun."""
+        return self._outcome.cancel()
+
+    def result(self) -> Result:
+        """What the function gave, when it has ended."""
+        return self._outcome.result()
+
+    def failure(self) -> BaseException | None:
+        """What the function raised, when it has ended."""
+        return self._outcome.exception()
 
 
 def undisturbed(function: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
@@ -52,24 +68,12 @@ def undisturbed(function: Callable[[], Result], undo: Callable[[Result], object]
     """
     if threading.current_thread() is not threading.main_thread():
         return function()
-    call: Future[Result] = Future()
-
-    def work() -> None:
-        try:
-            call.set_result(function())
-        except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
-            call.set_exception(failure)
-
-    worker = Worker(work)
+    worker = Worker(function)
     try:
-        worker.start()
-    except RuntimeError:  # the system has no thread left, or the interpreter is about to exit
-        return function()
-    try:
-        return call.result()
+        return worker.result() if worker.started() else function()
     except BaseException:
-        if call.exception() is None:
-            undo(call.result())
+        if not worker.cancelled() and worker.failure() is None:
+            undo(worker.result())
         raise
 
 
@@ -239,7 +243,7 @@ class _Crew(Generic[Item]):
         self._working = 1
         self._shortest = (math.inf, 0.0)
         self._lock = threading.Lock()
-        self._helpers: list[Worker] = []
+        self._helpers: list[Worker[None]] = []
         self._failures: list[BaseException] = []
 
     def work_to_the_end(self) -> None:
@@ -273,13 +277,11 @@ class _Crew(Generic[Item]):
 
     def _start_helper(self) -> None:
         helper = Worker(self._work)
-        try:
-            helper.start()
-        except RuntimeError:  # the system has no thread left: those that there are do the work
-            self._wanted = self._most = len(self._helpers) + 1
-        else:
-            self._helpers.append(helper)
+        self._helpers.append(helper)  # before it starts: Ctrl-C may come while it does
+        if helper.started():
             self._working += 1
+        else:  # those that there are do the work
+            self._wanted = self._most = self._working
 
     def _goes_on(self, seconds: float, computing: float) -> bool:
         """Take more threads where all together mostly wait; one less where the items have become large.
@@ -301,8 +303,8 @@ class _Crew(Generic[Item]):
     def _join(self) -> None:
         # grows while it is walked: a helper starts the next one before it ends
         for helper in self._helpers:
-            # Ctrl-C came while it was being started: it finds the failure and ends
-            with suppress(RuntimeError):
+            if not helper.cancelled():
+                helper.failure()
                 helper.join()
 
     def _raise(self) -> None:

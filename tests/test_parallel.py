@@ -12,12 +12,13 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
 import pytest
 
-from cottoncandy.parallel import chained, for_each, map_threads
+from cottoncandy.parallel import chained, for_each, map_threads, undisturbed
 
 TIMEOUT = 30
 
@@ -228,11 +229,11 @@ def test_items_are_let_go_after_a_failure(run: Callable[..., None]) -> None:
         gc.enable()
 
 
-# not while a thread is being started: then `Thread.start` and the standard library's pool lose sight of it, and it
-# may finish the one call that it has begun
+# `map` not while a thread is being started: the standard library's pool loses sight of it, and it may finish the one
+# call that it has begun
 INTERRUPTED = """
 import signal, sys, threading
-from cottoncandy.parallel import chained, for_each, map_threads
+from cottoncandy.parallel import chained, for_each, map_threads, undisturbed
 
 # a shell lets what it starts in the background ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -266,6 +267,49 @@ def test_ctrl_c_stops_it_within_a_call(call: str) -> None:
         process.send_signal(signal.SIGINT)
         assert process.stdout.read() == "interrupted 0 True\n"
     assert process.returncode == 0
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_at_once_leaves_nothing_done_that_is_not_undone() -> None:
+    """The thread that does it interrupts at its first step, when the main thread is still about to start it."""
+    done: list[int] = []
+    undone: list[int] = []
+
+    def act(number: int) -> int:
+        interrupt()
+        done.append(number)
+        return number
+
+    for number in range(200):
+        with pytest.raises(KeyboardInterrupt):
+            undisturbed(partial(act, number), undone.append)
+    assert undone == done == list(range(200))
+
+
+def test_ctrl_c_while_a_thread_is_started_leaves_none_at_work(request: pytest.FixtureRequest) -> None:
+    """The helper is waited for that Ctrl-C hid from who started it."""
+    began, ended = [], []
+    here = threading.get_ident()
+
+    def at_first_step(*_: object) -> None:
+        sys.setprofile(None)
+        interrupt()
+
+    def work(item: int) -> None:
+        if threading.get_ident() != here:
+            began.append(item)
+            time.sleep(0.002)
+            ended.append(item)
+
+    threading.setprofile(at_first_step)
+    request.addfinalizer(lambda: threading.setprofile(None))
+    for _ in range(100):
+        with pytest.raises(KeyboardInterrupt):
+            for_each(work, count(), 2)
+        assert sorted(ended) == sorted(began)
 
 
 # ------------------------------------------------------------------ streams
