@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -259,7 +259,9 @@ class Dataset:
             return found.copy() if isinstance(found, np.ndarray) else found  # nobody writes into what is kept
         memory = Memory.for_index(index, self._description)
         if codec is None and memory.selection.is_all_of(self.size):
-            self._load(out=memory.array)  # with its checksum
+            # with its checksum; a list of all places has made one axis of several
+            order: Literal["C", "F"] = "F" if self._description.order == "F" else "C"
+            self._load(out=memory.array.reshape(self.shape, order=order))
             return memory.array[memory.selection.rest]
         # of packed blocks nobody knows the size beforehand
         with self._version.settings.progress.transfer("read", self.name, memory.data.nbytes if codec is None else None):

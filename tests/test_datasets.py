@@ -129,6 +129,24 @@ def test_any_slice_of_any_array(
             assert np.array_equal(found, expected)
 
 
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_lists_of_all_places(store: Store, order: str) -> None:
+    """They make one axis of several, and what is read in one piece is the array with all of its axes."""
+    array = np.arange(24.0).reshape((2, 3, 4), order=order)
+    cci = store.interface()
+    cci.upload_raw_array("a", array, compression=False)
+    places = np.indices(array.shape).reshape(3, -1)
+    for index in (
+        tuple(places),
+        tuple(places[:, ::-1]),
+        (*places[:2],),
+        np.ones((2, 3), bool),
+        (slice(None), *places[1:]),
+    ):
+        assert np.array_equal(cci.open_array("a")[index], array[index])
+
+
 @pytest.mark.parametrize("compression", COMPRESSIONS, ids=str)
 def test_every_kind_of_array(store: Store, compression: Any) -> None:
     cci = store.interface()
