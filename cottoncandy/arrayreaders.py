@@ -100,7 +100,7 @@ class Version:
         """
 
         def open_at(done: int) -> ObjectReader:
-            return self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
+            return self.backend.open_version(self.head, start + done, start + len(view))
 
         read_resuming(self.backend.retry, view, open_at, self.where)
 

@@ -1,4 +1,4 @@
-"""A third party's backend: the contract in as few lines as it takes, over a dictionary."""
+"""A third party's backend in as few lines as it takes, over a dictionary; and what it is strict about."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar, NamedTuple
 
 from cottoncandy.backends.base import (
-    Backend,
     BytesLike,
     MultipartUpload,
     ObjectHead,
     ObjectInfo,
-    ObjectPrefix,
     ObjectReader,
     Receipt,
     TransferLimits,
     WriteOptions,
 )
-from cottoncandy.errors import ContainerNotFound, ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.backends.whole import WholeBackend, WholeReader
+from cottoncandy.errors import ContainerNotFound, ObjectExists, ObjectNotFound
 
 
 class Stored(NamedTuple):
@@ -29,20 +28,22 @@ class Stored(NamedTuple):
     written: datetime
 
 
-class MemoryReader(ObjectReader):
-    def __init__(self, head: ObjectHead, body: bytes, start: int, stop: int) -> None:
-        self.head, self.start, self.stop = head, start, stop
-        self._rest = memoryview(body)[start:stop]
+class HastyReader(ObjectReader):
+    """Gives less than there is room for, as sockets do."""
+
+    def __init__(self, reader: WholeReader) -> None:
+        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
+        self._reader = reader
 
     def readinto(self, buffer: memoryview) -> int:
-        # a short answer is allowed, as sockets give it
-        count = min(len(buffer), len(self._rest), 70_001)
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+        return self._reader.readinto(buffer[:70_001])
+
+    def break_off(self, count: int) -> None:
+        """Come to an end behind so many bytes, as a connection does that breaks."""
+        self._reader._rest = self._reader._rest[:count]
 
     def close(self) -> None:
-        pass
+        self._reader.close()
 
 
 class MemoryUpload(MultipartUpload):
@@ -73,7 +74,7 @@ class MemoryUpload(MultipartUpload):
         self._open.remove(self._key)
 
 
-class MemoryBackend(Backend):
+class MemoryBackend(WholeBackend):
     """Containers of this process; each begins with `memory-`."""
 
     name = "memory"
@@ -110,21 +111,15 @@ class MemoryBackend(Backend):
             raise ContainerNotFound(f"there is no {self.container!r}")
         return self.containers[self.container]
 
-    def _head(self, key: str) -> tuple[ObjectHead, bytes]:
+    def get(self, key: str) -> tuple[ObjectHead, bytes]:
         try:
             body, metadata, written = self._objects[key]
         except KeyError:
             raise ObjectNotFound(f"{self.describe(key)} does not exist") from None
         return ObjectHead(key, len(body), written, hashlib.md5(body).hexdigest(), metadata), body
 
-    def stat(self, key: str) -> ObjectHead:
-        return self._head(key)[0]
-
-    def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> MemoryReader:
-        head, body = self._head(key)
-        if e_tag not in {None, head.e_tag}:
-            raise ObjectChanged(self.describe(key))
-        return MemoryReader(head, body, start, head.size if stop is None else min(stop, head.size))
+    def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> HastyReader:
+        return HastyReader(super().open(key, start, stop, e_tag=e_tag))
 
     def put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
@@ -140,22 +135,6 @@ class MemoryBackend(Backend):
     ) -> MemoryUpload:
         return MemoryUpload(self, key, metadata, options)
 
-    def copy(
-        self,
-        source_key: str,
-        key: str,
-        *,
-        source_container: str | None = None,
-        options: WriteOptions = WriteOptions(),
-        metadata: Mapping[str, str] | None = None,
-        e_tag: str | None = None,
-    ) -> Receipt:
-        source = self if source_container is None else self.at(source_container)
-        head, body = source._head(source_key)
-        if e_tag not in {None, head.e_tag}:
-            raise ObjectChanged(self.describe(source_key))
-        return self.put(key, body, head.metadata if metadata is None else metadata, options)
-
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         names = list(keys)
         for key in names:
@@ -167,16 +146,6 @@ class MemoryBackend(Backend):
             if key.startswith(prefix):
                 head = self.stat(key)
                 yield ObjectInfo(key, head.size, head.last_modified, head.e_tag)
-
-    def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
-        seen = set()
-        for info in self.list_objects(prefix):
-            below, slash, _ = info.key.removeprefix(prefix).partition("/")
-            if not slash:
-                yield info
-            elif below not in seen:
-                seen.add(below)
-                yield ObjectPrefix(f"{prefix}{below}/")
 
     def container_exists(self, container: str) -> bool:
         return container in self.containers

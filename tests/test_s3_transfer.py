@@ -26,6 +26,7 @@ from cottoncandy.errors import (
     ServiceError,
     TransientError,
 )
+from cottoncandy.stream import TransferSettings, read_range
 
 HAVE_CHECKSUMS = "request_checksum_calculation" in Config.OPTION_DEFAULTS
 BODY = hashlib.shake_256(b"body").digest(3 * MIB + 17)
@@ -134,6 +135,29 @@ def test_an_answer_of_another_range(content_range: str) -> None:
         for start in (2, 5):
             with pytest.raises(ServiceError, match=r"object 'key'|Content-Range"):
                 backend.open("key", start, 8)
+
+
+@BOTH_WIRES
+@pytest.mark.parametrize("second", [0, 5])
+def test_without_etags_size_and_date_are_the_version(second: int) -> None:
+    asked: list[str] = []
+
+    def hook(request: Request) -> Response:
+        first, last = map(int, request.headers["Range"].removeprefix("bytes=").split("-"))
+        date = f"Sun, 22 Nov 2026 19:33:0{second if asked else 0} GMT"
+        asked.append(request.headers["Range"])
+        return Response(
+            206, BODY[first : last + 1], {"Content-Range": f"bytes {first}-{last}/100", "Last-Modified": date}
+        )
+
+    with elsewhere(hook) as (backend, _):
+        settings = TransferSettings(download_threshold=30, download_part=30)
+        if second:
+            with pytest.raises(ObjectChanged, match="object 'key'"):
+                read_range(backend, "key", settings, 0, 100)
+        else:
+            assert read_range(backend, "key", settings, 0, 100) == BODY[:100]
+        assert len(asked) > 1
 
 
 def test_a_size_that_is_not_told_is_asked_for() -> None:

@@ -40,7 +40,7 @@ class WholeBackend(Backend):
         """What is known of an object."""
         return self.get(key)[0]
 
-    def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
+    def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> WholeReader:
         """Get all of it, and read a range."""
         head, body = self.get(key)
         if e_tag not in (None, head.e_tag):

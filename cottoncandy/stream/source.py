@@ -161,7 +161,7 @@ class ObjectSource:
         """Read one range, held to the version of the source."""
 
         def open_at(done: int) -> ObjectReader:
-            answer = self.backend.open(self.key, start + done, start + len(view), e_tag=self.head.e_tag)
+            answer = self.backend.open_version(self.head, start + done, start + len(view))
             return answer if watch is None else _Watched(answer, start, start + done, watch)
 
         if len(view) < _HOT:

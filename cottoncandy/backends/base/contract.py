@@ -19,7 +19,7 @@ from cottoncandy.backends.base.facts import (
 )
 from cottoncandy.backends.base.moving import MultipartUpload, ObjectReader
 from cottoncandy.backends.base.stored import StoredObject
-from cottoncandy.errors import NotSupported, ObjectNotFound, TransientError
+from cottoncandy.errors import NotSupported, ObjectChanged, ObjectNotFound, TransientError
 from cottoncandy.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -118,6 +118,21 @@ class Backend(ABC):
         ObjectChanged
             If the object is no longer the one that ``e_tag`` names.
         """
+
+    def open_version(self, head: ObjectHead, start: int = 0, stop: int | None = None) -> ObjectReader:
+        """Begin to read the version of an object that a head tells of; see `open`.
+
+        Where the store gives no ETag, size and date stand for it.
+
+        Raises
+        ------
+        ObjectNotFound, ObjectChanged
+        """
+        reader = self.open(head.key, start, stop, e_tag=head.e_tag)
+        if head.e_tag is None and (reader.head.size, reader.head.last_modified) != (head.size, head.last_modified):
+            reader.close()
+            raise ObjectChanged(f"{self.describe(head.key)}: it was replaced in the meantime")
+        return reader
 
     def read_range(self, key: str, start: int, buffer: memoryview, *, e_tag: str | None = None) -> int:
         """Read bytes from ``start`` on into the caller's buffer; how many there were.
