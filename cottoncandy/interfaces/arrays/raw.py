@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -101,7 +102,7 @@ class RawArrays(BasicInterface):
             array,
             compression=compression,
             defaults=self._compression,
-            metadata={name: str(value) for name, value in (metadata or {}).items()},
+            metadata={name: str(value) for name, value in metadata.items()} if metadata else {},
             options=self._write_options(acl),
             settings=self._settings,
             threads=threads,
@@ -232,8 +233,8 @@ class RawArrays(BasicInterface):
             For ``object`` arrays: they would be pickled, and `download_npy_array` reads no pickles.
         """
         file = io.BytesIO()
-        where = self.backend_interface.describe(keys.clean_object(object_name))
-        np.save(file, as_array(array, where, fixed_width=True), allow_pickle=False)
+        describe = partial(self.backend_interface.describe, keys.clean_object(object_name))
+        np.save(file, as_array(array, describe, fixed_width=True), allow_pickle=False)
         return self._upload(object_name, file.getvalue(), metadata, acl, threads)
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:

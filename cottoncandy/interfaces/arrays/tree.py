@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy.typing as npt
@@ -83,7 +83,7 @@ class ArrayTrees(FolderArrays):
         """
         root = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         arrays = {
-            keys.join(root, name): as_array(leaf, self.backend_interface.describe(keys.join(root, name)))
+            (key := keys.join(root, name)): as_array(leaf, partial(self.backend_interface.describe, key))
             for name, leaf in trees.flatten(array_dict).items()
         }
         compression = metadata.pop("compression", True)

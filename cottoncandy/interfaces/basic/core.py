@@ -19,6 +19,8 @@ from cottoncandy.stream import TransferSettings, upload
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_USUAL = WriteOptions()
+
 
 class InterfaceObject:
     """The root of all interfaces."""
@@ -81,7 +83,7 @@ class InterfaceCore(InterfaceObject):
         return keys.join(a, *p)
 
     def _write_options(self, acl: str | None, extra: Mapping[str, Any] | None = None) -> WriteOptions:
-        return WriteOptions(acl=acl, extra=extra or {})
+        return _USUAL if acl is None and not extra else WriteOptions(acl=acl, extra=extra or {})
 
     def _upload(
         self,
