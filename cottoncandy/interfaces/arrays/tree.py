@@ -18,6 +18,7 @@ from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays import FORGOTTEN, VERSION
 from cottoncandy.errors import NotAnArray, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
+from cottoncandy.parallel import for_each
 from cottoncandy.rawarrays import as_array, load_array, refuse_names
 
 log = logging.getLogger(__name__)
@@ -94,25 +95,34 @@ class ArrayTrees(FolderArrays):
             mark = {_MARK: f"{_depth(key, root)}-{_digest(root)}"}
             self._store(place, arrays[key], compression, acl, 1, {**metadata, **mark})
 
-        there = list(self._listed(keys.as_directory(root)))
         stage = trees.Stage(root, version)
-        if there:
-            self._replace_tree(stage, there, arrays, send, threads, acl)
-        elif arrays:
-            self._send_tree(stage, arrays, send, threads, acl)
+        with self._all_or_none([stage.started_mark]):
+            there = self._begin_tree(stage, acl)
+            if there:
+                self._replace_tree(stage, there, arrays, send, threads, acl)
+            else:
+                self._send_tree(stage, arrays, send, threads)
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 
-    def _send_tree(
-        self, stage: trees.Stage, arrays: Collection[str], send: _Send, threads: int | None, acl: str | None
-    ) -> None:
+    def _begin_tree(self, stage: trees.Stage, acl: str | None) -> list[ObjectInfo]:
+        """Say that a tree is being sent, and look meanwhile what is there."""
+        there: list[ObjectInfo] = []
+
+        def look() -> None:
+            there.extend(self._listed(keys.as_directory(stage.root)))
+
+        def begin() -> None:
+            self._upload(stage.started_mark, _STARTED, {}, acl)
+
+        for_each(lambda step: step(), (begin, look), 2)
+        return [info for info in there if info.key != stage.started_mark]
+
+    def _send_tree(self, stage: trees.Stage, arrays: Collection[str], send: _Send, threads: int | None) -> None:
         """Send a tree where there is nothing: its leaves do not count before the last one stands."""
-        mark = stage.name(trees.STARTED)
-        with self._all_or_none([mark]):
-            self._upload(mark, _STARTED, {}, acl)
-            with self._all_or_none(arrays):
-                self._for_each(lambda key: send(key, key), arrays, threads, "upload", stage.root)
-        self.backend_interface.delete([mark])
+        with self._all_or_none(arrays):
+            self._for_each(lambda key: send(key, key), arrays, threads, "upload", stage.root)
+        self.backend_interface.delete([stage.started_mark])
 
     def _replace_tree(
         self,
@@ -139,7 +149,7 @@ class ArrayTrees(FolderArrays):
         self._remove_leaves(stage.root, [key for key in old if key not in arrays], threads)
         self._for_each(settle, arrays, threads, "copy", stage.root)
         # first those that this one is newer than: they must not be the newest again
-        self.backend_interface.delete(_outdated(others, there))
+        self.backend_interface.delete([*_outdated(others, there), stage.started_mark])
         self.backend_interface.delete([mark, *waiting.values()])
 
     def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
