@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import lru_cache, partial
 from typing import Any
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 # An array and its metadata; what sends the array of a name to a place.
 _Leaf = tuple[npt.NDArray[Any], dict[str, str]]
 _Send = Callable[[str, str], None]
+_Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
 _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
@@ -115,20 +116,20 @@ class ArrayTrees(FolderArrays):
         def begin() -> None:
             self._upload(stage.started_mark, _STARTED, {}, acl)
 
-        for_each(lambda step: step(), (begin, look), 2)
+        for_each(lambda step: step(), (begin, look), 2, pace=self._pace)
         return [info for info in there if info.key != stage.started_mark]
 
-    def _send_tree(self, stage: trees.Stage, arrays: Collection[str], send: _Send, threads: int | None) -> None:
+    def _send_tree(self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None) -> None:
         """Send a tree where there is nothing: its leaves do not count before the last one stands."""
         with self._all_or_none(arrays):
-            self._for_each(lambda key: send(key, key), arrays, threads, "upload", stage.root)
+            self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads)
         self.backend_interface.delete([stage.started_mark])
 
     def _replace_tree(
         self,
         stage: trees.Stage,
         there: Sequence[ObjectInfo],
-        arrays: Collection[str],
+        arrays: _Arrays,
         send: _Send,
         threads: int | None,
         acl: str | None,
@@ -138,7 +139,7 @@ class ArrayTrees(FolderArrays):
         others = [other for other in others if other.root == stage.root]
         waiting = {key: stage.leaf(key.removeprefix(f"{stage.root}/")) for key in arrays}
         with self._all_or_none(waiting.values()):
-            self._for_each(lambda key: send(key, waiting[key]), arrays, threads, "upload", stage.root)
+            self._send_leaves(stage, waiting, arrays, send, threads)
         mark = stage.complete(1 + max((other.order for other in others), default=0), len(waiting))
         self._write_last(mark, _COMPLETE, waiting.values(), acl)
 
@@ -147,10 +148,16 @@ class ArrayTrees(FolderArrays):
 
         # first: a directory cannot hold `a` and `a/b`
         self._remove_leaves(stage.root, [key for key in old if key not in arrays], threads)
-        self._for_each(settle, arrays, threads, "copy", stage.root)
+        self._for_each(settle, arrays, threads, "copy", stage.root, largest=0)
         # first those that this one is newer than: they must not be the newest again
         self.backend_interface.delete([*_outdated(others, there), stage.started_mark])
         self.backend_interface.delete([mark, *waiting.values()])
+
+    def _send_leaves(
+        self, stage: trees.Stage, places: Mapping[str, str], arrays: _Arrays, send: _Send, threads: int | None
+    ) -> None:
+        largest = max(array.nbytes for array in arrays.values()) if arrays else 0
+        self._for_each(lambda key: send(key, places[key]), arrays, threads, "upload", stage.root, largest=largest)
 
     def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
         """Remove those objects that an earlier `dict2cloud` of this root, or of one above it, wrote."""
@@ -226,13 +233,17 @@ class ArrayTrees(FolderArrays):
 
     def _load_leaves(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, _Leaf]:
         prefix = keys.as_directory(object_root)
-        plain, found = trees.stages(info.key.removeprefix(prefix) for info in self._listed(prefix))
+        there = list(self._listed(prefix))
+        plain, found = trees.stages(info.key.removeprefix(prefix) for info in there)
         latest = trees.newest(found)
         places = {name: name for name in plain if name and not name.endswith(keys.SEPARATOR)}
         for root, stage in latest.items():
             places |= {keys.join(root, leaf): place for leaf, place in stage.leaves.items()}
         names = trees.select(places, wanted)
-        leaves = self._gather(lambda name: self._load_leaf(prefix + places[name]), names, threads, "download", prefix)
+        largest = max((info.size for info in there), default=0)
+        leaves = self._gather(
+            lambda name: self._load_leaf(prefix + places[name]), names, threads, "download", prefix, largest=largest
+        )
         unsent = {stage.version for stage in found if stage.started}
 
         def counts(name: str, metadata: Mapping[str, str]) -> bool:
