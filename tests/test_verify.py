@@ -11,6 +11,7 @@ import scipy.sparse
 from stores import Store
 from test_objects import small_parts
 
+import cottoncandy as cc
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.verification import Damage
 
@@ -102,11 +103,22 @@ def test_parts_that_do_not_belong_to_their_table(store: Store) -> None:
     assert cci.verify("old").ok
 
 
+def test_what_makes_no_sense_ends_no_verification(tmp_path: Any) -> None:
+    cci = cc.get_interface(str(tmp_path), backend="local", verbose=False)
+    cci.upload_raw_array("b/sound", SMOOTH)
+    cci.upload_object("b/deep/metadata.json", "[" * 100_000)
+    assert (cci.verify("b").checked, cci.verify("b").unchecked) == (1, 1)
+    cci.upload_raw_array("b/damaged", SMOOTH)
+    (tmp_path / "b" / "damaged.meta.json").write_text("{")
+    for name in ("b", "b/damaged"):
+        assert [damage.name for damage in cci.verify(name).damaged] == ["b/damaged"]
+    assert cci.rm("b/damaged") == {"DeletedCount": 1}
+    assert cci.verify("b").ok
+
+
 def test_memory_is_bounded_by_parts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An array of 64 MB needs some MiB."""
     import tracemalloc
-
-    import cottoncandy as cc
 
     small_parts(monkeypatch, 8, 2)
     cci = cc.get_interface(str(tmp_path), backend="local", verbose=False)

@@ -12,6 +12,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, Loader, create_loader
+from botocore.parsers import ResponseParserFactory
 
 from cottoncandy.backends.s3.lean import may_explode
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
@@ -73,6 +74,7 @@ def core_session(profile_name: str | None) -> botocore.session.Session:
     """A session of botocore's that shares the models of the service with all others."""
     core = botocore.session.Session(profile=profile_name)
     core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
+    core.register_component("response_parser_factory", _Parsers())
     return core
 
 
@@ -160,6 +162,24 @@ def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
     body = response_dict.get("body")
     if isinstance(body, bytes) and may_explode(body):
         raise UnreadableAnswer(reason="XML with declarations, or nothing but tags, for which no S3 server has a use")
+
+
+class _Parsers(ResponseParserFactory):
+    """Makes botocore's parsers, which meet a date or a number that is none with Python's own errors."""
+
+    def create_parser(self, protocol_name: str) -> Any:
+        """A parser that names what cannot be read as what it is: a failure of the server."""
+        parser = super().create_parser(protocol_name)
+        parse = parser.parse
+
+        def parse_or_tell(response: Any, shape: Any) -> Any:
+            try:
+                return parse(response, shape)
+            except (ValueError, OverflowError, RuntimeError) as error:
+                raise UnreadableAnswer(reason=f"{error!s:.200}") from error
+
+        parser.parse = parse_or_tell  # type: ignore[method-assign]
+        return parser
 
 
 #: The handlers of ours, whose work is done on the lean way too.
