@@ -46,7 +46,7 @@ def test_a_branch_and_its_damage(store: Store) -> None:
     report = cci.verify("b")
     assert report.ok
     assert report.damaged == report.without_checksum == ()
-    assert (report.checked, report.unchecked) == (len(CODECS) + 1 + 2 + 4 + 5, 3)
+    assert (report.checked, report.unchecked) == (len(CODECS) + 1 + 2 + 4 + 5 + 1, 2)
     assert report.nbytes > SMOOTH.nbytes
     assert cci.verify().checked == report.checked + 1
     assert cci.verify("bold").checked == cci.verify("b/tree/x").checked == 1
@@ -57,14 +57,15 @@ def test_a_branch_and_its_damage(store: Store) -> None:
     for key in damaged:
         flip(store, key, len(store.raw.get(key)[0]) // 2)
     store.raw.delete("b/chunks/pt0002")
-    store.raw.put("b/x.npy", store.raw.get("b/x.npy")[0][:-8])
+    data, metadata = store.raw.get("b/x.npy")
+    store.raw.put("b/x.npy", data[:-8], metadata)
     report = cci.verify("b")
     assert not report.ok
     assert {damage.name for damage in report.damaged} == damaged | {"b/chunks/pt0002", "b/x.npy"}
     reasons = {damage.name: damage.reason for damage in report.damaged}
     assert reasons["b/chunks/pt0002"] == "it is missing, and its table names it"
     assert reasons["b/raw/False"] == "the bytes that arrived are not those that were stored"
-    assert "1600128 bytes, and there are 1600120" in reasons["b/x.npy"]
+    assert "bytes that arrived" in reasons["b/x.npy"]
     assert repr(report).count("\n") == 11
     assert repr(report).endswith(f"and {len(reasons) - 10} more>")
     assert len(str(report).splitlines()) == len(reasons) + 1

@@ -211,7 +211,11 @@ def let_out(error: BaseException, place: Callable[[], Place]) -> None:
         return
     ours, chained = translation(error, place())
     _forget_requests(error)
-    raise ours from (error if chained else None)
+    try:
+        raise ours from (error if chained else None)
+    finally:
+        if not chained:  # nor is it to be found behind ours: it may hold what the server repeats of the request
+            ours.__context__ = None
 
 
 def _forget_requests(error: BaseException | None) -> None:
