@@ -12,19 +12,22 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from stores import Recorded, Store
+from test_progress import Bars
 
-from cottoncandy.cli import run
+from cottoncandy.cli import removing, run
 from cottoncandy.cli.app import COMMANDS
 from cottoncandy.cli.formats import FORMATS, extension
 from cottoncandy.cli.output import size_text
 from cottoncandy.cli.places import Access, Place, place
 from cottoncandy.errors import UnsupportedArray
+from cottoncandy.progress import Progress
 
 ROOT = Path(__file__).parent.parent
 
@@ -356,6 +359,43 @@ def test_bars_are_for_terminals(recorded: Recorded, cc: Run, monkeypatch: pytest
     assert b"put up" in os.read(terminal, 10000)
     os.close(terminal)
     assert store.raw.keys() == ["up/a", "up/b"]
+
+
+def test_a_deletion_shows_a_bar(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = Bars()
+    monkeypatch.setattr(removing, "shows_progress", lambda quiet: not quiet and bars)
+    monkeypatch.setattr(removing, "Progress", partial(Progress, delay=0))
+    for name in "abc":
+        Path(name).touch()
+    ok(cc("put", "a", "b", "c", "many/"))
+    ok(cc("rm", "many/a", "many/b", "-q"))
+    assert bars.take() == []
+    ok(cc("put", "a", "b", "many/"))
+    ok(cc("rm", "-r", "many", "--yes"))
+    assert bars.take() == [("delete many", 3, 3)]
+
+
+@pytest.mark.stores("moto")
+def test_no_bar_is_drawn_into_the_lines_of_a_listing(
+    recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recorder import Fault
+
+    store, proxy = recorded
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    for name in ("many/a", "many/b"):
+        store.raw.put(name, b"", {})
+    proxy.hook = lambda request: Fault("delay", 1.1) if request.method == "GET" else None
+    terminal, other_end = os.openpty()
+    fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    for options, told in (({"stdout": other_end}, b""), ({}, b"list many")):  # to a file, a bar is in nobody's way
+        process = start("ls", "-r", "many", *on_server(store), stderr=other_end, **options)
+        assert (process.communicate(timeout=60)[0] or b"many/a\nmany/b\n").split() == [b"many/a", b"many/b"]
+        shown = os.read(terminal, 10000)
+        assert (told in shown) if told else (shown.split() == [b"many/a", b"many/b"])
+    os.close(other_end)
+    os.close(terminal)
 
 
 # ---------------------------------------------------------------------- completion

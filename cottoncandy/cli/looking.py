@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,8 @@ def ls(names: tuple[str, ...], *, long: bool, human: bool, recursive: bool, as_j
     listed: list[Entry] = []
     for text in names or ("",):
         where = place(text, access)
-        cci = open_store(where, access)
+        # lines tell how far it is, and would be written into a bar on the same terminal
+        cci = open_store(where, access, quiet=not as_json and sys.stdout.isatty())
         found = cci.find(where.name) if recursive else cci.scandir(where.name)
         any_found = False
         for entry in found:

@@ -17,8 +17,9 @@ from cottoncandy.cli.options import (
     recursive_option,
 )
 from cottoncandy.cli.output import date_text, print_json
-from cottoncandy.cli.places import Access, Place, one_store, open_store, place
+from cottoncandy.cli.places import Access, Place, one_store, open_store, place, shows_progress
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -45,7 +46,8 @@ def rm(
     if not dry_run:
         if recursive and not sure:
             _ask(len(found), places)
-        cci.backend_interface.delete(found)
+        with Progress(shows_progress(quiet=quiet)).many("delete", names[0], len(found)) as count:
+            cci.backend_interface.delete(count.through(found))
     if as_json:
         print_json({"deleted": found, "dry_run": dry_run})
     elif dry_run:
