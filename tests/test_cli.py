@@ -104,7 +104,8 @@ def test_a_session(cc: Run, tmp_path: Path) -> None:
     assert Path("some/notes.txt").read_text() == "mine"
 
     ok(cc("cp", "sub01/bold", "sub01/notes.txt", "sub02/"))
-    assert cc("cp", "sub01/bold", "sub02/bold").code == 1  # it is there
+    there = cc("cp", "sub01/bold", "sub02/bold")
+    assert (there.code, there.err.endswith(": use --overwrite to replace it\n")) == (1, True)
     ok(cc("cp", "-f", "sub01/bold", "sub02/bold"))
     assert "is a directory: use -r" in cc("mv", "sub02", "sub03").err
     ok(cc("mv", "-r", "sub02", "sub03"))
@@ -118,6 +119,22 @@ def test_a_session(cc: Run, tmp_path: Path) -> None:
     assert cc("rm", "-r", "").code == 2  # the whole bucket, and nobody to ask
     assert ok(cc("rm", "-ry", "")) == "deleted 1 object\n"
     assert ok(cc("clean-uploads")) == "no uploads were left\n"
+
+
+def test_a_name_that_looks_like_a_pattern_is_the_object_of_that_name(cc: Run) -> None:
+    for name in ("scan[1].txt", "scan1.txt", "other"):
+        Path(name).write_text(name)
+        ok(cc("put", name, "odd/"))
+    assert ok(cc("get", "odd/scan[1].txt", "-")) == "scan[1].txt"
+    assert ok(cc("get", "odd/scan[1].txt", "back.txt")) == "got back.txt\n"
+    ok(cc("cp", "odd/scan[1].txt", "odd/copy"))
+    assert ok(cc("rm", "odd/scan[1].txt")) == "deleted 1 object\n"
+    assert ok(cc("ls", "odd")).split() == ["odd/copy", "odd/other", "odd/scan1.txt"]
+    assert ok(cc("ls", "odd/scan[1].txt")) == "odd/scan1.txt\n"  # now it is a pattern, which matches that
+    ok(cc("put", "other", "odd/a[b"))
+    assert ok(cc("ls", "odd/a[b")) == "odd/a[b\n"
+    assert "nothing has this name" in cc("ls", "odd/a[c").err
+    assert "nothing has this name" in cc("du", "odds").err
 
 
 def test_sync(cc: Run) -> None:

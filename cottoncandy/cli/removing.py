@@ -65,11 +65,12 @@ def _ask(count: int, places: list[Place]) -> None:
 
 
 def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
-    exact = bool(one.name) and not one.name.endswith("/") and not keys.has_magic(one.name)
+    exact = bool(one.name) and not one.name.endswith("/")
     found = [one.name] if exact and cci.exists_object(one.name) else []
-    if recursive or keys.has_magic(one.name):
-        below = one.name if keys.has_magic(one.name) else keys.as_directory(one.name) or "/"
-        found += [info.key for info in cci.find(below)]
+    if keys.has_magic(one.name):
+        found = found or [info.key for info in cci.find(one.name)]
+    elif recursive:
+        found += [info.key for info in cci.find(keys.as_directory(one.name) or "/")]
     if found:
         return found
     if not recursive and next(cci.find(keys.as_directory(one.name) or "/", limit=1), None) is not None:
