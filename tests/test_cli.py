@@ -437,6 +437,19 @@ def test_completion(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("ls o", monkeypatch, cc) == ["other/deep/leaf"]
     assert completed("info local://store/sub02/", monkeypatch, cc) == ["local://store/sub02/bold"]
     assert completed("ls --bucket nowhere x", monkeypatch, cc) == []
+    assert completed("config basic.th", monkeypatch, cc) == ["basic.threads"]
+
+
+def test_completion_of_files(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ok(cc("put", __file__, "sub01/"))
+    # what is completed to itself has a kind, by which the shell completes files
+    assert completed("put s", monkeypatch, cc) == ["s"]
+    assert completed("put cottoncandy:///s", monkeypatch, cc) == ["cottoncandy:///sub01/test_cli.py"]
+    assert completed("put bold.npy s", monkeypatch, cc) == ["s", "sub01/test_cli.py"]
+    assert completed("get s", monkeypatch, cc) == ["sub01/test_cli.py"]
+    assert completed("get sub01/test_cli.py h", monkeypatch, cc) == ["h"]
+    assert completed("sync s", monkeypatch, cc) == ["s"]
+    assert completed("sync here cottoncandy:///s", monkeypatch, cc) == ["cottoncandy:///sub01/test_cli.py"]
     assert not Path("nowhere").exists()
     for shell in ("bash", "zsh", "fish"):
         assert "_COTTONCANDY_COMPLETE" in ok(cc("completion", shell))

@@ -12,6 +12,7 @@ import click
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead
+from cottoncandy.cli.completing import complete_names_then_files
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
 from cottoncandy.cli.places import Access, is_pattern, one_store, open_store, place, shows_progress
 from cottoncandy.config import Options
@@ -28,7 +29,7 @@ _STDOUT = "-"
 
 
 @command()
-@names_argument("names", nargs=-1, required=True, metavar="NAME... [DESTINATION]")
+@names_argument(nargs=-1, required=True, metavar="NAME... [DESTINATION]", shell_complete=complete_names_then_files)
 @recursive_option
 @click.option("--as", "kind", type=click.Choice(["array", "file"]), help="Instead of what the object is.")
 @click.option("--no-clobber", is_flag=True, help="Leave files alone that are there.")
