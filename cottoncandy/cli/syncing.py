@@ -64,7 +64,9 @@ def sync(
         return
     would = "would " if dry_run else ""
     if not quiet:
-        for action, names in (("transfer", report.transferred), ("delete", report.deleted), ("skip", report.skipped)):
+        for action, names in (("transfer", report.transferred), ("delete", report.deleted)):
             for name in names:
                 click.echo(f"{would}{action} {name}")
+        for name in report.skipped:
+            click.echo(f"{would}skip {name}: a link that is not followed, or no file")
         click.echo(str(report))
