@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, Loader, create_loader
+from botocore.parsers import ResponseParserFactory
 
 from cottoncandy.backends.s3.lean import may_explode
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
@@ -73,6 +75,7 @@ def core_session(profile_name: str | None) -> botocore.session.Session:
     """A session of botocore's that shares the models of the service with all others."""
     core = botocore.session.Session(profile=profile_name)
     core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
+    core.register_component("response_parser_factory", _Parsers())
     return core
 
 
@@ -160,6 +163,24 @@ def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
     body = response_dict.get("body")
     if isinstance(body, bytes) and may_explode(body):
         raise UnreadableAnswer(reason="XML with declarations, or nothing but tags, for which no S3 server has a use")
+
+
+class _Parsers(ResponseParserFactory):
+    """Makes botocore's parsers, whose bare errors of numbers and dates that are none become botocore's own."""
+
+    def create_parser(self, *protocol: Any) -> Any:
+        """A parser for one answer."""
+        parser: Any = super().create_parser(*protocol)
+        parser.parse = partial(_parse, parser.parse)
+        return parser
+
+
+def _parse(parse: Callable[..., Any], *answer: Any) -> Any:
+    try:
+        return parse(*answer)
+    # dateutil's, and botocore's for a date that no clock knows, are among these
+    except (ValueError, OverflowError, RuntimeError) as error:
+        raise UnreadableAnswer(reason="a number or a date in it is none") from error
 
 
 #: The handlers of ours, whose work is done on the lean way too.
