@@ -7,7 +7,7 @@ where CI or COTTONCANDY_TEST_REQUIRE_SERVERS is set: there it fails them.
 
 ``pytest --wire botocore`` has S3 reached by botocore's connections instead of our own (`lean_wire`), in each test and
 in each process that a test starts. ``@pytest.mark.lean_wire("why")`` is for a test of what only our own do;
-``@BOTH_WIRES`` for one that runs on both in any case.
+``@BOTH_WIRES`` for one that runs on both in any case, ``@pytest.mark.botocore_too("moto")`` for one that does so there.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "stores(*names, exclude=(), without=None): the stores to run on; `without` a quirk"
     )
+    config.addinivalue_line("markers", "botocore_too(*names): on these stores by botocore's connections as well")
     config.addinivalue_line("markers", "lean_wire(why): of our own connections only; left out on botocore's")
     _take_wire(config.getoption("--wire"), config.stash.setdefault(_PATCH, pytest.MonkeyPatch()))
     shared = getattr(config, "workerinput", {}).get("servers")
@@ -116,8 +117,22 @@ def _wire_of(item: pytest.Item) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "store_name" in metafunc.fixturenames:
-        metafunc.parametrize("store_name", _chosen(metafunc))
+    if "store_name" not in metafunc.fixturenames:
+        return
+    names, wire = _chosen(metafunc), metafunc.config.getoption("--wire")
+    cases = {name: (name, wire) for name in names}
+    cases |= {f"{name}-botocore": (name, "botocore") for name in _botocore_too(metafunc, names) if wire != "botocore"}
+    if len(cases) > len(names):
+        metafunc.parametrize(("store_name", "wire"), [*cases.values()], ids=[*cases], indirect=["wire"])
+    else:
+        metafunc.parametrize("store_name", names)
+
+
+def _botocore_too(metafunc: pytest.Metafunc, names: list[str]) -> list[str]:
+    marked = [
+        name for marker in metafunc.definition.iter_markers("botocore_too") for name in _check_names([*marker.args])
+    ]
+    return [name for name in names if name in marked]
 
 
 def _chosen(metafunc: pytest.Metafunc) -> list[str]:
