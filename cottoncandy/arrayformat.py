@@ -22,7 +22,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import checksums, codecs, stringarrays
-from cottoncandy.codecs import Codec
 from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 __all__ = [
@@ -184,9 +183,15 @@ def _count(value: Any) -> int:
 
 
 # ---------------------------------------------------------------------- descriptions
-def lowered(metadata: Mapping[str, str]) -> dict[str, str]:
+class Lowered(dict[str, str]):
+    """Metadata with keys in lower case."""
+
+
+def lowered(metadata: Mapping[str, str]) -> Lowered:
     """Metadata with keys in lower case, in which they are compared: servers change it."""
-    return {key.lower(): str(value).strip() for key, value in metadata.items()}
+    if isinstance(metadata, Lowered):
+        return metadata
+    return Lowered([(key.lower(), str(value).strip()) for key, value in metadata.items()])
 
 
 def read_checksum(metadata: Mapping[str, str], where: str) -> str | None:
@@ -248,12 +253,10 @@ class ArrayDescription:
 
     def metadata(self) -> dict[str, str]:
         """The metadata to store."""
-        metadata = {
-            "dtype": self.dtype.str if self.utf8 is None else stringarrays.NAME,
-            "shape": ",".join(map(str, self.shape)),
-            "compression": self.compression or "False",
-            "order": self.order,
-        }
+        name = self.dtype.str if self.utf8 is None else stringarrays.NAME
+        metadata = _plain_metadata(name, self.shape, self.compression, self.order).copy()
+        if self.utf8 is None and self.dtype.names is None:
+            return metadata
         descr = descr_of(self.dtype)
         if descr is not None:
             metadata["descr"] = _pack(json.dumps(descr, separators=(",", ":")))
@@ -284,16 +287,26 @@ class ArrayDescription:
         UnsupportedArray
             If it holds a dtype that this platform does not have.
         """
-        known = lowered(metadata)
-        if any(len(known.get(key, "")) > _LONGEST for key in _KEYS):
+        texts = tuple(map(lowered(metadata).get, _KEYS))
+        if max(map(len, filter(None, texts)), default=0) > _LONGEST:
             raise CorruptObject(f"{where}: its description has more than {_LONGEST} characters")
         try:
-            return _read(tuple(map(known.get, _KEYS)), size)
+            return _read(texts, size)
         except (CorruptObject, UnsupportedArray, UnknownCodec) as error:
             raise type(error)(f"{where}: {error}") from error
 
 
 # thousands of small arrays have few descriptions
+@lru_cache
+def _plain_metadata(dtype: str, shape: tuple[int, ...], compression: str | None, order: str) -> dict[str, str]:
+    return {
+        "dtype": dtype,
+        "shape": ",".join(map(str, shape)),
+        "compression": compression or "False",
+        "order": order,
+    }
+
+
 @lru_cache
 def _read(texts: tuple[str | None, ...], size: int) -> ArrayDescription:
     known = {key: text for key, text in zip(_KEYS, texts, strict=True) if text is not None}
@@ -417,12 +430,15 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, m
         If the array holds no bytes of its own, or is too large for the codec.
     UnknownCodec
     """
-    array = _plain(array)
+    if type(array) is not np.ndarray:
+        array = _plain(array)
     check_dtype(array.dtype)
     if stringarrays.is_text(array.dtype):
         return _describe_text(array, compression)
     codec = None if compression is None or not array.nbytes else codecs.codec_for(compression, array.nbytes)
-    order = _order(array, codec)
+    # under all other codecs 0.4.0 reads whatever it finds as C
+    keeps_order = codec is None or codec.fortran
+    order = "F" if keeps_order and array.flags.fnc else "C"
     stored = array.T if order == "F" else np.asarray(array, order="C")
     return ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None), bytes_of(stored)
 
@@ -437,12 +453,6 @@ def _plain(array: Array) -> Array:
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         log.warning("the mask of a masked array is not stored: upload_masked_array stores it")
     return np.asarray(array)
-
-
-def _order(array: Array, codec: Codec | None) -> str:
-    # under all other codecs 0.4.0 reads whatever it finds as C
-    keeps_order = codec is None or codec.fortran
-    return "F" if keeps_order and array.flags.fnc else "C"
 
 
 def bytes_of(array: Array) -> memoryview:

@@ -48,6 +48,8 @@ def checksum(view: BytesLike, threads: int = 1) -> str:
     >>> checksum(b'array'), checksum(bytes(3 * 2**20)) == checksum(bytes(3 * 2**20), threads=2)
     ('dce13278cc08caca', True)
     """
+    if 0 < len(view) <= BLOCK:
+        return xxhash.xxh3_64_hexdigest(xxhash.xxh3_64_digest(view))
     view = memoryview(view)
     if len(view) < 2 * _JOB or threads < 2:
         return _combined([_digests(view)])
@@ -56,8 +58,6 @@ def checksum(view: BytesLike, threads: int = 1) -> str:
 
 
 def _digests(view: memoryview) -> bytes:
-    if len(view) <= BLOCK:
-        return xxhash.xxh3_64_digest(view) if view else b""
     return b"".join([xxhash.xxh3_64_digest(view[start : start + BLOCK]) for start in range(0, len(view), BLOCK)])
 
 
@@ -78,11 +78,12 @@ def parse(text: str | None) -> str | None:
     >>> parse('DCE13278CC08CACA'), parse(None)
     ('dce13278cc08caca', None)
     """
-    if text is None:
-        return None
-    if _FORM.fullmatch(text.strip().lower()) is None:
+    if text is None or _FORM.fullmatch(text):
+        return text
+    lower = text.strip().lower()
+    if _FORM.fullmatch(lower) is None:
         raise CorruptObject(f"its metadata has {text!r:.50} for {KEY}, which is no checksum of 16 hexadecimal digits")
-    return text.strip().lower()
+    return lower
 
 
 def compare(found: str, expected: str) -> None:

@@ -18,6 +18,8 @@ _WINDOWS_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$')
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 # Of one component: bytes on Linux and macOS, characters on Windows.
 _LONGEST_NAME = 255
+# Bytes of a whole path: PATH_MAX of Linux, less what a file that is being written adds. S3's longest key has 1,024.
+_LONGEST_PATH = 4095 - 64
 _INSTEAD = "download it under another name, with download_to_file"
 
 
@@ -76,6 +78,8 @@ def _parts(root: Path, name: str) -> Iterator[str]:
     """The components of a name, each of which is the name of a file or directory and no more."""
     if name.startswith(SEPARATOR) or not name.strip(SEPARATOR):
         raise _outside(root, name)
+    if len(str(root.absolute())) + len(name.encode(errors="replace")) > _LONGEST_PATH:
+        raise InvalidObjectName(f"object {name!r:.1100} cannot be a file in {root}: its path is too long: {_INSTEAD}")
     for part in filter(None, name.split(SEPARATOR)):
         if part in {".", ".."} or "\0" in part:
             raise _outside(root, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import math
 import struct
 import tokenize
@@ -10,15 +11,19 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from cottoncandy import checksums
 from cottoncandy.errors import CorruptObject
 
-__all__ = ["expected_size", "require_size"]
+__all__ = ["expected_size", "read_array", "require_size"]
 
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
 #: Characters of a header: numpy itself reads no longer one.
 _LONGEST = 10_000
 _LENGTH = struct.Struct("<I")
+_PIECE = 2**20
+#: Bytes up to the end of such a header: of its text, and of the magic, the version and the length before it.
+_LARGEST = 4 * _LONGEST + 12
 # a parser that is given nonsense, or too much of it, has many words for that
 _NONSENSE: tuple[type[Exception], ...] = (
     *(ValueError, SyntaxError, TypeError, LookupError, OverflowError, RecursionError, MemoryError),
@@ -27,20 +32,23 @@ _NONSENSE: tuple[type[Exception], ...] = (
 
 
 def expected_size(file: BinaryIO) -> int:
-    """How many bytes a .npy file of numbers has by its header. Leaves the file behind the header.
+    """How many bytes a .npy file of numbers has by its header.
 
     Parameters
     ----------
     file : binary file
+        At its beginning.
 
     Raises
     ------
     CorruptObject
         If it does not begin with such a header, or holds Python objects, which would be unpickled.
     """
+    # no more of it: a header may say that it has gigabytes
+    beginning = io.BytesIO(file.read(_LARGEST))
     try:
-        version = np.lib.format.read_magic(file)
-        shape, _, dtype = _READERS[version](file)
+        version = np.lib.format.read_magic(beginning)
+        shape, _, dtype = _READERS[version](beginning)
         nbytes = math.prod(shape) * int(dtype.itemsize)
     except _NONSENSE as error:
         raise CorruptObject(f"its .npy header is damaged: {type(error).__name__}: {error!s:.200}") from error
@@ -48,7 +56,7 @@ def expected_size(file: BinaryIO) -> int:
         raise CorruptObject("it holds pickled Python objects: those that you trust are read by download_pickle")
     if any(length < 0 for length in shape) or not 0 <= nbytes < 2**63:
         raise CorruptObject(f"its .npy header tells of a shape {shape!r:.200} that cannot be")
-    return int(file.tell() + nbytes)
+    return int(beginning.tell() + nbytes)
 
 
 def require_size(file: BinaryIO, size: int) -> None:
@@ -61,6 +69,36 @@ def require_size(file: BinaryIO, size: int) -> None:
     expected = expected_size(file)
     if expected > size:
         raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")
+
+
+def read_array(file: BinaryIO) -> tuple[np.ndarray[Any, Any], str]:
+    """The array of a .npy file, and the checksum of the file, which is taken while it is read.
+
+    Raises
+    ------
+    CorruptObject
+    """
+    hashed = _Hashed(file)
+    try:
+        array = np.lib.format.read_array(hashed, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise CorruptObject(str(error)) from error
+    while hashed.read(_PIECE):  # what stands behind the array is the file's as well
+        pass
+    return array, hashed.running.hexdigest()
+
+
+class _Hashed:
+    """A file to read; numpy does that some hundred KB at a time."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.running = checksums.Running()
+        self._file = file
+
+    def read(self, count: int = -1, /) -> bytes:
+        piece = self._file.read(count)
+        self.running.update(piece)
+        return piece
 
 
 def _read_3_0(file: BinaryIO) -> Header:

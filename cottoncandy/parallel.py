@@ -185,7 +185,12 @@ class _Ahead(Generic[Item]):
 
 
 def for_each(
-    function: Callable[[Item], object], items: Iterable[Item], threads: int, *, most: int | None = None
+    function: Callable[[Item], object],
+    items: Iterable[Item],
+    threads: int,
+    *,
+    most: int | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Call the function on every item with several threads; the first failure is raised, and stops the rest.
 
@@ -201,16 +206,24 @@ def for_each(
     most : int, optional
         Up to so many threads work while the function spends its time waiting, as small requests do over a
         network: how many are of use is measured as the work goes on.
+    pace : Pace, optional
+        Where the items are known to be small: what was measured before. As many threads as were of use then begin at
+        once.
     """
     if threads <= 1 and (most or 1) <= 1:
         for item in items:
             function(item)
     else:
-        _Crew(function, items, threads, most or threads).work_to_the_end()
+        _Crew(function, items, threads, most or threads, pace or Pace()).work_to_the_end()
 
 
 def gather(
-    function: Callable[[Item], Result], items: Sequence[Item], threads: int, *, most: int | None = None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    threads: int,
+    *,
+    most: int | None = None,
+    pace: Pace | None = None,
 ) -> list[Result]:
     """``[function(item) for item in items]`` with several threads, as `for_each` does it."""
     results: list[Any] = [None] * len(items)
@@ -218,7 +231,7 @@ def gather(
     def work(numbered: tuple[int, Item]) -> None:
         results[numbered[0]] = function(numbered[1])
 
-    for_each(work, enumerate(items), threads, most=most)
+    for_each(work, enumerate(items), threads, most=most, pace=pace)
     return results
 
 
@@ -229,19 +242,56 @@ _BUSY = 1.8
 _SMALL = 0.25
 
 
+class Pace:
+    """The shortest of the small calls that were made together: how much of it was waiting.
+
+    Examples
+    --------
+    >>> pace = Pace()
+    >>> pace.of_use  # nothing is known yet
+    1
+    >>> pace.took(seconds=0.02, computing=0.0004)
+    >>> pace.of_use
+    90
+    """
+
+    __slots__ = ("_shortest",)
+
+    def __init__(self) -> None:
+        self._shortest = (math.inf, math.inf)
+
+    def begin(self) -> int:
+        """How many threads are of use by what was measured last; from here on it is measured anew."""
+        of_use, self._shortest = self.of_use, (math.inf, math.inf)
+        return of_use
+
+    def took(self, seconds: float, computing: float) -> None:
+        """Take note of a call. The shortest one waited for the store alone; the others for each other, too."""
+        self._shortest = min(self._shortest, (seconds, computing))
+
+    @property
+    def of_use(self) -> int:
+        """How many threads keep the processors busy with such calls."""
+        seconds, computing = self._shortest
+        return 1 if math.isinf(seconds) else math.ceil(_BUSY * seconds / max(computing, 1e-6))
+
+
 class _Crew(Generic[Item]):
     """Threads that take items from one iterator until it ends or one of them fails.
 
     A tenth of what futures in a pool cost for each item, and nobody waits for the slowest of a window.
     """
 
-    def __init__(self, function: Callable[[Item], object], items: Iterable[Item], threads: int, most: int) -> None:
+    def __init__(
+        self, function: Callable[[Item], object], items: Iterable[Item], threads: int, most: int, pace: Pace
+    ) -> None:
         self._function = function
         self._items = iter(items)
-        self._few = self._wanted = threads
+        self._few = threads
+        self._wanted = max(threads, min(pace.begin(), most))
         self._most = most
         self._working = 1
-        self._shortest = (math.inf, 0.0)
+        self._pace = pace
         self._lock = threading.Lock()
         self._helpers: list[Worker[None]] = []
         self._failures: list[BaseException] = []
@@ -293,11 +343,10 @@ class _Crew(Generic[Item]):
                 self._working -= 1
                 self._most = self._wanted = 0
                 return False
-            if self._working < self._most and seconds < _SMALL:
-                # the shortest call waited for the store alone; the others for each other, too
-                self._shortest = min(self._shortest, (seconds, computing))
-                of_use = math.ceil(_BUSY * self._shortest[0] / max(self._shortest[1], 1e-6))
-                self._wanted = max(self._wanted, min(of_use, 2 * self._wanted, self._most))
+            if seconds < _SMALL:
+                self._pace.took(seconds, computing)
+                if self._working < self._most:
+                    self._wanted = max(self._wanted, min(self._pace.of_use, 2 * self._wanted, self._most))
             return True
 
     def _join(self) -> None:

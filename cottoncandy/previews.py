@@ -27,6 +27,8 @@ MOST_BYTES = 16 * 2**20
 MOST_PIECES = 64
 # Items of a piece of a line: what a screen can show.
 _ITEMS = 1024
+# Items of a line whose points are drawn, too.
+_FEW = 50
 
 
 class Stored(Protocol):
@@ -112,7 +114,7 @@ def _is_colour(array: Stored) -> bool:
 def _numbers(data: Array) -> Array:
     """The values as what matplotlib draws."""
     if data.dtype.kind in "mM":
-        return data.astype(np.int64).astype(np.float64)
+        return np.where(np.isnat(data), np.nan, data.astype(np.int64))
     if data.dtype.kind == "c":
         return np.abs(data).astype(np.float64)
     return data if data.dtype == np.uint8 else data.astype(np.float32 if data.dtype.itemsize < 4 else np.float64)
@@ -120,11 +122,21 @@ def _numbers(data: Array) -> Array:
 
 def _draw(ax: Axes, array: Stored, index: Index, data: Array) -> None:
     if len(array.shape) == 1:
-        ax.plot(*_line(np.arange(array.shape[0])[index] if array.shape[0] else data, data))
+        # a line through one point is not seen
+        ax.plot(*_line(np.arange(array.shape[0])[index], data), marker="." if len(data) < _FEW else None)
+        ax.set_ylabel(_meaning(array.dtype))
     elif len(array.shape) <= 4:
         _draw_image(ax, array, index, data)
     else:
         ax.hist(data[np.isfinite(data)].ravel(), bins=100)
+        ax.set_xlabel(_meaning(array.dtype))
+    if not np.isfinite(data).any():
+        ax.text(0.5, 0.5, "no finite values", transform=ax.transAxes, ha="center", va="center")
+
+
+def _meaning(dtype: np.dtype[Any]) -> str:
+    """What is drawn, where that is not the values themselves."""
+    return "absolute value" if dtype.kind == "c" else f"{dtype}, as a number" if dtype.kind in "mM" else ""
 
 
 def _line(places: Array, data: Array) -> tuple[Array, Array]:
@@ -142,7 +154,7 @@ def _draw_image(ax: Axes, array: Stored, index: Index, data: Array) -> None:
     ax.set_xlabel(f"axis {shown[1]}")
     ax.set_ylabel(f"axis {shown[0]}")
     if not _is_colour(array):
-        ax.figure.colorbar(image, ax=ax)
+        ax.figure.colorbar(image, ax=ax, label=_meaning(array.dtype))
 
 
 def _title(array: Stored, index: Index) -> str:

@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 #: Bytes that are moved between two counts, so that a bar also moves where a part takes minutes.
 STEP = 512 * 1024
 # Bytes: what is smaller takes less than a second, and is not worth an object.
-_LEAST = 2**20
+LEAST = 2**20
 # Seconds between two drawings.
 _INTERVAL = 0.1
 # Characters of a name beside a bar.
@@ -100,7 +100,7 @@ class Progress:
         total : int, optional
             How many bytes there will be.
         """
-        if (total is not None and total < _LEAST) or self._is_off():
+        if (total is not None and total < LEAST) or self._is_off():
             return _NOTHING
         return _Call(self, f"{doing} {_short(name)}", total, _BYTES)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -58,28 +58,30 @@ class CompressionDefaults:
         """
         if compression is True:
             compression = self.small if nbytes < _LARGE else self.large
-        if compression in (False, None) or str(compression).lower() in {"false", "none", ""}:
+        if compression is False or compression is None or str(compression).lower() in {"false", "none", ""}:
             return None
         if not isinstance(compression, str):
             raise ConfigurationError(f"compression is True, False or a codec's name, not {compression!r}")
         return codecs.codec_for(compression, nbytes).name
 
 
-def as_array(value: Any, where: str, *, fixed_width: bool = False) -> npt.NDArray[Any]:
+def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
     """The value as a numpy array that can be stored.
 
     Raises
     ------
     UnsupportedArray
-        Naming ``where`` the array was to go. For text of any width too, where items must be of a fixed one.
+        With what ``describe`` says of where the array was to go. For text of any width too, where items must be of a
+        fixed one.
     """
     array = value if isinstance(value, np.ndarray) else np.asarray(value)
     if fixed_width and stringarrays.is_text(array.dtype):
-        raise UnsupportedArray(f"{where}: text of any width goes by upload_raw_array, or give a fixed one: astype('U')")
+        reason = "text of any width goes by upload_raw_array, or give a fixed one: astype('U')"
+        raise UnsupportedArray(f"{describe()}: {reason}")
     try:
         arrayformat.check_dtype(array.dtype)
     except UnsupportedArray as error:
-        raise UnsupportedArray(f"{where}: {error}") from None
+        raise UnsupportedArray(f"{describe()}: {error}") from None
     return array
 
 
@@ -108,8 +110,9 @@ def store_array(
     threads: int | None = None,
 ) -> Receipt:
     """Upload an array as one object, from the memory where it lies."""
-    array = as_array(array, backend.describe(key))
-    refuse_names(metadata, arrayformat.RESERVED_KEYS)
+    array = as_array(array, lambda: backend.describe(key))
+    if metadata:
+        refuse_names(metadata, arrayformat.RESERVED_KEYS)
     description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes))
     if (
         compression is True
@@ -175,13 +178,13 @@ def load_array(
         with ObjectSource(backend, key, settings, e_tag=e_tag) as source:
             download = _Download(source, threads or settings.threads)
             try:
-                with settings.progress.transfer("download", key, source.head.size):
-                    return download.new() if out is None else download.into(out), dict(source.head.metadata)
+                return download.new() if out is None else download.into(out), dict(source.head.metadata)
             except CorruptObject as error:
+                told = download.told(error)
                 if damaged == (source.head.e_tag,):
-                    raise
+                    raise told from error
                 damaged = (source.head.e_tag,)  # another object that is there by then has a second try of its own
-                log.warning("%s: reading it once more", error)
+                log.warning("%s: reading it once more", told)
 
 
 def _check_writeable(out: Any, where: str) -> None:
@@ -199,16 +202,15 @@ class _Download:
     def __init__(self, source: ObjectSource, threads: int) -> None:
         self.source = source
         self.threads = threads
-        self.where = source.backend.describe(source.key)
-        head = source.head
-        self.description = arrayformat.ArrayDescription.from_metadata(head.metadata, head.size, self.where)
-        self.checksum = arrayformat.read_checksum(head.metadata, self.where)
+        self.where = source.where
+        metadata = arrayformat.lowered(source.head.metadata)
+        self.description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, self.where)
+        self.checksum = arrayformat.read_checksum(metadata, self.where)
 
     def new(self) -> npt.NDArray[Any]:
         stored, view = arrayformat.allocate(self.description.stored)
         self._fill(view)
-        with self._told():
-            return self.description.from_stored(stored)
+        return self.description.from_stored(stored)
 
     def into(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Fill an array of the caller's."""
@@ -231,42 +233,46 @@ class _Download:
 
     def _fill(self, view: memoryview) -> None:
         """Fill memory that has the stored order."""
-        with self._told():
-            if self.description.compression is not None:
-                self._unpack(view)
-            elif self.checksum is None:
-                self.source.fill(0, view, self.threads)
-            else:
-                filled = checksums.Filled(view)
-                self.source.fill(0, view, self.threads, filled.grown)
-                checksums.compare(filled.hexdigest(), self.checksum)
+        if self.description.compression is not None:
+            self._unpack(view)
+        elif self.checksum is not None and len(view) > checksums.BLOCK:
+            filled = checksums.Filled(view)
+            self.source.fill(0, view, self.threads, filled.grown)
+            checksums.compare(filled.hexdigest(), self.checksum)
+        else:
+            self.source.fill(0, view, self.threads)
+            self._compare(view)
 
     def _unpack(self, view: memoryview) -> None:
-        with closing(self.source.parts(self.threads)) as parts:
+        with self._progress(), closing(self.source.parts(self.threads)) as parts:
             codecs.get_codec(str(self.description.compression)).decode(parts, view)
+        self._compare(view)
+
+    def _compare(self, view: memoryview) -> None:
+        """Hold what lies in memory to the checksum, where there is one."""
         if self.checksum is not None:
             checksums.compare(checksums.checksum(view, self.threads), self.checksum)
+
+    def _progress(self) -> AbstractContextManager[object]:
+        """One bar for all that is read in several calls."""
+        return self.source.settings.progress.transfer("download", self.source.key, self.source.head.size)
 
     def _fill_by_slabs(self, stored: npt.NDArray[Any]) -> None:
         """Fill an array that does not lie in one piece, in the C order of its items."""
         start, running = 0, checksums.Running()
-        for block in chunking.blocks(slicing.slabs(stored.shape, stored.dtype.itemsize, "C", _SLAB)):
-            slab = arrayformat.ArrayDescription(stored.dtype, block.shape, "C", None)
-            array, view = arrayformat.allocate(slab)
-            self.source.fill(start, view, self.threads)
-            running.update(view)
-            stored[block.slices] = array
-            start += len(view)
+        with self._progress():
+            for block in chunking.blocks(slicing.slabs(stored.shape, stored.dtype.itemsize, "C", _SLAB)):
+                slab = arrayformat.ArrayDescription(stored.dtype, block.shape, "C", None)
+                array, view = arrayformat.allocate(slab)
+                self.source.fill(start, view, self.threads)
+                running.update(view)
+                stored[block.slices] = array
+                start += len(view)
         if self.checksum is not None:
-            with self._told():
-                checksums.compare(running.hexdigest(), self.checksum)
+            checksums.compare(running.hexdigest(), self.checksum)
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Name the object whose bytes do not fit; where it has a checksum, they are not those that were stored."""
-        try:
-            yield
-        except CorruptObject as error:
-            known = self.checksum is None or isinstance(error, ChecksumMismatch)
-            kind = type(error) if known else ChecksumMismatch
-            raise kind(f"{self.where}: {error}") from error
+    def told(self, error: CorruptObject) -> CorruptObject:
+        """The error that names the object; where it has a checksum, its bytes are not those that were stored."""
+        known = self.checksum is None or isinstance(error, ChecksumMismatch)
+        kind = type(error) if known else ChecksumMismatch
+        return kind(f"{self.where}: {error}")

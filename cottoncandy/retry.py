@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cottoncandy import progress
 from cottoncandy.errors import TransientError
@@ -203,27 +203,27 @@ def read_resuming(
     TransientError
         When it broke too often with no byte between.
     """
-    done, retries, count = 0, policy.start(where), progress.current()
+    retries: Retries | None = None
+    done, count = 0, progress.current()
     step = len(view) if count is None else progress.STEP
     while True:
         answer = reader or open_at(done)
         try:
             with answer:
                 while done < len(view):
-                    arrived = _read_some(answer, view[done : done + step], where)
+                    arrived = answer.readinto(view[done : done + step]) or _ended_early(where)
                     done += arrived
-                    retries.progressed()
+                    if retries is not None:
+                        retries.progressed()
                     if count is not None:
                         count.add(arrived)
         except TransientError as error:
+            retries = retries or policy.start(where)
             retries.wait(error, reason=f"broke after {done} of {len(view)} bytes")
             reader = None
         else:
             return
 
 
-def _read_some(answer: ObjectReader, view: memoryview, where: str) -> int:
-    count = answer.readinto(view)
-    if not count:
-        raise TransientError(f"{where}: the answer ended early")
-    return count
+def _ended_early(where: str) -> NoReturn:
+    raise TransientError(f"{where}: the answer ended early")

@@ -90,7 +90,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
-STARTED = "started"
+_STARTED = "started"
 _LEAVES = "leaves/"
 
 
@@ -124,6 +124,11 @@ class Stage:
         """The object's name of what is called ``rest`` in here."""
         return keys.join(self.root, f".upload-{self.version}", rest)
 
+    @property
+    def started_mark(self) -> str:
+        """The mark that leaves are being sent, of which those in their places do not count."""
+        return self.name(_STARTED)
+
     def leaf(self, name: str) -> str:
         """Where a leaf waits."""
         return self.name(_LEAVES + name)
@@ -138,7 +143,7 @@ class Stage:
             self.leaves[rest.removeprefix(_LEAVES)] = self.name(rest)
             return
         self.marks.append(self.name(rest))
-        self.started |= rest == STARTED
+        self.started |= rest == _STARTED
         if match := _COMPLETE.fullmatch(rest):
             self.order, self._count = map(int, match.groups())
 

@@ -16,6 +16,7 @@ from samples import ALL, LAYOUTS, assert_equal, assert_same
 from stores import Recorded, Store
 from test_objects import small_parts
 
+from cottoncandy.checksums import checksum
 from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 CODECS = ["gzip", "LZ4", "Zlib", "Zstd", "BZ2"]
@@ -237,7 +238,8 @@ def test_npy(store: Store) -> None:
     for name in ("<f8", ">i4", "unicode", "structured", "datetime days", "0-d", "empty 2-d", "F", "negative strides"):
         cci.upload_npy_array(f"npy/{name}", ALL[name], subject="S01")
         assert_same(cci.download_npy_array(f"npy/{name}"), ALL[name])
-        assert store.raw.get(f"npy/{name}")[1] == {"subject": "S01"}
+        data, metadata = store.raw.get(f"npy/{name}")
+        assert metadata == {"subject": "S01", "xxh3-list": checksum(data)}
 
 
 @pytest.mark.stores("local")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,7 @@ async def test_a_walk(recorded: Recorded) -> None:
         await pilot.press("down", "enter")
         await settle(lambda: "scanner: 3T" in panel(app))
         assert "float64 (1000,)" in panel(app)
+        assert re.search(r"last modified  \d{4}-\d\d-\d\d \d\d:\d\d:\d\d$", panel(app), re.MULTILINE)
         before = proxy.count()
         await pilot.press("p")
         await settle(lambda: "max 999" in panel(app))

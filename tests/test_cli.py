@@ -12,19 +12,22 @@ import sys
 import termios
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 from stores import Recorded, Store
+from test_progress import Bars
 
-from cottoncandy.cli import run
+from cottoncandy.cli import removing, run
 from cottoncandy.cli.app import COMMANDS
 from cottoncandy.cli.formats import FORMATS, extension
 from cottoncandy.cli.output import size_text
 from cottoncandy.cli.places import Access, Place, place
 from cottoncandy.errors import UnsupportedArray
+from cottoncandy.progress import Progress
 
 ROOT = Path(__file__).parent.parent
 
@@ -101,7 +104,8 @@ def test_a_session(cc: Run, tmp_path: Path) -> None:
     assert Path("some/notes.txt").read_text() == "mine"
 
     ok(cc("cp", "sub01/bold", "sub01/notes.txt", "sub02/"))
-    assert cc("cp", "sub01/bold", "sub02/bold").code == 1  # it is there
+    there = cc("cp", "sub01/bold", "sub02/bold")
+    assert (there.code, there.err.endswith(": use --overwrite to replace it\n")) == (1, True)
     ok(cc("cp", "-f", "sub01/bold", "sub02/bold"))
     assert "is a directory: use -r" in cc("mv", "sub02", "sub03").err
     ok(cc("mv", "-r", "sub02", "sub03"))
@@ -117,6 +121,22 @@ def test_a_session(cc: Run, tmp_path: Path) -> None:
     assert ok(cc("clean-uploads")) == "no uploads were left\n"
 
 
+def test_a_name_that_looks_like_a_pattern_is_the_object_of_that_name(cc: Run) -> None:
+    for name in ("scan[1].txt", "scan1.txt", "other"):
+        Path(name).write_text(name)
+        ok(cc("put", name, "odd/"))
+    assert ok(cc("get", "odd/scan[1].txt", "-")) == "scan[1].txt"
+    assert ok(cc("get", "odd/scan[1].txt", "back.txt")) == "got back.txt\n"
+    ok(cc("cp", "odd/scan[1].txt", "odd/copy"))
+    assert ok(cc("rm", "odd/scan[1].txt")) == "deleted 1 object\n"
+    assert ok(cc("ls", "odd")).split() == ["odd/copy", "odd/other", "odd/scan1.txt"]
+    assert ok(cc("ls", "odd/scan[1].txt")) == "odd/scan1.txt\n"  # now it is a pattern, which matches that
+    ok(cc("put", "other", "odd/a[b"))
+    assert ok(cc("ls", "odd/a[b")) == "odd/a[b\n"
+    assert "nothing has this name" in cc("ls", "odd/a[c").err
+    assert "nothing has this name" in cc("du", "odds").err
+
+
 def test_sync(cc: Run) -> None:
     Path("here/sub").mkdir(parents=True)
     Path("here/a").write_text("a")
@@ -126,7 +146,9 @@ def test_sync(cc: Run) -> None:
     assert json.loads(ok(cc("sync", "here", "local://store/exp", "--json")))["transferred"] == ["a", "sub/b.tmp"]
     assert ok(cc("sync", "here", "local://store/exp")) == "0 transferred (0.0 MB), 0 deleted, 2 unchanged\n"
     Path("here/a").unlink()
-    assert ok(cc("sync", "here", "local://store/exp", "--delete")).startswith("delete a\n")
+    Path("here/out").symlink_to("/")
+    told = ok(cc("sync", "here", "local://store/exp", "--delete")).splitlines()
+    assert told[:2] == ["delete a", "skip out: a link that is not followed, or no file"]
     ok(cc("sync", "cottoncandy:///exp", "there", "-q"))
     assert Path("there/sub/b.tmp").read_text() == "b"
     Path("other_store").mkdir()
@@ -358,6 +380,43 @@ def test_bars_are_for_terminals(recorded: Recorded, cc: Run, monkeypatch: pytest
     assert store.raw.keys() == ["up/a", "up/b"]
 
 
+def test_a_deletion_shows_a_bar(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars = Bars()
+    monkeypatch.setattr(removing, "shows_progress", lambda quiet: not quiet and bars)
+    monkeypatch.setattr(removing, "Progress", partial(Progress, delay=0))
+    for name in "abc":
+        Path(name).touch()
+    ok(cc("put", "a", "b", "c", "many/"))
+    ok(cc("rm", "many/a", "many/b", "-q"))
+    assert bars.take() == []
+    ok(cc("put", "a", "b", "many/"))
+    ok(cc("rm", "-r", "many", "--yes"))
+    assert bars.take() == [("delete many", 3, 3)]
+
+
+@pytest.mark.stores("moto")
+def test_no_bar_is_drawn_into_the_lines_of_a_listing(
+    recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recorder import Fault
+
+    store, proxy = recorded
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    for name in ("many/a", "many/b"):
+        store.raw.put(name, b"", {})
+    proxy.hook = lambda request: Fault("delay", 1.1) if request.method == "GET" else None
+    terminal, other_end = os.openpty()
+    fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    for options, told in (({"stdout": other_end}, b""), ({}, b"list many")):  # to a file, a bar is in nobody's way
+        process = start("ls", "-r", "many", *on_server(store), stderr=other_end, **options)
+        assert (process.communicate(timeout=60)[0] or b"many/a\nmany/b\n").split() == [b"many/a", b"many/b"]
+        shown = os.read(terminal, 10000)
+        assert (told in shown) if told else (shown.split() == [b"many/a", b"many/b"])
+    os.close(other_end)
+    os.close(terminal)
+
+
 # ---------------------------------------------------------------------- completion
 def completed(words: str, monkeypatch: pytest.MonkeyPatch, cc: Run) -> list[str]:
     line = f"cottoncandy {words}"
@@ -380,6 +439,19 @@ def test_completion(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("ls o", monkeypatch, cc) == ["other/deep/leaf"]
     assert completed("info local://store/sub02/", monkeypatch, cc) == ["local://store/sub02/bold"]
     assert completed("ls --bucket nowhere x", monkeypatch, cc) == []
+    assert completed("config basic.th", monkeypatch, cc) == ["basic.threads"]
+
+
+def test_completion_of_files(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ok(cc("put", __file__, "sub01/"))
+    # what is completed to itself has a kind, by which the shell completes files
+    assert completed("put s", monkeypatch, cc) == ["s"]
+    assert completed("put cottoncandy:///s", monkeypatch, cc) == ["cottoncandy:///sub01/test_cli.py"]
+    assert completed("put bold.npy s", monkeypatch, cc) == ["s", "sub01/test_cli.py"]
+    assert completed("get s", monkeypatch, cc) == ["sub01/test_cli.py"]
+    assert completed("get sub01/test_cli.py h", monkeypatch, cc) == ["h"]
+    assert completed("sync s", monkeypatch, cc) == ["s"]
+    assert completed("sync here cottoncandy:///s", monkeypatch, cc) == ["cottoncandy:///sub01/test_cli.py"]
     assert not Path("nowhere").exists()
     for shell in ("bash", "zsh", "fish"):
         assert "_COTTONCANDY_COMPLETE" in ok(cc("completion", shell))

@@ -10,6 +10,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -261,6 +262,21 @@ def test_pickles_can_be_forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(PickleForbidden, match=r"'a'.*allow_pickle"):
         strict.download_pickle("a")
     strict.upload_pickle("b", 1)  # only reading runs anything
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_header_of_gigabytes_is_not_asked_for(tmp_path: Path, version: int) -> None:
+    cci = cc.get_interface(str(tmp_path), backend="local", verbose=False)
+    cci.upload_object("a", b"\x93NUMPY" + bytes((version, 0)) + struct.pack("<I", 2**31 - 1) + b" " * 100)
+    with pytest.raises(CorruptObject, match="'a'"):
+        cci.download_npy_array("a")
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptObject, match="'a'"):
+            cci.download_npy_array("a")
+        assert tracemalloc.get_traced_memory()[1] < 2**27
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", ["<f8", [("é", "<f8")], "<U3"])

@@ -45,6 +45,14 @@ def test_nothing_is_written_where_a_name_leads_out(how: str, tmp_path: Path) -> 
     assert _files(tmp_path) == {}
 
 
+def test_a_path_that_is_too_long_is_told(tmp_path: Path) -> None:
+    with interface(holding("exp/good", "exp/" + "a/" * 3000 + "x")) as (cci, _):
+        for call in (lambda: cci.download_directory("exp", str(tmp_path / "in")), lambda: cci.sync("exp", tmp_path)):
+            with pytest.raises(InvalidObjectName, match="its path is too long"):
+                call()
+    assert _files(tmp_path) == {}
+
+
 @pytest.mark.parametrize("how", ["interface", "fsspec"])
 def test_links_in_the_target_are_not_followed_out_of_it(how: str, tmp_path: Path) -> None:
     real, outside = tmp_path / "real", tmp_path / "outside"

@@ -199,6 +199,19 @@ def test_a_length_beside_chunks_ends_the_connection(scripted: Any) -> None:
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("name", ["a date that is none", "a number that is none", "a negative length"])
+def test_botocores_own_way_refuses_it_too(name: str, scripted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", "False")
+    backend, _ = scripted(READS[name], READS[name])
+    with pytest.raises(ServiceError, match="key"):
+        backend.stat("key")
+    with pytest.raises(ServiceError, match="key"):
+        backend.read_range("key", 10, memoryview(bytearray(10)))
+    backend, _ = scripted(reply(200, page(["exp/a"]).body.replace(b"<Size>", b"<Size>many")))
+    with pytest.raises(ServiceError, match="bucket"):
+        list(backend.list_objects("exp/"))
+
+
 def test_a_head_of_a_negative_size(scripted: Any) -> None:
     for length in ("-5", "many", "9" * 5000):
         backend, _ = scripted(_head(f"Content-Length: {length}"))

@@ -160,6 +160,22 @@ def test_flipped_bits_are_found(store: Store, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.stores("local", "moto")
+def test_flipped_bits_of_a_npy_file(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_npy_array("a.npy", np.arange(1000.0))
+    data, metadata = store.raw.get("a.npy")
+    for position in (3, 8, 40, 130, len(data) - 1):
+        damaged = bytearray(data)
+        damaged[position] ^= 0x10
+        store.raw.put("a.npy", bytes(damaged), metadata)
+        with pytest.raises(ChecksumMismatch, match=r"'a\.npy'"):
+            cci.download_npy_array("a.npy")
+        assert [damage.name for damage in cci.verify("a.npy").damaged] == ["a.npy"]
+    store.raw.delete("a.npy")
+    store.raw.put("a.npy", bytes(damaged))  # of another program, and of releases before: read as it is
+    assert cci.download_npy_array("a.npy").shape == (1000,)
+
+
 def test_damage_in_arrays_of_several_objects(store: Store) -> None:
     cci = store.interface()
     array = np.arange(90_000.0).reshape(300, 300)

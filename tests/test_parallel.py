@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from cottoncandy.parallel import chained, for_each, map_threads, undisturbed
+from cottoncandy.parallel import Pace, chained, for_each, map_threads, undisturbed
 
 TIMEOUT = 30
 
@@ -233,7 +233,7 @@ def test_items_are_let_go_after_a_failure(run: Callable[..., None]) -> None:
 # call that it has begun
 INTERRUPTED = """
 import signal, sys, threading
-from cottoncandy.parallel import chained, for_each, map_threads, undisturbed
+from cottoncandy.parallel import Pace, chained, for_each, map_threads, undisturbed
 
 # a shell lets what it starts in the background ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -345,3 +345,15 @@ print([next(stream) for stream in kept])
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, check=True)
     assert ended.stdout == "[0, 0]\n"
+
+
+# ------------------------------------------------------------------ small calls
+def test_so_many_threads_as_were_of_use_begin_at_once() -> None:
+    pace = Pace()
+    pace.took(seconds=0.05, computing=0.001)
+    together = threading.Barrier(20, timeout=TIMEOUT)  # no call ends before so many have begun
+    for_each(lambda _: together.wait(), range(20), 2, most=20, pace=pace)
+    pace.begin()
+    assert pace.of_use == 1  # what is not measured again is forgotten
+    for_each(lambda _: time.sleep(0.01), range(20), 2, most=20, pace=pace)
+    assert pace.of_use > 2

@@ -53,6 +53,15 @@ def test_the_picture_fits_the_array(store: Store) -> None:
         (image,) = ax.images
         assert ax.get_title() == title
         assert np.array_equal(np.asarray(image.get_array()), plane)
+    dates = np.array(["2026-01-01", "NaT"], "M8[D]")
+    (line,) = preview(cci, dates).lines
+    assert np.array_equal(line.get_ydata(), [20454, np.nan], equal_nan=True)
+    assert (line.get_marker(), line.axes.get_ylabel()) == (".", "datetime64[D], as a number")
+    assert preview(cci, numbers * 1j).figure.axes[1].get_ylabel() == "absolute value"
+    for shape in (3,), (3, 4), (1, 2, 1, 2, 1):
+        (said,) = preview(cci, np.full(shape, np.nan)).texts
+        assert said.get_text() == "no finite values"
+    assert not preview(cci, np.array([np.nan, 1])).texts
     colours = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
     assert np.array_equal(np.asarray(preview(cci, colours).images[0].get_array()), colours)
     assert len(preview(cci, numbers.reshape(1, 2, 2, 5, 6)).patches) == 100

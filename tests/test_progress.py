@@ -123,6 +123,8 @@ def test_every_long_call_shows_one_bar_that_ends_where_it_should(store: Any, bar
     cci.upload_from_directory(tmp_path / "tree", "dir", recursive=True)
     cci.mv("dir", "moved")
     assert len(cci.glob("*")) == 25
+    assert cci.verify("tree").ok
+    assert cci.verify("a").ok
     cci.rm("moved", recursive=True)
     cci.upload_dask_array("dask", array.reshape(7, MIB), axis=0, buffersize=2 * MIB)
     words = [(desc, total, end) for desc, total, end in bars.take() if not desc.startswith(("list", "read"))]
@@ -133,6 +135,8 @@ def test_every_long_call_shows_one_bar_that_ends_where_it_should(store: Any, bar
         ("upload dir", 11, 11),
         ("copy moved", 11, 11),
         ("delete moved", 11, 11),
+        ("verify tree", 11, 11),
+        ("verify a", None, size),
         ("delete moved", 11, 11),
         ("upload dask", 4, 4),
     ]

@@ -62,6 +62,18 @@ def test_an_endpoint_of_the_environment_needs_it_too(url: str, variable: str, mo
         connect(None)
 
 
+@pytest.mark.parametrize("named", ["verify", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+def test_a_file_of_authorities_that_is_not_there_is_named(named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = {"verify": "nofile.pem"} if named == "verify" else {}
+    if not arguments:
+        monkeypatch.setenv(named, "nofile.pem")
+    for endpoint in ("https://127.0.0.1:9", None):
+        with pytest.raises(ConfigurationError, match=f"{named}='nofile.pem'"):
+            connect(endpoint, **arguments)
+    connect("http://127.0.0.1:9", **arguments).close()  # where nothing is encrypted, none is asked for
+    connect("https://127.0.0.1:9", verify=False).close()
+
+
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "COTTONCANDY_LOGIN_ENDPOINT_URL"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
 def test_an_endpoint_with_a_password_is_refused_and_not_shown(

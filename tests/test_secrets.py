@@ -87,6 +87,24 @@ def test_logs_and_errors_hold_no_secret(wire: str, tmp_path: Path) -> None:
         assert secret not in text, text[max(0, text.index(secret) - 200) :][:300]
 
 
+@pytest.mark.parametrize("lean", ["True", "False"])
+def test_what_a_server_repeats_of_a_request_is_not_kept(lean: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+
+    def repeats(request: Request) -> Response:
+        told = "".join(f"{name}:{value}\n" for name, value in request.headers.items())
+        body = f"<Error><Code>SignatureDoesNotMatch</Code><CanonicalRequest>{told}</CanonicalRequest></Error>"
+        return Response(403, body.encode(), {"Content-Type": "application/xml"})
+
+    with RecordingProxy(hook=repeats) as proxy:
+        cci = cc.get_interface(endpoint_url=proxy.url, verbose=False, **KEYS)
+        cci.backend_interface = cci.backend_interface.at("bucket")
+        for call in (lambda: cci.download_object("a"), lambda: cci.upload_object("a", b"x"), cci.show_buckets):
+            with pytest.raises(CottonCandyError) as refused:
+                call()
+            assert TOKEN not in _shown(refused.value)
+
+
 def test_what_a_notebook_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     from IPython.core.formatters import DisplayFormatter
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,27 @@ def test_who_reads_while_it_is_replaced(store: Store) -> None:
         else:
             assert any(found.shape == array.shape and (found != array).nnz == 0 for array in arrays)
     _assert_same(cci.download_sparse_array("s"), arrays[-1])
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("there", [True, False])
+def test_who_writes_last_has_written_all_of_it(store: Store, there: bool) -> None:
+    arrays = [_make("csr"), _make("coo", dense=DENSE * 2)]
+    interfaces, start = [store.interface(), store.interface()], threading.Barrier(2)
+
+    def write(number: int) -> None:
+        start.wait()
+        interfaces[number].upload_sparse_array("s", arrays[number])
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(8):
+            interfaces[0].rm("s", recursive=True)
+            if there:
+                interfaces[0].upload_sparse_array("s", _make("dia"))
+            list(pool.map(write, (0, 1)))
+            found = interfaces[0].download_sparse_array("s")
+            _assert_same(found, arrays[found.format == "coo"])
+            assert not any("-" in name for name in list(store.raw.keys()))  # nothing waits for its place
 
 
 def _refuse(*endings: str) -> Any:

@@ -137,6 +137,8 @@ class StoreBrowser(App[None]):
         facts = self._try(lambda: described(self.cci, name))
         if facts is not None:
             metadata = facts.pop("metadata", {})
+            if "last_modified" in facts:
+                facts["last_modified"] = date_text(facts["last_modified"])
             lines = [f"{key.replace('_', ' '):<15}{value}" for key, value in facts.items()]
             lines += ["", *(f"{key}: {value}" for key, value in metadata.items())]
             self.call_from_thread(self.show, "\n".join([name, "", *lines]))

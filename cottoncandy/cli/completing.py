@@ -42,6 +42,41 @@ def complete_names(context: click.Context, _: click.Parameter, incomplete: str) 
         return []
 
 
+def complete_files_then_names(
+    context: click.Context, argument: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """For `put`: files on disk, and names in the store for what comes behind them."""
+    names = complete_names(context, argument, incomplete)
+    if is_url(incomplete):
+        return names
+    return [_files(incomplete), *(names if _has_more(context, argument) else [])]
+
+
+def complete_names_then_files(
+    context: click.Context, argument: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """For `get`: names in the store, and files on disk for what comes behind them."""
+    names = complete_names(context, argument, incomplete)
+    return [_files(incomplete), *names] if _has_more(context, argument) else names
+
+
+def complete_directories(context: click.Context, argument: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """For `sync`: what is no URL is a directory on disk."""
+    if is_url(incomplete):
+        return complete_names(context, argument, incomplete)
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def _has_more(context: click.Context, argument: click.Parameter) -> bool:
+    """Whether a word of the same argument stands before this one."""
+    return bool(context.params.get(argument.name or ""))
+
+
+def _files(incomplete: str) -> CompletionItem:
+    """Files, as the shell completes them: beside what else there is; in bash where there is nothing else."""
+    return CompletionItem(incomplete, type="file")
+
+
 def _names(context: click.Context, incomplete: str) -> list[str]:
     values = context.params
     settings = {"endpoint_url": values.get("endpoint_url"), "profile_name": values.get("profile")}

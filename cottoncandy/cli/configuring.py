@@ -20,8 +20,12 @@ from cottoncandy.errors import ConfigurationError
 _SECRET = {("login", "access_key"), ("login", "secret_key"), ("encryption", "key")}
 
 
+def _options_like(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in map(".".join, _known()) if name.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("option", required=False, metavar="[SECTION.KEY]")
+@click.argument("option", required=False, metavar="[SECTION.KEY]", shell_complete=_options_like)
 @click.argument("value", required=False)
 @click.option("--path", "show_path", is_flag=True, help="Print where your own file is.")
 @json_option

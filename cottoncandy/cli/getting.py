@@ -12,8 +12,9 @@ import click
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead
+from cottoncandy.cli.completing import complete_names_then_files
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, one_store, open_store, place, shows_progress
+from cottoncandy.cli.places import Access, is_pattern, one_store, open_store, place, shows_progress
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
@@ -28,7 +29,7 @@ _STDOUT = "-"
 
 
 @command()
-@names_argument("names", nargs=-1, required=True, metavar="NAME... [DESTINATION]")
+@names_argument(nargs=-1, required=True, metavar="NAME... [DESTINATION]", shell_complete=complete_names_then_files)
 @recursive_option
 @click.option("--as", "kind", type=click.Choice(["array", "file"]), help="Instead of what the object is.")
 @click.option("--no-clobber", is_flag=True, help="Leave files alone that are there.")
@@ -54,11 +55,12 @@ def get(
     places = [place(text, access) for text in sources]
     first = one_store(places)
     cci = open_store(first, access, quiet=quiet)
-    several = recursive or len(places) > 1 or any(keys.has_magic(one.name) for one in places)
+    patterns = {one.name for one in places if is_pattern(cci, one.name)}
+    several = recursive or len(places) > 1 or bool(patterns)
     jobs = [
         job
         for one in places
-        for job in _jobs(cci, one.name, destination, recursive=recursive, several=several, kind=kind)
+        for job in _jobs(cci, one.name, destination, many=recursive or one.name in patterns, several=several, kind=kind)
     ]
     _refuse_doubles(jobs)
     jobs = [job for job in jobs if not (no_clobber and job.path.exists())]
@@ -131,12 +133,12 @@ class _Job:
 
 
 def _jobs(
-    cci: DefaultInterface, name: str, destination: str, *, recursive: bool, several: bool, kind: str | None
+    cci: DefaultInterface, name: str, destination: str, *, many: bool, several: bool, kind: str | None
 ) -> Iterator[_Job]:
     """What one of the names asks for."""
     target = Path(destination)
     into_directory = several or destination.endswith("/") or target.is_dir()
-    if not (recursive or keys.has_magic(name)):
+    if not many:
         path = target / keys.basename(name) if into_directory else target
         yield _job(cci, name, path, kind, exact=not into_directory)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead, ObjectInfo, ObjectPrefix
 from cottoncandy.cli.options import command, human_option, json_option, names_argument, recursive_option
 from cottoncandy.cli.output import as_record, date_text, long_line, print_json, size_text
-from cottoncandy.cli.places import Access, open_store, place
+from cottoncandy.cli.places import Access, Place, is_pattern, open_store, place
 from cottoncandy.errors import NotAnArray, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -35,19 +36,26 @@ def ls(names: tuple[str, ...], *, long: bool, human: bool, recursive: bool, as_j
     listed: list[Entry] = []
     for text in names or ("",):
         where = place(text, access)
-        cci = open_store(where, access)
-        found = cci.find(where.name) if recursive else cci.scandir(where.name)
-        any_found = False
-        for entry in found:
-            any_found = True
+        # lines tell how far it is, and would be written into a bar on the same terminal
+        cci = open_store(where, access, quiet=not as_json and sys.stdout.isatty())
+        for entry in _entries(cci, where, recursive=recursive):
             if as_json:
                 listed.append(entry)
             else:
                 click.echo(long_line(entry, human=human) if long else entry.key)
-        if where.name and not any_found:
-            raise ObjectNotFound(f"{where.at(where.name)}: nothing has this name, or matches it")
     if as_json:
         print_json([as_record(entry) for entry in listed])
+
+
+def _entries(cci: DefaultInterface, where: Place, *, recursive: bool) -> Iterator[Entry]:
+    nothing = True
+    for entry in cci.find(where.name) if recursive else cci.scandir(where.name):
+        nothing = False
+        yield entry
+    if nothing and keys.has_magic(where.name) and not is_pattern(cci, where.name):
+        yield cci.backend_interface.stat(where.name)
+    elif nothing and where.name:
+        raise ObjectNotFound(f"{where.at(where.name)}: nothing has this name, or matches it")
 
 
 # ---------------------------------------------------------------------- tree
@@ -173,6 +181,8 @@ def du(name: str, *, summarize: bool, human: bool, as_json: bool, access: Access
         for total in (sums[prefix + first + slash], sums[""]):
             total[0] += found.size
             total[1] += 1
+    if where.name and not sums:
+        raise ObjectNotFound(f"{where.at(where.name)}: nothing has this name, or matches it")
     whole = sums.pop("", [0, 0])
     rows = [] if summarize else sorted(sums.items())
     rows.append((where.at(where.name), whole))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from cottoncandy import keys
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, Place, one_store, open_store, place
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.cli.places import Access, Place, is_pattern, one_store, open_store, place
+from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -56,13 +57,21 @@ def _transfer(
     for name in found:
         there = keys.join(target.name, keys.basename(name)) if into else target.name
         if not dry_run:
-            getattr(cci, action)(name, there, source.container, target.container, overwrite=overwrite)
+            _run(getattr(cci, action), name, there, source.container, target.container, overwrite=overwrite)
         if dry_run or not quiet:
             click.echo(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
 
 
+def _run(transfer: Callable[..., object], *places: str | None, overwrite: bool) -> None:
+    try:
+        transfer(*places, overwrite=overwrite)
+    except ObjectExists as error:  # its advice is for Python
+        told = str(error).replace("pass overwrite=True", "use --overwrite")
+        raise ObjectExists(told) from error
+
+
 def _matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
-    if keys.has_magic(one.name):
+    if is_pattern(cci, one.name):
         found = [entry.key for entry in cci.scandir(one.name)]
         names = [name.rstrip("/") for name in found if recursive or not name.endswith("/")]
         if not names:

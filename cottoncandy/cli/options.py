@@ -107,7 +107,7 @@ def _access(parameters: dict[str, Any]) -> Access:
 
 def names_argument(name: str = "names", **attributes: Any) -> Callable[[Function], Function]:
     """An argument that takes places in a store, completed with those that there are."""
-    return click.argument(name, shell_complete=complete_names, **attributes)
+    return click.argument(name, **{"shell_complete": complete_names, **attributes})
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For scripts: one JSON document.")

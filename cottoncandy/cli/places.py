@@ -120,6 +120,11 @@ def open_store(where: Place, access: Access, *, create: bool = False, quiet: boo
     )
 
 
+def is_pattern(cci: DefaultInterface, name: str) -> bool:
+    """Whether a name is a pattern; not where an object has just this name, as ``scan[1].txt``."""
+    return keys.has_magic(name) and not cci.exists_object(name)
+
+
 def one_store(places: list[Place]) -> Place:
     """The first of some places that are all in one container.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cottoncandy import keys
-from cottoncandy.cli.completing import complete_names
+from cottoncandy.cli.completing import complete_files_then_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
 from cottoncandy.cli.places import Access, is_url, open_store, place, shows_progress
 from cottoncandy.config import Options
@@ -26,7 +26,7 @@ _STDIN = "-"
 
 
 @command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE... NAME", shell_complete=complete_names)
+@click.argument("files", nargs=-1, required=True, metavar="FILE... NAME", shell_complete=complete_files_then_names)
 @recursive_option
 @click.option("--as", "kind", type=click.Choice(["array", "file"]), help="Instead of what the names say.")
 @click.option("-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="User metadata; may be repeated.")

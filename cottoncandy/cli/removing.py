@@ -17,8 +17,9 @@ from cottoncandy.cli.options import (
     recursive_option,
 )
 from cottoncandy.cli.output import date_text, print_json
-from cottoncandy.cli.places import Access, Place, one_store, open_store, place
+from cottoncandy.cli.places import Access, Place, one_store, open_store, place, shows_progress
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -45,7 +46,8 @@ def rm(
     if not dry_run:
         if recursive and not sure:
             _ask(len(found), places)
-        cci.backend_interface.delete(found)
+        with Progress(shows_progress(quiet=quiet)).many("delete", names[0], len(found)) as count:
+            cci.backend_interface.delete(count.through(found))
     if as_json:
         print_json({"deleted": found, "dry_run": dry_run})
     elif dry_run:
@@ -63,11 +65,12 @@ def _ask(count: int, places: list[Place]) -> None:
 
 
 def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
-    exact = bool(one.name) and not one.name.endswith("/") and not keys.has_magic(one.name)
+    exact = bool(one.name) and not one.name.endswith("/")
     found = [one.name] if exact and cci.exists_object(one.name) else []
-    if recursive or keys.has_magic(one.name):
-        below = one.name if keys.has_magic(one.name) else keys.as_directory(one.name) or "/"
-        found += [info.key for info in cci.find(below)]
+    if keys.has_magic(one.name):
+        found = found or [info.key for info in cci.find(one.name)]
+    elif recursive:
+        found += [info.key for info in cci.find(keys.as_directory(one.name) or "/")]
     if found:
         return found
     if not recursive and next(cci.find(keys.as_directory(one.name) or "/", limit=1), None) is not None:

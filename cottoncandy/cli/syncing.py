@@ -7,15 +7,15 @@ from pathlib import Path
 
 import click
 
-from cottoncandy.cli.completing import complete_names
+from cottoncandy.cli.completing import complete_directories
 from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
 from cottoncandy.cli.output import print_json
 from cottoncandy.cli.places import Access, Place, is_url, open_store, place
 
 
 @command()
-@click.argument("source", shell_complete=complete_names)
-@click.argument("destination", shell_complete=complete_names)
+@click.argument("source", shell_complete=complete_directories)
+@click.argument("destination", shell_complete=complete_directories)
 @click.option("--delete", is_flag=True, help="Delete what only the destination has.")
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only names that fit; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="No names that fit; may be repeated.")
@@ -64,7 +64,9 @@ def sync(
         return
     would = "would " if dry_run else ""
     if not quiet:
-        for action, names in (("transfer", report.transferred), ("delete", report.deleted), ("skip", report.skipped)):
+        for action, names in (("transfer", report.transferred), ("delete", report.deleted)):
             for name in names:
                 click.echo(f"{would}{action} {name}")
+        for name in report.skipped:
+            click.echo(f"{would}skip {name}: a link that is not followed, or no file")
         click.echo(str(report))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cottoncandy import chunking
+from cottoncandy import chunking, progress
 from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.errors import WrongKey
@@ -51,6 +51,8 @@ class ObjectSource:
     ----------
     head : ObjectHead
         Size, metadata and e_tag of the version that all reads are held to.
+    where : str
+        How errors name the object.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ObjectSource:
     ) -> None:
         self.backend = backend
         self.key = key
+        self.where = backend.describe(key)
         self.settings = settings
         stop = start + (settings.opening if first is None else first)
         self._reader: ObjectReader | None = backend.open(key, start, stop, e_tag=e_tag)
@@ -79,15 +82,15 @@ class ObjectSource:
     def fill(self, start: int, view: memoryview, threads: int, watch: Watch | None = None) -> None:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
         jobs = list(self._jobs(start, start + len(view), threads))
+        if len(jobs) == 1 and len(view) < progress.LEAST:
+            self._read(start, view, jobs[0][2], watch)
+            return
 
         def read(job: tuple[int, int, ObjectReader | None]) -> None:
             self._read(job[0], view[job[0] - start : job[1] - start], job[2], watch)
 
         with self.settings.progress.transfer("download", self.key, len(view)):
-            if len(jobs) == 1:
-                read(jobs[0])
-            else:
-                for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
+            for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
 
     def parts(self, threads: int) -> Generator[memoryview, None, None]:
         """All bytes in order, some MiB at a time; the next ones are on their way meanwhile.
@@ -168,7 +171,7 @@ class ObjectSource:
             watch = None  # it will be in the cache anyway
         if reader is not None and watch is not None:
             reader = _Watched(reader, start, start, watch)
-        read_resuming(self.backend.retry, view, open_at, self.backend.describe(self.key), reader)
+        read_resuming(self.backend.retry, view, open_at, self.where, reader)
 
 
 def read_range(

@@ -56,12 +56,15 @@ def upload(
     dict
         In the shape of a boto3 response: at least ``ETag`` and ``ResponseMetadata``.
     """
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        body = memoryview(body).cast("B")
+        size = len(body)
+        if size <= min(settings.upload_threshold, backend.limits.largest_put):
+            return _put(backend, key, body, metadata, options, settings)
     parts = _parts(body, backend, settings)
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
         return _put(backend, key, drawn[0][1] if drawn else b"", metadata, options, settings)
-    if isinstance(body, (bytes, bytearray, memoryview)):
-        size = memoryview(body).nbytes
     with settings.progress.transfer("upload", key, size):
         return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
 
@@ -74,6 +77,8 @@ def _put(
     options: WriteOptions,
     settings: TransferSettings,
 ) -> Receipt:
+    if len(body) < progress.LEAST and progress.current() is None:  # nobody counts so few
+        return backend.put(key, body, metadata, options)
     with settings.progress.transfer("upload", key, len(body)), progress.sending(len(body)):
         return backend.put(key, body, metadata, options)
 
@@ -112,16 +117,13 @@ def _send_part(upload: MultipartUpload, number: int, body: BytesLike, start: int
 
 
 def _parts(
-    body: BytesLike | Iterable[BytesLike | Late], backend: Backend, settings: TransferSettings
+    body: memoryview | Iterable[BytesLike | Late], backend: Backend, settings: TransferSettings
 ) -> Iterator[Part]:
     limits = backend.limits
-    if not isinstance(body, (bytes, bytearray, memoryview)):
+    if not isinstance(body, memoryview):
         return _gather_all(iter(body), stream_part_sizes(settings, limits))
-    view = memoryview(body).cast("B")
-    if len(view) <= min(settings.upload_threshold, limits.largest_put):
-        return iter(((1, view, 0),))
-    step = chunking.part_size(len(view), settings.upload_part, limits)
-    return _placed(view[start:stop] for start, stop in chunking.spans(len(view), step))
+    step = chunking.part_size(len(body), settings.upload_part, limits)
+    return _placed(body[start:stop] for start, stop in chunking.spans(len(body), step))
 
 
 def _placed(bodies: Iterable[BytesLike]) -> Iterator[Part]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend
@@ -56,7 +57,12 @@ def verify_branch(
     def look(key: str) -> None:
         _Look(backend, key, settings, findings).look()
 
-    for_each(look, _names(backend, name), few, most=most)
+    found = list(settings.progress.through("list", name or "all", _names(backend, name)))
+    progress, label = settings.progress, name or "all"
+    # of one array, which may be large, its bytes; of many the objects
+    one = progress.transfer("verify", label) if len(found) == 1 else nullcontext()
+    with one, progress.many("verify", label, len(found)) as count:
+        for_each(count.wrap(look), found, few, most=most)
     return findings.report()
 
 

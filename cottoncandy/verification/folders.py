@@ -54,7 +54,7 @@ def parts_of(key: str, text: bytes) -> Iterator[Part]:
     """
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return iter(())
     directory = keys.parent(key)
     if isinstance(document, dict) and {"dask", "chunks"} <= document.keys():

@@ -19,7 +19,7 @@ from cottoncandy.backends.base.facts import (
 )
 from cottoncandy.backends.base.moving import MultipartUpload, ObjectReader
 from cottoncandy.backends.base.stored import StoredObject
-from cottoncandy.errors import NotSupported, ObjectChanged, ObjectNotFound, TransientError
+from cottoncandy.errors import CorruptObject, NotSupported, ObjectChanged, ObjectNotFound, TransientError
 from cottoncandy.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -310,11 +310,13 @@ class Backend(ABC):
 
     # ------------------------------------------------------------------ for all
     def exists(self, key: str) -> bool:
-        """Whether there is an object of exactly this name."""
+        """Whether there is an object of exactly this name; a damaged one is there, too."""
         try:
             self.stat(key)
         except ObjectNotFound:
             return False
+        except CorruptObject:
+            return True
         return True
 
     def size(self) -> int:

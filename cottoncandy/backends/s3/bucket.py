@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
-from cottoncandy.backends.s3.errors import Door, Kind, Place, status_of
+from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out, status_of
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChanged, ObjectNotFound, ServiceError
 
@@ -75,6 +75,10 @@ class Bucket:
     def door(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Door:
         """Let foreign errors out as ours, about the bucket or an object in it."""
         return Door(lambda: self.place(key, precondition))
+
+    def let_out(self, error: Exception, key: str, precondition: Kind = ObjectChanged) -> None:
+        """The door of the calls that many small objects pass, behind an `except`, which costs nothing before."""
+        let_out(error, lambda: self.place(key, precondition))
 
     def place(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Place:
         """What an error is about."""

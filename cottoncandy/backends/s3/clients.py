@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -166,21 +165,21 @@ def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
 
 
 class _Parsers(ResponseParserFactory):
-    """Makes botocore's parsers, whose bare errors of numbers and dates that are none become botocore's own."""
+    """Makes botocore's parsers, which meet a date or a number that is none with Python's own errors."""
 
-    def create_parser(self, *protocol: Any) -> Any:
-        """A parser for one answer."""
-        parser: Any = super().create_parser(*protocol)
-        parser.parse = partial(_parse, parser.parse)
+    def create_parser(self, protocol_name: str) -> Any:
+        """A parser that names what cannot be read as what it is: a failure of the server."""
+        parser = super().create_parser(protocol_name)
+        parse = parser.parse
+
+        def parse_or_tell(response: Any, shape: Any) -> Any:
+            try:
+                return parse(response, shape)
+            except (ValueError, OverflowError, RuntimeError) as error:
+                raise UnreadableAnswer(reason=f"{error!s:.200}") from error
+
+        parser.parse = parse_or_tell  # type: ignore[method-assign]
         return parser
-
-
-def _parse(parse: Callable[..., Any], *answer: Any) -> Any:
-    try:
-        return parse(*answer)
-    # dateutil's, and botocore's for a date that no clock knows, are among these
-    except (ValueError, OverflowError, RuntimeError) as error:
-        raise UnreadableAnswer(reason="a number or a date in it is none") from error
 
 
 #: The handlers of ours, whose work is done on the lean way too.

@@ -193,14 +193,29 @@ class Door(AbstractContextManager[None]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # some of ours are ConnectionErrors too
-        if error is None or isinstance(error, CottonCandyError):
-            return
-        if not isinstance(error, (BotoCoreError, ClientError, *_network())):
-            return
-        ours, chained = translation(error, self._place())
-        _forget_requests(error)
+        if error is not None:
+            let_out(error, self._place)
+
+
+def let_out(error: BaseException, place: Callable[[], Place]) -> None:
+    """Raise a foreign error as one of ours; give any other back to who caught it.
+
+    Parameters
+    ----------
+    error : BaseException
+    place : callable
+        Gives the `Place` that the error is about; called when there is one.
+    """
+    # some of ours are ConnectionErrors too
+    if isinstance(error, CottonCandyError) or not isinstance(error, (BotoCoreError, ClientError, *_network())):
+        return
+    ours, chained = translation(error, place())
+    _forget_requests(error)
+    try:
         raise ours from (error if chained else None)
+    finally:
+        if not chained:  # nor is it to be found behind ours: it may hold what the server repeats of the request
+            ours.__context__ = None
 
 
 def _forget_requests(error: BaseException | None) -> None:

@@ -26,32 +26,30 @@ _MOST_IDLE = 200
 
 def list_objects(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[ObjectInfo]:
     """All objects whose key starts with ``prefix``."""
-    for entry in _entries(bucket, {"Prefix": prefix}, page_size):
-        if isinstance(entry, ObjectInfo):
-            yield entry
+    for entries in _entries(bucket, {"Prefix": prefix}, page_size):
+        yield from [entry for entry in entries if isinstance(entry, ObjectInfo)]
 
 
 def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[Entry]:
     """The objects of one level, and each prefix once."""
     last = ""
-    for entry in _entries(bucket, {"Prefix": prefix, "Delimiter": "/"}, page_size):
+    for entries in _entries(bucket, {"Prefix": prefix, "Delimiter": "/"}, page_size):
         # lists of the first version may repeat prefixes on every page
-        if isinstance(entry, ObjectPrefix):
-            if entry.key <= last:
-                continue
-            last = entry.key
-        yield entry
+        yield from [entry for entry in entries if entry.key > last or isinstance(entry, ObjectInfo)]
+        last = max([last, *(entry.key for entry in entries if isinstance(entry, ObjectPrefix))])
 
 
-def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Entry]:
+def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Iterable[Entry]]:
+    """The entries, by the page."""
     size = {"MaxKeys": min(page_size, _MOST_KEYS)} if page_size else {}
     prefix = what["Prefix"]
     pages = _checked(bucket, prefix, list_pages(bucket, {**what, **size, **bucket.connection.payer}))
     for by_directory, entries in pages:
         if by_directory:
-            yield from in_byte_order(chain(entries, chain.from_iterable(others for _, others in pages)), prefix)
+            found = in_byte_order(chain(entries, chain.from_iterable(others for _, others in pages)), prefix)
+            yield from ([entry] for entry in found)
             return
-        yield from entries
+        yield entries
 
 
 def in_byte_order(entries: Iterable[Entry], prefix: str) -> Iterator[Entry]:
@@ -140,11 +138,11 @@ def _first_object(entries: Iterable[Entry]) -> ObjectInfo | None:
 
 
 def _of_page(page: ListPage) -> list[Entry]:
-    if any(size < 0 for _, size, _, _ in page.objects):
+    if min([size for _, size, _, _ in page.objects], default=0) < 0:
         raise ValueError("an object of less than no bytes")
     entries: list[Entry] = [
         ObjectInfo(key, size, parse_time(date) if date else None, quoted(e_tag))
         for key, size, date, e_tag in page.objects
     ]
-    entries += map(ObjectPrefix, page.prefixes)
+    entries += map(ObjectPrefix, dict.fromkeys(page.prefixes))
     return entries

@@ -1,10 +1,10 @@
-"""The pages of a listing: the next one is asked for ahead, and large branches are listed side by side."""
+"""The pages of a listing: the next one is asked for ahead, and parts of a long one are read side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, islice
+from itertools import chain, groupby
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -24,9 +24,12 @@ _UNORDERED = "--x-s3"
 _FIRST = 4
 #: Branches of a level that may be looked into: each costs a request at least, and the further ones may be small.
 _MOST_BRANCHES = 256
-#: Branches that are listed side by side, and pages of each that wait for the caller: 32,000 keys in all.
+#: Branches, or ranges of them, that are listed side by side, and pages of each that wait for the caller: 32,000 keys in
+#: all.
 _BRANCHES = 8
 _WAITING = 4
+#: Pages of a range of branches at least: what it costs beyond them is its last page, which is not full.
+_LEAST_RANGE = 3
 
 
 def goes_by_directory(page: ListPage) -> bool:
@@ -48,33 +51,67 @@ def list_pages(bucket: Bucket, what: dict[str, Any]) -> Generator[ListPage, None
     what : dict
         Arguments of ListObjectsV2.
     """
-    pages = _pages(bucket, what)
-    first = []
-    for page in islice(pages, _FIRST):
+    page = _page(bucket, what, None)
+    first = [page]
+    yield page
+    while page.truncated and len(first) < _FIRST:
+        page = _page(bucket, what, page)
         first.append(page)
         yield page
-    is_long = first[-1].truncated and "Delimiter" not in what and is_ordered(bucket)
-    if not is_long or not _has_large_branches(what["Prefix"], first):
-        yield from pages
+    if not page.truncated:
         return
-    pages.close()
-    yield from _side_by_side(bucket, what, first[-1].objects[-1][0])
+    may_fork = "Delimiter" not in what and is_ordered(bucket)
+    branches = _branches(what["Prefix"], first) if may_fork else set()
+    if not branches:
+        yield from _pages(bucket, what, page)
+    elif len(branches) <= len(first):
+        yield from _side_by_side(bucket, what, page.objects[-1][0])
+    else:
+        yield from _by_ranges(bucket, what, page, len(branches) / len(first))
 
 
 # ---------------------------------------------------------------------- branches
-def _has_large_branches(prefix: str, pages: list[ListPage]) -> bool:
-    """Whether a branch has a page full of keys, as far as one can see: else more requests would be sent, not less."""
+def _branches(prefix: str, pages: list[ListPage]) -> set[str]:
+    """The branches in which all keys of the pages lie; none where some lie beside them, or nothing can be said."""
     if any(goes_by_directory(page) or not page.token or not page.objects for page in pages):
-        return False
+        return set()
     start = len(prefix)
     branches = {key[: key.find("/", start) + 1] for page in pages for key, *_ in page.objects}
-    return len(branches) <= len(pages) and "" not in branches
+    return set() if "" in branches else branches
+
+
+def _by_ranges(bucket: Bucket, what: dict[str, Any], before: ListPage, branches_of_a_page: float) -> Iterator[ListPage]:
+    """All pages behind one, where the branches are small: some ranges of them side by side.
+
+    Parameters
+    ----------
+    branches_of_a_page : float
+        How many the pages so far had, on the average.
+    """
+    last = before.objects[-1][0]
+    names = [name for name in _level(bucket, what).prefixes if _is_behind(name, last)]
+    count = min(_BRANCHES, int(len(names) / branches_of_a_page) // _LEAST_RANGE)
+    if count < 2:
+        yield from _pages(bucket, what, before)
+        return
+    # the first one goes on from the page; the last one has no end: behind a thousand branches there may be more
+    ends = [names[number * len(names) // count] for number in range(1, count)]
+    first = _pages(bucket, what, before, ends[0])
+    others = (
+        _pages(bucket, {**what, "StartAfter": start}, stop=stop)
+        for start, stop in zip(ends, [*ends[1:], None], strict=True)
+    )
+    yield from chained(chain((first,), others), _BRANCHES, _WAITING)
+
+
+def _level(bucket: Bucket, what: dict[str, Any]) -> ListPage:
+    """The first thousand branches of the level at which a listing begins, and the objects between them."""
+    return _page(bucket, {**{name: value for name, value in what.items() if name != "MaxKeys"}, "Delimiter": "/"}, None)
 
 
 def _side_by_side(bucket: Bucket, what: dict[str, Any], last: str) -> Iterator[ListPage]:
     """All pages behind a key: the branches of its level, and the objects that lie between them."""
-    whole = {name: value for name, value in what.items() if name != "MaxKeys"}
-    level = _page(bucket, {**whole, "Delimiter": "/"}, None)
+    level = _level(bucket, what)
     names = [name for name in level.prefixes if _is_behind(name, last)]
     if level.truncated or len(names) > _MOST_BRANCHES:
         yield from _pages(bucket, {**what, "StartAfter": last})
@@ -114,31 +151,46 @@ def _by_bytes(pair: tuple[str, object]) -> bytes:
 
 def _is_behind(branch: str, last: str) -> bool:
     """Whether a branch has keys behind one that is known."""
-    return last.startswith(branch) or branch.encode() > last.encode()
+    return last.startswith(branch) or _is_after(branch, last)
 
 
 def _behind(objects: list[Entry], last: str) -> list[Entry]:
-    return [entry for entry in objects if entry[0].encode() > last.encode()]
+    return [entry for entry in objects if _is_after(entry[0], last)]
+
+
+def _is_after(key: str, other: str) -> bool:
+    return key.encode() > other.encode()
 
 
 # ---------------------------------------------------------------------- one behind the other
-def _pages(bucket: Bucket, what: dict[str, Any]) -> Generator[ListPage, None, None]:
-    """Pages: from the third on, of a long listing, the next is asked for while the caller works on one."""
-    page = _page(bucket, what, None)
-    yield page
-    if not page.truncated:
-        return
-    page = _page(bucket, what, page)
-    yield page
-    if not page.truncated:
-        return
+def _pages(
+    bucket: Bucket, what: dict[str, Any], before: ListPage | None = None, stop: str | None = None
+) -> Generator[ListPage, None, None]:
+    """The pages from the beginning, or behind one; to the end, or with the keys up to ``stop``.
+
+    The next one is asked for while the caller works on one; from the beginning only from the third one on, as few
+    listings are long.
+    """
+    page = _cut(_page(bucket, what, before), stop)
+    for _ in range(0 if before else 2):
+        yield page
+        if not page.truncated:
+            return
+        page = _cut(_page(bucket, what, page), stop)
     with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as ahead:
-        page = _page(bucket, what, page)
         while page.truncated:
             following = ahead.submit(_page, bucket, what, page)
             yield page
-            page = following.result()
+            page = _cut(following.result(), stop)
     yield page
+
+
+def _cut(page: ListPage, stop: str | None) -> ListPage:
+    """The page, or the last one, with the keys up to ``stop``."""
+    if stop is None or not page.objects or not _is_after(page.objects[-1][0], stop):
+        return page
+    within = [entry for entry in page.objects if not _is_after(entry[0], stop)]
+    return page._replace(objects=within, token=None, truncated=False)
 
 
 def _page(bucket: Bucket, what: dict[str, Any], before: ListPage | None) -> ListPage:

@@ -31,39 +31,42 @@ def open_object(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: s
     """Ask for bytes ``start <= i < stop`` of an object."""
     if stop is not None and stop <= start:
         return _nothing(bucket, key, start, e_tag)  # HTTP has no empty range
-    wanted: dict[str, Any] = {}
-    if start or stop is not None:
-        wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-    if e_tag:
-        wanted["IfMatch"] = e_tag
-    with bucket.door(key):
-        response = _get(bucket, key, wanted)
+    response = _get(bucket, key, start, stop, e_tag)
     if response is None:
         return _nothing(bucket, key, start, e_tag)
-    body = _source(response["Body"], response.get("ContentLength"))
+    body = response["Body"]
+    if not isinstance(body, ResponseBody):
+        body = _source(body, response.get("ContentLength"))
     try:
-        bucket.refuse_directory(key, response)
-        _require_version(bucket, key, response, e_tag)
+        if key.endswith("/"):
+            bucket.refuse_directory(key, response)
+        if e_tag:  # not every server knows If-Match
+            _require_version(bucket, key, response, e_tag)
         return _reader(bucket, key, response, body, start, stop)
     except BaseException:
         body.close()
         raise
 
 
-def _get(bucket: Bucket, key: str, wanted: dict[str, Any]) -> Response | None:
+def _get(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | None) -> Response | None:
     """The answer; None where the range lies behind the end."""
+    wanted: dict[str, Any] = {}
+    if start or stop is not None:
+        wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+    if e_tag:
+        wanted["IfMatch"] = e_tag
     try:
-        response: Response = bucket.data.get_object(Bucket=bucket.name, Key=key, **wanted, **bucket.reading)
-    except ClientError as error:
-        if status_of(error) != 416:
-            raise
-        return None
+        response: Response = bucket.connection.data.get_object(Bucket=bucket.name, Key=key, **wanted, **bucket.reading)
+    except Exception as error:
+        if isinstance(error, ClientError) and status_of(error) == 416:
+            return None
+        bucket.let_out(error, key)
+        raise
     return response
 
 
-def _require_version(bucket: Bucket, key: str, response: Response, e_tag: str | None) -> None:
-    # not every server knows If-Match
-    if e_tag and quoted(response.get("ETag")) != quoted(e_tag):
+def _require_version(bucket: Bucket, key: str, response: Response, e_tag: str) -> None:
+    if quoted(response.get("ETag")) != quoted(e_tag):
         raise ObjectChanged(f"{bucket.describe(key)}: it was replaced in the meantime")
 
 
@@ -75,7 +78,7 @@ def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reade
 
 
 def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: int, stop: int | None) -> S3Reader:
-    first, size = _extent(response, bucket.describe(key))
+    first, size = _extent(bucket, key, response)
     if first != start and response.get("ContentRange"):
         raise ServiceError(f"{bucket.describe(key)}: S3 sent another range than was asked for")
     if size is None:
@@ -88,7 +91,7 @@ def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: 
     return reader
 
 
-def _extent(response: Response, where: str) -> tuple[int, int | None]:
+def _extent(bucket: Bucket, key: str, response: Response) -> tuple[int, int | None]:
     """Where the answer's body begins in the object, and the size of the whole; None where it is not told."""
     length = response.get("ContentLength")
     told = response.get("ContentRange")
@@ -98,6 +101,7 @@ def _extent(response: Response, where: str) -> tuple[int, int | None]:
     first, last = (int(match[1]), int(match[2])) if match else (0, -1)
     size = int(match[3]) if match and match[3] != "*" else None
     if last < first or (size is not None and last >= size) or length not in {None, last + 1 - first}:
+        where = bucket.describe(key)
         raise ServiceError(f"{where}: S3 answered with Content-Range {told!r:.100} and Content-Length {length}")
     return first, size
 
@@ -123,21 +127,22 @@ class S3Reader(ObjectReader):
         wanted = buffer[: min(self.stop - self._position, _BLOCK)]
         if not len(wanted) or self._body is None:
             return 0
-        count = self._read(wanted)
+        count = self._read(wanted, self._body)
         self._position += count
         return count
 
     def skip(self, count: int) -> None:
         """Throw away what the server sent before ``start``."""
         scratch = memoryview(bytearray(min(count, _BLOCK)))
-        while count:
-            count -= self._read(scratch[:count])
+        while count and self._body is not None:
+            count -= self._read(scratch[:count], self._body)
 
-    def _read(self, wanted: memoryview) -> int:
-        if self._body is None:
-            return 0
-        with self._bucket.door(self.head.key):
-            count = self._body.readinto(wanted)
+    def _read(self, wanted: memoryview, body: _Source) -> int:
+        try:
+            count = body.readinto(wanted)
+        except Exception as error:
+            self._bucket.let_out(error, self.head.key)
+            raise
         if not count:
             where = self._bucket.describe(self.head.key)
             raise TransientError(f"{where}: the answer ended at byte {self._position} of {self.stop}")
@@ -158,8 +163,6 @@ def _source(body: Any, length: int | None) -> _Source:
     reads into the buffer; it may be used where urllib3 neither decodes nor joins chunks. A body that sums up its
     bytes (Amazon's checksums) must see them itself. What is none of botocore's reads into buffers by itself.
     """
-    if isinstance(body, ResponseBody):
-        return body
     import http.client
 
     import urllib3

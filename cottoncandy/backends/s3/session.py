@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from cottoncandy.backends.s3.errors import Door, Place
@@ -178,7 +178,7 @@ class Connection:
         endpoint = self.settings.endpoint_url
         return is_amazon(endpoint) if endpoint else self._made().amazon
 
-    @property
+    @cached_property
     def acl(self) -> str | None:
         """The default ACL for this endpoint: Amazon gets one only where the user chose it."""
         settings = self.settings

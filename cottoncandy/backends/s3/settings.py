@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,8 @@ _DEFAULTS: dict[str, Any] = {
     # more than the threads of any one call: a connection more costs a socket, one less a handshake each time
     "max_pool_connections": 64,
 }
+#: Variables that name a file of authorities, in the order in which botocore looks.
+_BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 #: Checksums that servers other than Amazon's answer with errors, over TLS above all.
 _CHECKSUMS = ("request_checksum_calculation", "response_checksum_validation")
 
@@ -89,11 +92,13 @@ class Settings:
         acl, source = options.find("basic", "default_acl")
         pays = arguments.get("requester_pays")
         passed = _passed(access_key, secret_key)
+        endpoint_url = checked_endpoint(endpoint_url or options.text("login", "endpoint_url"))
+        _check_authorities(arguments.get("verify"), endpoint_url)
         retry = RetryPolicy.from_options(options)
         if arguments.get("aws_session_token") and not passed:
             raise CredentialsNotFound("aws_session_token belongs to a pair of keys: pass ACCESS_KEY and SECRET_KEY too")
         return cls(
-            endpoint_url=checked_endpoint(endpoint_url or options.text("login", "endpoint_url")),
+            endpoint_url=endpoint_url,
             passed=passed,
             profile_name=arguments.get("profile_name"),
             arguments=_client_arguments(arguments),
@@ -159,6 +164,18 @@ def checked_endpoint(url: str | None) -> str | None:
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(f"endpoint_url {url!r} is no URL: write it with http:// or https:// before the host")
     return url
+
+
+def _check_authorities(verify: Any, endpoint_url: str | None) -> None:
+    """Refuse a file of authorities that is not there: each connection would fail, and none would tell why."""
+    named = {"verify": verify} if verify is not None else {name: os.environ.get(name) for name in _BUNDLES}
+    name, place = next(((name, place) for name, place in named.items() if place), ("", None))
+    if not isinstance(place, (str, os.PathLike)) or (endpoint_url or "").lower().startswith("http:"):
+        return
+    if not Path(place).exists():
+        raise ConfigurationError(
+            f"{name}={os.fspath(place)!r}: there is no such file; it names the certificate authorities that are trusted"
+        )
 
 
 def _config(arguments: Mapping[str, Any], options: Options, retry: RetryPolicy) -> dict[str, Any]:

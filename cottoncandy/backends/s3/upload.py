@@ -11,7 +11,6 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
-from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.bucket import Bucket, Response, receipt
 from cottoncandy.backends.s3.errors import code_of
 from cottoncandy.backends.s3.writing import (
@@ -96,9 +95,7 @@ class S3Upload(MultipartUpload):
     def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
         """Send part ``number``. May run in several threads."""
         with self._bucket.door(self.key):
-            response = self._bucket.data.upload_part(
-                **self._where, PartNumber=number, Body=Payload(body), **self._of_each_part
-            )
+            response = self._bucket.data.upload_part(**self._where, PartNumber=number, Body=body, **self._of_each_part)
         self.add_part(number, response)
 
     def copy_part(self, number: int, source: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> None:

@@ -6,13 +6,12 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
-from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.errors import Kind, code_of, is_not_implemented, is_precondition, message_of, was_retried
 from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
@@ -31,27 +30,36 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 
+@lru_cache(maxsize=256)
+def _are_names(names: tuple[object, ...]) -> bool:
+    """Whether all of them can be part of a header's name; few different ones are used again and again."""
+    return all(isinstance(name, str) and _HEADER_NAME.fullmatch(name) for name in names)
+
+
 def put_object(
     bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
 ) -> Receipt:
     """Write an object with one request."""
-    parameters: dict[str, Any] = {"Metadata": user_metadata(bucket, key, metadata, options)}
-    if options.extra:
-        parameters |= accepted(bucket, "PutObject", options.extra)
+    checked = user_metadata(bucket, key, metadata, options)
+    parameters = accepted(bucket, "PutObject", options.extra) if options.extra else _NO_MORE
 
     def call(more: Mapping[str, Any]) -> Response:
-        response: Response = bucket.connection.data.put_object(
-            Bucket=bucket.name, Key=key, Body=Payload(body), **bucket.connection.payer, **parameters, **more
+        connection = bucket.connection
+        response: Response = connection.data.put_object(
+            Bucket=bucket.name, Key=key, Body=body, Metadata=checked, **connection.payer, **parameters, **more
         )
         return response
 
-    with bucket.door(key, precondition(options)):
-        try:
-            response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
-        except ClientError as error:
+    try:
+        response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
+    except ClientError as error:
+        with bucket.door(key, precondition(options)):
             response = lost_answer(
                 bucket, key, error, lambda: quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
             )
+    except Exception as error:
+        bucket.let_out(error, key, precondition(options))
+        raise
     return receipt(response, response.get("ETag"))
 
 
@@ -75,7 +83,7 @@ def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[]
 # ---------------------------------------------------------------------- parameters
 def user_metadata(bucket: Bucket, key: str, metadata: Mapping[str, str], options: WriteOptions) -> dict[str, str]:
     """The metadata, that of the extra arguments included, checked: it travels as headers."""
-    merged = {**(options.extra.get("Metadata") or {}), **metadata}
+    merged = {**(options.extra.get("Metadata") or {}), **metadata} if options.extra else dict(metadata)
     if _is_plain(merged):
         return merged
     for name, value in merged.items():
@@ -93,10 +101,10 @@ def user_metadata(bucket: Bucket, key: str, metadata: Mapping[str, str], options
 def _is_plain(metadata: Mapping[str, Any]) -> bool:
     """Whether headers can hold it, all at once."""
     try:
-        names, values = "".join(metadata), "".join(metadata.values())
+        values = "".join(metadata.values())
     except TypeError:
         return False
-    return bool(_HEADER_NAME.fullmatch(names) and _HEADER_VALUE.fullmatch(values)) and "" not in metadata
+    return values.isascii() and values.isprintable() and _are_names(tuple(metadata))
 
 
 def accepted(bucket: Bucket, operation: str, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +176,7 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call, more: Mapping[st
     if not acl or facts.no_acl or bucket.container in facts.buckets_without_acl:
         return call(more)
     try:
-        return call({**more, **acl})
+        return call({**more, **acl} if more else acl)
     except ClientError as error:
         if not _refuses_acl(error):
             raise

@@ -97,7 +97,7 @@ class ChunkedArrays(FolderArrays):
             arr = np.asarray(arr)
         compute = metakwargs.pop("compute", True)
         folder = self._chunk_folder(object_name)
-        as_array(np.empty(0, arr.dtype), folder.describe(), fixed_width=True)  # refuses what cannot be stored
+        as_array(np.empty(0, arr.dtype), folder.describe, fixed_width=True)  # refuses what cannot be stored
         if compute and not _is_dask(arr):
             chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(arr, metakwargs)
             upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays import TABLE
 from cottoncandy.documents import store_document
-from cottoncandy.errors import CottonCandyError, TransientError
+from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
 from cottoncandy.interfaces.arrays.raw import RawArrays
 
 log = logging.getLogger(__name__)
@@ -28,22 +29,29 @@ class FolderArrays(RawArrays):
             self._discard(parts)
             raise
 
-    def _publish(self, directory: str, table: str, parts: Iterable[str], acl: str | None = None) -> Receipt:
+    def _publish(
+        self, directory: str, table: str, parts: Iterable[str], acl: str | None = None, *, if_absent: bool = False
+    ) -> Receipt:
         """Write the table: from here on, readers get the new array."""
-        return self._write_last(keys.join(directory, TABLE), table.encode(), parts, acl)
+        return self._write_last(keys.join(directory, TABLE), table.encode(), parts, acl, if_absent=if_absent)
 
-    def _write_last(self, name: str, body: bytes, parts: Iterable[str], acl: str | None) -> Receipt:
+    def _write_last(
+        self, name: str, body: bytes, parts: Iterable[str], acl: str | None, *, if_absent: bool = False
+    ) -> Receipt:
         """Write the object that makes the parts one array. Where that is refused, they are removed."""
         try:
-            return self._write_table(name, body, acl)
+            return self._write_table(name, body, acl, if_absent=if_absent)
         except TransientError:
             raise  # only the answer may have been lost: then the table stands, and needs its parts
+        except ObjectExists:
+            raise  # the names of the parts are those of another array
         except CottonCandyError:
             self._discard(parts)
             raise
 
-    def _write_table(self, name: str, body: bytes, acl: str | None) -> Receipt:
-        return store_document(self.backend_interface, name, body, self._write_options(acl), self._settings)
+    def _write_table(self, name: str, body: bytes, acl: str | None, *, if_absent: bool = False) -> Receipt:
+        options = replace(self._write_options(acl), if_absent=if_absent)
+        return store_document(self.backend_interface, name, body, options, self._settings)
 
     def _discard(self, parts: Iterable[str]) -> None:
         """Remove parts of an array that failed; the error that tells why is the first one."""

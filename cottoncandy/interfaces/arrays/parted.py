@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy.typing as npt
 
 from cottoncandy import keys
 from cottoncandy.arrayparts import Form, staged_name
-from cottoncandy.chunkedarrays import TABLE, VERSION, version_of
+from cottoncandy.backends.base import ObjectInfo
+from cottoncandy.chunkedarrays import FORGOTTEN, TABLE, VERSION, version_of
 from cottoncandy.documents import load_document
-from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
 
@@ -21,6 +24,24 @@ from cottoncandy.rawarrays import load_array, refuse_names
 _ATTEMPTS = 3
 # Bytes: tables of parts have some hundred.
 _LARGEST_TABLE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """What is to be stored, where and how."""
+
+    form: Form
+    directory: str
+    description: Mapping[str, Any]
+    parts: Mapping[str, Any]
+    threads: int | None
+    compression: str | bool | None
+    acl: str | None
+    metadata: Mapping[str, Any]
+
+    def table(self, version: str, **more: Any) -> str:
+        """The text of ``metadata.json``."""
+        return json.dumps({**self.description, VERSION: version, **more})
 
 
 class PartedArrays(FolderArrays):
@@ -40,22 +61,70 @@ class PartedArrays(FolderArrays):
     ) -> None:
         refuse_names(metadata or {}, {VERSION})
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
-        description[VERSION] = version = secrets.token_hex(8)
-        old = self._old_parts(form, directory)
-        names = {name: name if old is None else staged_name(name, version) for name in parts}
-        staged: dict[str, Any] = {} if old is None else {"parts": names}
-        paths = {keys.join(directory, names[name]): part for name, part in parts.items()}
+        upload = _Upload(form, directory, description, parts, threads, compression, acl, metadata or {})
+        where = self.backend_interface.describe(directory)
+        retries = self.backend_interface.retry.start(where)
+        while not self._is_stored(upload):
+            retries.wait(ObjectChanged(f"{where}: others write it at the same time: try again"))
+
+    def _is_stored(self, upload: _Upload) -> bool:
+        """Send an array; False where others, who write it at the same time, have mixed their parts with these."""
+        old, version = self._old_parts(upload.form, upload.directory), secrets.token_hex(8)
+        return self._create(upload, version) if old is None else self._replace(upload, version, old)
+
+    def _create(self, upload: _Upload, version: str) -> bool:
+        """Send an array where there is none; False where there is one by then."""
+        paths = self._send_parts(upload, {name: name for name in upload.parts}, version)
+        try:
+            self._publish(upload.directory, upload.table(version), paths, upload.acl, if_absent=True)
+        except ObjectExists:
+            return False
+        return True
+
+    def _replace(self, upload: _Upload, version: str, old: set[str]) -> bool:
+        """Send an array in the place of another; False where it is a mixture in the end."""
+        directory, acl = upload.directory, upload.acl
+        names = {name: staged_name(name, version) for name in upload.parts}
+        paths = self._send_parts(upload, names, version)
+        self._publish(directory, upload.table(version, parts=names), paths, acl)
+        self._settle(directory, names, upload.threads, acl)
+        self._write_table(keys.join(directory, TABLE), upload.table(version).encode(), acl)
+        # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
+        is_last = self._version_there(directory) == version
+        self._remove_stale(upload.form, directory, {*paths}, old.difference(upload.parts) if is_last else set())
+        return not is_last or self._is_whole(upload, version)
+
+    def _send_parts(self, upload: _Upload, names: Mapping[str, str], version: str) -> list[str]:
+        """Send the parts under these names; the paths of their objects."""
+        directory, metadata = upload.directory, {**upload.metadata, VERSION: version}
+        paths = {keys.join(directory, names[name]): part for name, part in upload.parts.items()}
 
         def send(path: str) -> None:
-            self._store(path, paths[path], compression, acl, metadata={**(metadata or {}), VERSION: version})
+            self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata)
 
         with self._all_or_none(paths):
-            self._for_each(send, paths, threads, "upload", directory)
-        self._publish(directory, json.dumps({**description, **staged}), paths, acl)
-        if old is not None:
-            self._settle(directory, names, threads, acl)
-            self._write_table(keys.join(directory, TABLE), json.dumps(description).encode(), acl)
-            self._remove_stale(form, directory, old.difference(parts))
+            self._for_each(send, paths, upload.threads, "upload", directory)
+        return list(paths)
+
+    def _version_there(self, directory: str) -> str | None:
+        """The upload that the table is of; None where there is none."""
+        try:
+            version: str | None = self._table(directory).get(VERSION)
+        except ObjectNotFound:
+            return None
+        return version
+
+    def _is_whole(self, upload: _Upload, version: str) -> bool:
+        """Whether the parts are all of one upload."""
+
+        def of_it(name: str) -> bool:
+            try:
+                head = self.backend_interface.stat(keys.join(upload.directory, name))
+            except ObjectNotFound:
+                return False
+            return version_of(head.metadata) == version
+
+        return all(self._gather(of_it, list(upload.parts), upload.threads, "look at", upload.directory))
 
     def _old_parts(self, form: Form, directory: str) -> set[str] | None:
         """The parts of the array that is there; None where nothing is to be replaced."""
@@ -75,12 +144,20 @@ class PartedArrays(FolderArrays):
 
         self._for_each(copy, staged, threads, "copy", directory)
 
-    def _remove_stale(self, form: Form, directory: str, old: set[str]) -> None:
-        """Remove the parts that the new array has no use for, and what earlier uploads left staged."""
-        prefix = keys.as_directory(directory)
-        names = (info.key.removeprefix(prefix) for info in self.backend_interface.list_level(prefix))
-        stale = [name for name in names if name in old or form.is_staged(name)]
-        self.backend_interface.delete([prefix + name for name in stale])
+    def _remove_stale(self, form: Form, directory: str, staged: Collection[str], old: Collection[str]) -> None:
+        """Remove staged parts, parts that the new array has no use for, and what was left staged long ago.
+
+        Other staged parts may be those of an upload that is under way.
+        """
+        prefix, forgotten = keys.as_directory(directory), datetime.now(timezone.utc) - FORGOTTEN
+
+        def is_stale(info: ObjectInfo) -> bool:
+            name = info.key.removeprefix(prefix)
+            is_forgotten = info.last_modified is not None and info.last_modified < forgotten
+            return info.key in staged or name in old or (form.is_staged(name) and is_forgotten)
+
+        there = (info for info in self.backend_interface.list_level(prefix) if isinstance(info, ObjectInfo))
+        self.backend_interface.delete([info.key for info in there if is_stale(info)])
 
     def _download_parts(self, form: Form, object_name: str, threads: int | None) -> Any:
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)

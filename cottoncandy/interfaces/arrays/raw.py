@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import keys, npyfiles
+from cottoncandy import checksums, keys, npyfiles
+from cottoncandy.arrayformat import read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.datasets import Dataset
-from cottoncandy.errors import CorruptObject
+from cottoncandy.errors import ChecksumMismatch, CorruptObject
 from cottoncandy.interfaces.basic import BasicInterface
-from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, store_array
+from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
+
+log = logging.getLogger(__name__)
 
 
 class RawArrays(BasicInterface):
@@ -101,7 +106,7 @@ class RawArrays(BasicInterface):
             array,
             compression=compression,
             defaults=self._compression,
-            metadata={name: str(value) for name, value in (metadata or {}).items()},
+            metadata={name: str(value) for name, value in metadata.items()} if metadata else {},
             options=self._write_options(acl),
             settings=self._settings,
             threads=threads,
@@ -232,9 +237,12 @@ class RawArrays(BasicInterface):
             For ``object`` arrays: they would be pickled, and `download_npy_array` reads no pickles.
         """
         file = io.BytesIO()
-        where = self.backend_interface.describe(keys.clean_object(object_name))
-        np.save(file, as_array(array, where, fixed_width=True), allow_pickle=False)
-        return self._upload(object_name, file.getvalue(), metadata, acl, threads)
+        refuse_names(metadata, {checksums.KEY})
+        describe = partial(self.backend_interface.describe, keys.clean_object(object_name))
+        np.save(file, as_array(array, describe, fixed_width=True), allow_pickle=False)
+        body = file.getvalue()
+        own = {checksums.KEY: checksums.checksum(body, threads or 1)} if self._settings.checksum else {}
+        return self._upload(object_name, body, {**metadata, **own}, acl, threads)
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
         """Download a ``.npy`` file as an array. Pickled (``object``) arrays are refused.
@@ -243,13 +251,29 @@ class RawArrays(BasicInterface):
         ------
         ObjectNotFound
         CorruptObject
+        ChecksumMismatch
+            If its bytes are not those that were stored, the second time, too.
         """
         key = keys.clean_object(object_name)
+        try:
+            return self._load_npy(key, threads)
+        except CorruptObject as error:
+            log.warning("%s: reading it once more", error)
+            return self._load_npy(key, threads)
+
+    def _load_npy(self, key: str, threads: int | None) -> npt.NDArray[Any]:
+        where = self.backend_interface.describe(key)
         with self._whole(key, threads) as stream, self._settings.progress.transfer("download", key, stream.size):
+            expected = read_checksum(stream.metadata, where)
             try:
                 npyfiles.require_size(stream, stream.size)
                 stream.seek(0)
-                array: npt.NDArray[Any] = np.load(stream, allow_pickle=False)
-            except (CorruptObject, ValueError, EOFError) as error:
-                raise CorruptObject(f"{self.backend_interface.describe(key)} is no .npy file: {error}") from error
+                array, found = npyfiles.read_array(stream)
+            except CorruptObject as error:
+                kind = CorruptObject if expected is None else ChecksumMismatch
+                raise kind(f"{where} is no .npy file: {error}") from error
+            try:
+                checksums.compare(found, expected or found)
+            except ChecksumMismatch as error:
+                raise ChecksumMismatch(f"{where}: {error}") from None
             return array

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays import FORGOTTEN, VERSION
 from cottoncandy.errors import NotAnArray, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
+from cottoncandy.parallel import for_each
 from cottoncandy.rawarrays import as_array, load_array, refuse_names
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 # An array and its metadata; what sends the array of a name to a place.
 _Leaf = tuple[npt.NDArray[Any], dict[str, str]]
 _Send = Callable[[str, str], None]
+_Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
 _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
@@ -83,7 +85,7 @@ class ArrayTrees(FolderArrays):
         """
         root = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         arrays = {
-            keys.join(root, name): as_array(leaf, self.backend_interface.describe(keys.join(root, name)))
+            (key := keys.join(root, name)): as_array(leaf, partial(self.backend_interface.describe, key))
             for name, leaf in trees.flatten(array_dict).items()
         }
         compression = metadata.pop("compression", True)
@@ -94,31 +96,40 @@ class ArrayTrees(FolderArrays):
             mark = {_MARK: f"{_depth(key, root)}-{_digest(root)}"}
             self._store(place, arrays[key], compression, acl, 1, {**metadata, **mark})
 
-        there = list(self._listed(keys.as_directory(root)))
         stage = trees.Stage(root, version)
-        if there:
-            self._replace_tree(stage, there, arrays, send, threads, acl)
-        elif arrays:
-            self._send_tree(stage, arrays, send, threads, acl)
+        with self._all_or_none([stage.started_mark]):
+            there = self._begin_tree(stage, acl)
+            if there:
+                self._replace_tree(stage, there, arrays, send, threads, acl)
+            else:
+                self._send_tree(stage, arrays, send, threads)
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 
-    def _send_tree(
-        self, stage: trees.Stage, arrays: Collection[str], send: _Send, threads: int | None, acl: str | None
-    ) -> None:
+    def _begin_tree(self, stage: trees.Stage, acl: str | None) -> list[ObjectInfo]:
+        """Say that a tree is being sent, and look meanwhile what is there."""
+        there: list[ObjectInfo] = []
+
+        def look() -> None:
+            there.extend(self._listed(keys.as_directory(stage.root)))
+
+        def begin() -> None:
+            self._upload(stage.started_mark, _STARTED, {}, acl)
+
+        for_each(lambda step: step(), (begin, look), 2, pace=self._pace)
+        return [info for info in there if info.key != stage.started_mark]
+
+    def _send_tree(self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None) -> None:
         """Send a tree where there is nothing: its leaves do not count before the last one stands."""
-        mark = stage.name(trees.STARTED)
-        with self._all_or_none([mark]):
-            self._upload(mark, _STARTED, {}, acl)
-            with self._all_or_none(arrays):
-                self._for_each(lambda key: send(key, key), arrays, threads, "upload", stage.root)
-        self.backend_interface.delete([mark])
+        with self._all_or_none(arrays):
+            self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads)
+        self.backend_interface.delete([stage.started_mark])
 
     def _replace_tree(
         self,
         stage: trees.Stage,
         there: Sequence[ObjectInfo],
-        arrays: Collection[str],
+        arrays: _Arrays,
         send: _Send,
         threads: int | None,
         acl: str | None,
@@ -128,7 +139,7 @@ class ArrayTrees(FolderArrays):
         others = [other for other in others if other.root == stage.root]
         waiting = {key: stage.leaf(key.removeprefix(f"{stage.root}/")) for key in arrays}
         with self._all_or_none(waiting.values()):
-            self._for_each(lambda key: send(key, waiting[key]), arrays, threads, "upload", stage.root)
+            self._send_leaves(stage, waiting, arrays, send, threads)
         mark = stage.complete(1 + max((other.order for other in others), default=0), len(waiting))
         self._write_last(mark, _COMPLETE, waiting.values(), acl)
 
@@ -137,10 +148,16 @@ class ArrayTrees(FolderArrays):
 
         # first: a directory cannot hold `a` and `a/b`
         self._remove_leaves(stage.root, [key for key in old if key not in arrays], threads)
-        self._for_each(settle, arrays, threads, "copy", stage.root)
+        self._for_each(settle, arrays, threads, "copy", stage.root, largest=0)
         # first those that this one is newer than: they must not be the newest again
-        self.backend_interface.delete(_outdated(others, there))
+        self.backend_interface.delete([*_outdated(others, there), stage.started_mark])
         self.backend_interface.delete([mark, *waiting.values()])
+
+    def _send_leaves(
+        self, stage: trees.Stage, places: Mapping[str, str], arrays: _Arrays, send: _Send, threads: int | None
+    ) -> None:
+        largest = max(array.nbytes for array in arrays.values()) if arrays else 0
+        self._for_each(lambda key: send(key, places[key]), arrays, threads, "upload", stage.root, largest=largest)
 
     def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
         """Remove those objects that an earlier `dict2cloud` of this root, or of one above it, wrote."""
@@ -216,13 +233,17 @@ class ArrayTrees(FolderArrays):
 
     def _load_leaves(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, _Leaf]:
         prefix = keys.as_directory(object_root)
-        plain, found = trees.stages(info.key.removeprefix(prefix) for info in self._listed(prefix))
+        there = list(self._listed(prefix))
+        plain, found = trees.stages(info.key.removeprefix(prefix) for info in there)
         latest = trees.newest(found)
         places = {name: name for name in plain if name and not name.endswith(keys.SEPARATOR)}
         for root, stage in latest.items():
             places |= {keys.join(root, leaf): place for leaf, place in stage.leaves.items()}
         names = trees.select(places, wanted)
-        leaves = self._gather(lambda name: self._load_leaf(prefix + places[name]), names, threads, "download", prefix)
+        largest = max((info.size for info in there), default=0)
+        leaves = self._gather(
+            lambda name: self._load_leaf(prefix + places[name]), names, threads, "download", prefix, largest=largest
+        )
         unsent = {stage.version for stage in found if stage.started}
 
         def counts(name: str, metadata: Mapping[str, str]) -> bool:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends import backend_class
-from cottoncandy.backends.base import Backend, ObjectInfo, Receipt, WriteOptions
+from cottoncandy.backends.base import MIB, Backend, ObjectInfo, Receipt, WriteOptions
 from cottoncandy.backends.encrypted import KeySource, encrypted
 from cottoncandy.browser import Extensions, S3FSLike, browse
 from cottoncandy.config import Options
-from cottoncandy.parallel import for_each, gather
+from cottoncandy.parallel import Pace, for_each, gather
 from cottoncandy.progress import MakeBar, Progress
 from cottoncandy.stream import TransferSettings, upload
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_USUAL = WriteOptions()
+# Bytes of what is small enough to be in memory as often as there may be threads.
+_SMALL = MIB
 
 
 class InterfaceObject:
@@ -45,6 +50,7 @@ class InterfaceCore(InterfaceObject):
     def _load_options(self) -> None:
         self._options = Options.load()
         self._settings = TransferSettings.from_options(self._options)
+        self._pace = Pace()
 
     def _show_progress(self, show: bool | str | MakeBar | None) -> None:
         """Show progress, or not, whatever the configuration says; None leaves it to that."""
@@ -54,7 +60,7 @@ class InterfaceCore(InterfaceObject):
     # Options hold what was found in files and in the environment: they are looked up again on the other side. Of what
     # was said of progress only "none" travels.
     def __getstate__(self) -> dict[str, Any]:
-        state = {k: v for k, v in self.__dict__.items() if k not in {"_options", "_settings"}}
+        state = {k: v for k, v in self.__dict__.items() if k not in {"_options", "_settings", "_pace"}}
         return {**state, "_quiet": self._settings.progress.show is False}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -81,7 +87,7 @@ class InterfaceCore(InterfaceObject):
         return keys.join(a, *p)
 
     def _write_options(self, acl: str | None, extra: Mapping[str, Any] | None = None) -> WriteOptions:
-        return WriteOptions(acl=acl, extra=extra or {})
+        return _USUAL if acl is None and not extra else WriteOptions(acl=acl, extra=extra or {})
 
     def _upload(
         self,
@@ -106,11 +112,16 @@ class InterfaceCore(InterfaceObject):
         threads: int | None,
         doing: str = "work on",
         name: str = "objects",
+        *,
+        largest: float = math.inf,
     ) -> None:
-        """Call a function on many small things: with the caller's number of threads, or with as many as are of use."""
+        """Call a function on many small things: with the caller's number of threads, or with as many as are of use.
+
+        Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning.
+        """
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
-            for_each(count.wrap(function), items, few, most=most)
+            for_each(count.wrap(function), items, few, most=most, pace=self._pace if largest < _SMALL else None)
 
     def _gather(
         self,
@@ -119,11 +130,13 @@ class InterfaceCore(InterfaceObject):
         threads: int | None,
         doing: str = "work on",
         name: str = "objects",
+        *,
+        largest: float = math.inf,
     ) -> list[Result]:
         """Call a function on many small things, as `_for_each` does, and give the results in order."""
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
-            return gather(count.wrap(function), items, few, most=most)
+            return gather(count.wrap(function), items, few, most=most, pace=self._pace if largest < _SMALL else None)
 
     def _listed(self, prefix: str = "", page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects whose name begins so; all long listings pass through here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -27,12 +28,43 @@ LARGEST_LINE = 2**12
 _BLOCK = 2**22
 _METADATA = "x-amz-meta-"
 _BEFORE = len(_METADATA)
-_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([0-9]{3})(?: [^\r\n]*)?(?:\r\n|\Z)")
-_FIELD = re.compile(r"\r\n([^\s:]+):([^\r\n]*)")
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([0-9]{3})(?: .*)?", re.DOTALL)
+_NAME = re.compile(r"[^\s:]+")
+_FIELD = re.compile(r"[^\s:]+:[^\r\n]*")
+_WITHOUT_BODY = frozenset({204, 304})
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
 
 # ------------------------------------------------------------------ heads
+class HeadNames(NamedTuple):
+    """The names of the headers of an answer.
+
+    Attributes
+    ----------
+    lower : tuple of str
+        All, in lower case.
+    metadata : tuple of tuple of str
+        Those of the user's metadata, without their prefix as the server spells them, and in lower case as they are.
+    repeated : bool
+        Whether one is there more than once.
+    """
+
+    lower: tuple[str, ...]
+    metadata: tuple[tuple[str, str], ...]
+    repeated: bool
+
+
+# the answers of a server to one operation have few different ones
+@lru_cache(maxsize=256)
+def names_of(names: tuple[str, ...]) -> HeadNames | None:
+    """What there is to know of the names of headers; None where one of them is no name."""
+    if not all(map(_NAME.fullmatch, names)):
+        return None
+    lower = tuple([name.lower() for name in names])
+    metadata = [(name[_BEFORE:], low) for name, low in zip(names, lower, strict=True) if low.startswith(_METADATA)]
+    return HeadNames(lower, tuple(metadata), len(set(lower)) < len(lower))
+
+
 class Head(NamedTuple):
     """The head of an answer.
 
@@ -41,22 +73,22 @@ class Head(NamedTuple):
     status : int
     headers : dict
         By lower-case name; the values of a repeated one are joined by commas.
-    fields : list of tuple of str
-        Names and values as they came.
+    names : HeadNames
+        The names as they came.
     keep_alive : bool
         Whether the connection may be used again.
     """
 
     status: int
     headers: dict[str, str]
-    fields: list[tuple[str, str]]
+    names: HeadNames
     keep_alive: bool
 
     @property
     def metadata(self) -> dict[str, str]:
         """The ``x-amz-meta-`` headers without that prefix, spelled as the server spells them."""
         headers = self.headers
-        return {name[_BEFORE:]: headers[name.lower()] for name, _ in self.fields if name.lower().startswith(_METADATA)}
+        return {name: headers[lower] for name, lower in self.names.metadata}
 
 
 def read_head(connection: Connection) -> Head:
@@ -71,32 +103,45 @@ def read_head(connection: Connection) -> Head:
 def parse_head(raw: bytes) -> Head:
     """Parse a head, given without the blank line that ends it."""
     text = raw.decode("latin-1")
-    first = _STATUS_LINE.match(text)
-    fields = _FIELD.findall(text)
-    # every line is one of these, and no line ends in another way
-    if first is None or not text.count("\n") == text.count("\r") == len(fields):
-        raise BadAnswer(f"no head of HTTP/1: {_first_wrong_line(text)[:100]!r}")
-    headers = {name.lower(): value.strip() for name, value in fields}
-    if len(headers) != len(fields):
-        headers = _joined(fields)
-    version, status = first.groups()
-    connection = headers.get("connection", "").lower()
-    keep_alive = "close" not in connection if version == "1" else "keep-alive" in connection
-    return Head(int(status), headers, fields, keep_alive)
-
-
-def _first_wrong_line(text: str) -> str:
     first, *lines = text.split("\r\n")
-    wrong = (line for line in lines if "\n" in line or not _FIELD.fullmatch(f"\r\n{line}"))
-    return next(wrong, first) if _STATUS_LINE.match(text) else first
+    status_line = _read_status_line(first)
+    fields = [line.partition(":") for line in lines]
+    names = names_of(tuple([name for name, _, _ in fields]))
+    # no line ends in another way; what has no colon has no value
+    strict = text.count("\n") == text.count("\r") == len(lines) and "" not in [colon for _, colon, _ in fields]
+    if status_line is None or names is None or not strict:
+        raise BadAnswer(f"no head of HTTP/1: {_first_wrong_line(first, lines)[:100]!r}")
+    values = [value.strip() for _, _, value in fields]
+    headers = _joined(names.lower, values) if names.repeated else dict(zip(names.lower, values, strict=True))
+    version, status = status_line
+    connection = headers.get("connection")
+    keep_alive = version == 1 if connection is None else _keeps_alive(version, connection.lower())
+    return Head(status, headers, names, keep_alive)
 
 
-def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
+@lru_cache(maxsize=64)
+def _read_status_line(line: str) -> tuple[int, int] | None:
+    """The minor version of HTTP/1, and the status."""
+    match = _STATUS_LINE.fullmatch(line)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _keeps_alive(version: int, connection: str) -> bool:
+    return "close" not in connection if version == 1 else "keep-alive" in connection
+
+
+def _first_wrong_line(first: str, lines: list[str]) -> str:
+    if not _STATUS_LINE.fullmatch(first) or "\n" in first or "\r" in first:
+        return first
+    wrong = (line for line in lines if "\n" in line or "\r" in line or not _FIELD.fullmatch(line))
+    return next(wrong, first)
+
+
+def _joined(names: tuple[str, ...], values: list[str]) -> dict[str, str]:
     """The headers where one is repeated."""
     headers: dict[str, str] = {}
-    for name, value in fields:
-        key, text = name.lower(), value.strip()
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    for name, value in zip(names, values, strict=True):
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 
@@ -148,6 +193,19 @@ class ResponseBody:
     check : Check or None
         To be set before the first byte is read.
     """
+
+    __slots__ = (
+        "_connection",
+        "_count",
+        "_failure",
+        "_left",
+        "_length",
+        "_release",
+        "_request",
+        "check",
+        "closed",
+        "ended",
+    )
 
     def __init__(
         self, connection: Connection, length: int | None, request: Asked, release: Callable[[Connection], None] | None
@@ -261,7 +319,13 @@ class ResponseBody:
 class _ChunkedBody(ResponseBody):
     """A body in chunks; trailers are read and passed over."""
 
-    _between = False  # whether a chunk was read, and the end of its line is still to come
+    __slots__ = ("_between",)
+
+    def __init__(
+        self, connection: Connection, length: int | None, request: Asked, release: Callable[[Connection], None] | None
+    ) -> None:
+        super().__init__(connection, length, request, release)
+        self._between = False  # whether a chunk was read, and the end of its line is still to come
 
     def _read_some(self, view: memoryview) -> int:
         if not self._left:
@@ -292,6 +356,8 @@ class _ChunkedBody(ResponseBody):
 class _UnboundedBody(ResponseBody):
     """A body that ends with its connection."""
 
+    __slots__ = ()
+
     def _read_some(self, view: memoryview) -> int:
         count = self._connection.read_into(view)
         if not count:
@@ -304,7 +370,7 @@ def open_body(
 ) -> ResponseBody:
     """The body behind a head (RFC 9112, 6.3)."""
     reuse = release if head.keep_alive else None
-    if method == "HEAD" or head.status in {204, 304}:
+    if method == "HEAD" or head.status in _WITHOUT_BODY:
         return ResponseBody(connection, 0, request, reuse)
     coding = head.headers.get("transfer-encoding")
     if coding is not None:

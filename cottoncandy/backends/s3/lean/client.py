@@ -227,7 +227,7 @@ class PlainClient(HotCalls):
 def _with_payload(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments with a body that botocore takes."""
     body = arguments.get("Body")
-    return {**arguments, "Body": Payload(body)} if isinstance(body, memoryview) else arguments
+    return {**arguments, "Body": Payload(body)} if isinstance(body, (bytes, bytearray, memoryview)) else arguments
 
 
 # ---------------------------------------------------------------------- what is made of an answer

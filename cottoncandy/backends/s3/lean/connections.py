@@ -93,7 +93,10 @@ class Connection:
     def read_until(self, mark: bytes, limit: int) -> bytes:
         """What comes before the mark, which is taken as well; `BadAnswer` where more than ``limit`` bytes do."""
         while (end := self._received.find(mark, self._at)) < 0 and len(self._received) - self._at <= limit:
-            self._received = self._received[self._at :] + self._receive()
+            received = self._socket.recv(RECEIVE)
+            if not received:
+                raise ClosedEarly("the server closed the connection")
+            self._received = self._received[self._at :] + received
             self._at = 0
         if not 0 <= end - self._at <= limit:
             raise BadAnswer(f"more than {limit} bytes before {mark!r}")
@@ -121,12 +124,6 @@ class Connection:
     def buffered(self) -> int:
         """How many bytes were received and not yet read."""
         return len(self._received) - self._at
-
-    def _receive(self) -> bytes:
-        received = self._socket.recv(RECEIVE)
-        if not received:
-            raise ClosedEarly("the server closed the connection")
-        return received
 
     def has_news(self) -> bool:
         """Whether the server has sent something, or closed: on an idle connection either makes it useless."""
@@ -215,15 +212,17 @@ class ConnectionPool:
             if time.monotonic() - connection.idle_since < _FRESH or not connection.has_news():
                 return connection
             connection.close()
+        home = self._idle
+        home.setdefault(address, deque())
         connection = self._connector.connect(address)
-        connection.home = self._idle
+        connection.home = home
         return connection
 
     def give(self, connection: Connection) -> None:
         """Take a connection back whose exchange is complete."""
         home = self._idle
-        idle = home.setdefault(connection.address, deque())
-        if connection.home is not home or connection.buffered or len(idle) >= self._most_idle:
+        idle = home.get(connection.address) if connection.home is home else None
+        if idle is None or connection.buffered or len(idle) >= self._most_idle:
             connection.close()
             return
         connection.reused = True

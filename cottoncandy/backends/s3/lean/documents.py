@@ -6,6 +6,7 @@ import http
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 
@@ -13,6 +14,8 @@ class NotXML(ValueError):
     """A body that cannot be read."""
 
 
+# what is listed together was often written together
+@lru_cache(maxsize=1024)
 def parse_time(text: str) -> datetime:
     """A date. botocore's parser knows more forms, and takes a hundred times as long."""
     try:

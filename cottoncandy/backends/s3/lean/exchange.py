@@ -251,7 +251,10 @@ class Exchange:
         """Send a request; the connection, the answer's head, and how often it was sent again."""
         head, fresh = self._head_of(request), False
         while True:
-            connection = self._connect(request, fresh=fresh)
+            try:
+                connection = self._pool.take(request.target.address, fresh=fresh)
+            except OSError as error:
+                raise connect_failure(error, request.url) from error
             try:
                 return connection, _talk(connection, head, request.body), int(fresh)
             except (OSError, BadAnswer) as error:
@@ -263,12 +266,6 @@ class Exchange:
             except BaseException:
                 connection.close()
                 raise
-
-    def _connect(self, request: Request, *, fresh: bool) -> Connection:
-        try:
-            return self._pool.take(request.target.address, fresh=fresh)
-        except OSError as error:
-            raise connect_failure(error, request.url) from error
 
     def error(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, failures: int

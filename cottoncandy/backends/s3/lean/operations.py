@@ -73,22 +73,24 @@ def _flag(value: Any) -> str:
 _WRITERS: Mapping[str, Callable[[Any], str]] = {"string": _text, "integer": _whole, "long": _whole, "boolean": _flag}
 
 
-def _metadata(value: Any) -> dict[str, str]:
+def _put_metadata(call: Call, value: Any) -> None:
     """The headers of user metadata; what botocore would refuse is left for it to refuse."""
     try:
-        names, contents = "".join(value), "".join(value.values())
+        names, contents = _metadata_names(tuple(value)), "".join(value.values())
     except (AttributeError, TypeError):
         raise Unserved("metadata that is no dict of texts") from None
-    if value and (not _METADATA_NAMES.fullmatch(names) or "" in value or not contents.isascii()):
+    if names is None or not contents.isascii():
         raise Unserved("metadata that no header can hold")
-    return {f"x-amz-meta-{name}": content for name, content in value.items()}
+    call.headers.update(zip(names, value.values(), strict=True))
 
 
-def _view(body: Any) -> memoryview:
-    """The bytes of a body that lies in memory."""
-    if not isinstance(body, (bytes, bytearray, memoryview)):
-        raise Unserved("a body that does not lie in memory")
-    return memoryview(body).cast("B")
+# few different ones are used again and again
+@lru_cache(maxsize=256)
+def _metadata_names(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The names of the headers that hold metadata of these names; None where there can be no such header."""
+    if not all(map(_METADATA_NAMES.fullmatch, names)):
+        return None
+    return tuple([f"x-amz-meta-{name}" for name in names])
 
 
 def _deletion(value: Any) -> memoryview:
@@ -160,7 +162,11 @@ Place = Callable[[Call, Any], None]
 
 
 def _put_body(call: Call, body: Any) -> None:
-    call.body = body.view if isinstance(body, Payload) else _view(body)
+    if isinstance(body, Payload):
+        body = body.view
+    elif not isinstance(body, (bytes, bytearray, memoryview)):
+        raise Unserved("a body that does not lie in memory")
+    call.body = memoryview(body).cast("B")
 
 
 def _in(attribute: str, write: Callable[[Any], Any]) -> Place:
@@ -174,7 +180,7 @@ _SPECIAL: Mapping[str, Place] = {
     "Body": _put_body,
     "Delete": _in("body", _deletion),
     "MultipartUpload": _in("body", _completion),
-    "Metadata": lambda call, value: call.headers.update(_metadata(value)),
+    "Metadata": _put_metadata,
 }
 _PLACES = {"header": "headers", "querystring": "query"}
 
@@ -284,7 +290,9 @@ class Operation:
     def response(self, head: Head, failures: int) -> dict[str, Any]:
         """What boto3 would return, from the headers."""
         headers = head.headers
-        response: dict[str, Any] = {"ResponseMetadata": _response_metadata(head, failures)}
+        metadata = _request_ids(headers) if "x-amz-request-id" in headers or "x-amzn-requestid" in headers else {}
+        metadata.update(HTTPStatusCode=head.status, HTTPHeaders=headers, RetryAttempts=failures)
+        response: dict[str, Any] = {"ResponseMetadata": metadata}
         outputs = self._outputs
         for name, value in headers.items():
             if name in outputs:
@@ -297,12 +305,7 @@ class Operation:
         return response
 
 
-def _response_metadata(head: Head, failures: int) -> dict[str, Any]:
-    headers = head.headers
-    metadata: dict[str, Any] = {}
+def _request_ids(headers: Mapping[str, str]) -> dict[str, Any]:
     if "x-amzn-requestid" in headers:
-        metadata["RequestId"] = headers["x-amzn-requestid"]
-    elif "x-amz-request-id" in headers:
-        metadata["RequestId"] = headers["x-amz-request-id"]
-        metadata["HostId"] = headers.get("x-amz-id-2", "")
-    return {**metadata, "HTTPStatusCode": head.status, "HTTPHeaders": headers, "RetryAttempts": failures}
+        return {"RequestId": headers["x-amzn-requestid"]}
+    return {"RequestId": headers["x-amz-request-id"], "HostId": headers.get("x-amz-id-2", "")}

@@ -39,7 +39,7 @@ class Signer:
     def __init__(self, credentials: Any) -> None:
         self._credentials = credentials
         self._kept: _Signing | None = None
-        self._minute = (0, "")  # the last one, as a number and as text
+        self._second = (0, "")  # the last one, as a number and as text
 
     def sign(self, method: str, path: str, query: str, region: str, payload: str, headers: Mapping[str, str]) -> str:
         """The lines of a request's headers, signed: those given, and those that a signature adds.
@@ -57,7 +57,8 @@ class Signer:
         """
         now, keys = self._now(), self._credentials.get_frozen_credentials()
         kept = self._kept
-        if kept is None or kept.keys != keys or kept.region != region or not now.startswith(kept.day):
+        same_keys = kept is not None and (kept.keys is keys or kept.keys == keys)  # most often one object
+        if kept is None or not same_keys or kept.region != region or kept.day != now[:8]:
             kept = self._kept = _signing(keys, now[:8], region)
         headers = {**headers, "x-amz-content-sha256": payload, "x-amz-date": now}
         if keys.token:
@@ -65,18 +66,18 @@ class Signer:
         form, values = form_of(tuple(headers)), tuple(headers.values())
         request = _SHA256.copy()
         request.update(f"{method}\n{path}\n{query}\n{form.canonical(values)}\n{form.names}\n{payload}".encode())
-        signature = kept.sign(f"AWS4-HMAC-SHA256\n{now}\n{kept.scope}\n{request.hexdigest()}")
+        signature = kept.sign(f"AWS4-HMAC-SHA256\n{now}\n{kept.scope}\n{request.hexdigest()}".encode())
         authorization = f"Authorization: {kept.beginning}, SignedHeaders={form.names}, Signature={signature}\r\n"
         return form.lines % values + authorization
 
     def _now(self) -> str:
         """The time, as ``20261122T193306Z``."""
-        minute, second = divmod(int(time.time()), 60)
-        kept, text = self._minute
-        if kept != minute:
-            text = time.strftime("%Y%m%dT%H%M", time.gmtime(minute * 60))
-            self._minute = (minute, text)
-        return f"{text}{second:02d}Z"
+        second = int(time.time())
+        kept, text = self._second
+        if kept != second:
+            text = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+            self._second = (second, text)
+        return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,10 @@ class _Signing:
     inner: Any = field(repr=False)
     outer: Any = field(repr=False)
 
-    def sign(self, text: str) -> str:
+    def sign(self, text: bytes) -> str:
         """The HMAC of a text."""
         inner, outer = self.inner.copy(), self.outer.copy()
-        inner.update(text.encode())
+        inner.update(text)
         outer.update(inner.digest())
         return str(outer.hexdigest())
 
@@ -153,7 +154,7 @@ class Form:
     def canonical(self, values: tuple[str, ...]) -> str:
         """The headers as they are signed: a line for each, sorted, runs of blanks made one."""
         text = self._signed % self._sorted(values)
-        if _BLANKS.search(text):
+        if (" " in text or "\t" in text) and _BLANKS.search(text):
             text = self._signed % tuple(" ".join(value.split()) for value in self._sorted(values))
         return text
 

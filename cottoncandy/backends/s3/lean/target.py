@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from cottoncandy.backends.s3.lean.connections import Address
 from cottoncandy.backends.s3.lean.operations import Unserved
+from cottoncandy.errors import ConfigurationError
 
 #: What botocore allows, without the ARNs (`botocore.handlers.VALID_BUCKET`).
 BUCKET_NAME = re.compile(r"[a-zA-Z0-9.\-_]{1,255}")
@@ -61,7 +62,11 @@ def tls_context(verify: bool | str, certificate: str | None, key: str | None) ->
     context: ssl.SSLContext = create_urllib3_context()
     if verify:
         place = str(get_cert_path(verify))  # type: ignore[arg-type]
-        context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
+        try:
+            context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
+        except OSError as error:  # as of a file that holds something else
+            reason = f"verify={place!r}: no certificates of authorities can be read there"
+            raise ConfigurationError(f"{reason} ({error})") from error
         context.check_hostname = True
     else:
         context.verify_mode = ssl.CERT_NONE
