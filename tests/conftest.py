@@ -4,6 +4,10 @@
 ``@pytest.mark.stores(exclude=["local"])`` for all but some, ``@pytest.mark.stores(without="no-acl")`` for those that
 do not have a quirk. A server that is not installed skips its tests, except
 where CI or COTTONCANDY_TEST_REQUIRE_SERVERS is set: there it fails them.
+
+``pytest --wire botocore`` has S3 reached by botocore's connections instead of our own (`lean_wire`), in each test and
+in each process that a test starts. ``@pytest.mark.lean_wire("why")`` is for a test of what only our own do;
+``@BOTH_WIRES`` for one that runs on both in any case, ``@pytest.mark.botocore_too("moto")`` for one that does so there.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from drive_store import QUICK
 from fake_drive import FakeDrive
 from recorder import RecordingProxy
 from servers import Pool, ProgramMissing, Server, ServerPool, SharedPool
-from stores import STORES, Recorded, Store, s3_store, stores_without
+from stores import STORES, WIRES, Recorded, Store, s3_store, stores_without
 
 from cottoncandy.backends import ending
 from cottoncandy.backends.gdrive import GoogleDriveBackend
@@ -34,6 +38,7 @@ Result = TypeVar("Result")
 collect_ignore = ["test_docs.py", "test_zarr.py"] if sys.version_info < (3, 11) else []
 
 _POOL = pytest.StashKey[ServerPool]()
+_PATCH = pytest.StashKey[pytest.MonkeyPatch]()
 _REQUIRED = os.environ.get("CI", "").lower() in {"1", "true"} or bool(
     os.environ.get("COTTONCANDY_TEST_REQUIRE_SERVERS")
 )
@@ -50,6 +55,7 @@ hypothesis.settings.load_profile("cottoncandy")
 # ------------------------------------------------------------------ which stores
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stores", help=f"comma-separated, of: {', '.join(STORES)} (default: all)")
+    parser.addoption("--wire", choices=WIRES, default=WIRES[0], help="whose connections lead to S3 (default: lean)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -58,6 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "stores(*names, exclude=(), without=None): the stores to run on; `without` a quirk"
     )
+    config.addinivalue_line("markers", "botocore_too(*names): on these stores by botocore's connections as well")
+    config.addinivalue_line("markers", "lean_wire(why): of our own connections only; left out on botocore's")
+    _take_wire(config.getoption("--wire"), config.stash.setdefault(_PATCH, pytest.MonkeyPatch()))
     shared = getattr(config, "workerinput", {}).get("servers")
     config.stash[_POOL] = SharedPool(*shared) if shared else Pool()
 
@@ -70,6 +79,7 @@ def pytest_configure_node(node: object) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_PATCH].undo()
     ending._open.clear()  # what tests left open was in containers that are gone
     if _POOL in config.stash:
         config.stash[_POOL].close()
@@ -89,9 +99,40 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def _take_wire(wire: str, patch: pytest.MonkeyPatch) -> None:
+    # by the environment: what a test starts takes the same
+    if wire != WIRES[0]:
+        patch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", "False")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = {item for item in items if item.get_closest_marker("lean_wire") and _wire_of(item) != WIRES[0]}
+    config.hook.pytest_deselected(items=[*left_out])
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _wire_of(item: pytest.Item) -> str:
+    chosen = item.callspec.params.get("wire") if hasattr(item, "callspec") else None
+    return chosen or item.config.getoption("--wire")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "store_name" in metafunc.fixturenames:
-        metafunc.parametrize("store_name", _chosen(metafunc))
+    if "store_name" not in metafunc.fixturenames:
+        return
+    names, wire = _chosen(metafunc), metafunc.config.getoption("--wire")
+    cases = {name: (name, wire) for name in names}
+    cases |= {f"{name}-botocore": (name, "botocore") for name in _botocore_too(metafunc, names) if wire != "botocore"}
+    if len(cases) > len(names):
+        metafunc.parametrize(("store_name", "wire"), [*cases.values()], ids=[*cases], indirect=["wire"])
+    else:
+        metafunc.parametrize("store_name", names)
+
+
+def _botocore_too(metafunc: pytest.Metafunc, names: list[str]) -> list[str]:
+    marked = [
+        name for marker in metafunc.definition.iter_markers("botocore_too") for name in _check_names([*marker.args])
+    ]
+    return [name for name in names if name in marked]
 
 
 def _chosen(metafunc: pytest.Metafunc) -> list[str]:
@@ -115,8 +156,14 @@ def _check_names(names: list[str]) -> list[str]:
 
 
 # ------------------------------------------------------------------ fixtures
+@pytest.fixture
+def wire(request: pytest.FixtureRequest) -> str:
+    """Whose connections lead to S3: of `WIRES`, by `BOTH_WIRES` or by ``--wire``."""
+    return getattr(request, "param", None) or request.config.getoption("--wire")
+
+
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _own_environment(wire: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads the developer's files or keys, or asks the network for credentials."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "COTTONCANDY_", "XDG_", "BOTO_")) or name.lower().endswith("_proxy"):
@@ -125,6 +172,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    _take_wire(wire, monkeypatch)
     # seconds; as many tries as ever, without the waits
     monkeypatch.setenv("COTTONCANDY_RETRY_LONGEST_WAIT", "0.02")
 

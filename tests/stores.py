@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
+import pytest
 from botocore.client import Config
 from drive_store import drive_store
 from recorder import RecordingProxy
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from cottoncandy.backends.base import Backend
     from cottoncandy.interfaces import DefaultInterface
 
+#: Whose connections lead to S3: our own, or botocore's (`lean_wire` in the configuration).
+WIRES = ["lean", "botocore"]
+#: For tests that run on both, whatever ``--wire`` says.
+BOTH_WIRES = pytest.mark.parametrize("wire", WIRES, indirect=True)
 #: Of boto3's DeleteObjects.
 _MOST_KEYS_IN_A_DELETE = 1000
 

@@ -7,14 +7,13 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from backend_model import AgainstADictionary
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 from local_files import directories, files
 from memory_backend import MemoryBackend
 from servers import ServerPool
-from stores import STORES, Store
+from stores import BOTH_WIRES, STORES, Store
 
 from cottoncandy.backends.base import Backend
 from cottoncandy.backends.local import LocalBackend
@@ -76,9 +75,8 @@ def test_the_contract_in_memory() -> None:
     _run(Memory, 20)
 
 
-@pytest.mark.parametrize("way", ["lean", "botocore"])
-def test_s3_both_ways(way: str, servers: ServerPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", str(way == "lean"))
+@BOTH_WIRES
+def test_s3_both_ways(servers: ServerPool, tmp_path: Path) -> None:
     _run(
         _of_a_store(lambda: STORES["moto"](servers, tmp_path)), 3, 20, Phase.generate
     )  # to shrink what fails takes many requests

@@ -32,6 +32,8 @@ from cottoncandy.errors import (
     ObjectNotFound,
 )
 
+pytestmark = pytest.mark.botocore_too("moto")
+
 ONLY_IF_ABSENT = WriteOptions(if_absent=True)
 METADATA = {"dtype": "<f8", "shape": "3,5,6", "note": "a b=c; d/%41+", "x-y": "1"}
 BODY = bytes(range(256)) * 4

@@ -38,9 +38,9 @@ class Field(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def field(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+def field(request: pytest.FixtureRequest, servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     with pytest.MonkeyPatch.context() as patch:
-        _settle(patch, "lean", 4, tmp_path_factory.mktemp("home"))
+        _settle(patch, request.config.getoption("--wire"), 4, tmp_path_factory.mktemp("home"))
         server = servers.get("moto")
         with RecordingProxy(server.endpoint) as proxy:
             store = s3_store(server, proxy.url)
@@ -142,8 +142,10 @@ def _lasting(failing: str) -> Hook:
     return lambda request: fault if operation(request) == failing else None
 
 
-def test_calls_of_which_one_request_always_fails(field: Field, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    _settle(monkeypatch, "lean", 4, tmp_path / "home")
+def test_calls_of_which_one_request_always_fails(
+    field: Field, wire: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _settle(monkeypatch, wire, 4, tmp_path / "home")
     monkeypatch.setenv("COTTONCANDY_RETRY_ATTEMPTS", "2")
     seen: list[list[str]] = []  # calls of the same requests fail in the same way
     cci = field.filled.interface()

@@ -13,12 +13,12 @@ from hostile_s3 import page
 from lean_faults import ScriptedServer, Step, raw, reply
 from recorder import Request, Response
 from s3_wire import ONCE, connect, elsewhere
+from stores import BOTH_WIRES
 
 from cottoncandy.backends.s3.lean import ListPage
 from cottoncandy.backends.s3.listing import _BY_KEY, _MOST_IDLE, _of_page, _Progress
 from cottoncandy.errors import CottonCandyError, ServiceError
 
-WAYS = pytest.mark.parametrize("lean", ["True", "False"])
 LAUGHS = "<!DOCTYPE a [<!ENTITY a0 'ha'>" + "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 10))
 FILE = "<!DOCTYPE a [<!ENTITY a9 SYSTEM 'file:///etc/passwd'>"
 BOMBS = [
@@ -30,15 +30,20 @@ TAGS = "<ListBucketResult><IsTruncated>false</IsTruncated>" + "<a/>" * 600_000 +
 
 
 # ------------------------------------------------------------------ listings
-def _pages(*pages: Response) -> Callable[[Request], Response]:
+Answers = Callable[[], Callable[[Request], Response]]  # each call begins anew
+
+
+def _pages(*pages: Response) -> Answers:
     """These pages, and the last one for ever."""
-    following = itertools.chain(pages, itertools.repeat(pages[-1]))
-    return lambda _: next(following)
+    return _endless(lambda n: pages[min(n, len(pages) - 1)])
 
 
-def _endless(make: Callable[[int], Response]) -> Callable[[Request], Response]:
-    numbers = itertools.count()
-    return lambda _: make(next(numbers))
+def _endless(make: Callable[[int], Response]) -> Answers:
+    def begin() -> Callable[[Request], Response]:
+        numbers = itertools.count()
+        return lambda _: make(next(numbers))
+
+    return begin
 
 
 LISTINGS = {
@@ -61,9 +66,10 @@ LISTINGS = {
 }
 
 
+@BOTH_WIRES
 @pytest.mark.parametrize("name", LISTINGS)
 def test_a_listing_that_cannot_be_ends_with_an_error(name: str) -> None:
-    with elsewhere(LISTINGS[name]) as (backend, proxy):
+    with elsewhere(LISTINGS[name]()) as (backend, proxy):
         with pytest.raises(ServiceError, match="bucket"):
             for _ in itertools.islice(backend.list_level("exp/"), 100_000):
                 pass
@@ -80,10 +86,9 @@ def test_amazons_directory_buckets_have_no_order() -> None:
 
 
 # ------------------------------------------------------------------ XML
-@WAYS
+@BOTH_WIRES
 @pytest.mark.parametrize("bomb", [*BOMBS, TAGS], ids=["laughs", "file", "tags"])
-def test_xml_that_explodes_is_not_read(lean: str, bomb: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+def test_xml_that_explodes_is_not_read(bomb: str) -> None:
     refused = bomb.replace("ListBucketResult", "Error").replace("Contents><Key", "Code><a").replace("Key", "a")
     with elsewhere(lambda _: Response(200, bomb.encode())) as (backend, proxy):
         with pytest.raises(ServiceError) as told:
@@ -134,6 +139,8 @@ READS = {  # an answer to `bytes=10-19` of an object
     "a line without end": _flood(b"HTTP/1.1 200 ", b"a" * 1000),
     "interim answers without end": _flood(b"HTTP/1.1 100 Continue\r\n\r\n"),
 }
+LENIENT = pytest.mark.lean_wire("http.client, below botocore, takes it; no byte comes of it that was not sent")
+TAKEN = {"a coding that is none", "a folded line"}
 
 
 @pytest.fixture
@@ -151,13 +158,15 @@ def scripted() -> Iterator[Callable[..., tuple[Any, ScriptedServer]]]:
         one.close() if hasattr(one, "close") else one.__exit__(None, None, None)
 
 
-@pytest.mark.parametrize("name", READS)
+@BOTH_WIRES
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LENIENT if name in TAKEN else ()) for name in READS])
 def test_an_answer_that_does_not_fit_is_refused(name: str, scripted: Any) -> None:
     backend, _ = scripted(READS[name])
     with pytest.raises(ServiceError, match="key"):
         backend.read_range("key", 10, memoryview(bytearray(10)))
 
 
+@LENIENT
 def test_trailers_without_end(scripted: Any) -> None:
     body = page(["exp/a"]).body
     chunked = b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(body), body)

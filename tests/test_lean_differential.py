@@ -15,7 +15,10 @@ from stores import RawBucket, Store, s3_client
 
 from cottoncandy.backends.s3.lean import LeanClient
 
-pytestmark = pytest.mark.stores(exclude=["local", "gdrive"])
+pytestmark = [
+    pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's"),
+    pytest.mark.stores(exclude=["local", "gdrive"]),
+]
 
 KEYS = [
     "plain",

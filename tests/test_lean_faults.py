@@ -14,6 +14,8 @@ from lean_faults import ScriptedServer, Step, error, hold, plain_client, raw, re
 from cottoncandy.backends.s3.lean import LeanClient
 from cottoncandy.retry import RetryPolicy
 
+pytestmark = pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's")
+
 BODY = os.urandom(300_000)
 Make = Callable[..., tuple[LeanClient, ScriptedServer]]
 

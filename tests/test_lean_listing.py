@@ -16,6 +16,8 @@ from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.listing import _parse_any, _parse_plain, parse_page
 from cottoncandy.retry import RetryPolicy
 
+pytestmark = pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's")
+
 WRITTEN = "2026-11-22T19:33:06.123Z"
 #: The forms in which servers write an object: of Amazon, Ceph, SeaweedFS, MinIO and one that is not flat.
 AMAZON = (

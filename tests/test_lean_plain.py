@@ -24,6 +24,8 @@ from cottoncandy.backends.s3.lean.plain import FixedKeys, PlainWiring
 from cottoncandy.backends.s3.lean.wiring import Wiring
 from cottoncandy.errors import ObjectNotFound
 
+pytestmark = pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's")
+
 MODEL = botocore.session.Session().get_service_model("s3")
 KEYS = FixedKeys("AKID", "SECRET")
 ENDPOINT = "http://127.0.0.1:9000"

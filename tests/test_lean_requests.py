@@ -33,6 +33,8 @@ from cottoncandy.backends.s3.lean.operations import Unserved
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.wiring import Wiring
 
+pytestmark = pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's")
+
 #: Headers that need not be the same: of one connection, of botocore's bookkeeping, and those that sign the moment.
 FREE = {"authorization", "x-amz-date", "x-amz-content-sha256", "amz-sdk-invocation-id", "amz-sdk-request", "expect"}
 #: Checksums by default came with botocore 1.36.

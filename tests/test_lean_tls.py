@@ -24,6 +24,8 @@ from lean_faults import ScriptedServer, hold, plain_client, raw, reply
 from cottoncandy.backends.s3.lean import LeanClient
 from cottoncandy.retry import RetryPolicy
 
+pytestmark = pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's")
+
 BODY = os.urandom(3_000_000)
 
 

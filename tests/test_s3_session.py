@@ -20,7 +20,7 @@ import pytest
 from botocore.config import Config
 from recorder import Request, Response
 from s3_wire import ONCE, access_key, amazon, answer_writes, connect, elsewhere, error, region
-from stores import Store
+from stores import BOTH_WIRES, Store
 
 from cottoncandy.backends.s3.settings import is_amazon
 from cottoncandy.errors import ConfigurationError, CottonCandyError, CredentialsNotFound
@@ -424,9 +424,8 @@ def test_backends_of_other_buckets_share_it_too() -> None:
         assert backend.container == "bucket"
 
 
-@pytest.mark.parametrize("lean", ["True", "False"])
-def test_a_backend_that_is_gone_has_closed_its_connections(lean: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+@BOTH_WIRES
+def test_a_backend_that_is_gone_has_closed_its_connections() -> None:
     with elsewhere() as (_, proxy):
         backend = connect(proxy.url)
         backend.put("key", b"x", {})

@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from recorder import Fault, Hook, Request, Response
 from s3_wire import MD5_OF_X, ONCE, before, connect, elsewhere, error, nth, ok, operation
-from stores import Store
+from stores import BOTH_WIRES, Store
 
 from cottoncandy.backends.base import MIB, ObjectReader, WriteOptions
 from cottoncandy.errors import (
@@ -33,13 +33,6 @@ BODY = hashlib.shake_256(b"body").digest(3 * MIB + 17)
 ATTEMPTS = {"config": Config(retries=ONCE)}
 TWICE = {"config": Config(retries={"total_max_attempts": 2, "mode": "standard"})}
 SERVERS = pytest.mark.stores("moto", "seaweedfs", "ceph", "ceph-tls")
-BOTH_WIRES = pytest.mark.parametrize("wire", ["lean", "botocore"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What moves data: our own connections, or those of botocore."""
-    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", str(getattr(request, "param", "lean") == "lean"))
 
 
 def read(reader: ObjectReader) -> bytes:

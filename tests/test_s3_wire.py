@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from recorder import Request, Response
 from s3_wire import ONCE, amazon, answer_writes, before, elsewhere, error, operation
-from stores import Store
+from stores import BOTH_WIRES, Store
 
 from cottoncandy.backends.base import MIB, WriteOptions
 from cottoncandy.backends.s3 import S3Backend
@@ -24,13 +24,6 @@ from cottoncandy.errors import ConfigurationError, NotSupported, ObjectExists, O
 
 HAVE_CHECKSUMS = "request_checksum_calculation" in Config.OPTION_DEFAULTS
 NO_ACL = "AccessControlListNotSupported"
-BOTH_WIRES = pytest.mark.parametrize("wire", ["lean", "botocore"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What moves data: our own connections, or those of botocore."""
-    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", str(getattr(request, "param", "lean") == "lean"))
 
 
 WRITES: dict[str, Callable[[S3Backend, WriteOptions], Any]] = {
@@ -463,12 +456,13 @@ def test_the_region_of_a_new_bucket() -> None:
         assert not proxy.requests[-1].body
 
 
+@BOTH_WIRES
 @pytest.mark.parametrize(("status", "expected"), [(200, True), (404, False), (403, True), (301, True), (400, True)])
-def test_whether_a_bucket_exists(status: int, expected: bool) -> None:
+def test_whether_a_bucket_exists(status: int, expected: bool, wire: str) -> None:
     with elsewhere(lambda _: Response(status)) as (backend, proxy):
         assert backend.container_exists("other") is expected
-        # what may be a redirection is asked again by botocore, which knows how to follow one
-        times = 2 if status in {301, 400} else 1
+        # what may be a redirection our own way asks again by botocore, which knows how to follow one
+        times = 2 if wire == "lean" and status in {301, 400} else 1
         assert [(request.method, request.path) for request in proxy.requests] == [("HEAD", "/other")] * times
         assert not backend.container_exists("no such name")
 

@@ -17,6 +17,7 @@ from botocore.config import Config
 from hostile_s3 import page
 from recorder import RecordingProxy, Request, Response
 from s3_wire import answer_writes
+from stores import BOTH_WIRES
 
 import cottoncandy as cc
 from cottoncandy import config
@@ -62,9 +63,8 @@ def _shown(error: BaseException) -> str:
     return "".join(told)
 
 
-@pytest.mark.parametrize("lean", ["True", "False"])
-def test_logs_and_errors_hold_no_secret(lean: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+@BOTH_WIRES
+def test_logs_and_errors_hold_no_secret(wire: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     told: list[str] = []
     with _everything_logged() as logged:
@@ -79,7 +79,7 @@ def test_logs_and_errors_hold_no_secret(lean: str, monkeypatch: pytest.MonkeyPat
             cci.download_object("a")
         told += [_shown(refused.value), _shown(gone.value)]
     text = logged.getvalue() + "".join(told)
-    assert lean == "True" or "CanonicalRequest" in text  # botocore did log what it does
+    assert wire == "lean" or "CanonicalRequest" in text  # botocore did log what it does
     signatures = {one.headers.get("Authorization", "").rpartition("Signature=")[2] for one in proxy.requests} - {""}
     assert signatures
     encoded = base64.b64encode(CUSTOMER.encode()).decode()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
-from stores import QUIRKS, Recorded, Store
+from kill_soak import access_to
+from stores import BOTH_WIRES, QUIRKS, Recorded, Store
 
 
 def test_put_get_list_delete_behind_the_back(store: Store) -> None:
@@ -92,3 +96,15 @@ def test_requests_are_recorded_and_raw_access_is_not(recorded: Recorded) -> None
     store.raw.put("a", b"1")
     assert proxy.count() == 0
     assert store.access["endpoint_url"] == proxy.url
+
+
+PUT = "import cottoncandy; cottoncandy.get_interface(**{!r}).upload_object('theirs', b'x')"
+
+
+@BOTH_WIRES
+def test_whose_connections_lead_to_s3_here_and_in_what_a_test_starts(recorded: Recorded, wire: str) -> None:
+    recorded.store.interface().upload_object("mine", b"x")
+    subprocess.run([sys.executable, "-c", PUT.format(access_to(recorded.store))], check=True)
+    puts = [request for request in recorded.proxy.requests if request.method == "PUT"]
+    sent = {request.path.rpartition("/")[2]: "amz-sdk-invocation-id" in request.headers for request in puts}
+    assert sent == dict.fromkeys(("mine", "theirs"), wire == "botocore")  # only botocore numbers what it sends

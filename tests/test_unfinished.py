@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from kill_soak import access_to
 from recorder import Request, Response
-from stores import Recorded, Store
+from stores import BOTH_WIRES, Recorded, Store
 from test_objects import small_parts
 
 from cottoncandy.backends import ending
@@ -175,6 +175,7 @@ sys.exit("no time left")
 """
 
 
+@BOTH_WIRES
 @pytest.mark.stores("local", "moto")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_what_is_open_at_exit_is_taken_back(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -42,7 +43,8 @@ class Discardable(io.BufferedIOBase):
 
     def __del__(self) -> None:
         # a file that nobody closed was not finished by anybody; a file's own would store it now
-        if not self.closed:
+        # at the interpreter's end its upload has been aborted already, and half of what a request needs is gone
+        if not self.closed and not sys.is_finalizing():
             self.discard()
 
 
