@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,20 @@ def test_a_download_goes_on_where_it_broke(opened: tuple[Any, RecordingProxy, St
     if kind == "truncate":
         assert resumed == start + 700_001
         assert sum(request.answered for request in proxy.requests) == ARRAY.nbytes
+
+
+def test_what_a_broken_answer_leaves_keeps_nothing_from_growing(
+    opened: tuple[Any, RecordingProxy, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until the garbage collector comes by, the failure holds views of the memory that was being filled."""
+    cci, proxy, _ = opened
+    monkeypatch.setattr("cottoncandy.stream.file._PIECE", MIB)
+    proxy.hook = _times(3, Fault("reset", 300_000), _is_get)
+    gc.disable()
+    try:
+        assert cci.download_object("big") == BODY
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("kind", ["reset", "truncate"])

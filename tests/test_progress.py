@@ -198,6 +198,20 @@ def test_a_bar_that_breaks_costs_no_data(tmp_path: Path, caplog: pytest.LogCaptu
     assert "the terminal is gone" in caplog.text
 
 
+def test_a_bar_of_tqdm_whose_end_is_not_known(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "_INTERVAL", 0)
+    with Progress(lambda **how: tqdm(file=screen, **how), delay=0).transfer("upload", "x"):
+        count = current()
+        assert count is not None
+        for _ in range(5):
+            count.add(2**20)
+    assert not caplog.messages
+    assert "5.00MB" in screen.getvalue().split("\r")[-1]
+
+
 def test_many_threads_draw_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """tqdm itself: whole lines, the last one complete; a name cannot speak to the terminal."""
     from cottoncandy.parallel import for_each

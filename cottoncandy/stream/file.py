@@ -6,6 +6,8 @@ import io
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cottoncandy.backends.base import MIB, Backend
 from cottoncandy.stream.pages import LARGEST_READ, PAGE, Pages
 from cottoncandy.stream.settings import TransferSettings
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 # What opening a file brings at most: most headers, and all of many a file. Of what is not read little is on its way.
 _FIRST = 1 * MIB
-# Memory that is taken at first where all is read.
-_LEAST_TAKEN = 128 * MIB
+# Bytes that are read at a time where all is read: enough for several connections.
+_PIECE = 64 * MIB
 
 
 class _ObjectFile(io.RawIOBase):
@@ -63,13 +65,11 @@ class _ObjectFile(io.RawIOBase):
         # BytesIO hands its own memory over as bytes: no second copy of a large object
         gathered = io.BytesIO()
         while (rest := self.source.head.size - self._position) > 0:
-            done = gathered.tell()
-            # a size that is a lie must not exhaust the memory: no more is taken than came already, and some
-            count = min(rest, done + _LEAST_TAKEN)
-            gathered.seek(done + count - 1)
-            gathered.write(b"\0")
-            with gathered.getbuffer() as view:
-                self.readinto(view[done:])
+            # of its own: a BytesIO cannot grow while a failure that was overcome still holds a view of it somewhere;
+            # and a size that is a lie must not exhaust the memory
+            piece = np.empty(min(rest, _PIECE), np.uint8).data
+            self.readinto(piece)
+            gathered.write(piece)
         return gathered.getvalue()
 
     def close(self) -> None:

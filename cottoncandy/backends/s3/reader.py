@@ -23,8 +23,9 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)
 #: Bytes that are read at once: where a connection breaks, no more than these are read again.
 _BLOCK = 1 * MIB
 #: Bytes. The kernel is slow at writing to memory that no cache holds: by way of a piece that stays in a core's own
-#: cache a large body costs half the CPU (measured on an EPYC of 512 KiB a core; 512 KiB is too much there).
-_SCRATCH = 256 * 1024
+#: cache a large body costs half the CPU (measured on an EPYC of 512 KiB a core; 512 KiB is too much there). And what
+#: came of a piece before a connection broke is lost: with 256 KiB, a line that breaks each 150 KB would never move on.
+_SCRATCH = 64 * 1024
 
 
 def open_object(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | None) -> S3Reader:
@@ -207,7 +208,7 @@ class _ByBlocks:
         self._left = length
 
     def readinto(self, buffer: memoryview) -> int:
-        block = self._body.read(min(len(buffer), _BLOCK))
+        block = self._body.read(min(len(buffer), _SCRATCH))
         buffer[: len(block)] = block
         if self._left is not None:
             self._left -= len(block)
