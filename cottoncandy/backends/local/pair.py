@@ -79,7 +79,9 @@ def _metadata(root: str, path: str, facts: os.stat_result) -> dict[str, str]:
     for place in (names.pending(path, facts), names.sidecar(path)):
         try:
             with _open_file(root, place) as file:
-                return _parse(file.read(_LARGEST_METADATA + 1), place)
+                # a file without a buffer takes as much memory as it is asked for bytes
+                size = min(os.fstat(file.fileno()).st_size, _LARGEST_METADATA)
+                return _parse(file.read(size + 1), place)
         except FileNotFoundError:
             continue
     return {}
