@@ -138,7 +138,7 @@ def test_the_users_config_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_our_defaults() -> None:
     config = client_config(connect("http://127.0.0.1:9"))
-    assert config.max_pool_connections >= 64
+    assert config.max_pool_connections >= 96
     assert config.retries["mode"] == "standard"
     assert config.retries["total_max_attempts"] == 8
     if HAVE_CHECKSUMS:

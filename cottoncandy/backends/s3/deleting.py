@@ -14,6 +14,8 @@ from cottoncandy.parallel import map_threads
 
 #: Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 BATCH = 1000
+#: Keys of a batch that is worth a request of its own: a server deletes one after the other.
+_LEAST_BATCH = 250
 #: What XML 1.0 cannot carry, or changes on its way: https://www.w3.org/TR/xml/#charsets
 _NOT_FOR_XML = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
 
@@ -31,7 +33,8 @@ def delete_objects(bucket: Bucket, keys: Iterable[str]) -> int:
     def failed(batch: list[str]) -> tuple[int, list[CottonCandyError]]:
         return len(batch), _delete(bucket, batch)
 
-    for size, errors in map_threads(failed, _batches(keys, BATCH), bucket.connection.settings.threads):
+    threads = bucket.connection.settings.threads
+    for size, errors in map_threads(failed, _batches(keys, threads), threads):
         count += size
         failures += errors
     if failures:
@@ -40,10 +43,12 @@ def delete_objects(bucket: Bucket, keys: Iterable[str]) -> int:
     return count
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def _batches(items: Iterable[Item], threads: int) -> Iterator[list[Item]]:
+    """Cut into batches, of which each thread gets one."""
     remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch
+    while some := list(islice(remaining, BATCH * threads)):
+        size = max(_LEAST_BATCH, -(-len(some) // threads))
+        yield from (some[start : start + size] for start in range(0, len(some), size))
 
 
 def _delete(bucket: Bucket, keys: list[str]) -> list[CottonCandyError]:
