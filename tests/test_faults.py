@@ -84,7 +84,7 @@ def test_what_a_broken_answer_leaves_keeps_nothing_from_growing(
 ) -> None:
     """Until the garbage collector comes by, the failure holds views of the memory that was being filled."""
     cci, proxy, _ = opened
-    monkeypatch.setattr("cottoncandy.stream.file._PIECE", MIB)
+    monkeypatch.setattr("cottoncandy.stream.file._LEAST_TAKEN", MIB)
     proxy.hook = _times(3, Fault("reset", 300_000), _is_get)
     gc.disable()
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import traceback
 from collections.abc import Generator
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from cottoncandy.backends.base import MIB, Backend
 from cottoncandy.stream.pages import LARGEST_READ, PAGE, Pages
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # What opening a file brings at most: most headers, and all of many a file. Of what is not read little is on its way.
 _FIRST = 1 * MIB
-# Bytes that are read at a time where all is read: enough for several connections.
-_PIECE = 64 * MIB
+# Memory that is taken at first where all is read.
+_LEAST_TAKEN = 128 * MIB
 
 
 class _ObjectFile(io.RawIOBase):
@@ -65,17 +65,42 @@ class _ObjectFile(io.RawIOBase):
         # BytesIO hands its own memory over as bytes: no second copy of a large object
         gathered = io.BytesIO()
         while (rest := self.source.head.size - self._position) > 0:
-            # of its own: a BytesIO cannot grow while a failure that was overcome still holds a view of it somewhere;
-            # and a size that is a lie must not exhaust the memory
-            piece = np.empty(min(rest, _PIECE), np.uint8).data
-            self.readinto(piece)
-            gathered.write(piece)
+            done = gathered.tell()
+            # a size that is a lie must not exhaust the memory: no more is taken than came already, and some
+            count = min(rest, done + _LEAST_TAKEN)
+            gathered.seek(done + count - 1)
+            gathered.write(b"\0")
+            with gathered.getbuffer() as view:
+                try:
+                    self.readinto(view[done:])
+                except BaseException as error:
+                    _clear_variables(error)
+                    raise
+            _free_views(gathered)
         return gathered.getvalue()
 
     def close(self) -> None:
         if not self.closed:
             self.source.close()
         super().close()
+
+
+def _clear_variables(error: BaseException | None) -> None:
+    """Take the views out of what a failure has passed: the garbage collector takes a BytesIO with views on it badly."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _free_views(gathered: io.BytesIO) -> None:
+    """See to it that nobody holds a view of it, so that it can grow.
+
+    A failure that was overcome may be left in a circle, with the variables of all that it passed.
+    """
+    try:
+        gathered.truncate()  # at its end; refused where there is a view
+    except BufferError:
+        gc.collect()
 
 
 class CloudStream(io.BufferedReader):

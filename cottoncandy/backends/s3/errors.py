@@ -216,6 +216,7 @@ def let_out(error: BaseException, place: Callable[[], Place]) -> None:
     finally:
         if not chained:  # nor is it to be found behind ours: it may hold what the server repeats of the request
             ours.__context__ = None
+        del ours  # with its traceback it would be a circle, which keeps the memory that was being filled
 
 
 def _forget_requests(error: BaseException | None) -> None:
