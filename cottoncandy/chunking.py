@@ -31,7 +31,7 @@ def spans(size: int, part: int) -> list[tuple[int, int]]:
 
 
 def part_size(size: int, wanted: int, limits: TransferLimits) -> int:
-    """The size of the parts of an upload: as wanted, or as near to it as the store allows.
+    """The size of the parts of an upload: as wanted, or as near to it as the store allows; in even shares.
 
     Parameters
     ----------
@@ -52,7 +52,9 @@ def part_size(size: int, wanted: int, limits: TransferLimits) -> int:
             f"{size} bytes are too many for one object of this store: it takes {limits.most_parts} parts of "
             f"{limits.largest_part} bytes. Cut the array (upload_dask_array)"
         )
-    return part
+    # the threads end at the same time
+    count = max(1, -(-size // part))
+    return min(part, _allowed(-(-size // count), limits))
 
 
 def growing_part_sizes(wanted: int, limits: TransferLimits, most: int = LARGEST_STREAM) -> Iterator[int]:

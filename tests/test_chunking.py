@@ -34,13 +34,15 @@ def test_spans_follow_each_other(size: int, part: int) -> None:
 @pytest.mark.parametrize(
     ("size", "wanted", "limits", "part"),
     [
-        (100 * MIB, 32 * MIB, S3, 32 * MIB),
+        (100 * MIB, 32 * MIB, S3, 25 * MIB),
+        (96 * MIB + 1, 32 * MIB, S3, 24 * MIB + 1),
         (100 * MIB, MIB, S3, 5 * MIB),
-        (100 * MIB, 7 * GIB, S3, 5 * GIB),
+        (100 * MIB, 7 * GIB, S3, 100 * MIB),
+        (7 * GIB, 7 * GIB, S3, 3584 * MIB),
         (5 * TIB, 32 * MIB, S3, -(-5 * TIB // 10_000)),
         (100 * MIB, 1_000_000, DRIVE, 4 * 256 * 1024),
         (100, 7, LOCAL, 7),
-        (0, 32 * MIB, S3, 32 * MIB),
+        (0, 32 * MIB, S3, 5 * MIB),
     ],
 )
 def test_part_size(size: int, wanted: int, limits: TransferLimits, part: int) -> None:

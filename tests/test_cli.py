@@ -274,7 +274,7 @@ def test_config(cc: Run) -> None:
         ("basic.thread", "8", "near is basic.threads"),
     ]:
         assert said in cc("config", option, value).err
-    assert path.read_text().count("threads = 9") == 1
+    assert path.read_text().count("\nthreads = 9\n") == 1
     assert "# Connections of one call" in path.read_text()
     path.write_text("[login]\naccess_key = x")
     ok(cc("config", "basic.threads", "5"))

@@ -38,7 +38,7 @@ class TransferSettings:
 
     threads: int = 4
     most_threads: int = 96
-    upload_threshold: int = 64 * MIB
+    upload_threshold: int = 32 * MIB
     upload_part: int = 32 * MIB
     download_threshold: int = 64 * MIB
     download_part: int = 32 * MIB
