@@ -8,6 +8,7 @@ another error ends it with the input. `test_fuzz` runs the same targets for a mo
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import json
 import socket
@@ -302,6 +303,8 @@ def main() -> int:
     parser.add_argument("targets", nargs="*", default=list(TARGETS), help=f"of: {', '.join(TARGETS)}")
     parser.add_argument("--seconds", type=int, default=_SECONDS, help="for each target")
     wanted = parser.parse_args()
+    if importlib.util.find_spec("atheris") is None:
+        parser.error("atheris is not installed: python -m pip install atheris")
     failed = []
     for target in wanted.targets:
         folder = tempfile.mkdtemp(prefix=f"cottoncandy-fuzz-{target}-")

@@ -117,6 +117,15 @@ def test_what_makes_no_sense_ends_no_verification(tmp_path: Any) -> None:
     assert cci.verify("b").ok
 
 
+@pytest.mark.parametrize("known", [1, 3, 5, 6])
+def test_a_branch_of_more_than_is_listed_beforehand(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, known: int) -> None:
+    monkeypatch.setattr("cottoncandy.verification.branch._KNOWN", known)
+    cci = cc.get_interface(str(tmp_path), backend="local", verbose=False)
+    for number in range(5):
+        cci.upload_raw_array(f"a/{number}", np.arange(3))
+    assert cci.verify("a").checked == 5
+
+
 def test_memory_is_bounded_by_parts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An array of 64 MB needs some MiB."""
     import tracemalloc

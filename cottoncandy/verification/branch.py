@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import chain, islice
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend
@@ -29,6 +30,9 @@ from cottoncandy.verification.report import Findings, VerifyReport
 
 log = logging.getLogger(__name__)
 
+# Names that are listed beforehand, to know how many there are: a larger branch has no end that is known, and takes no
+# more memory.
+_KNOWN = 100_000
 # How often an object is read that does not fit, or that is replaced under our hands.
 _ATTEMPTS = 2
 
@@ -57,12 +61,13 @@ def verify_branch(
     def look(key: str) -> None:
         _Look(backend, key, settings, findings).look()
 
-    found = list(settings.progress.through("list", name or "all", _names(backend, name)))
-    progress, label = settings.progress, name or "all"
+    progress, label, names = settings.progress, name or "all", _names(backend, name)
+    first = list(islice(progress.through("list", label, names), _KNOWN))
+    total = len(first) if len(first) < _KNOWN else None
     # of one array, which may be large, its bytes; of many the objects
-    one = progress.transfer("verify", label) if len(found) == 1 else nullcontext()
-    with one, progress.many("verify", label, len(found)) as count:
-        for_each(count.wrap(look), found, few, most=most)
+    one = progress.transfer("verify", label) if total == 1 else nullcontext()
+    with one, progress.many("verify", label, total) as count:
+        for_each(count.wrap(look), chain(first, names), few, most=most)
     return findings.report()
 
 
