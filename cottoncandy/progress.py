@@ -181,9 +181,9 @@ class _Count:
             self._bar, self._due = None, float("inf")
 
     def _draw(self) -> None:
-        bar = self._bar = (
-            self._new_bar() if self._bar is None else self._bar
-        )  # one of tqdm's has no truth without a total
+        if self._bar is None:  # a bar of tqdm's has no truth without a total
+            self._bar = self._new_bar()
+        bar = self._bar
         count = self._bytes if self._counts_bytes else self._objects
         if not self._counts_bytes and self._bytes and hasattr(bar, "set_postfix_str"):
             bar.set_postfix_str(_size(self._bytes), refresh=False)

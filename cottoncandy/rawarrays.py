@@ -274,5 +274,5 @@ class _Download:
     def told(self, error: CorruptObject) -> CorruptObject:
         """The error that names the object; where it has a checksum, its bytes are not those that were stored."""
         known = self.checksum is None or isinstance(error, ChecksumMismatch)
-        kind = type(error) if known else ChecksumMismatch
-        return kind(f"{self.where}: {error}")
+        kind, text = type(error) if known else ChecksumMismatch, str(error)
+        return kind(text if self.where in text else f"{self.where}: {text}")

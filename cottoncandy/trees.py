@@ -84,9 +84,9 @@ def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
 
 
 # ---------------------------------------------------------------------- trees whose upload is under way
-# What lies below a tree's root while it is uploaded. A new tree's leaves do not count as long as a mark says that they
-# are being sent. The leaves of one that replaces another wait aside; once a mark says that they are all there, they
-# are the tree, until they have taken their places.
+# What lies below a tree's root while it is uploaded. Leaves in their places do not count as long as a mark says that
+# they are being sent. The leaves of a tree that replaces another wait aside; once a mark says that they are all there,
+# they are the tree, until they have taken their places.
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
