@@ -248,14 +248,37 @@ def test_what_fails_leaves_the_old_array_and_nothing_else(store: Store, schedule
         cci.upload_dask_array("a", lazy())
     before = store.raw.keys()
     failing = lazy().map_blocks(fail_at((2, 0, 0)), meta=NO_CUBE)
-    # dask does not wait for a task that runs beside the one that failed, and that takes its chunk back itself
-    disk_is_gone = pytest.raises(RuntimeError, match="the disk is gone")
-    with ThreadPoolExecutor(2) as pool, dask.config.set(scheduler=scheduler, pool=pool), disk_is_gone:
+    with dask.config.set(scheduler=scheduler), pytest.raises(RuntimeError, match="the disk is gone"):
         cci.upload_dask_array("a", failing)
     assert store.raw.keys() == before
     assert store.raw.leftovers() == []
     if there:
         assert is_stored(store, "a", CUBE)
+
+
+def test_nothing_is_being_sent_any_more_when_the_error_comes(recorded: Recorded) -> None:
+    """dask does not wait for the tasks beside the one that failed."""
+    store, proxy = recorded
+    sending = threading.Event()
+    turns = iter(["sends"])
+
+    def hook(request: Request) -> Fault | None:
+        if not (request.method == "PUT" and "/pt0" in request.path):
+            return None
+        sending.set()
+        return Fault("delay", 0.5)
+
+    def work(block: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        if next(turns, None):
+            return block
+        assert sending.wait(60)
+        raise RuntimeError("the disk is gone")
+
+    proxy.hook = hook
+    with dask.config.set(num_workers=2), pytest.raises(RuntimeError, match="the disk is gone"):
+        store.interface().upload_dask_array("a", lazy().map_blocks(work, meta=NO_CUBE))
+    assert all(request.status for request in proxy.requests)
+    assert store.raw.keys() == []
 
 
 @pytest.mark.stores("local", "moto")

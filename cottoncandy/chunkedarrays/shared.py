@@ -2,12 +2,17 @@
 
 A task may be run twice, and may go on after its upload failed and was cleaned up. So a mark lies beside the chunks
 while the upload is under way. It holds what all tasks agree on, so that one that is run again finds it; and a task that
-finds the mark gone, once its chunk is stored, takes that chunk back.
+finds the mark gone, once its chunk is stored, takes that chunk back. In the process where an upload is given up, nobody
+sends any more of it when that is done: its user, who gets the error then, finds nothing of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from cottoncandy.arrayformat import lowered
@@ -16,13 +21,52 @@ from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.table import VERSION, mark_name
 from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent, remove_chunks
 from cottoncandy.chunking import Chunks
-from cottoncandy.errors import ObjectChanged, ObjectExists, ObjectNotFound, TransientError
+from cottoncandy.errors import CottonCandyError, ObjectChanged, ObjectExists, ObjectNotFound, TransientError
+
+log = logging.getLogger(__name__)
 
 _EXPLANATION = (
     b"The array in this folder is being uploaded. If this has lain here for days, the upload was broken off.\n"
 )
 # Metadata keys of the mark. Where the second is set the table may stand, and needs its chunks.
 _FIRST, _PUBLISHING = "first", "publishing"
+
+
+class _Senders:
+    """The tasks of this process that send chunks, by the upload's version."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sending: Counter[str] = Counter()
+        self._dismissed: set[str] = set()
+
+    @contextmanager
+    def one_more(self, version: str) -> Iterator[bool]:
+        """While a chunk is sent; whether it may be."""
+        with self._changed:
+            allowed = version not in self._dismissed
+            self._sending[version] += allowed
+        try:
+            yield allowed
+        finally:
+            with self._changed:
+                self._sending[version] -= allowed
+                if not self._sending[version]:
+                    del self._sending[version]
+                self._changed.notify_all()
+
+    def dismiss(self, version: str) -> None:
+        """Let no more of them begin."""
+        with self._changed:
+            self._dismissed.add(version)
+
+    def wait(self, version: str) -> None:
+        """Until those that have begun are done."""
+        with self._changed:
+            self._changed.wait_for(lambda: version not in self._sending)
+
+
+_SENDERS = _Senders()
 
 
 @dataclass(frozen=True)
@@ -60,15 +104,26 @@ class Mark:
         self.folder.backend.put(self.key, _EXPLANATION, metadata, options)
 
     def give_up(self) -> None:
-        """Remove what tasks have sent, and have those that still run remove theirs."""
+        """Remove what tasks have sent, and have those that still run remove theirs.
+
+        The error that tells why is the one before: what goes wrong here is logged.
+        """
         try:
-            known = self._metadata()
+            self._dismiss()
         except ObjectNotFound:
-            return  # it never began, or all is done
+            pass  # it never began, or all is done
+        except CottonCandyError as error:
+            log.warning("parts of an upload that failed could not be removed: %s", error)
+
+    def _dismiss(self) -> None:
+        known = self._metadata()
         if _PUBLISHING in known:
             return  # the table may stand, and needs its chunks
+        version = known[VERSION]
+        _SENDERS.dismiss(version)
         self.remove()
-        remove_chunks(self.folder, known[VERSION])
+        _SENDERS.wait(version)
+        remove_chunks(self.folder, version)
 
     def remove(self) -> None:
         """Nothing is under way any more."""
@@ -99,11 +154,14 @@ class SharedUpload:
         ObjectChanged
             If the upload was given up meanwhile.
         """
-        key, shape = self.upload.send(number, chunk)
-        if not self._goes_on():
-            self._take_back(key)
-            raise self._given_up()
-        return key, shape
+        with _SENDERS.one_more(self.upload.version) as allowed:
+            if not allowed:
+                raise self._given_up()
+            key, shape = self.upload.send(number, chunk)
+            if not self._goes_on():
+                self._take_back(key)
+                raise self._given_up()
+            return key, shape
 
     def publish(self, chunks: Chunks, sent: Sequence[Sent]) -> Receipt:
         """Write the table; see `ChunkUpload.prepare` and `ChunkUpload.publish`.
