@@ -10,6 +10,7 @@ from numcodecs import blosc
 
 from cottoncandy.bodies import in_order
 from cottoncandy.codecs import get_codec, is_compressible
+from cottoncandy.codecs.blosc import packing, ways
 from cottoncandy.errors import CorruptObject
 
 RNG = np.random.default_rng(0)
@@ -45,6 +46,24 @@ def test_the_library_reads_what_is_made_in_slices(itemsize: int, kind: str, mib:
     data = sample(kind, max(1, int(mib * MIB) // itemsize) * itemsize)
     body = encode(data, itemsize)
     assert len(body) <= len(data) + 2**16
+    assert bytes(blosc.decompress(body)) == data
+    assert decode(body, len(data)) == data
+
+
+@pytest.mark.parametrize("way", [*ways.WAYS, ways.Way(b"zstd", 1, 2)], ids=repr)
+@pytest.mark.parametrize("itemsize", [1, 3, 4, 8, 16, 17, 200, 300])
+@pytest.mark.parametrize("items", [0, 1, 5])
+@pytest.mark.parametrize("end", ["smooth", "noise"])
+def test_however_it_is_packed(
+    monkeypatch: pytest.MonkeyPatch, way: ways.Way, itemsize: int, items: int, end: str
+) -> None:
+    """Noise in the middle, which cannot be packed; and a last block of any length."""
+    monkeypatch.setattr(packing, "choose", lambda *_: way)
+    block = packing._form(itemsize, way).block
+    data = smooth(4 * block) + RNG.bytes(3 * block) + sample(end, block // 3 + items * itemsize)
+    data = data[: len(data) // itemsize * itemsize]
+    body = encode(data, itemsize)
+    assert body[2] & 7 == {1: 1, 2: 4}[way.shuffle]
     assert bytes(blosc.decompress(body)) == data
     assert decode(body, len(data)) == data
 
@@ -86,6 +105,41 @@ def test_a_table_that_lies_is_refused() -> None:
 def test_the_same_data_makes_the_same_bytes() -> None:
     data = smooth(9 * MIB)
     assert encode(data, 4) == encode(data, 4)
+
+
+def packings(data: np.ndarray) -> dict[ways.Way, int]:
+    """What each way makes of the data."""
+    return {way: len(blosc.compress(data, *way, MIB)) for way in ways.WAYS}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.cumsum(RNG.integers(-3, 4, 3 * MIB)).astype("f4"),
+        (1000 * np.abs(np.sin(np.linspace(0, 300, 4 * MIB))) + RNG.integers(0, 30, 4 * MIB)).astype("i2"),
+        np.cumsum(RNG.standard_normal(MIB)),
+        np.sin(np.linspace(0, 3000, 8 * MIB)) > 0.3,
+        np.repeat(RNG.integers(0, 90, 2**14), 64),
+        np.sort(RNG.integers(0, 10**9, MIB)),
+        np.zeros(MIB),
+        np.zeros(10),
+        np.zeros(5, "V300000"),
+    ],
+    ids=["f4", "i2", "f8", "mask", "labels", "i8", "zeros", "few", "large items"],
+)
+def test_the_fastest_of_the_dense_ways_is_taken(data: np.ndarray) -> None:
+    """Within a tenth of the densest, and what a sample shows less of than there is."""
+    sizes = packings(data)
+    way = ways.choose(memoryview(data).cast("B"), data.dtype.itemsize)
+    assert sizes[way] <= 1.15 * min(sizes.values())
+    assert len(encode(data.tobytes(), data.dtype.itemsize)) <= sizes[way] + 100
+
+
+def test_data_of_all_kinds_is_packed_in_all_ways() -> None:
+    smooth_numbers, labels = np.cumsum(RNG.integers(-3, 4, MIB)).astype("f4"), np.repeat(np.arange(2**14), 64)
+    sorted_numbers = np.sort(RNG.integers(0, 10**9, MIB))
+    taken = [ways.choose(memoryview(one).cast("B"), one.itemsize) for one in (sorted_numbers, smooth_numbers, labels)]
+    assert taken == [*ways.WAYS]
 
 
 @pytest.mark.parametrize("itemsize", [1, 8, 12, 10**6])

@@ -30,12 +30,14 @@ zstd 1, blocks of 32 KiB        285, 1010, 1.07      380, 635, 5.37
 zstd 1, of 256 KiB              444, 1024, 1.10      391, 902, 5.72
 zstd 1, of 1 MiB (chosen)       526, 1800, 1.13      521, 1417, 5.62
 zstd 5, of 1 MiB                120, 1890, 1.14      52, 943, 6.39
-lz4 5, of 1 MiB                 849, 3365, 1.06      945, 3185, 3.16
 ==============================  ===================  ===================
 
-lz4 is faster to pack, and over any network up to some Gbit/s slower to move: 1,000 MB of smooth data are 178 MB on the
-wire with zstd and 316 with lz4. So ``small_array`` is Blosc with zstd. ``large_array``, from 2 GiB on, where one buffer
-ends, is Zstd, which 0.4.0 reads.
+What is inside such a buffer, a sample of the data tells: no way to pack is good at everything. lz4 behind a shuffle of
+bits takes half the time of zstd for smooth numbers, and as many bytes; masks it packs twenty times worse. The fastest
+way is taken whose bytes are within a tenth of the fewest: a network is slower than any of them, so bytes count.
+``python -m benchmarks.ways`` prints them for ten kinds of data; the page on performance has the table.
+
+So ``small_array`` is Blosc. ``large_array``, from 2 GiB on, where one buffer ends, is Zstd, which 0.4.0 reads.
 
 isal's levels 1 and 2 find little in long repeats of noise (equal rows of random numbers: ratio 2.7, where level 3
 has 169 and Zstd more): Zstd is the codec for such data.
@@ -44,6 +46,7 @@ has 169 and Zstd more): Zstd is the codec for such data.
 from __future__ import annotations
 
 from cottoncandy.codecs import blocks, blosc, lz4, standard, zstd
+from cottoncandy.codecs.blosc import is_compressible
 from cottoncandy.codecs.pieces import fill
 from cottoncandy.codecs.registry import (
     BytesLike,
@@ -54,7 +57,6 @@ from cottoncandy.codecs.registry import (
     register,
     register_layout,
 )
-from cottoncandy.codecs.samples import is_compressible
 
 __all__ = [
     "BytesLike",

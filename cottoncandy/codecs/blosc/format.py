@@ -1,0 +1,85 @@
+"""What a Blosc-1 buffer is: a header, a table of where each block begins, and the blocks, each packed alone.
+
+Source: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cottoncandy.bodies import BytesLike
+from cottoncandy.errors import UnknownCodec
+
+#: Bytes of a header; and the most that a whole buffer is larger than its data.
+HEADER = 16
+#: Bytes of data in a block of ours, or a little less: large ones pack better, and half as fast again.
+BLOCK = 2**20
+#: Slices that are worked on at a time.
+THREADS = min(4, os.cpu_count() or 1)
+#: Flags: the data lies as it is; bits are shuffled, not bytes; the blocks are not split into a stream for each byte of
+#: the items.
+COPIED, BITS, UNSPLIT = 0x02, 0x04, 0x10
+
+
+def library() -> Any:
+    """The library that numcodecs has, imported when it is needed: it brings many codecs."""
+    try:
+        from numcodecs import blosc
+    except ImportError as error:
+        raise UnknownCodec("the codec Blosc needs numcodecs: pip install numcodecs") from error
+    return blosc
+
+
+class Header(NamedTuple):
+    """The first bytes of a buffer; sizes in bytes."""
+
+    versions: bytes
+    flags: int
+    itemsize: int
+    size: int
+    block: int
+    packed: int
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Header:
+        """Read 16 bytes."""
+        sizes = (int.from_bytes(raw[start : start + 4], "little") for start in (4, 8, 12))
+        return cls(raw[:2], raw[2], raw[3], *sizes)
+
+    @property
+    def form(self) -> tuple[int, int, int]:
+        """What blocks of one buffer have in common."""
+        return self.flags, self.itemsize, self.block
+
+    @property
+    def blocks(self) -> int:
+        """How many there are; the last one may be smaller."""
+        return 0 if self.flags & COPIED or not self.size else -(-self.size // self.block)
+
+    def raw(self) -> bytes:
+        """The 16 bytes."""
+        sizes = b"".join(size.to_bytes(4, "little") for size in (self.size, self.block, self.packed))
+        return self.versions + bytes((self.flags, self.itemsize)) + sizes
+
+
+def whole_buffer(header: Header, lengths: Iterable[int], blocks: BytesLike) -> bytes:
+    """A whole buffer of blocks that lie behind each other."""
+    table = table_of(lengths)
+    packed = header._replace(packed=HEADER + len(table) + len(blocks))
+    return b"".join((packed.raw(), table, blocks))
+
+
+def table_of(lengths: Iterable[int]) -> bytes:
+    """The table of blocks of such lengths that lie behind each other."""
+    sizes = np.fromiter(lengths, np.int64)
+    first = HEADER + 4 * len(sizes)
+    return (first + np.cumsum(sizes) - sizes).astype("<u4").tobytes()
+
+
+def block_starts(header: Header, raw: BytesLike) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Where the blocks begin, by the table."""
+    return np.frombuffer(raw, "<u4", header.blocks).astype(np.int64)

@@ -1,0 +1,142 @@
+"""Reading Blosc buffers block by block, on several processors, while they arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from cottoncandy.bodies import BytesLike
+from cottoncandy.codecs.blosc.format import (
+    BLOCK,
+    COPIED,
+    HEADER,
+    THREADS,
+    UNSPLIT,
+    Header,
+    block_starts,
+    library,
+    whole_buffer,
+)
+from cottoncandy.codecs.pieces import Source, reading
+from cottoncandy.errors import CorruptObject
+from cottoncandy.parallel import map_threads
+
+#: Blosc makes none of less than 128 bytes, or a whole number of items in them (blosc.c, MIN_BUFFERSIZE): of such a lie
+#: the table would take many times the memory of the data.
+_LEAST_BLOCK = 64
+
+
+def decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
+    """Fill the memory of an array."""
+
+    def unpack(group: _Group) -> None:
+        _unpack(group, out[group.start : group.stop])
+
+    for _ in map_threads(unpack, _all_groups(chunks, len(out)), _threads(len(out))):
+        pass
+
+
+def pieces(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:
+    """The data in order: what comes before its turn, as in buffers that others' threads made, is held back."""
+
+    def unpack(group: _Group) -> tuple[int, memoryview]:
+        data = np.empty(group.stop - group.start, np.uint8).data
+        _unpack(group, data)
+        return group.start, data
+
+    early: dict[int, memoryview] = {}
+    position = 0
+    for start, data in map_threads(unpack, _all_groups(chunks, nbytes), _threads(nbytes)):
+        early[start] = data
+        while (piece := early.pop(position, None)) is not None:
+            yield piece
+            position += len(piece)
+
+
+def _threads(nbytes: int) -> int:
+    return THREADS if nbytes > BLOCK else 1
+
+
+def _all_groups(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_Group]:
+    """What is to be unpacked, buffer by buffer, until the stream ends."""
+    source, start = Source("Blosc", chunks), 0
+    while source.more():
+        header = _read_header(source, nbytes - start)
+        yield from _groups(source, header, start)
+        start += header.size
+    if start < nbytes:
+        raise CorruptObject(f"there are {start} bytes of data, and the array has {nbytes}")
+
+
+def _read_header(source: Source, most: int) -> Header:
+    header = Header.parse(bytes(source.read(HEADER)))
+    if header.size > most:
+        raise CorruptObject(f"there is more data than the {most} bytes that are left of the array")
+    sound = not header.size or min(_LEAST_BLOCK, header.size) <= header.block <= header.size
+    if header.flags & COPIED or not header.size:
+        sound = sound and header.packed == header.size + HEADER
+    if not (sound and HEADER + 4 * header.blocks <= header.packed):
+        raise CorruptObject("the Blosc stream is broken: its header makes no sense")
+    return header
+
+
+class _Group(NamedTuple):
+    """A buffer of some blocks, or data as it is, and which bytes of the array it holds."""
+
+    packed: BytesLike
+    start: int
+    stop: int
+    copied: bool = False
+
+
+def _groups(source: Source, header: Header, origin: int) -> Iterator[_Group]:
+    """A buffer, which begins at ``origin`` of the array, cut into small ones in the order of their bytes.
+
+    Its blocks lie in any order.
+    """
+    if not header.size:
+        return
+    if header.flags & COPIED:
+        for start in range(origin, origin + header.size, BLOCK):
+            stop = min(start + BLOCK, origin + header.size)
+            yield _Group(bytes(source.read(stop - start)), start, stop, copied=True)
+        return
+    starts = block_starts(header, source.read(4 * header.blocks))
+    order = np.argsort(starts, kind="stable")
+    lengths = np.diff(starts[order], append=header.packed)
+    if starts[order[0]] != HEADER + 4 * header.blocks or lengths.min() < 1:
+        raise CorruptObject("the Blosc stream is broken: its blocks do not lie one behind the other")
+    for begin, end in _runs(order, max(1, BLOCK // header.block)):
+        blocks = source.read(int(lengths[begin:end].sum()))
+        first = int(order[begin]) * header.block
+        last = min(int(order[end - 1] + 1) * header.block, header.size)
+        alone = _alone(header, last - first, lengths[begin:end], blocks)
+        yield _Group(alone, origin + first, origin + last)
+
+
+def _runs(order: np.ndarray[tuple[int], np.dtype[np.int64]], most: int) -> Iterator[tuple[int, int]]:
+    """Where blocks follow each other in the data as well, ``most`` at a time."""
+    breaks = np.flatnonzero(np.diff(order) != 1) + 1
+    for low, high in pairwise(np.concatenate([[0], breaks, [len(order)]])):
+        for begin in range(int(low), int(high), most):
+            yield begin, min(begin + most, int(high))
+
+
+def _alone(header: Header, size: int, lengths: Iterable[int], blocks: BytesLike) -> bytes:
+    """A buffer of these blocks alone."""
+    part = header._replace(size=size, block=min(header.block, size))
+    if size < header.block:  # the last block is never split, and here it is the first
+        part = part._replace(flags=header.flags | UNSPLIT)
+    return whole_buffer(part, lengths, blocks)
+
+
+def _unpack(group: _Group, out: memoryview) -> None:
+    if group.copied:
+        out[:] = group.packed
+        return
+    blosc = library()
+    with reading("Blosc"):
+        blosc.decompress(group.packed, out)
