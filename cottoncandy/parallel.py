@@ -6,12 +6,14 @@ The threads work in the caller's context, so that what they do is counted for th
 from __future__ import annotations
 
 import math
+import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from types import FrameType
 from typing import Any, Generic, TypeVar, cast
 
 Item = TypeVar("Item")
@@ -20,61 +22,82 @@ Result = TypeVar("Result")
 _END = object()
 
 
-class Worker(threading.Thread, Generic[Result]):
+class Worker(threading.Thread):
     """A thread in the context of who makes it, that Ctrl-C does not make its maker lose sight of.
 
     Ctrl-C may come while the thread is being started, when nobody can tell whether it runs; then it can still be
     cancelled. And it may break off the waiting, so that one waits again: before Python 3.13 a `Thread.join` that is
-    interrupted takes a thread that runs for one that has ended, https://github.com/python/cpython/issues/90882
+    interrupted takes a thread that runs for one that has ended, https://github.com/python/cpython/issues/90882. Bare
+    locks are all that waits here: a `threading.Condition` that Ctrl-C comes to at a bad moment raises RuntimeError.
     """
 
-    def __init__(self, function: Callable[[], Result]) -> None:
+    def __init__(self, function: Callable[[], None]) -> None:
         super().__init__(target=copy_context().run, args=(self._call, function), name="cottoncandy")
-        self._outcome: Future[Result] = Future()
+        self._claim, self._working = threading.Lock(), threading.Lock()
+        self._cancelled = False
+        self._working.acquire()
 
-    def _call(self, function: Callable[[], Result]) -> None:
-        if not self._outcome.set_running_or_notify_cancel():
-            return
+    def _call(self, function: Callable[[], None]) -> None:
         try:
-            self._outcome.set_result(function())
-        except BaseException as failure:  # noqa: BLE001 - raised where the result is asked for
-            self._outcome.set_exception(failure)
+            if self._claim.acquire(blocking=False):
+                function()
+        finally:
+            self._working.release()
 
     def started(self) -> bool:
         """Start; False where the system has no thread left, or the interpreter is about to exit."""
         try:
             self.start()
-        except RuntimeError:
+        except RuntimeError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # it came to the condition that `start` waits for
+                raise KeyboardInterrupt from error
             return False
         return True
 
     def cancelled(self) -> bool:
         """Keep it from calling the function; False where it has begun."""
-        return self._outcome.cancel()
+        self._cancelled = self._cancelled or self._claim.acquire(blocking=False)
+        return self._cancelled
 
-    def result(self) -> Result:
-        """What the function gave, when it has ended."""
-        return self._outcome.result()
-
-    def failure(self) -> BaseException | None:
-        """What the function raised, when it has ended."""
-        return self._outcome.exception()
+    def wait(self) -> None:
+        """Until it has called the function."""
+        with self._working:
+            pass
+        self.join()
 
 
 def undisturbed(function: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
     """Call the function where Ctrl-C does not come: it is raised when the call has ended, and what it gave is undone.
 
-    Ctrl-C comes to the main thread, so there the function is called in another one.
+    A second Ctrl-C is raised at once.
     """
-    if threading.current_thread() is not threading.main_thread():
+    # elsewhere than to the main thread it does not come; where it is ignored, or not Python's, neither
+    on_ctrl_c = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if not callable(on_ctrl_c):
         return function()
-    worker = Worker(function)
+    came: list[int] = []
+
+    def take_note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) > 1:
+            on_ctrl_c(number, frame)
+
+    signal.signal(signal.SIGINT, take_note)
     try:
-        return worker.result() if worker.started() else function()
+        result = function()
     except BaseException:
-        if not worker.cancelled() and worker.failure() is None:
-            undo(worker.result())
+        signal.signal(signal.SIGINT, on_ctrl_c)
+        if came:
+            on_ctrl_c(came[0], None)
         raise
+    signal.signal(signal.SIGINT, on_ctrl_c)
+    if came:
+        try:
+            on_ctrl_c(came[0], None)
+        except BaseException:
+            undo(result)
+            raise
+    return result
 
 
 def map_threads(
@@ -293,7 +316,7 @@ class _Crew(Generic[Item]):
         self._working = 1
         self._pace = pace
         self._lock = threading.Lock()
-        self._helpers: list[Worker[None]] = []
+        self._helpers: list[Worker] = []
         self._failures: list[BaseException] = []
 
     def work_to_the_end(self) -> None:
@@ -353,8 +376,7 @@ class _Crew(Generic[Item]):
         # grows while it is walked: a helper starts the next one before it ends
         for helper in self._helpers:
             if not helper.cancelled():
-                helper.failure()
-                helper.join()
+                helper.wait()
 
     def _raise(self) -> None:
         failure = self._failures[0]

@@ -274,7 +274,6 @@ def interrupt() -> None:
 
 
 def test_ctrl_c_at_once_leaves_nothing_done_that_is_not_undone() -> None:
-    """The thread that does it interrupts at its first step, when the main thread is still about to start it."""
     done: list[int] = []
     undone: list[int] = []
 
@@ -287,6 +286,49 @@ def test_ctrl_c_at_once_leaves_nothing_done_that_is_not_undone() -> None:
         with pytest.raises(KeyboardInterrupt):
             undisturbed(partial(act, number), undone.append)
     assert undone == done == list(range(200))
+
+
+def test_ctrl_c_is_not_lost_when_the_call_fails_and_not_kept_from_who_insists() -> None:
+    def fail() -> None:
+        interrupt()
+        raise OSError("no connection")
+
+    def insist() -> None:
+        interrupt()
+        interrupt()
+        raise AssertionError("goes on")
+
+    for act in (fail, insist):
+        with pytest.raises(KeyboardInterrupt):
+            undisturbed(act, lambda _: None)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_program_that_takes_ctrl_c_for_a_wish_goes_on(request: pytest.FixtureRequest) -> None:
+    wishes: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: wishes.append(number))
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    undone: list[None] = []
+    assert undisturbed(interrupt, undone.append) is None
+    assert wishes == [signal.SIGINT]
+    assert undone == []
+
+
+def test_ctrl_c_is_not_lost_where_the_standard_library_stumbles_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Thread.start` waits for a condition, which makes a RuntimeError of it when it comes at a bad moment."""
+    start = threading.Thread.start
+
+    def stumble(thread: threading.Thread) -> None:
+        start(thread)
+        lock = threading.Lock()
+        try:
+            raise KeyboardInterrupt
+        finally:
+            lock.release()
+
+    monkeypatch.setattr(threading.Thread, "start", stumble)
+    with pytest.raises(KeyboardInterrupt):
+        for_each(lambda _: time.sleep(0.001), range(100), 2)
 
 
 def test_ctrl_c_while_a_thread_is_started_leaves_none_at_work(request: pytest.FixtureRequest) -> None:
