@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import arrayformat, checksums, chunking, codecs, slicing, stringarrays
-from cottoncandy.backends.base import GIB, MIB, Backend, Receipt, WriteOptions
+from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
-from cottoncandy.stream import ObjectSource, TransferSettings, upload
+from cottoncandy.pipelines import Begun
+from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
 if TYPE_CHECKING:
     from cottoncandy.config import Options
@@ -108,8 +109,12 @@ def store_array(
     options: WriteOptions,
     settings: TransferSettings,
     threads: int | None = None,
-) -> Receipt:
-    """Upload an array as one object, from the memory where it lies."""
+    later: bool = False,
+) -> Any:
+    """Upload an array as one object, from the memory where it lies.
+
+    Gives the receipt. A small array may be sent so that it is answered ``later``: then what `begin_upload` gives.
+    """
     array = as_array(array, lambda: backend.describe(key))
     if metadata:
         refuse_names(metadata, arrayformat.RESERVED_KEYS)
@@ -124,6 +129,8 @@ def store_array(
     if settings.checksum:
         own[checksums.KEY] = checksums.checksum(view, threads or settings.threads)
     body = view if description.compression is None else _encode(description, view, backend)
+    if later:
+        return begin_upload(backend, key, body, {**metadata, **own}, options)
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads)
 
 
@@ -141,6 +148,7 @@ def load_array(
     *,
     out: npt.NDArray[Any] | None = None,
     e_tag: str | None = None,
+    begun: Begun[ObjectReader] | None = None,
 ) -> tuple[npt.NDArray[Any], dict[str, str]]:
     """Download an array and its object's metadata.
 
@@ -158,6 +166,8 @@ def load_array(
         items by way of an intermediate: some MiB at a time, or as large as the array where that is compressed.
     e_tag : str, optional
         Read only this version.
+    begun : Begun of ObjectReader, optional
+        The opening request, where it was sent before (`Backend.begin_open`).
 
     Raises
     ------
@@ -175,7 +185,7 @@ def load_array(
         _check_writeable(out, backend.describe(key))
     damaged: object = None
     while True:
-        with ObjectSource(backend, key, settings, e_tag=e_tag) as source:
+        with ObjectSource(backend, key, settings, e_tag=e_tag, begun=begun) as source:
             download = _Download(source, threads or settings.threads)
             try:
                 return download.new() if out is None else download.into(out), dict(source.head.metadata)
@@ -183,7 +193,10 @@ def load_array(
                 told = download.told(error)
                 if damaged == (source.head.e_tag,):
                     raise told from error
-                damaged = (source.head.e_tag,)  # another object that is there by then has a second try of its own
+                damaged, begun = (
+                    (source.head.e_tag,),
+                    None,
+                )  # another object that is there by then has a second try of its own
                 log.warning("%s: reading it once more", told)
 
 

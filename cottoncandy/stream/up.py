@@ -12,6 +12,7 @@ from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, Tr
 from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
+from cottoncandy.pipelines import Begun
 from cottoncandy.stream.settings import TransferSettings
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,28 @@ def upload(
         return _put(backend, key, drawn[0][1] if drawn else b"", metadata, options, settings)
     with settings.progress.transfer("upload", key, size):
         return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
+
+
+def begin_upload(
+    backend: Backend,
+    key: str,
+    body: BytesLike | Iterable[BytesLike],
+    metadata: Mapping[str, str],
+    options: WriteOptions,
+) -> Begun[Receipt] | None:
+    """Send a small object, whose receipt comes later; None where that is not served (`Backend.begin_put`)."""
+    if not isinstance(body, (bytes, bytearray, memoryview)):
+        body = b"".join(body)
+    begun = backend.begin_put(key, body, metadata, options)
+    count = progress.current()
+    if begun is None or count is None:
+        return begun
+
+    def counted(receipt: Receipt) -> Receipt:
+        count.add(len(body))
+        return receipt
+
+    return begun.then(counted)
 
 
 def _put(

@@ -20,6 +20,7 @@ from cottoncandy.backends.base.facts import (
 from cottoncandy.backends.base.moving import MultipartUpload, ObjectReader
 from cottoncandy.backends.base.stored import StoredObject
 from cottoncandy.errors import CorruptObject, NotSupported, ObjectChanged, ObjectNotFound, TransientError
+from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -88,6 +89,26 @@ class Backend(ABC):
     def address(self) -> str:
         """What tells this container from all others, on other servers too; it holds no secret."""
         return f"{self.name}:{self.location}"
+
+    # ------------------------------------------------------------------ sent now, answered later
+    @property
+    def answers_later(self) -> bool:
+        """Whether `begin_open` and `begin_put` may give something."""
+        return False
+
+    def begin_open(self, key: str, stop: int) -> Begun[ObjectReader] | None:
+        """Ask for the first bytes of an object, up to ``stop``: `open`, whose answer is read later.
+
+        Nothing is tried again: what fails is to be opened as if nothing had been asked. None where more than a
+        request and its answer is needed.
+        """
+        return None
+
+    def begin_put(
+        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> Begun[Receipt] | None:
+        """Send an object, in the same manner: `put`, whose answer is read later."""
+        return None
 
     # ------------------------------------------------------------------ reading
     @abstractmethod

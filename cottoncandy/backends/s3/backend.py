@@ -25,6 +25,7 @@ from cottoncandy.backends.s3.settings import Settings
 from cottoncandy.config import Options
 from cottoncandy.errors import NotSupported
 from cottoncandy.findings import Finding
+from cottoncandy.pipelines import Begun
 
 
 class S3Backend(Backend):
@@ -115,7 +116,23 @@ class S3Backend(Backend):
         """Begin to read an object: one GET."""
         return reader.open_object(self._bucket, key, start, stop, e_tag)
 
+    @property
+    def answers_later(self) -> bool:
+        """Whether our own connections serve it."""
+        data: bool = self._bucket.data.answers_later
+        return data
+
+    def begin_open(self, key: str, stop: int) -> Begun[ObjectReader] | None:
+        """Send one GET."""
+        return reader.begin_open(self._bucket, key, stop)
+
     # ------------------------------------------------------------------ writing
+    def begin_put(
+        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> Begun[Receipt] | None:
+        """Send one PUT."""
+        return writing.begin_put(self._bucket, key, body, metadata, options)
+
     def put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> Receipt:

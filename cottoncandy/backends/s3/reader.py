@@ -12,6 +12,7 @@ from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
 from cottoncandy.backends.s3.errors import status_of
 from cottoncandy.backends.s3.lean.answers import ResponseBody
 from cottoncandy.errors import ObjectChanged, ServiceError, TransientError
+from cottoncandy.pipelines import Begun
 
 if TYPE_CHECKING:
     import http.client
@@ -28,11 +29,25 @@ _BLOCK = 1 * MIB
 _SCRATCH = 64 * 1024
 
 
-def open_object(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | None) -> S3Reader:
-    """Ask for bytes ``start <= i < stop`` of an object."""
+def begin_open(bucket: Bucket, key: str, stop: int) -> Begun[ObjectReader] | None:
+    """Ask for the first bytes of an object; the answer is read later. None where that is not served."""
+
+    def opened(response: Response) -> ObjectReader:
+        return open_object(bucket, key, 0, stop, None, response)
+
+    begun: Begun[Response] | None = bucket.data.begin_get_object(
+        Bucket=bucket.name, Key=key, Range=f"bytes=0-{stop - 1}", **bucket.reading
+    )
+    return None if begun is None else begun.then(opened)
+
+
+def open_object(
+    bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | None, response: Response | None = None
+) -> S3Reader:
+    """Ask for bytes ``start <= i < stop`` of an object, unless the answer is there already."""
     if stop is not None and stop <= start:
         return _nothing(bucket, key, start, e_tag)  # HTTP has no empty range
-    response = _get(bucket, key, start, stop, e_tag)
+    response = response or _get(bucket, key, start, stop, e_tag)
     if response is None:
         return _nothing(bucket, key, start, e_tag)
     body = response["Body"]

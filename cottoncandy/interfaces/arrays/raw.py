@@ -88,7 +88,8 @@ class RawArrays(BasicInterface):
         array([[0, 1, 2],
                [3, 4, 5]])
         """
-        return self._store(object_name, array, compression, acl, threads, metadata)
+        receipt: Receipt = self._store(object_name, array, compression, acl, threads, metadata)
+        return receipt
 
     def _store(
         self,
@@ -98,8 +99,10 @@ class RawArrays(BasicInterface):
         acl: str | None = None,
         threads: int | None = None,
         metadata: Mapping[str, Any] | None = None,
-    ) -> Receipt:
-        """Send an array; all raw arrays pass through here."""
+        *,
+        later: bool = False,
+    ) -> Any:
+        """Send an array; all raw arrays pass through here. See `store_array` for ``later``, and for what it gives."""
         return store_array(
             self.backend_interface,
             keys.clean_object(object_name),
@@ -110,6 +113,7 @@ class RawArrays(BasicInterface):
             options=self._write_options(acl),
             settings=self._settings,
             threads=threads,
+            later=later,
         )
 
     def download_raw_array(

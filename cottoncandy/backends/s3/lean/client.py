@@ -15,6 +15,7 @@ from cottoncandy.backends.s3.lean.exchange import Answer, Exchange, Result
 from cottoncandy.backends.s3.lean.listing import ListPage, parse_page
 from cottoncandy.backends.s3.lean.operations import Unserved
 from cottoncandy.backends.s3.lean.plain import Plainness, PlainWiring
+from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,31 @@ class HotCalls(ABC):
         arguments["EncodingType"] = "url"
         return self._call("ListObjectsV2", "list_page", arguments, _page)
 
+    # ------------------------------------------------------------------ sent now, answered later
+    @property
+    def answers_later(self) -> bool:
+        """Whether requests can be begun here."""
+        return self._exchange is not None
+
+    def begin_get_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
+        """`get_object`, whose answer is read later, and which is not tried again; None where that is not served."""
+        return self._begin("GetObject", arguments, _object)
+
+    def begin_put_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
+        """`put_object`, in the same manner."""
+        return self._begin("PutObject", arguments, _headers)
+
+    def _begin(
+        self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], dict[str, Any]]
+    ) -> Begun[dict[str, Any]] | None:
+        if self._exchange is None:
+            return None
+        try:
+            return self._exchange.begin(name, arguments, read)
+        except Unserved:
+            return None
+
+    # ------------------------------------------------------------------ which way
     def _call(self, name: str, method: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Result:
         if self._exchange is not None:
             try:

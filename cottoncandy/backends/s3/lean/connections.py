@@ -125,11 +125,14 @@ class Connection:
         """How many bytes were received and not yet read."""
         return len(self._received) - self._at
 
-    def has_news(self) -> bool:
-        """Whether the server has sent something, or closed: on an idle connection either makes it useless."""
+    def has_news(self, seconds: float = 0.0) -> bool:
+        """Whether the server has sent something, or closed, or does so within some seconds.
+
+        On an idle connection either makes it useless.
+        """
         if self._poll is None:
-            return bool(select.select([self._socket], [], [], 0)[0])
-        return bool(self._poll.poll(0))
+            return bool(select.select([self._socket], [], [], seconds)[0])
+        return bool(self._poll.poll(1000 * seconds))
 
     def close(self) -> None:
         """Close the socket. May be called twice."""

@@ -28,6 +28,7 @@ from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.target import Target
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
+from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -175,6 +176,23 @@ class Exchange:
         except (BotoCoreError, ClientError) as error:
             return self._retry(request, read, error)
 
+    def begin(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Sent[Result]:
+        """Send a request, once; its answer is read later.
+
+        Raises
+        ------
+        Unserved, OSError
+        """
+        request = self._prepare(name, arguments)
+        head = self._head_of(request)
+        connection = self._pool.take(request.target.address)
+        try:
+            connection.send(head, request.body)
+        except BaseException:
+            connection.close()
+            raise
+        return Sent(self, request, connection, read)
+
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
         self._pool.close()
@@ -234,9 +252,15 @@ class Exchange:
             except (BotoCoreError, ClientError) as error:
                 failure = error
 
-    def _attempt(self, request: Request, read: Callable[[Answer], Result], failures: int) -> Result:
-        connection, head, again = self._exchange(request)
-        failures += again
+    def _attempt(
+        self, request: Request, read: Callable[[Answer], Result], failures: int, sent: Connection | None = None
+    ) -> Result:
+        """Send a request, unless it was sent over a connection before, and read the answer."""
+        if sent is None:
+            connection, head, again = self._exchange(request)
+            failures += again
+        else:
+            connection, head = sent, _read_head_of(sent)
         try:
             body = open_body(connection, request.operation.method, head, request, self._pool.give)
         except BadAnswer as error:
@@ -246,6 +270,10 @@ class Exchange:
             return read(Answer(self, request, head, body, failures))
         with body:
             raise self.error(request, head.status, head.headers, body.read(_LARGEST_ERROR), failures)
+
+    def read_answer(self, request: Request, sent: Connection, read: Callable[[Answer], Result]) -> Result:
+        """Read the answer to a request that was sent."""
+        return self._attempt(request, read, 0, sent)
 
     def _exchange(self, request: Request) -> tuple[Connection, Head, int]:
         """Send a request; the connection, the answer's head, and how often it was sent again."""
@@ -285,6 +313,50 @@ class Exchange:
             metadata["MaxAttemptsReached"] = True
         kind: type[ClientError] = self._wiring.error_class(parsed["Error"].get("Code"))
         return kind(parsed, operation.name)
+
+
+def _read_head_of(connection: Connection) -> Head:
+    try:
+        return read_head(connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+class Sent(Begun[Result]):
+    """A request that was sent over a connection, which is its own until the answer is read."""
+
+    __slots__ = ("_connection", "_exchange", "_read", "_request", "_taken")
+
+    def __init__(
+        self, exchange: Exchange, request: Request, connection: Connection, read: Callable[[Answer], Result]
+    ) -> None:
+        self._exchange = exchange
+        self._request = request
+        self._connection = connection
+        self._read = read
+        self._taken = False
+
+    def answered(self, seconds: float) -> bool:
+        """Whether the server has sent something, or closed."""
+        return self._connection.has_news(seconds)
+
+    def result(self) -> Result:
+        """Read the answer.
+
+        Raises
+        ------
+        botocore.exceptions.ClientError, OSError, BadAnswer
+        """
+        try:
+            return self._exchange.read_answer(self._request, self._connection, self._read)
+        finally:
+            self._taken = True
+
+    def drop(self) -> None:
+        """Close the connection, unless the answer was read: then it is another one's by now."""
+        if not self._taken:
+            self._connection.close()
 
 
 def _query(parameters: Mapping[str, str]) -> str:

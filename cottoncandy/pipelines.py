@@ -1,0 +1,162 @@
+"""Many small requests by one thread: the next ones are sent while the answers of the first are under way.
+
+Threads that wait for one answer each do the same, but two thirds of what Python then computes goes into handing the
+interpreter from one to the other. Here nobody is patient: what has no answer soon, or fails, is left to those who try
+again (`cottoncandy.parallel.for_each`).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Other = TypeVar("Other")
+
+#: Bytes: what goes out, and is answered, without either side waiting until the other has read.
+SMALL = 2**16
+#: Requests under way at first. They become more as long as the first answer is not there when the last one was sent.
+_WIDTH = 8
+#: Seconds that an answer is waited for; and all that are still to come together, when one has failed.
+_PATIENCE, _REST = 2.0, 0.5
+
+
+class Begun(ABC, Generic[Result]):
+    """A request that was sent, and whose answer is still to be read. It is read, or dropped, once."""
+
+    @abstractmethod
+    def answered(self, seconds: float) -> bool:
+        """Whether there is news of it, within so many seconds."""
+
+    @abstractmethod
+    def result(self) -> Result:
+        """Read the answer. Nothing is tried again when that fails."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Read nothing; if it was read, nothing is done."""
+
+    def then(self, function: Callable[[Result], Other]) -> Begun[Other]:
+        """What a function makes of the result."""
+        return _Then(self, function)
+
+
+class _Then(Begun[Other], Generic[Result, Other]):
+    __slots__ = ("_begun", "_function")
+
+    def __init__(self, begun: Begun[Result], function: Callable[[Result], Other]) -> None:
+        self._begun = begun
+        self._function = function
+
+    def answered(self, seconds: float) -> bool:
+        return self._begun.answered(seconds)
+
+    def result(self) -> Other:
+        return self._function(self._begun.result())
+
+    def drop(self) -> None:
+        self._begun.drop()
+
+
+#: Begins what is to be done for an item; None where that takes more than a request and its answer.
+Begin = Callable[[Item], "Begun[object] | None"]
+
+
+def run_ahead(begin: Begin[Item], items: Iterable[Item], most: int) -> Iterator[Item]:
+    """Do what can be done with one request each, up to ``most`` at a time, as long as all goes well.
+
+    Parameters
+    ----------
+    begin : callable
+    items : iterable
+    most : int
+
+    Returns
+    -------
+    iterator
+        The items that are left: those that cannot be begun, those that failed, and all behind the first that did.
+        Each is to be done as if nothing had been done for it.
+    """
+    pipeline = _Pipeline(begin, most)
+    following = iter(items)
+    try:
+        for item in following:
+            if not pipeline.take(item):
+                break
+        pipeline.drain()
+    except BaseException:  # Ctrl-C, too: nothing may be under way that the caller does not know of
+        pipeline.drain(hurry=True)
+        raise
+    return chain(pipeline.left, following)
+
+
+class _Pipeline(Generic[Item]):
+    """The requests that are under way, the oldest first."""
+
+    def __init__(self, begin: Begin[Item], most: int) -> None:
+        self.left: list[Item] = []
+        self._begin = begin
+        self._most = most
+        self._width = min(_WIDTH, most)
+        self._waiting: deque[tuple[Item, Begun[object]]] = deque()
+        self._end = math.inf  # by `time.monotonic`
+
+    def take(self, item: Item) -> bool:
+        """Begin with an item; whether all went well up to now."""
+        try:
+            begun = self._begin(item)
+        except Exception as failure:  # noqa: BLE001 - it is raised when the item is done in the other way
+            self._give_up(item, failure)
+            return False
+        if begun is None:
+            self.left.append(item)
+            return True
+        self._waiting.append((item, begun))
+        return len(self._waiting) < self._width or self._widened() or self._finish(_PATIENCE)
+
+    def _widened(self) -> bool:
+        """More at a time, where that is of use."""
+        if self._width >= self._most or self._waiting[0][1].answered(0):
+            return False
+        self._width = min(2 * self._width, self._most)
+        return True
+
+    def _finish(self, seconds: float) -> bool:
+        """Read the oldest answer, if it comes; whether all went well."""
+        item, begun = self._waiting.popleft()
+        try:
+            if begun.answered(seconds):
+                begun.result()
+                return True
+            failure: Exception = TimeoutError()
+        except Exception as error:  # noqa: BLE001 - as above
+            failure = error
+        finally:
+            begun.drop()
+        self._give_up(item, failure)
+        return False
+
+    def _give_up(self, item: Item, failure: Exception) -> None:
+        self._end = min(self._end, time.monotonic() + _REST)
+        self.left.append(item)
+        log.info("%s: %s: done again", item, type(failure).__name__)
+
+    def drain(self, *, hurry: bool = False) -> None:
+        """Read the answers that are still to come: each in good time, but all soon when one has failed."""
+        if hurry:
+            self._end = min(self._end, time.monotonic() + _REST)
+        try:
+            while self._waiting:
+                self._finish(max(0.0, min(_PATIENCE, self._end - time.monotonic())))
+        finally:
+            for _, begun in self._waiting:
+                begun.drop()
