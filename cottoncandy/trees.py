@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from cottoncandy import keys
@@ -86,7 +87,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
 # ---------------------------------------------------------------------- trees whose upload is under way
 # What lies below a tree's root while it is uploaded. Leaves in their places do not count as long as a mark says that
 # they are being sent. The leaves of a tree that replaces another wait aside; once a mark says that they are all there,
-# they are the tree, until they have taken their places.
+# they are the tree, until they have taken their places. Of two uploads at the same time each sees the other's marks.
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
@@ -107,9 +108,11 @@ class Stage:
     marks : list of str
         The names of its marks.
     started : bool
-        Its leaves, which are in their places, do not count yet.
+        Its leaves, which are in their places, do not count yet. Who sent them is at work, or was killed.
     order : int
         Those that wait are the tree, before the ones of a lower order; 0 where they are not all there.
+    dates : list of datetime or None
+        When its objects were written.
     """
 
     root: str
@@ -118,6 +121,7 @@ class Stage:
     marks: list[str] = field(default_factory=list)
     started: bool = False
     order: int = 0
+    dates: list[datetime | None] = field(default_factory=list)
     _count: int = -1
 
     def name(self, rest: str) -> str:
@@ -129,6 +133,16 @@ class Stage:
         """The mark that leaves are being sent, of which those in their places do not count."""
         return self.name(_STARTED)
 
+    @property
+    def below(self) -> str:
+        """How the names begin of all that is below the tree's root."""
+        return keys.as_directory(self.root)
+
+    @property
+    def siblings(self) -> str:
+        """How the names begin of all that uploads of this tree have."""
+        return keys.join(self.root, ".upload-")
+
     def leaf(self, name: str) -> str:
         """Where a leaf waits."""
         return self.name(_LEAVES + name)
@@ -137,8 +151,9 @@ class Stage:
         """The mark that so many leaves are all there."""
         return self.name(f"complete-{order}-{count}")
 
-    def add(self, rest: str) -> None:
+    def add(self, rest: str, date: datetime | None = None) -> None:
         """Take note of an object that lies in here."""
+        self.dates.append(date)
         if rest.startswith(_LEAVES):
             self.leaves[rest.removeprefix(_LEAVES)] = self.name(rest)
             return
@@ -152,6 +167,20 @@ class Stage:
         """Whether the leaves that wait are the tree: not any more when the first of them is removed."""
         return self.order > 0 and self._count == len(self.leaves)
 
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Which of two that are complete is the tree: the higher one. Two that counted at the same time differ, too."""
+        return self.order, self.version
+
+    @property
+    def objects(self) -> list[str]:
+        """The names of all that lies in here; its marks first."""
+        return [*self.marks, *self.leaves.values()]
+
+    def is_older(self, than: datetime) -> bool:
+        """Whether nothing was written here since then."""
+        return all(date is not None and date < than for date in self.dates)
+
 
 def is_stage(name: str) -> bool:
     """Whether this is the name of what an upload has beside a tree's leaves: SeaweedFS lists it for a while when gone.
@@ -164,20 +193,26 @@ def is_stage(name: str) -> bool:
     return _STAGE_NAME.fullmatch(name) is not None
 
 
-def stages(names: Iterable[str]) -> tuple[list[str], list[Stage]]:
-    """Tell the names of leaves from what uploads that are under way, or were broken off, have beside them."""
+def stages(dates: Mapping[str, datetime | None]) -> tuple[list[str], list[Stage]]:
+    """Tell the names of leaves from what uploads that are under way, or were broken off, have beside them.
+
+    Parameters
+    ----------
+    dates : Mapping of str to datetime or None
+        When the objects of these names were written.
+    """
     plain: list[str] = []
     found: dict[tuple[str, str], Stage] = {}
-    for name in names:
+    for name, date in dates.items():
         match = _STAGE.fullmatch(name) if ".upload-" in name else None
         if match is None:
             plain.append(name)
             continue
         root, version, rest = match["root"] or "", match["version"], match["rest"]
-        found.setdefault((root, version), Stage(root, version)).add(rest)
+        found.setdefault((root, version), Stage(root, version)).add(rest, date)
     return plain, list(found.values())
 
 
 def newest(found: Iterable[Stage]) -> dict[str, Stage]:
     """For each tree of which leaves wait that are the tree, the last upload of these."""
-    return {stage.root: stage for stage in sorted(found, key=lambda stage: stage.order) if stage.is_complete}
+    return {stage.root: stage for stage in sorted(found, key=lambda stage: stage.rank) if stage.is_complete}

@@ -477,6 +477,17 @@ def test_empty_directories_are_removed(root: Path, backend: LocalBackend) -> Non
     assert root.is_dir()
 
 
+def test_what_came_before_a_directory_went_is_listed(backend: LocalBackend) -> None:
+    """As where a mark is removed, of an upload that has put all in its place."""
+    for key in ("-", "a/started", "leaf0"):
+        backend.put(key, b"", {})
+    listed = backend.list_objects()
+    assert next(iter(listed)).key == "-"
+    backend.put("leaf1", b"", {})
+    backend.delete(["a/started"])
+    assert [info.key for info in listed] == ["leaf0", "leaf1"]
+
+
 def test_empty_directories_are_not_listed(root: Path, backend: LocalBackend) -> None:
     (root / "a/b/c").mkdir(parents=True)
     (root / "a/x.meta.json").write_text("{}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from itertools import count
 from typing import Any
 
@@ -309,11 +310,29 @@ def test_one_request_for_each_array(recorded: Recorded) -> None:
     proxy.clear()
     cci.dict2cloud("t", {name: np.arange(5) for name in names}, verbose=False)
     methods = [request.method for request in proxy.requests]
-    # a list, and a mark that is there while the arrays are on their way
+    # a mark that is there while the arrays are on their way, and a list before and beside the last of them
     assert methods.count("PUT") == len(names) + 1
-    assert len(methods) == len(names) + 3
+    assert methods.count("GET") == 2
+    assert len(methods) == len(names) + 4
     proxy.clear()
     cci.cloud2dict("t", verbose=False)
     assert sorted(request.path.partition("/t/")[2] for request in proxy.requests if "/t/" in request.path) == names
     assert len(proxy.requests) == len(names) + 1
     assert {request.method for request in proxy.requests} == {"GET"}
+
+
+def test_the_requests_of_a_tree_that_is_replaced(recorded: Recorded) -> None:
+    store, proxy = recorded
+    names = [f"{i}/{j}" for i in range(4) for j in range(3)]
+    cci = store.interface()
+    cci.dict2cloud("t", {**dict.fromkeys(names, np.arange(5)), "gone": np.arange(2)}, verbose=False)
+    proxy.clear()
+    cci.dict2cloud("t", {name: np.arange(6) for name in names}, verbose=False)
+    methods = Counter(request.method for request in proxy.requests)
+    # two marks; each leaf is sent and copied, and a copy is preceded by a look
+    assert methods["PUT"] == 2 * len(names) + 2
+    assert methods["HEAD"] == len(names) + 1
+    # before, when the leaves are there, and when they have taken their places
+    assert methods["GET"] == 3
+    # what is of the old tree only; the mark; what waited
+    assert methods["POST"] + methods["DELETE"] == 3

@@ -36,14 +36,29 @@ def entries(root: str, prefix: str) -> list[Entry]:
 
 
 def walk(root: str, prefix: str) -> Iterator[Entry]:
-    """All objects whose key starts with the prefix, in order. Holds the siblings on the way, not the tree."""
+    """All objects whose key starts with the prefix, in order. Holds the siblings on the way, not the tree.
+
+    Where a directory has gone since its siblings were looked up, those that are yet to come are looked up anew: its
+    removal may have been the last step of something that made them.
+    """
     stack = entries(root, prefix)[::-1]
     while stack:
         entry = stack.pop()
-        if entry.is_directory:
-            stack += _scan(root, entry.key)[::-1]
-        else:
+        if not entry.is_directory:
             yield entry
+            continue
+        inside = _scan(root, entry.key)
+        if not inside and not os.path.lexists(entry.path):
+            parent = _parent(entry)
+            stack = [one for one in stack if _parent(one) != parent]
+            inside = [one for one in _scan(root, parent) if one.key > entry.key and one.key.startswith(prefix)]
+        stack += inside[::-1]
+
+
+def _parent(entry: Entry) -> str:
+    """The key of the directory where it lies."""
+    directory, separator, _ = entry.key.rstrip(SEPARATOR).rpartition(SEPARATOR)
+    return directory + separator
 
 
 def _scan(root: str, parent: str, start: str = "") -> list[Entry]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from cottoncandy import keys
@@ -114,14 +116,18 @@ class InterfaceCore(InterfaceObject):
         name: str = "objects",
         *,
         largest: float = math.inf,
+        beside: Iterable[Callable[[], object]] = (),
     ) -> None:
         """Call a function on many small things: with the caller's number of threads, or with as many as are of use.
 
-        Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning.
+        Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning. What is
+        to be called ``beside`` comes last, and is not counted.
         """
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
-            for_each(count.wrap(function), items, few, most=most, pace=self._pace if largest < _SMALL else None)
+            counted = count.wrap(function)
+            calls: Iterator[Callable[[], object]] = chain((partial(counted, item) for item in items), beside)
+            for_each(lambda call: call(), calls, few, most=most, pace=self._pace if largest < _SMALL else None)
 
     def _gather(
         self,

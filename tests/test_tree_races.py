@@ -1,0 +1,220 @@
+"""Two write one tree at the same time: readers get one tree, whole, at each moment, and one of the two at last."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from race_soak import Races, Tree, number_of, other_names, same_names
+from stores import Store
+
+from cottoncandy.errors import ObjectChanged
+from cottoncandy.interfaces import DefaultInterface
+
+NAME = "exp/t"
+OLD = 9
+SEEDS = 5
+STEPS = ("put", "copy", "delete", "stat", "list_objects")
+CASES = pytest.mark.parametrize(
+    ("there", "make"),
+    [(there, make) for there in (False, True) for make in (same_names, other_names)],
+    ids=lambda value: value.__name__ if callable(value) else "there" if value else "absent",
+)
+
+
+class Stopped(BaseException):
+    """Stands for the end of a process: nothing gets through any more."""
+
+
+class Turns:
+    """One call of several writers gets through at a time, and chance, which a seed fixes, decides whose.
+
+    Parameters
+    ----------
+    look : callable
+        Is called before each of them, while nobody else does anything.
+    lives : dict
+        How many calls a writer makes before he is stopped.
+    """
+
+    def __init__(self, seed: int, writers: set[int], look: Callable[[], None], lives: dict[int, int]) -> None:
+        self._chance, self._look, self._lives = random.Random(seed), look, lives
+        self._changed = threading.Condition()
+        self._working, self._waiting = set(writers), Counter[int]()
+        self._turn: int | None = None
+        self._is_busy, self._last, self._again = False, 0, self._chance.choice([0.0, 0.5, 0.8, 0.95])
+
+    def take(self, cci: DefaultInterface, writer: int, patch: pytest.MonkeyPatch) -> None:
+        """Have this one make his calls in turn."""
+        for name in STEPS:
+            patch.setattr(cci.backend_interface, name, self._in_turn(getattr(cci.backend_interface, name), writer))
+
+    def _in_turn(self, function: Any, writer: int) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            with self._one(writer):
+                result = function(*arguments, **named)
+                return iter(list(result)) if isinstance(result, Iterator) else result
+
+        return call
+
+    @contextmanager
+    def _one(self, writer: int) -> Iterator[None]:
+        with self._changed:
+            self._waiting[writer] += 1
+            self._choose()
+            self._changed.wait_for(lambda: self._turn == writer)
+            self._turn, self._is_busy = None, True
+            self._waiting[writer] -= 1
+        try:
+            self._lives[writer] = self._lives.get(writer, 10**6) - 1
+            if self._lives[writer] < 0:
+                raise Stopped
+            self._look()
+            yield
+        finally:
+            self._is_busy = False
+            with self._changed:
+                self._choose()
+
+    def leave(self, writer: int) -> None:
+        """This one makes no more calls."""
+        with self._changed:
+            self._working.discard(writer)
+            self._choose()
+
+    def _choose(self) -> None:
+        if not self._is_busy and self._turn is None and all(self._waiting[writer] for writer in self._working):
+            if self._last not in self._working or self._chance.random() >= self._again:
+                self._last = self._chance.choice(sorted(self._working) or [0])
+            self._turn = self._last or None
+            self._changed.notify_all()
+
+
+def race(store: Store, make: Callable[[int], Tree], seed: int, *, there: bool, lives: dict[int, int]) -> int:
+    """Let two write in turns; which of the trees is there then."""
+    reader = store.interface()
+    old = OLD if there else 0
+    if there:
+        reader.dict2cloud(NAME, make(OLD), verbose=False)
+
+    def look() -> None:
+        with suppress(ObjectChanged):
+            assert number_of(reader.cloud2dict(NAME, verbose=False), make) in {old, 1, 2}
+
+    turns = Turns(seed, {1, 2}, look, lives)
+
+    def write(writer: int) -> None:
+        try:
+            writers[writer].dict2cloud(NAME, make(writer), verbose=False, threads=1)
+        except Stopped:
+            assert writer in lives
+        finally:
+            turns.leave(writer)
+
+    writers = {writer: store.interface() for writer in (1, 2)}
+    with pytest.MonkeyPatch.context() as patch:
+        for writer, cci in writers.items():
+            turns.take(cci, writer, patch)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(write, writers))
+    found = number_of(reader.cloud2dict(NAME, verbose=False), make)
+    assert_ends(reader, store, make, is_clean=not lives)
+    return found
+
+
+def assert_ends(cci: DefaultInterface, store: Store, make: Callable[[int], Tree], *, is_clean: bool) -> None:
+    """The next upload is what is there, and ends what was left, but for that of somebody who may be at work."""
+    cci.dict2cloud(NAME, make(3), verbose=False)
+    assert number_of(cci.cloud2dict(NAME, verbose=False), make) == 3
+    assert not is_clean or ".upload-" not in "".join(store.raw.keys())
+
+
+@pytest.mark.stores("local")
+@CASES
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_two_in_turns(store: Store, make: Callable[[int], Tree], seed: int, there: bool) -> None:
+    assert race(store, make, seed, there=there, lives={}) in {1, 2}
+
+
+@pytest.mark.stores("local")
+@CASES
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_one_of_two_is_killed(store: Store, make: Callable[[int], Tree], seed: int, there: bool) -> None:
+    lives = {1: random.Random(seed).randrange(40)}
+    assert race(store, make, seed, there=there, lives=lives) in {1, 2}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("make", [same_names, other_names])
+def test_another_comes_and_goes_before_the_mark_stands(
+    store: Store, make: Callable[[int], Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the store was too busy for the mark, but not to say that nothing is there."""
+    cci, other = store.interface(), store.interface()
+    backend, looked = cci.backend_interface, threading.Event()
+    put, look = backend.put, backend.list_objects
+
+    def look_first(*arguments: Any, **named: Any) -> Any:
+        found = list(look(*arguments, **named))
+        looked.set()
+        return iter(found)
+
+    def put_late(key: str, *arguments: Any, **named: Any) -> Any:
+        if key.endswith("/started"):
+            assert looked.wait(9)
+            other.dict2cloud(NAME, make(1), verbose=False)
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(backend, "list_objects", look_first)
+    monkeypatch.setattr(backend, "put", put_late)
+    cci.dict2cloud(NAME, make(2), verbose=False)
+    assert number_of(other.cloud2dict(NAME, verbose=False), make) == 2
+    assert ".upload-" not in "".join(store.raw.keys())
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_reader_who_listed_the_old_tree_misses_no_leaf_of_the_new_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cci, other = store.interface(), store.interface()
+    other.dict2cloud(NAME, {"a": np.zeros(3)}, verbose=False)
+    new, look = {"a": np.ones(3), "b": np.ones(2)}, cci.backend_interface.list_objects
+    writes = [lambda: other.dict2cloud(NAME, new, verbose=False)]
+
+    def look_early(*arguments: Any, **named: Any) -> Any:
+        found = list(look(*arguments, **named))
+        if writes:
+            writes.pop()()
+        return iter(found)
+
+    monkeypatch.setattr(cci.backend_interface, "list_objects", look_early)
+    assert cci.cloud2dict(NAME, verbose=False).keys() == new.keys()
+
+
+@pytest.mark.stores("local")
+def test_a_store_whose_listings_have_other_e_tags_can_be_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci = store.interface()
+    cci.dict2cloud(NAME, same_names(1), verbose=False)
+    look = cci.backend_interface.list_objects
+    monkeypatch.setattr(
+        cci.backend_interface,
+        "list_objects",
+        lambda *arguments, **named: (replace(info, e_tag='"of its own"') for info in look(*arguments, **named)),
+    )
+    assert number_of(cci.cloud2dict(NAME, verbose=False), same_names) == 1
+
+
+@pytest.mark.stores("local")
+@CASES
+def test_two_as_they_come(store: Store, make: Callable[[int], Tree], there: bool) -> None:
+    came = Races(store, make, 0, there=there).run(5)
+    assert came["at last a new tree"] == 5
+    assert not [what for what in came if what.isupper() or what.startswith(("MEANWHILE", "a writer's"))]
