@@ -191,7 +191,13 @@ def lowered(metadata: Mapping[str, str]) -> Lowered:
     """Metadata with keys in lower case, in which they are compared: servers change it."""
     if isinstance(metadata, Lowered):
         return metadata
-    return Lowered([(key.lower(), str(value).strip()) for key, value in metadata.items()])
+    return Lowered(zip(_lower(tuple(metadata)), map(str.strip, map(str, metadata.values())), strict=True))
+
+
+# objects that are read one after the other have few different ones
+@lru_cache(maxsize=256)
+def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([name.lower() for name in names])
 
 
 def read_checksum(metadata: Mapping[str, str], where: str) -> str | None:

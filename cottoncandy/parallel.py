@@ -6,15 +6,16 @@ The threads work in the caller's context, so that what they do is counted for th
 from __future__ import annotations
 
 import math
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from types import FrameType
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
+
+from cottoncandy.pipelines import Begin, Begun, run_ahead
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -64,40 +65,6 @@ class Worker(threading.Thread):
         with self._working:
             pass
         self.join()
-
-
-def undisturbed(function: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
-    """Call the function where Ctrl-C does not come: it is raised when the call has ended, and what it gave is undone.
-
-    A second Ctrl-C is raised at once.
-    """
-    # elsewhere than to the main thread it does not come; where it is ignored, or not Python's, neither
-    on_ctrl_c = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
-    if not callable(on_ctrl_c):
-        return function()
-    came: list[int] = []
-
-    def take_note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) > 1:
-            on_ctrl_c(number, frame)
-
-    signal.signal(signal.SIGINT, take_note)
-    try:
-        result = function()
-    except BaseException:
-        signal.signal(signal.SIGINT, on_ctrl_c)
-        if came:
-            on_ctrl_c(came[0], None)
-        raise
-    signal.signal(signal.SIGINT, on_ctrl_c)
-    if came:
-        try:
-            on_ctrl_c(came[0], None)
-        except BaseException:
-            undo(result)
-            raise
-    return result
 
 
 def map_threads(
@@ -214,6 +181,7 @@ def for_each(
     *,
     most: int | None = None,
     pace: Pace | None = None,
+    begin: Begin[Item, Any] | None = None,
 ) -> None:
     """Call the function on every item with several threads; the first failure is raised, and stops the rest.
 
@@ -232,7 +200,12 @@ def for_each(
     pace : Pace, optional
         Where the items are known to be small: what was measured before. As many threads as were of use then begin at
         once.
+    begin : callable, optional
+        Begins what the function does for an item, in the caller's thread; see `run_ahead`. The function is called for
+        those that are left.
     """
+    if begin is not None:
+        items = run_ahead(begin, items, most or threads)
     if threads <= 1 and (most or 1) <= 1:
         for item in items:
             function(item)
@@ -247,6 +220,7 @@ def gather(
     *,
     most: int | None = None,
     pace: Pace | None = None,
+    begin: Begin[Item, Result] | None = None,
 ) -> list[Result]:
     """``[function(item) for item in items]`` with several threads, as `for_each` does it."""
     results: list[Any] = [None] * len(items)
@@ -254,7 +228,12 @@ def gather(
     def work(numbered: tuple[int, Item]) -> None:
         results[numbered[0]] = function(numbered[1])
 
-    for_each(work, enumerate(items), threads, most=most, pace=pace)
+    def begin_one(numbered: tuple[int, Item]) -> Begun[None] | None:
+        begun = begin(numbered[1]) if begin else None
+        return None if begun is None else begun.then(partial(results.__setitem__, numbered[0]))
+
+    numbered = enumerate(items)
+    for_each(work, numbered, threads, most=most, pace=pace, begin=begin_one if begin else None)
     return results
 
 

@@ -14,7 +14,9 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from cottoncandy.interrupts import put_off
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ SMALL = 2**16
 #: Requests under way at first. They become more as long as the first answer is not there when the last one was sent.
 _WIDTH = 8
 #: Seconds that an answer is waited for; and all that are still to come together, when one has failed.
-_PATIENCE, _REST = 2.0, 0.5
+_PATIENCE, _REST = 2.0, 3.0
 
 
 class Begun(ABC, Generic[Result]):
@@ -68,10 +70,10 @@ class _Then(Begun[Other], Generic[Result, Other]):
 
 
 #: Begins what is to be done for an item; None where that takes more than a request and its answer.
-Begin = Callable[[Item], "Begun[object] | None"]
+Begin = Callable[[Item], "Begun[Result] | None"]
 
 
-def run_ahead(begin: Begin[Item], items: Iterable[Item], most: int) -> Iterator[Item]:
+def run_ahead(begin: Begin[Item, Any], items: Iterable[Item], most: int) -> Iterator[Item]:
     """Do what can be done with one request each, up to ``most`` at a time, as long as all goes well.
 
     Parameters
@@ -86,28 +88,30 @@ def run_ahead(begin: Begin[Item], items: Iterable[Item], most: int) -> Iterator[
         The items that are left: those that cannot be begun, those that failed, and all behind the first that did.
         Each is to be done as if nothing had been done for it.
     """
-    pipeline = _Pipeline(begin, most)
     following = iter(items)
-    try:
-        for item in following:
-            if not pipeline.take(item):
-                break
-        pipeline.drain()
-    except BaseException:  # Ctrl-C, too: nothing may be under way that the caller does not know of
-        pipeline.drain(hurry=True)
-        raise
+    with put_off() as came:  # nothing may be under way then that nobody knows of
+        pipeline = _Pipeline(begin, most, came)
+        try:
+            for item in following:
+                if not pipeline.take(item) or came:
+                    break
+            pipeline.drain()
+        except BaseException:
+            pipeline.abandon()
+            raise
     return chain(pipeline.left, following)
 
 
 class _Pipeline(Generic[Item]):
     """The requests that are under way, the oldest first."""
 
-    def __init__(self, begin: Begin[Item], most: int) -> None:
+    def __init__(self, begin: Begin[Item, Any], most: int, interrupts: list[int]) -> None:
         self.left: list[Item] = []
         self._begin = begin
         self._most = most
+        self._interrupts = interrupts
         self._width = min(_WIDTH, most)
-        self._waiting: deque[tuple[Item, Begun[object]]] = deque()
+        self._waiting: deque[tuple[Item, Begun[Any]]] = deque()
         self._end = math.inf  # by `time.monotonic`
 
     def take(self, item: Item) -> bool:
@@ -146,17 +150,25 @@ class _Pipeline(Generic[Item]):
         return False
 
     def _give_up(self, item: Item, failure: Exception) -> None:
-        self._end = min(self._end, time.monotonic() + _REST)
+        self._hurry()
         self.left.append(item)
         log.info("%s: %s: done again", item, type(failure).__name__)
 
-    def drain(self, *, hurry: bool = False) -> None:
+    def drain(self) -> None:
         """Read the answers that are still to come: each in good time, but all soon when one has failed."""
-        if hurry:
-            self._end = min(self._end, time.monotonic() + _REST)
+        while self._waiting:
+            if self._interrupts:
+                self._hurry()
+            self._finish(max(0.0, min(_PATIENCE, self._end - time.monotonic())))
+
+    def abandon(self) -> None:
+        """Wait until nothing is under way, but not long."""
+        self._hurry()
         try:
-            while self._waiting:
-                self._finish(max(0.0, min(_PATIENCE, self._end - time.monotonic())))
+            self.drain()
         finally:
             for _, begun in self._waiting:
                 begun.drop()
+
+    def _hurry(self) -> None:
+        self._end = min(self._end, time.monotonic() + _REST)

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from cottoncandy.errors import ConfigurationError
+from cottoncandy.pipelines import Begin, Begun
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -237,6 +238,19 @@ class _Call(_Count):
 
         return counted
 
+    def wrap_begin(self, begin: Begin[Item, Result]) -> Begin[Item, Result]:
+        """The function that begins something; each that comes to its end counts as one."""
+
+        def ended(result: Result) -> Result:
+            self.done()
+            return result
+
+        def counted(item: Item) -> Begun[Result] | None:
+            begun = begin(item)
+            return None if begun is None else begun.then(ended)
+
+        return counted
+
     def through(self, items: Iterable[Item]) -> Iterator[Item]:
         """The items; each counts as one when the next is asked for."""
         for item in items:
@@ -258,6 +272,9 @@ class _NoCall:
 
     def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         return function
+
+    def wrap_begin(self, begin: Begin[Item, Result]) -> Begin[Item, Result]:
+        return begin
 
     def through(self, items: Iterable[Item]) -> Iterable[Item]:
         return items

@@ -16,7 +16,6 @@ from cottoncandy import arrayformat, checksums, chunking, codecs, slicing, strin
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
-from cottoncandy.pipelines import Begun
 from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def load_array(
     *,
     out: npt.NDArray[Any] | None = None,
     e_tag: str | None = None,
-    begun: Begun[ObjectReader] | None = None,
+    opened: ObjectReader | None = None,
 ) -> tuple[npt.NDArray[Any], dict[str, str]]:
     """Download an array and its object's metadata.
 
@@ -166,8 +165,8 @@ def load_array(
         items by way of an intermediate: some MiB at a time, or as large as the array where that is compressed.
     e_tag : str, optional
         Read only this version.
-    begun : Begun of ObjectReader, optional
-        The opening request, where it was sent before (`Backend.begin_open`).
+    opened : ObjectReader, optional
+        The answer to the opening request, where it is there already (`Backend.begin_open`).
 
     Raises
     ------
@@ -185,7 +184,7 @@ def load_array(
         _check_writeable(out, backend.describe(key))
     damaged: object = None
     while True:
-        with ObjectSource(backend, key, settings, e_tag=e_tag, begun=begun) as source:
+        with ObjectSource(backend, key, settings, e_tag=e_tag, opened=opened) as source:
             download = _Download(source, threads or settings.threads)
             try:
                 return download.new() if out is None else download.into(out), dict(source.head.metadata)
@@ -193,7 +192,7 @@ def load_array(
                 told = download.told(error)
                 if damaged == (source.head.e_tag,):
                     raise told from error
-                damaged, begun = (
+                damaged, opened = (
                     (source.head.e_tag,),
                     None,
                 )  # another object that is there by then has a second try of its own

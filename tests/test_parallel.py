@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from cottoncandy.parallel import Pace, chained, for_each, map_threads, undisturbed
+from cottoncandy.interrupts import undisturbed
+from cottoncandy.parallel import Pace, chained, for_each, map_threads
 
 TIMEOUT = 30
 
@@ -233,7 +234,7 @@ def test_items_are_let_go_after_a_failure(run: Callable[..., None]) -> None:
 # call that it has begun
 INTERRUPTED = """
 import signal, sys, threading
-from cottoncandy.parallel import Pace, chained, for_each, map_threads, undisturbed
+from cottoncandy.parallel import for_each, map_threads
 
 # a shell lets what it starts in the background ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from cottoncandy.backends.base import MultipartUpload
 from cottoncandy.errors import TransientError
-from cottoncandy.parallel import undisturbed
+from cottoncandy.interrupts import undisturbed
 
 log = logging.getLogger(__name__)
 

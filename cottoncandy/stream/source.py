@@ -13,7 +13,6 @@ from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.errors import WrongKey
 from cottoncandy.parallel import ahead, for_each, map_threads
-from cottoncandy.pipelines import Begun
 from cottoncandy.retry import read_resuming
 from cottoncandy.stream.settings import TransferSettings
 
@@ -47,8 +46,8 @@ class ObjectSource:
         Where the opening request begins.
     e_tag : str, optional
         Read only this version; by default the one that the opening request finds.
-    begun : Begun of ObjectReader, optional
-        The opening request, where it was sent before (`Backend.begin_open`).
+    opened : ObjectReader, optional
+        The answer to the opening request, where it is there already (`Backend.begin_open`).
 
     Attributes
     ----------
@@ -67,16 +66,14 @@ class ObjectSource:
         *,
         start: int = 0,
         e_tag: str | None = None,
-        begun: Begun[ObjectReader] | None = None,
+        opened: ObjectReader | None = None,
     ) -> None:
         self.backend = backend
         self.key = key
         self.where = backend.describe(key)
         self.settings = settings
         stop = start + (settings.opening if first is None else first)
-        self._reader: ObjectReader | None = (
-            backend.open(key, start, stop, e_tag=e_tag) if begun is None else begun.result()
-        )
+        self._reader: ObjectReader | None = opened or backend.open(key, start, stop, e_tag=e_tag)
         self._position = self._reader.start
         self.head: ObjectHead = self._reader.head
         try:

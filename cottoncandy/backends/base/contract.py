@@ -96,7 +96,7 @@ class Backend(ABC):
         """Whether `begin_open` and `begin_put` may give something."""
         return False
 
-    def begin_open(self, key: str, stop: int) -> Begun[ObjectReader] | None:
+    def begin_open(self, key: str, stop: int, *, e_tag: str | None = None) -> Begun[ObjectReader] | None:
         """Ask for the first bytes of an object, up to ``stop``: `open`, whose answer is read later.
 
         Nothing is tried again: what fails is to be opened as if nothing had been asked. None where more than a

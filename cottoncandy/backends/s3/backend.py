@@ -122,9 +122,9 @@ class S3Backend(Backend):
         data: bool = self._bucket.data.answers_later
         return data
 
-    def begin_open(self, key: str, stop: int) -> Begun[ObjectReader] | None:
+    def begin_open(self, key: str, stop: int, *, e_tag: str | None = None) -> Begun[ObjectReader] | None:
         """Send one GET."""
-        return reader.begin_open(self._bucket, key, stop)
+        return reader.begin_open(self._bucket, key, stop, e_tag)
 
     # ------------------------------------------------------------------ writing
     def begin_put(

@@ -29,14 +29,15 @@ _BLOCK = 1 * MIB
 _SCRATCH = 64 * 1024
 
 
-def begin_open(bucket: Bucket, key: str, stop: int) -> Begun[ObjectReader] | None:
+def begin_open(bucket: Bucket, key: str, stop: int, e_tag: str | None) -> Begun[ObjectReader] | None:
     """Ask for the first bytes of an object; the answer is read later. None where that is not served."""
 
     def opened(response: Response) -> ObjectReader:
-        return open_object(bucket, key, 0, stop, None, response)
+        return open_object(bucket, key, 0, stop, e_tag, response)
 
+    held = {"IfMatch": e_tag} if e_tag else {}
     begun: Begun[Response] | None = bucket.data.begin_get_object(
-        Bucket=bucket.name, Key=key, Range=f"bytes=0-{stop - 1}", **bucket.reading
+        Bucket=bucket.name, Key=key, Range=f"bytes=0-{stop - 1}", **held, **bucket.reading
     )
     return None if begun is None else begun.then(opened)
 

@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from cottoncandy import keys, trees
 from cottoncandy.arrayformat import lowered
-from cottoncandy.backends.base import ObjectInfo
+from cottoncandy.backends.base import ObjectInfo, ObjectReader
 from cottoncandy.chunkedarrays import VERSION
 from cottoncandy.errors import NotAnArray, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.treeupload import MARK, TreeUploads, depth, is_leaf
+from cottoncandy.pipelines import SMALL, Begun
 from cottoncandy.rawarrays import as_array, load_array, refuse_names
 
 log = logging.getLogger(__name__)
@@ -83,9 +84,9 @@ class ArrayTrees(TreeUploads):
         refuse_names(metadata, {MARK, VERSION})
         metadata[VERSION] = version = secrets.token_hex(8)
 
-        def send(key: str, place: str) -> None:
+        def send(key: str, place: str, later: bool) -> Any:
             mark = {MARK: f"{depth(key, root)}-{_digest(root)}"}
-            self._store(place, arrays[key], compression, acl, 1, {**metadata, **mark})
+            return self._store(place, arrays[key], compression, acl, 1, {**metadata, **mark}, later=later)
 
         stage = trees.Stage(root, version)
         with self._all_or_none([stage.started_mark]):
@@ -184,6 +185,12 @@ class ArrayTrees(TreeUploads):
             places |= {keys.join(root, leaf): place for leaf, place in stage.leaves.items()}
         names = trees.select(places, wanted)
         largest = max((info.size for info in there), default=0)
+
+        def begin(name: str) -> Begun[_Leaf | None] | None:
+            info = infos[places[name]]
+            begun = self._begin_open(info, is_held=is_held) if 0 < info.size <= SMALL else None
+            return None if begun is None else begun.then(partial(self._load_leaf, info, is_held=is_held))
+
         leaves = self._gather(
             lambda name: self._load_leaf(infos[places[name]], is_held=is_held),
             names,
@@ -191,6 +198,7 @@ class ArrayTrees(TreeUploads):
             "download",
             prefix,
             largest=largest,
+            begin=begin,
         )
         unsent = {stage.version for stage in found if stage.started}
 
@@ -208,10 +216,16 @@ class ArrayTrees(TreeUploads):
             raise ObjectChanged(self.backend_interface.describe(prefix))
         return {name: leaf for name, leaf in standing.items() if counts(name, leaf[1])}
 
-    def _load_leaf(self, info: ObjectInfo, *, is_held: bool) -> tuple[npt.NDArray[Any], dict[str, str]] | None:
+    def _begin_open(self, info: ObjectInfo, *, is_held: bool) -> Begun[ObjectReader] | None:
+        return self.backend_interface.begin_open(info.key, info.size, e_tag=info.e_tag if is_held else None)
+
+    def _load_leaf(self, info: ObjectInfo, opened: ObjectReader | None = None, *, is_held: bool) -> _Leaf | None:
         e_tag = info.e_tag if is_held else None
         try:
-            return load_array(self.backend_interface, info.key, self._settings, 1, e_tag=e_tag)
+            array, metadata = load_array(
+                self.backend_interface, info.key, self._settings, 1, e_tag=e_tag, opened=opened
+            )
+            return array, lowered(metadata)
         except NotAnArray:
             log.warning("%s is no raw array: passed over", self.backend_interface.describe(info.key))
             return None

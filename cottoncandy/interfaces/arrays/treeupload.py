@@ -12,15 +12,17 @@ import numpy.typing as npt
 
 from cottoncandy import keys, trees
 from cottoncandy.arrayformat import lowered
+from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import for_each
+from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
 
-# What sends the array of a name to a place.
-_Send = Callable[[str, str], None]
+# What sends the array of a name to a place; a small one so that it is answered later, if that is wished.
+_Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
 _COMPLETE = (
@@ -194,9 +196,19 @@ class TreeUploads(FolderArrays):
         threads: int | None,
         beside: Sequence[Callable[[], object]] = (),
     ) -> None:
-        largest = max(array.nbytes for array in arrays.values()) if arrays else 0
+        def begin(key: str) -> Begun[Receipt] | None:
+            begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
+            return begun
+
         self._for_each(
-            lambda key: send(key, places[key]), arrays, threads, "upload", stage.root, largest=largest, beside=beside
+            lambda key: send(key, places[key], False),
+            arrays,
+            threads,
+            "upload",
+            stage.root,
+            largest=max(array.nbytes for array in arrays.values()) if arrays else 0,
+            beside=beside,
+            begin=begin,
         )
 
     def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import chain
 from typing import Any, Literal, TypeVar
 
 from cottoncandy import keys
@@ -16,6 +14,7 @@ from cottoncandy.backends.encrypted import KeySource, encrypted
 from cottoncandy.browser import Extensions, S3FSLike, browse
 from cottoncandy.config import Options
 from cottoncandy.parallel import Pace, for_each, gather
+from cottoncandy.pipelines import Begin
 from cottoncandy.progress import MakeBar, Progress
 from cottoncandy.stream import TransferSettings, upload
 
@@ -117,17 +116,24 @@ class InterfaceCore(InterfaceObject):
         *,
         largest: float = math.inf,
         beside: Iterable[Callable[[], object]] = (),
+        begin: Begin[Item, Any] | None = None,
     ) -> None:
         """Call a function on many small things: with the caller's number of threads, or with as many as are of use.
 
         Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning. What is
-        to be called ``beside`` comes last, and is not counted.
+        to be called ``beside`` comes last, and is not counted. Where the store ``answers_later``, `begin` may send a
+        request for an item whose answer is read later.
         """
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
-            counted = count.wrap(function)
-            calls: Iterator[Callable[[], object]] = chain((partial(counted, item) for item in items), beside)
-            for_each(lambda call: call(), calls, few, most=most, pace=self._pace if largest < _SMALL else None)
+            for_each(
+                count.wrap(function),
+                _and_then(items, beside),
+                few,
+                most=most,
+                pace=self._pace if largest < _SMALL else None,
+                begin=self._begin_by(begin, count.wrap_begin),
+            )
 
     def _gather(
         self,
@@ -138,11 +144,24 @@ class InterfaceCore(InterfaceObject):
         name: str = "objects",
         *,
         largest: float = math.inf,
+        begin: Begin[Item, Result] | None = None,
     ) -> list[Result]:
         """Call a function on many small things, as `_for_each` does, and give the results in order."""
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
-            return gather(count.wrap(function), items, few, most=most, pace=self._pace if largest < _SMALL else None)
+            return gather(
+                count.wrap(function),
+                items,
+                few,
+                most=most,
+                pace=self._pace if largest < _SMALL else None,
+                begin=self._begin_by(begin, count.wrap_begin),
+            )
+
+    def _begin_by(
+        self, begin: Begin[Item, Result] | None, wrap: Callable[[Begin[Item, Result]], Begin[Item, Result]]
+    ) -> Begin[Item, Result] | None:
+        return wrap(begin) if begin and self.backend_interface.answers_later else None
 
     def _listed(self, prefix: str = "", page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects whose name begins so; all long listings pass through here."""
@@ -164,3 +183,10 @@ class InterfaceCore(InterfaceObject):
         group, dataset = (self._options.text("extensions", key) for key in ("ccgroup", "ccdataset"))
         extensions = Extensions((group or "grp").lstrip("."), (dataset or "arr").lstrip("."))
         return browse(self, name, extensions, as_group=as_group)  # type: ignore[arg-type] # mixins make up the protocol
+
+
+def _and_then(items: Iterable[Item], calls: Iterable[Callable[[], object]]) -> Iterator[Item]:
+    """The items; whoever asks for one behind the last does the calls."""
+    yield from items
+    for call in calls:
+        call()

@@ -1,0 +1,289 @@
+"""Small leaves of trees: one request each, whose answers are read later. On the wire, and when it breaks."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from recorder import Fault, Request, Response
+from stores import Recorded
+
+from cottoncandy import pipelines
+from cottoncandy.errors import AccessDenied, ChecksumMismatch
+from cottoncandy.pipelines import Begun, run_ahead
+
+pytestmark = pytest.mark.lean_wire("botocore's connections answer at once")
+
+TREE = {f"{number:02}": np.full(500, float(number)) for number in range(40)}
+LARGE = np.arange(20_000.0)
+
+
+def names(proxy: Any, method: str) -> Counter[str]:
+    """How often each leaf was asked for."""
+    leaf = (request.path.rpartition("/")[2] for request in proxy.requests if request.method == method)
+    return Counter(name for name in leaf if name in TREE or name == "large")
+
+
+def assert_same_tree(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+# ---------------------------------------------------------------------- on the wire
+@pytest.mark.parametrize("compression", [False, True, "Zstd-blocks"])
+def test_one_request_each(recorded: Recorded, compression: str | bool) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, compression=compression, verbose=False)
+    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 1))
+    proxy.clear()
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+    assert names(proxy, "GET") == Counter(dict.fromkeys(TREE, 1))
+    assert len(proxy.requests) == len(TREE) + 1  # and the listing
+
+
+def test_many_are_under_way_at_once(recorded: Recorded) -> None:
+    """The first answer comes when the twentieth request has; and no more are sent than one is content with."""
+    store, proxy = recorded
+    cci, come, twenty, most = store.interface(), itertools.count(1), threading.Event(), []
+    lock, under_way = threading.Lock(), [0]
+
+    def hook(request: Request) -> None:
+        if request.method != "PUT" or request.path.rpartition("/")[2] not in TREE:
+            return
+        with lock:
+            under_way[0] += 1
+            most.append(under_way[0])
+        if next(come) >= 20:
+            twenty.set()
+        assert twenty.wait(30)
+        with lock:
+            under_way[0] -= 1
+
+    proxy.hook = hook
+    cci.dict2cloud("t", TREE, verbose=False, threads=24)
+    proxy.hook = None
+    assert 20 <= max(most) <= 24
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+
+
+def test_one_thread_means_one_request_at_a_time(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci, tree = store.interface(), {"large": LARGE, **TREE}
+    cci.dict2cloud("t", tree, verbose=False, threads=1)
+    proxy.clear()
+    assert_same_tree(cci.cloud2dict("t", verbose=False, threads=1), tree)
+    assert len({request.connection for request in proxy.requests if request.method == "GET"}) == 1
+
+
+def test_large_leaves_among_small_ones(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci, tree = store.interface(), {"00": TREE["00"], "large": LARGE, "01": TREE["01"], "empty": np.empty((0, 2))}
+    cci.dict2cloud("t", tree, compression=False, verbose=False)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), tree)
+    assert max(names(proxy, "PUT").values()) == max(names(proxy, "GET").values()) == 1
+
+
+# ---------------------------------------------------------------------- when it breaks
+def once(kind: Callable[[Request], bool], verdict: Any, times: int = 1) -> Callable[[Request], Any]:
+    left = itertools.count(times, -1)
+    return lambda request: verdict if kind(request) and next(left) > 0 else None
+
+
+SLOW_DOWN = Response(503, b"<Error><Code>SlowDown</Code><Message>later</Message></Error>")
+FAULTS = [
+    SLOW_DOWN,
+    Response(500, b"not XML"),
+    Fault("drop"),
+    Fault("lose"),
+    Fault("reset", 100),
+    Fault("truncate", 0),
+    Fault("truncate", 100),
+    Fault("flip", 100),
+]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("name", ["00", "07", "39"])
+def test_what_fails_is_done_again(
+    recorded: Recorded, fault: Any, times: int, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    times = 1 if fault == Fault("flip", 100) else times  # two flips are a ChecksumMismatch
+    caplog.set_level(logging.INFO, "cottoncandy")
+    proxy.hook = once(lambda request: request.method == "PUT" and request.path.endswith(f"/{name}"), fault, times)
+    cci.dict2cloud("t", TREE, compression=False, verbose=False)
+    proxy.hook = once(lambda request: request.method == "GET" and request.path.endswith(f"/{name}"), fault, times)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+    proxy.hook = None
+    assert caplog.records
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+    assert len(store.raw.keys()) == len(TREE)
+
+
+def test_an_error_names_the_object_and_nothing_stays(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    refusal = Response(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    proxy.hook = lambda request: refusal if request.method == "PUT" and request.path.endswith("/23") else None
+    with pytest.raises(AccessDenied, match="'t/23'"):
+        cci.dict2cloud("t", TREE, verbose=False)
+    assert store.raw.keys() == []
+    proxy.hook = None
+    cci.dict2cloud("t", TREE, compression=False, verbose=False)
+    proxy.hook = lambda request: Fault("flip", 9) if request.path.endswith("/23") else None
+    with pytest.raises(ChecksumMismatch, match="'t/23'"):
+        cci.cloud2dict("t", verbose=False)
+
+
+def test_a_server_without_acls_is_told_once(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    refusal = Response(400, b"<Error><Code>AccessControlListNotSupported</Code><Message>no</Message></Error>")
+    proxy.hook = lambda request: refusal if request.headers.get("x-amz-acl") else None
+    cci.upload_raw_array("before", LARGE)
+    proxy.clear()
+    cci.dict2cloud("t", TREE, verbose=False)
+    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 1))
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+
+
+def test_an_answer_that_does_not_come_is_not_waited_for(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is slow is asked for once more by those who are patient; the others' answers are taken."""
+    monkeypatch.setattr(pipelines, "_PATIENCE", 0.2)
+    store, proxy = recorded
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    gone = threading.Event()
+    first = once(lambda request: request.path.endswith("/11"), True)
+
+    def hook(request: Request) -> None:
+        if first(request):
+            assert gone.wait(30)
+
+    proxy.hook = hook
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+    gone.set()
+
+
+@pytest.mark.parametrize("name", ["00", "20", "39"])
+def test_ctrl_c(recorded: Recorded, name: str) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    cci.dict2cloud("t", {"old": LARGE}, verbose=False)
+
+    def interrupt(request: Request) -> None:
+        if request.method == "PUT" and request.path.endswith(f"/{name}"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    proxy.hook = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        cci.dict2cloud("t", TREE, verbose=False)
+    proxy.hook = None
+    assert_same_tree(cci.cloud2dict("t", verbose=False), {"old": LARGE})
+    assert store.raw.keys() == ["t/old"]
+
+
+# ---------------------------------------------------------------------- in itself
+class Pending(Begun[int]):
+    """Answers are there after some looks; a negative number fails."""
+
+    def __init__(self, log: list[Any], number: int, looks: int = 0) -> None:
+        self.log = log
+        self.number = number
+        self.looks = looks
+
+    def answered(self, seconds: float) -> bool:
+        if seconds:
+            return self.looks < 100
+        self.looks -= 1
+        return self.looks < 0
+
+    def result(self) -> int:
+        self.log.append(("read", self.number))
+        if self.number < 0:
+            raise ValueError("no")
+        return self.number
+
+    def drop(self) -> None:
+        self.log.append(("dropped", self.number))
+
+
+def sent(log: list[Any]) -> list[int]:
+    return [number for what, number in log if what == "sent"]
+
+
+def beginning(log: list[Any], looks: int = 0) -> Callable[[int], Pending | None]:
+    def begin(number: int) -> Pending | None:
+        if not number % 10:
+            return None
+        log.append(("sent", number))
+        return Pending(log, number, looks)
+
+    return begin
+
+
+def test_all_is_read_in_order_and_what_cannot_be_begun_is_left() -> None:
+    log: list[Any] = []
+    assert list(run_ahead(beginning(log), range(1, 35), 4)) == [10, 20, 30]
+    assert [number for what, number in log if what == "read"] == sent(log) == [n for n in range(1, 35) if n % 10]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 100])
+def test_no_more_than_asked_for_are_under_way(most: int) -> None:
+    log: list[Any] = []
+    assert list(run_ahead(beginning(log, looks=99), range(1, 10), most)) == []
+    under_way = list(itertools.accumulate({"sent": 1, "read": -1}.get(what, 0) for what, _ in log))
+    assert max(under_way) == min(most, 9)
+
+
+def test_nothing_is_begun_behind_a_failure() -> None:
+    log: list[Any] = []
+    assert list(run_ahead(beginning(log), [1, 2, -3, 4, 5, 6], 2)) == [-3, 5, 6]
+    assert sent(log) == [1, 2, -3, 4]
+    assert ("dropped", -3) in log
+
+
+def test_what_is_late_is_dropped_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipelines, "_REST", 0.0)
+    log: list[Any] = []
+    assert list(run_ahead(beginning(log, looks=1000), [1, 2, 3], 3)) == [1, 2, 3]
+    assert log == [("sent", 1), ("sent", 2), ("sent", 3), ("dropped", 1), ("dropped", 2), ("dropped", 3)]
+
+
+def test_an_interrupt_leaves_nothing_under_way() -> None:
+    log: list[Any] = []
+
+    def items() -> Any:
+        yield from (1, 2, 3)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_ahead(beginning(log), items(), 8)
+    assert [number for what, number in log if what == "read"] == [1, 2, 3]
+
+
+def test_an_interrupt_while_the_last_answers_are_read_waits_for_the_others() -> None:
+    log: list[Any] = []
+
+    class Interrupted(Pending):
+        def result(self) -> int:
+            if self.number == 2:
+                raise KeyboardInterrupt
+            return super().result()
+
+    with pytest.raises(KeyboardInterrupt):
+        run_ahead(lambda number: Interrupted(log, number), [1, 2, 3, 4], 8)
+    assert [number for what, number in log if what == "read"] == [1, 3, 4]
+    assert ("dropped", 2) in log
