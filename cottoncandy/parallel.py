@@ -67,6 +67,41 @@ class Worker(threading.Thread):
         self.join()
 
 
+class Aside:
+    """A call by a thread of its own, while its caller does something else.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._function = function
+        self._failure: BaseException | None = None
+        self._worker: Worker | None = None
+
+    def start(self) -> None:
+        """Let it begin; once is enough."""
+        if self._worker is None:
+            self._worker = Worker(self._call)
+            if not self._worker.started():
+                self._call()
+
+    def _call(self) -> None:
+        try:
+            self._function()
+        except BaseException as failure:  # noqa: BLE001 - raised where its end is waited for
+            self._failure = failure
+
+    def finish(self) -> None:
+        """Wait for its end; what it raised is raised."""
+        self.start()
+        if self._worker is not None and not self._worker.cancelled():
+            self._worker.wait()
+        if self._failure is not None:
+            raise self._failure
+
+
 def map_threads(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int, *, window: int | None = None
 ) -> Iterator[Result]:

@@ -32,6 +32,10 @@ _WIDTH = 8
 _PATIENCE, _REST = 2.0, 3.0
 
 
+class Busy(Exception):
+    """Nothing more can be begun before something else has ended."""
+
+
 class Begun(ABC, Generic[Result]):
     """A request that was sent, and whose answer is still to be read. It is read, or dropped, once."""
 
@@ -117,7 +121,7 @@ class _Pipeline(Generic[Item]):
     def take(self, item: Item) -> bool:
         """Begin with an item; whether all went well up to now."""
         try:
-            begun = self._begin(item)
+            begun = self._begun(item)
         except Exception as failure:  # noqa: BLE001 - it is raised when the item is done in the other way
             self._give_up(item, failure)
             return False
@@ -126,6 +130,15 @@ class _Pipeline(Generic[Item]):
             return True
         self._waiting.append((item, begun))
         return len(self._waiting) < self._width or self._widened() or self._finish(_PATIENCE)
+
+    def _begun(self, item: Item) -> Begun[Any] | None:
+        while True:
+            try:
+                return self._begin(item)
+            except Busy:
+                if not (self._waiting and self._finish(_PATIENCE)):
+                    raise
+                self._width = len(self._waiting) + 1
 
     def _widened(self) -> bool:
         """More at a time, where that is of use."""

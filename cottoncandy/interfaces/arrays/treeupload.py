@@ -16,7 +16,7 @@ from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.parallel import for_each
+from cottoncandy.parallel import Aside, for_each
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
@@ -108,16 +108,18 @@ class TreeUploads(FolderArrays):
     def _send_tree(self, stage: trees.Stage, prefix: str, arrays: _Arrays, send: _Send, threads: int | None) -> bool:
         """Send the leaves to their places, where they do not count before the last one stands.
 
-        Beside the last ones it is looked up whether nobody else has anything under that prefix: he would not know of
-        these leaves.
+        While the second half is sent it is looked up whether nobody else has anything under that prefix: he would not
+        know of these leaves. Who begins later finds this upload's mark.
         """
         there: list[str] = []
 
         def look() -> None:
             there.extend(info.key for info in self._listed(prefix))
 
+        looking = Aside(look)
         with self._all_or_none(arrays):
-            self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads, [look])
+            self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads, looking.start)
+            looking.finish()
         is_alone = [key for key in there if key not in arrays] == [stage.started_mark]
         if is_alone:
             self.backend_interface.delete([stage.started_mark])
@@ -194,7 +196,7 @@ class TreeUploads(FolderArrays):
         arrays: _Arrays,
         send: _Send,
         threads: int | None,
-        beside: Sequence[Callable[[], object]] = (),
+        halfway: Callable[[], object] | None = None,
     ) -> None:
         def begin(key: str) -> Begun[Receipt] | None:
             begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
@@ -207,7 +209,7 @@ class TreeUploads(FolderArrays):
             "upload",
             stage.root,
             largest=max(array.nbytes for array in arrays.values()) if arrays else 0,
-            beside=beside,
+            halfway=halfway,
             begin=begin,
         )
 

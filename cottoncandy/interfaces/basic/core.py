@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -115,20 +115,20 @@ class InterfaceCore(InterfaceObject):
         name: str = "objects",
         *,
         largest: float = math.inf,
-        beside: Iterable[Callable[[], object]] = (),
+        halfway: Callable[[], object] | None = None,
         begin: Begin[Item, Any] | None = None,
     ) -> None:
         """Call a function on many small things: with the caller's number of threads, or with as many as are of use.
 
-        Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning. What is
-        to be called ``beside`` comes last, and is not counted. Where the store ``answers_later``, `begin` may send a
+        Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning. When a
+        half of the items was begun, ``halfway`` is called. Where the store ``answers_later``, `begin` may send a
         request for an item whose answer is read later.
         """
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
             for_each(
                 count.wrap(function),
-                _and_then(items, beside),
+                _calling(items, halfway) if halfway else items,
                 few,
                 most=most,
                 pace=self._pace if largest < _SMALL else None,
@@ -185,8 +185,9 @@ class InterfaceCore(InterfaceObject):
         return browse(self, name, extensions, as_group=as_group)  # type: ignore[arg-type] # mixins make up the protocol
 
 
-def _and_then(items: Iterable[Item], calls: Iterable[Callable[[], object]]) -> Iterator[Item]:
-    """The items; whoever asks for one behind the last does the calls."""
-    yield from items
-    for call in calls:
-        call()
+def _calling(items: Collection[Item], halfway: Callable[[], object]) -> Iterator[Item]:
+    """The items; who asks for the one in the middle calls the function."""
+    for number, item in enumerate(items):
+        if number == len(items) // 2:
+            halfway()
+        yield item

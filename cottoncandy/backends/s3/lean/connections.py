@@ -28,6 +28,8 @@ SMALL_BODY = 2**16
 #: Seconds that an idle connection is taken as it is: to look at it is a system call, and no server closes so soon. If
 #: one does, the request is sent again over another.
 _FRESH = 1.0
+#: Seconds to connect that nobody need do something else meanwhile.
+_AT_ONCE = 0.002
 #: With it the kernel fills a whole buffer in one call. Not on Windows: there a timeout makes a socket non-blocking.
 _WAIT_FOR_ALL = socket.MSG_WAITALL if os.name == "posix" else 0
 
@@ -201,6 +203,7 @@ class ConnectionPool:
         self._connector = connector
         self._most_idle = most_idle
         self._idle: dict[Address, deque[Connection]] = {}
+        self._took = 0.0  # seconds, to connect
         _pools.add(self)
 
     def take(self, address: Address, *, fresh: bool = False) -> Connection:
@@ -217,9 +220,15 @@ class ConnectionPool:
             connection.close()
         home = self._idle
         home.setdefault(address, deque())
+        began = time.monotonic()
         connection = self._connector.connect(address)
+        self._took = time.monotonic() - began
         connection.home = home
         return connection
+
+    def is_at_hand(self, address: Address) -> bool:
+        """Whether `take` gives a connection at once: one that is idle, or because it took no time up to now."""
+        return self._took < _AT_ONCE or bool(self._idle.get(address))
 
     def give(self, connection: Connection) -> None:
         """Take a connection back whose exchange is complete."""

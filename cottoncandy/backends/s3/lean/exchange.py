@@ -28,7 +28,7 @@ from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.target import Target
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
-from cottoncandy.pipelines import Begun
+from cottoncandy.pipelines import Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -181,9 +181,11 @@ class Exchange:
 
         Raises
         ------
-        Unserved, OSError
+        Unserved, Busy, OSError
         """
         request = self._prepare(name, arguments)
+        if not self._pool.is_at_hand(request.target.address):
+            raise Busy("no connection at hand")
         head = self._head_of(request)
         connection = self._pool.take(request.target.address)
         try:
