@@ -22,7 +22,7 @@ from cottoncandy.codecs.blosc.format import (
 )
 from cottoncandy.codecs.pieces import Source, reading
 from cottoncandy.errors import CorruptObject
-from cottoncandy.parallel import map_threads
+from cottoncandy.parallel import for_each, map_threads
 
 #: Blosc makes none of less than 128 bytes, or a whole number of items in them (blosc.c, MIN_BUFFERSIZE): of such a lie
 #: the table would take many times the memory of the data.
@@ -35,8 +35,8 @@ def decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
     def unpack(group: _Group) -> None:
         _unpack(group, out[group.start : group.stop])
 
-    for _ in map_threads(unpack, _all_groups(chunks, len(out)), _threads(len(out))):
-        pass
+    # a group is drawn when a thread is free for it: no more than one for each is in memory
+    for_each(unpack, _all_groups(chunks, len(out)), _threads(len(out)))
 
 
 def pieces(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:
