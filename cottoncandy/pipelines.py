@@ -7,7 +7,6 @@ again (`cottoncandy.parallel.for_each`).
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from abc import ABC, abstractmethod
@@ -17,8 +16,6 @@ from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from cottoncandy.interrupts import put_off
-
-log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,7 +42,7 @@ class Begun(ABC, Generic[Result]):
 
     @abstractmethod
     def result(self) -> Result:
-        """Read the answer. Nothing is tried again when that fails."""
+        """Read the answer. Nothing is tried again when that fails; what it was is logged."""
 
     @abstractmethod
     def drop(self) -> None:
@@ -122,8 +119,8 @@ class _Pipeline(Generic[Item]):
         """Begin with an item; whether all went well up to now."""
         try:
             begun = self._begun(item)
-        except Exception as failure:  # noqa: BLE001 - it is raised when the item is done in the other way
-            self._give_up(item, failure)
+        except Exception:  # noqa: BLE001 - it is raised when the item is done in the other way
+            self._give_up(item)
             return False
         if begun is None:
             self.left.append(item)
@@ -154,18 +151,16 @@ class _Pipeline(Generic[Item]):
             if begun.answered(seconds):
                 begun.result()
                 return True
-            failure: Exception = TimeoutError()
-        except Exception as error:  # noqa: BLE001 - as above
-            failure = error
+        except Exception:  # noqa: BLE001, S110 - as above
+            pass
         finally:
             begun.drop()
-        self._give_up(item, failure)
+        self._give_up(item)
         return False
 
-    def _give_up(self, item: Item, failure: Exception) -> None:
+    def _give_up(self, item: Item) -> None:
         self._hurry()
         self.left.append(item)
-        log.info("%s: %s: done again", item, type(failure).__name__)
 
     def drain(self) -> None:
         """Read the answers that are still to come: each in good time, but all soon when one has failed."""

@@ -187,11 +187,15 @@ class Exchange:
         if not self._pool.is_at_hand(request.target.address):
             raise Busy("no connection at hand")
         head = self._head_of(request)
-        connection = self._pool.take(request.target.address)
         try:
-            connection.send(head, request.body)
-        except BaseException:
-            connection.close()
+            connection = self._pool.take(request.target.address)
+            try:
+                connection.send(head, request.body)
+            except BaseException:
+                connection.close()
+                raise
+        except Exception as error:
+            _tell(request, type(error).__name__)
             raise
         return Sent(self, request, connection, read)
 
@@ -325,6 +329,11 @@ def _read_head_of(connection: Connection) -> Head:
         raise
 
 
+def _tell(request: Request, failure: str) -> None:
+    """Who has sent it ahead does it again, in the ordinary way."""
+    log.info("%s %s: %s: done again", request.operation.name, request.url, failure)
+
+
 class Sent(Begun[Result]):
     """A request that was sent over a connection, which is its own until the answer is read."""
 
@@ -350,15 +359,18 @@ class Sent(Begun[Result]):
         ------
         botocore.exceptions.ClientError, OSError, BadAnswer
         """
+        self._taken = True
         try:
             return self._exchange.read_answer(self._request, self._connection, self._read)
-        finally:
-            self._taken = True
+        except Exception as error:
+            _tell(self._request, type(error).__name__)
+            raise
 
     def drop(self) -> None:
         """Close the connection, unless the answer was read: then it is another one's by now."""
         if not self._taken:
             self._connection.close()
+            _tell(self._request, "no answer yet")
 
 
 def _query(parameters: Mapping[str, str]) -> str:
