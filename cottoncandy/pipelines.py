@@ -25,6 +25,8 @@ Other = TypeVar("Other")
 SMALL = 2**16
 #: Requests under way at first. They become more as long as the first answer is not there when the last one was sent.
 _WIDTH = 8
+#: With so many under way it is no matter that no more can be begun.
+_ENOUGH = 32
 #: Seconds that an answer is waited for; and all that are still to come together, when one has failed.
 _PATIENCE, _REST = 2.0, 3.0
 
@@ -119,6 +121,9 @@ class _Pipeline(Generic[Item]):
         """Begin with an item; whether all went well up to now."""
         try:
             begun = self._begun(item)
+        except Busy:
+            self.left.append(item)
+            return False
         except Exception:  # noqa: BLE001 - it is raised when the item is done in the other way
             self._give_up(item)
             return False
@@ -133,7 +138,9 @@ class _Pipeline(Generic[Item]):
             try:
                 return self._begin(item)
             except Busy:
-                if not (self._waiting and self._finish(_PATIENCE)):
+                # a few that all wait are slower than threads, which have as many connections as they like
+                is_starved = len(self._waiting) < _ENOUGH and not (self._waiting and self._waiting[0][1].answered(0))
+                if is_starved or not self._finish(_PATIENCE):
                     raise
                 self._width = len(self._waiting) + 1
 

@@ -17,8 +17,9 @@ from recorder import Fault, Request, Response
 from stores import Recorded
 
 from cottoncandy import pipelines
+from cottoncandy.backends.s3.lean import connections
 from cottoncandy.errors import AccessDenied, ChecksumMismatch
-from cottoncandy.pipelines import Begun, run_ahead
+from cottoncandy.pipelines import Begun, Busy, run_ahead
 
 pytestmark = pytest.mark.lean_wire("botocore's connections answer at once")
 
@@ -260,6 +261,39 @@ def test_what_is_late_is_dropped_and_left(monkeypatch: pytest.MonkeyPatch) -> No
     log: list[Any] = []
     assert list(run_ahead(beginning(log, looks=1000), [1, 2, 3], 3)) == [1, 2, 3]
     assert log == [("sent", 1), ("sent", 2), ("sent", 3), ("dropped", 1), ("dropped", 2), ("dropped", 3)]
+
+
+def limited(log: list[Any], most: int, looks: int) -> Callable[[int], Pending]:
+    """No more than so many connections."""
+
+    def begin(number: int) -> Pending:
+        if len(sent(log)) - sum(what == "read" for what, _ in log) >= most:
+            raise Busy
+        log.append(("sent", number))
+        return Pending(log, number, looks)
+
+    return begin
+
+
+@pytest.mark.parametrize(("most", "looks", "left"), [(3, 0, 0), (3, 50, 97), (40, 50, 0), (0, 0, 100)])
+def test_where_nothing_more_can_be_begun_it_goes_on_with_what_is_answered(most: int, looks: int, left: int) -> None:
+    """A few that all wait are left to threads; with many it is no matter."""
+    log: list[Any] = []
+    assert list(run_ahead(limited(log, most, looks), range(1, 101), 96)) == [*range(101 - left, 101)]
+    assert [number for what, number in log if what == "read"] == [*range(1, 101 - left)]
+
+
+def test_far_away_threads_open_the_connections_that_one_thread_uses_then(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it takes long to connect, one thread would open one connection after the other."""
+    monkeypatch.setattr(connections, "_AT_ONCE", 0.0)
+    store, proxy = recorded
+    cci = store.interface()
+    for _ in range(2):
+        cci.dict2cloud("t", TREE, verbose=False)
+        assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+    assert max(names(proxy, "GET").values()) == 2
 
 
 def test_an_interrupt_leaves_nothing_under_way() -> None:
