@@ -13,9 +13,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
+from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
-from cottoncandy.pipelines import Begin, Begun, run_ahead
+from cottoncandy.pipelines import Begin, Begun, again, run_ahead
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,41 +66,6 @@ class Worker(threading.Thread):
         with self._working:
             pass
         self.join()
-
-
-class Aside:
-    """A call by a thread of its own, while its caller does something else.
-
-    Parameters
-    ----------
-    function : callable
-    """
-
-    def __init__(self, function: Callable[[], object]) -> None:
-        self._function = function
-        self._failure: BaseException | None = None
-        self._worker: Worker | None = None
-
-    def start(self) -> None:
-        """Let it begin; once is enough."""
-        if self._worker is None:
-            self._worker = Worker(self._call)
-            if not self._worker.started():
-                self._call()
-
-    def _call(self) -> None:
-        try:
-            self._function()
-        except BaseException as failure:  # noqa: BLE001 - raised where its end is waited for
-            self._failure = failure
-
-    def finish(self) -> None:
-        """Wait for its end; what it raised is raised."""
-        self.start()
-        if self._worker is not None and not self._worker.cancelled():
-            self._worker.wait()
-        if self._failure is not None:
-            raise self._failure
 
 
 def map_threads(
@@ -217,6 +183,7 @@ def for_each(
     most: int | None = None,
     pace: Pace | None = None,
     begin: Begin[Item, Any] | None = None,
+    only_reads: bool = False,
 ) -> None:
     """Call the function on every item with several threads; the first failure is raised, and stops the rest.
 
@@ -238,9 +205,21 @@ def for_each(
     begin : callable, optional
         Begins what the function does for an item, in the caller's thread; see `run_ahead`. The function is called for
         those that are left.
+    only_reads : bool
+        Whether what is begun only reads.
     """
-    if begin is not None:
-        items = run_ahead(begin, items, most or threads)
+    if begin is None:
+        _work_through(function, items, threads, most, pace)
+        return
+    left = run_ahead(begin, items, most or threads, only_reads=only_reads)
+    first = next(left, None)
+    if first is not None:
+        _work_through(lambda one: again(function, *one), chain([first], left), threads, most, pace)
+
+
+def _work_through(
+    function: Callable[[Item], object], items: Iterable[Item], threads: int, most: int | None, pace: Pace | None
+) -> None:
     if threads <= 1 and (most or 1) <= 1:
         for item in items:
             function(item)
@@ -257,7 +236,7 @@ def gather(
     pace: Pace | None = None,
     begin: Begin[Item, Result] | None = None,
 ) -> list[Result]:
-    """``[function(item) for item in items]`` with several threads, as `for_each` does it."""
+    """``[function(item) for item in items]`` with several threads, as `for_each` does it. What is begun only reads."""
     results: list[Any] = [None] * len(items)
 
     def work(numbered: tuple[int, Item]) -> None:
@@ -268,7 +247,7 @@ def gather(
         return None if begun is None else begun.then(partial(results.__setitem__, numbered[0]))
 
     numbered = enumerate(items)
-    for_each(work, numbered, threads, most=most, pace=pace, begin=begin_one if begin else None)
+    for_each(work, numbered, threads, most=most, pace=pace, begin=begin_one if begin else None, only_reads=True)
     return results
 
 

@@ -1,17 +1,16 @@
 """Many small requests by one thread: the next ones are sent while the answers of the first are under way.
 
 Threads that wait for one answer each do the same, but two thirds of what Python then computes goes into handing the
-interpreter from one to the other. Here nobody is patient: what has no answer soon, or fails, is left to those who try
-again (`cottoncandy.parallel.for_each`).
+interpreter from one to the other. What fails here is left to those who try again (`cottoncandy.parallel.for_each`).
 """
 
 from __future__ import annotations
 
-import math
-import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
@@ -27,8 +26,8 @@ SMALL = 2**16
 _WIDTH = 8
 #: With so many under way it is no matter that no more can be begun.
 _ENOUGH = 32
-#: Seconds that an answer is waited for; and all that are still to come together, when one has failed.
-_PATIENCE, _REST = 2.0, 3.0
+#: What came of an item that is done again, for who counts attempts; it is taken out by who does.
+FAILED: ContextVar[list[Exception] | None] = ContextVar("cottoncandy_failed", default=None)
 
 
 class Busy(Exception):
@@ -39,12 +38,16 @@ class Begun(ABC, Generic[Result]):
     """A request that was sent, and whose answer is still to be read. It is read, or dropped, once."""
 
     @abstractmethod
-    def answered(self, seconds: float) -> bool:
-        """Whether there is news of it, within so many seconds."""
+    def answered(self) -> bool:
+        """Whether there is news of it."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Until there is news of it; what is raised when its time is up, is an attempt that failed."""
 
     @abstractmethod
     def result(self) -> Result:
-        """Read the answer. Nothing is tried again when that fails; what it was is logged."""
+        """Read the answer; a request that failed is not sent again."""
 
     @abstractmethod
     def drop(self) -> None:
@@ -56,14 +59,15 @@ class Begun(ABC, Generic[Result]):
 
 
 class _Then(Begun[Other], Generic[Result, Other]):
-    __slots__ = ("_begun", "_function")
-
     def __init__(self, begun: Begun[Result], function: Callable[[Result], Other]) -> None:
         self._begun = begun
         self._function = function
 
-    def answered(self, seconds: float) -> bool:
-        return self._begun.answered(seconds)
+    def answered(self) -> bool:
+        return self._begun.answered()
+
+    def wait(self) -> None:
+        self._begun.wait()
 
     def result(self) -> Other:
         return self._function(self._begun.result())
@@ -76,7 +80,9 @@ class _Then(Begun[Other], Generic[Result, Other]):
 Begin = Callable[[Item], "Begun[Result] | None"]
 
 
-def run_ahead(begin: Begin[Item, Any], items: Iterable[Item], most: int) -> Iterator[Item]:
+def run_ahead(
+    begin: Begin[Item, Any], items: Iterable[Item], most: int, *, only_reads: bool = False
+) -> Iterator[tuple[Item, Exception | None]]:
     """Do what can be done with one request each, up to ``most`` at a time, as long as all goes well.
 
     Parameters
@@ -84,54 +90,70 @@ def run_ahead(begin: Begin[Item, Any], items: Iterable[Item], most: int) -> Iter
     begin : callable
     items : iterable
     most : int
+    only_reads : bool
+        Whether a request that is under way may be forgotten. Ctrl-C waits for others: what the store still does would
+        come behind the back of who cleans up.
 
     Returns
     -------
     iterator
-        The items that are left: those that cannot be begun, those that failed, and all behind the first that did.
-        Each is to be done as if nothing had been done for it.
+        The items that are left, each with what went wrong, if something did: those that cannot be begun, those that
+        failed, and all behind the first that did. `again` does one.
     """
     following = iter(items)
-    with put_off() as came:  # nothing may be under way then that nobody knows of
-        pipeline = _Pipeline(begin, most, came)
+    context: AbstractContextManager[list[int]] = nullcontext([]) if only_reads else put_off()
+    with context as came:
+        pipeline = _Pipeline(begin, most)
         try:
             for item in following:
                 if not pipeline.take(item) or came:
                     break
             pipeline.drain()
-        except BaseException:
-            pipeline.abandon()
+        except Exception:
+            pipeline.drain()
             raise
-    return chain(pipeline.left, following)
+        except BaseException:  # who insists is not kept waiting
+            pipeline.drop()
+            raise
+    return chain(pipeline.left, ((item, None) for item in following))
+
+
+def again(function: Callable[[Item], Result], item: Item, failure: Exception | None) -> Result:
+    """Call the function for an item; whoever counts attempts in there takes a failure for the first one."""
+    if failure is None:
+        return function(item)
+    token = FAILED.set([failure])
+    try:
+        return function(item)
+    finally:
+        FAILED.reset(token)
 
 
 class _Pipeline(Generic[Item]):
     """The requests that are under way, the oldest first."""
 
-    def __init__(self, begin: Begin[Item, Any], most: int, interrupts: list[int]) -> None:
-        self.left: list[Item] = []
+    def __init__(self, begin: Begin[Item, Any], most: int) -> None:
+        self.left: list[tuple[Item, Exception | None]] = []
         self._begin = begin
         self._most = most
-        self._interrupts = interrupts
         self._width = min(_WIDTH, most)
         self._waiting: deque[tuple[Item, Begun[Any]]] = deque()
-        self._end = math.inf  # by `time.monotonic`
 
     def take(self, item: Item) -> bool:
         """Begin with an item; whether all went well up to now."""
         try:
             begun = self._begun(item)
         except Busy:
-            self.left.append(item)
+            self.left.append((item, None))
             return False
-        except Exception:  # noqa: BLE001 - it is raised when the item is done in the other way
-            self._give_up(item)
+        except Exception as failure:  # noqa: BLE001 - it is raised, or overcome, when the item is done again
+            self.left.append((item, failure))
             return False
         if begun is None:
-            self.left.append(item)
+            self.left.append((item, None))
             return True
         self._waiting.append((item, begun))
-        return len(self._waiting) < self._width or self._widened() or self._finish(_PATIENCE)
+        return len(self._waiting) < self._width or self._widened() or self._finish()
 
     def _begun(self, item: Item) -> Begun[Any] | None:
         while True:
@@ -139,51 +161,37 @@ class _Pipeline(Generic[Item]):
                 return self._begin(item)
             except Busy:
                 # a few that all wait are slower than threads, which have as many connections as they like
-                is_starved = len(self._waiting) < _ENOUGH and not (self._waiting and self._waiting[0][1].answered(0))
-                if is_starved or not self._finish(_PATIENCE):
+                is_starved = len(self._waiting) < _ENOUGH and not (self._waiting and self._waiting[0][1].answered())
+                if is_starved or not self._finish():
                     raise
                 self._width = len(self._waiting) + 1
 
     def _widened(self) -> bool:
         """More at a time, where that is of use."""
-        if self._width >= self._most or self._waiting[0][1].answered(0):
+        if self._width >= self._most or self._waiting[0][1].answered():
             return False
         self._width = min(2 * self._width, self._most)
         return True
 
-    def _finish(self, seconds: float) -> bool:
+    def _finish(self) -> bool:
         """Read the oldest answer, if it comes; whether all went well."""
         item, begun = self._waiting.popleft()
         try:
-            if begun.answered(seconds):
-                begun.result()
-                return True
-        except Exception:  # noqa: BLE001, S110 - as above
-            pass
+            begun.wait()
+            begun.result()
+        except Exception as failure:  # noqa: BLE001 - as above
+            self.left.append((item, failure))
+            return False
         finally:
             begun.drop()
-        self._give_up(item)
-        return False
-
-    def _give_up(self, item: Item) -> None:
-        self._hurry()
-        self.left.append(item)
+        return True
 
     def drain(self) -> None:
-        """Read the answers that are still to come: each in good time, but all soon when one has failed."""
+        """Read the answers that are still to come."""
         while self._waiting:
-            if self._interrupts:
-                self._hurry()
-            self._finish(max(0.0, min(_PATIENCE, self._end - time.monotonic())))
+            self._finish()
 
-    def abandon(self) -> None:
-        """Wait until nothing is under way, but not long."""
-        self._hurry()
-        try:
-            self.drain()
-        finally:
-            for _, begun in self._waiting:
-                begun.drop()
-
-    def _hurry(self) -> None:
-        self._end = min(self._end, time.monotonic() + _REST)
+    def drop(self) -> None:
+        """Forget what is under way."""
+        for _, begun in self._waiting:
+            begun.drop()

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from botocore.config import Config
 from recorder import Fault, Request, Response
 from stores import Recorded
 
-from cottoncandy import pipelines
 from cottoncandy.backends.s3.lean import connections
-from cottoncandy.errors import AccessDenied, ChecksumMismatch
+from cottoncandy.errors import AccessDenied, ChecksumMismatch, TransientError
 from cottoncandy.pipelines import Begun, Busy, run_ahead
 
 pytestmark = pytest.mark.lean_wire("botocore's connections answer at once")
@@ -52,8 +54,9 @@ def test_one_request_each(recorded: Recorded, compression: str | bool) -> None:
     assert len(proxy.requests) == len(TREE) + 1  # and the listing
 
 
-def test_many_are_under_way_at_once(recorded: Recorded) -> None:
+def test_many_are_under_way_at_once(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first answer comes when the twentieth request has; and no more are sent than one is content with."""
+    monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
     store, proxy = recorded
     cci, come, twenty, most = store.interface(), itertools.count(1), threading.Event(), []
     lock, under_way = threading.Lock(), [0]
@@ -160,11 +163,10 @@ def test_a_server_without_acls_is_told_once(recorded: Recorded) -> None:
     assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
 
 
-def test_an_answer_that_does_not_come_is_not_waited_for(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is slow is asked for once more by those who are patient; the others' answers are taken."""
-    monkeypatch.setattr(pipelines, "_PATIENCE", 0.2)
+def test_an_answer_that_does_not_come_is_asked_for_again(recorded: Recorded) -> None:
+    """After the time that the user gives each answer; the others' answers are taken."""
     store, proxy = recorded
-    cci = store.interface()
+    cci = store.interface(config=Config(read_timeout=0.5))
     cci.dict2cloud("t", TREE, verbose=False)
     gone = threading.Event()
     first = once(lambda request: request.path.endswith("/11"), True)
@@ -174,8 +176,44 @@ def test_an_answer_that_does_not_come_is_not_waited_for(recorded: Recorded, monk
             assert gone.wait(30)
 
     proxy.hook = hook
+    proxy.clear()
     assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
     gone.set()
+    assert names(proxy, "GET") == Counter({**dict.fromkeys(TREE, 1), "11": 2})
+
+
+def test_a_slow_write_is_waited_for(recorded: Recorded) -> None:
+    """One that is given up may still be done, over what comes after it."""
+    store, proxy = recorded
+    cci = store.interface()
+    proxy.hook = lambda request: Fault("delay", 3) if request.path.endswith("/11") else None
+    cci.dict2cloud("t", TREE, verbose=False)
+    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 1))
+
+
+@pytest.mark.parametrize(("options", "requests"), [({}, 2), ({"attempts": 1}, 1)])
+def test_what_was_sent_ahead_counts_as_an_attempt(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, options: dict[str, int], requests: int
+) -> None:
+    """And the server is asked when it says."""
+    for name, value in options.items():
+        monkeypatch.setenv(f"COTTONCANDY_RETRY_{name.upper()}", str(value))
+    store, proxy = recorded
+    cci, times = store.interface(), []
+    busy = Response(503, SLOW_DOWN.body, {"Retry-After": "1"})
+
+    def hook(request: Request) -> Response | None:
+        if not request.path.endswith("/11"):
+            return None
+        times.append(time.monotonic())
+        return busy if len(times) == 1 else None
+
+    proxy.hook = hook
+    expected = pytest.raises(TransientError, match="'t/11'") if requests == 1 else contextlib.nullcontext()
+    with expected:
+        cci.dict2cloud("t", TREE, verbose=False)
+    assert len(times) == requests
+    assert times[-1] - times[0] >= requests - 1
 
 
 @pytest.mark.parametrize("name", ["00", "20", "39"])
@@ -205,11 +243,13 @@ class Pending(Begun[int]):
         self.number = number
         self.looks = looks
 
-    def answered(self, seconds: float) -> bool:
-        if seconds:
-            return self.looks < 100
+    def answered(self) -> bool:
         self.looks -= 1
         return self.looks < 0
+
+    def wait(self) -> None:
+        if self.looks > 100:
+            raise TimeoutError
 
     def result(self) -> int:
         self.log.append(("read", self.number))
@@ -237,7 +277,7 @@ def beginning(log: list[Any], looks: int = 0) -> Callable[[int], Pending | None]
 
 def test_all_is_read_in_order_and_what_cannot_be_begun_is_left() -> None:
     log: list[Any] = []
-    assert list(run_ahead(beginning(log), range(1, 35), 4)) == [10, 20, 30]
+    assert list(run_ahead(beginning(log), range(1, 35), 4)) == [(10, None), (20, None), (30, None)]
     assert [number for what, number in log if what == "read"] == sent(log) == [n for n in range(1, 35) if n % 10]
 
 
@@ -251,15 +291,17 @@ def test_no_more_than_asked_for_are_under_way(most: int) -> None:
 
 def test_nothing_is_begun_behind_a_failure() -> None:
     log: list[Any] = []
-    assert list(run_ahead(beginning(log), [1, 2, -3, 4, 5, 6], 2)) == [-3, 5, 6]
+    left = list(run_ahead(beginning(log), [1, 2, -3, 4, 5, 6], 2))
+    assert [item for item, _ in left] == [-3, 5, 6]
+    assert [type(failure) for _, failure in left] == [ValueError, type(None), type(None)]
     assert sent(log) == [1, 2, -3, 4]
     assert ("dropped", -3) in log
 
 
-def test_what_is_late_is_dropped_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines, "_REST", 0.0)
+def test_what_is_late_is_dropped_and_left() -> None:
     log: list[Any] = []
-    assert list(run_ahead(beginning(log, looks=1000), [1, 2, 3], 3)) == [1, 2, 3]
+    left = list(run_ahead(beginning(log, looks=1000), [1, 2, 3], 3))
+    assert [(item, type(failure)) for item, failure in left] == [(number, TimeoutError) for number in (1, 2, 3)]
     assert log == [("sent", 1), ("sent", 2), ("sent", 3), ("dropped", 1), ("dropped", 2), ("dropped", 3)]
 
 
@@ -279,7 +321,8 @@ def limited(log: list[Any], most: int, looks: int) -> Callable[[int], Pending]:
 def test_where_nothing_more_can_be_begun_it_goes_on_with_what_is_answered(most: int, looks: int, left: int) -> None:
     """A few that all wait are left to threads; with many it is no matter."""
     log: list[Any] = []
-    assert list(run_ahead(limited(log, most, looks), range(1, 101), 96)) == [*range(101 - left, 101)]
+    rest = list(run_ahead(limited(log, most, looks), range(1, 101), 96))
+    assert rest == [(number, None) for number in range(101 - left, 101)]
     assert [number for what, number in log if what == "read"] == [*range(1, 101 - left)]
 
 
@@ -296,28 +339,38 @@ def test_far_away_threads_open_the_connections_that_one_thread_uses_then(
     assert max(names(proxy, "GET").values()) == 2
 
 
-def test_an_interrupt_leaves_nothing_under_way() -> None:
+class Interrupted(Pending):
+    """Ctrl-C comes while the second answer is read; twice, if that is wished."""
+
+    times = 1
+
+    def result(self) -> int:
+        for _ in range(self.times if self.number == 2 else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().result()
+
+
+@pytest.mark.parametrize("most", [1, 8])
+def test_an_interrupt_leaves_no_write_under_way(most: int) -> None:
     log: list[Any] = []
-
-    def items() -> Any:
-        yield from (1, 2, 3)
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        run_ahead(beginning(log), items(), 8)
-    assert [number for what, number in log if what == "read"] == [1, 2, 3]
+        run_ahead(lambda number: log.append(("sent", number)) or Interrupted(log, number), range(1, 9), most)
+    assert [number for what, number in log if what == "read"] == sent(log)
+    assert len(sent(log)) == max(2, most)
 
 
-def test_an_interrupt_while_the_last_answers_are_read_waits_for_the_others() -> None:
+def test_reads_are_forgotten_at_once() -> None:
     log: list[Any] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_ahead(lambda number: Interrupted(log, number), [1, 2, 3, 4], 8, only_reads=True)
+    assert [number for what, number in log if what == "read"] == [1]
+    assert [number for what, number in log if what == "dropped"] == [1, 2, 3, 4]
 
-    class Interrupted(Pending):
-        def result(self) -> int:
-            if self.number == 2:
-                raise KeyboardInterrupt
-            return super().result()
 
+def test_who_insists_is_not_kept_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Interrupted, "times", 2)
+    log: list[Any] = []
     with pytest.raises(KeyboardInterrupt):
         run_ahead(lambda number: Interrupted(log, number), [1, 2, 3, 4], 8)
-    assert [number for what, number in log if what == "read"] == [1, 3, 4]
-    assert ("dropped", 2) in log
+    assert [number for what, number in log if what == "read"] == [1]
+    assert [number for what, number in log if what == "dropped"] == [1, 2, 3, 4]

@@ -9,6 +9,7 @@ sends any more of it when that is done: its user, who gets the error then, finds
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -67,6 +68,16 @@ class _Senders:
 
 
 _SENDERS = _Senders()
+
+
+def _after_fork() -> None:
+    # those that send, and perhaps hold the lock, are the parent's threads
+    global _SENDERS  # noqa: PLW0603 - one for each process
+    _SENDERS = _Senders()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True)

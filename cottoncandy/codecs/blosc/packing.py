@@ -19,6 +19,7 @@ from cottoncandy.codecs.blosc.format import (
     Header,
     block_starts,
     table_of,
+    whole_buffer,
 )
 from cottoncandy.codecs.blosc.ways import Way, choose, pack
 from cottoncandy.codecs.pieces import slices
@@ -39,7 +40,7 @@ def encode(view: memoryview, itemsize: int) -> Iterator[BytesLike | Late]:
     """One buffer, its header and table first: those of a large one are known last."""
     way = choose(view, itemsize)
     if len(view) <= _WHOLE or itemsize > BLOCK:
-        yield pack(view, itemsize, way)
+        yield _in_order(pack(view, itemsize, way))
         return
     form = _form(itemsize, way)
     lengths: list[int] = []
@@ -57,7 +58,7 @@ def encode_chunks(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
     """Buffer behind buffer: each tells its own length, so nothing else is needed."""
     way = choose(view, itemsize)
     parts = slices(view, max(1, _CHUNK // itemsize) * itemsize)
-    yield from map_threads(lambda part: pack(part, itemsize, way), parts, THREADS, window=THREADS)
+    yield from map_threads(lambda part: _in_order(pack(part, itemsize, way)), parts, THREADS, window=THREADS)
 
 
 @lru_cache
@@ -92,6 +93,15 @@ def _pack_slice(form: Header, way: Way, data: memoryview) -> _Packed:
     if np.any(np.diff(starts) < 0):  # threads of Blosc's own put the blocks where there was room
         return _sorted(raw, starts)
     return _Packed(np.diff(starts, append=len(raw)).tolist(), memoryview(raw)[HEADER + 4 * header.blocks :])
+
+
+def _in_order(raw: bytes) -> bytes:
+    """A buffer whose blocks lie in the order of their data: Blosc's own threads put them where there is room."""
+    header = Header.parse(raw[:HEADER])
+    starts = block_starts(header, memoryview(raw)[HEADER:])
+    if not np.any(np.diff(starts) < 0):
+        return raw
+    return whole_buffer(header, *_sorted(raw, starts))
 
 
 def _sorted(raw: bytes, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> _Packed:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.parallel import Aside, for_each
+from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class TreeUploads(FolderArrays):
         there = self._begin_tree(stage, acl)
         if there not in ([], [stage.started_mark]):
             return False
-        return self._send_tree(stage, stage.siblings if there else stage.below, arrays, send, threads)
+        return self._send_tree(stage, stage.siblings if there else stage.below, arrays, send, threads, acl)
 
     def _begin_tree(self, stage: trees.Stage, acl: str | None) -> list[str]:
         """Say that a tree is being sent, and look meanwhile what is there."""
@@ -99,31 +100,37 @@ class TreeUploads(FolderArrays):
         def look() -> None:
             there.extend(info.key for info in self._listed(stage.below))
 
-        def begin() -> None:
-            self._upload(stage.started_mark, _STARTED, {}, acl)
-
-        for_each(lambda step: step(), (begin, look), 2, pace=self._pace)
+        steps: Sequence[Callable[[], None]] = (partial(self._mark_started, stage, acl), look)
+        for_each(lambda step: step(), steps, 2, pace=self._pace)
         return there
 
-    def _send_tree(self, stage: trees.Stage, prefix: str, arrays: _Arrays, send: _Send, threads: int | None) -> bool:
-        """Send the leaves to their places, where they do not count before the last one stands.
+    def _send_tree(
+        self, stage: trees.Stage, prefix: str, arrays: _Arrays, send: _Send, threads: int | None, acl: str | None
+    ) -> bool:
+        """Send the leaves to their places, where they do not count as long as the mark stands.
 
-        While the second half is sent it is looked up whether nobody else has anything under that prefix: he would not
-        know of these leaves. Who begins later finds this upload's mark.
+        When the last one stands, it is looked whether somebody else has anything under that prefix: he would not know
+        of these leaves. Whoever's mark comes later writes his leaves over all of these.
         """
         there: list[str] = []
 
         def look() -> None:
             there.extend(info.key for info in self._listed(prefix))
 
-        looking = Aside(look)
-        with self._all_or_none(arrays):
-            self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads, looking.start)
-            looking.finish()
-        is_alone = [key for key in there if key not in arrays] == [stage.started_mark]
-        if is_alone:
+        def unmark() -> None:
             self.backend_interface.delete([stage.started_mark])
+
+        with self._all_or_none(arrays):
+            self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads)
+        steps: Sequence[Callable[[], None]] = (look, unmark)
+        for_each(lambda step: step(), steps, 2, pace=self._pace)
+        is_alone = all(key in arrays or key == stage.started_mark for key in there)
+        if not is_alone:
+            self._mark_started(stage, acl)
         return is_alone
+
+    def _mark_started(self, stage: trees.Stage, acl: str | None) -> None:
+        self._upload(stage.started_mark, _STARTED, {}, acl)
 
     def _replace_tree(
         self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None, acl: str | None
@@ -196,7 +203,6 @@ class TreeUploads(FolderArrays):
         arrays: _Arrays,
         send: _Send,
         threads: int | None,
-        halfway: Callable[[], object] | None = None,
     ) -> None:
         def begin(key: str) -> Begun[Receipt] | None:
             begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
@@ -209,7 +215,6 @@ class TreeUploads(FolderArrays):
             "upload",
             stage.root,
             largest=max(array.nbytes for array in arrays.values()) if arrays else 0,
-            halfway=halfway,
             begin=begin,
         )
 

@@ -115,20 +115,18 @@ class InterfaceCore(InterfaceObject):
         name: str = "objects",
         *,
         largest: float = math.inf,
-        halfway: Callable[[], object] | None = None,
         begin: Begin[Item, Any] | None = None,
     ) -> None:
         """Call a function on many small things: with the caller's number of threads, or with as many as are of use.
 
-        Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning. When a
-        half of the items was begun, ``halfway`` is called. Where the store ``answers_later``, `begin` may send a
-        request for an item whose answer is read later.
+        Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning.
+        Where the store ``answers_later``, `begin` may send a request for an item whose answer is read later.
         """
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
             for_each(
                 count.wrap(function),
-                _calling(items, halfway) if halfway else items,
+                items,
                 few,
                 most=most,
                 pace=self._pace if largest < _SMALL else None,
@@ -183,11 +181,3 @@ class InterfaceCore(InterfaceObject):
         group, dataset = (self._options.text("extensions", key) for key in ("ccgroup", "ccdataset"))
         extensions = Extensions((group or "grp").lstrip("."), (dataset or "arr").lstrip("."))
         return browse(self, name, extensions, as_group=as_group)  # type: ignore[arg-type] # mixins make up the protocol
-
-
-def _calling(items: Collection[Item], halfway: Callable[[], object]) -> Iterator[Item]:
-    """The items; who asks for the one in the middle calls the function."""
-    for number, item in enumerate(items):
-        if number == len(items) // 2:
-            halfway()
-        yield item

@@ -127,14 +127,38 @@ class Connection:
         """How many bytes were received and not yet read."""
         return len(self._received) - self._at
 
-    def has_news(self, seconds: float = 0.0) -> bool:
-        """Whether the server has sent something, or closed, or does so within some seconds.
+    def has_news(self, seconds: float | None = 0.0) -> bool:
+        """Whether the server has sent something, or closed, or does so within some seconds; None waits for ever.
 
         On an idle connection either makes it useless.
         """
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return self._is_readable(seconds)
+        end = None if seconds is None else time.monotonic() + seconds
+        while self._is_readable(None if end is None else max(0.0, end - time.monotonic())):
+            if self._took_something(self._socket):
+                return True
+        return False
+
+    def _is_readable(self, seconds: float | None) -> bool:
         if self._poll is None:
             return bool(select.select([self._socket], [], [], seconds)[0])
-        return bool(self._poll.poll(1000 * seconds))
+        return bool(self._poll.poll(None if seconds is None else 1000 * seconds))
+
+    def _took_something(self, sock: ssl.SSLSocket) -> bool:
+        """Whether what came is more than a part of TLS itself, as tickets are, which come when they like."""
+        timeout = sock.gettimeout()
+        sock.settimeout(0)
+        try:
+            received = sock.recv(RECEIVE)
+        except ssl.SSLWantReadError:
+            return False
+        except OSError:
+            return True  # who reads is told
+        finally:
+            sock.settimeout(timeout)
+        self._received, self._at = self._received[self._at :] + received, 0
+        return True
 
     def close(self) -> None:
         """Close the socket. May be called twice."""
@@ -203,7 +227,7 @@ class ConnectionPool:
         self._connector = connector
         self._most_idle = most_idle
         self._idle: dict[Address, deque[Connection]] = {}
-        self._took = 0.0  # seconds, to connect
+        self._took = 0.0  # seconds, to connect when it went best
         _pools.add(self)
 
     def take(self, address: Address, *, fresh: bool = False) -> Connection:
@@ -222,9 +246,15 @@ class ConnectionPool:
         home.setdefault(address, deque())
         began = time.monotonic()
         connection = self._connector.connect(address)
-        self._took = time.monotonic() - began
+        took = time.monotonic() - began
+        self._took = min(self._took or took, took)
         connection.home = home
         return connection
+
+    @property
+    def read_timeout(self) -> float | None:
+        """Seconds that an answer is waited for; None for ever."""
+        return self._connector.read_timeout
 
     def is_at_hand(self, address: Address) -> bool:
         """Whether `take` gives a connection at once: one that is idle, or because it took no time up to now."""

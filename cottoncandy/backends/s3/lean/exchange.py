@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -28,7 +29,7 @@ from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.target import Target
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
-from cottoncandy.pipelines import Begun, Busy
+from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -171,6 +172,9 @@ class Exchange:
         botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
         """
         request = self._prepare(name, arguments)
+        failed = FAILED.get()
+        if failed and isinstance(failed[0], (BotoCoreError, ClientError)):
+            return self._retry(request, read, failed.pop())  # it was sent ahead: that was the first attempt
         try:
             return self._attempt(request, read, 0)
         except (BotoCoreError, ClientError) as error:
@@ -181,7 +185,9 @@ class Exchange:
 
         Raises
         ------
-        Unserved, Busy, OSError
+        Unserved, Busy
+            Nothing was sent.
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
         """
         request = self._prepare(name, arguments)
         if not self._pool.is_at_hand(request.target.address):
@@ -189,15 +195,24 @@ class Exchange:
         head = self._head_of(request)
         try:
             connection = self._pool.take(request.target.address)
-            try:
-                connection.send(head, request.body)
-            except BaseException:
-                connection.close()
-                raise
-        except Exception as error:
-            _tell(request, type(error).__name__)
+        except OSError as error:
+            raise connect_failure(error, request.url) from error
+        try:
+            connection.send(head, request.body)
+        except OSError as error:
+            raise self.broken(request, connection, error) from error
+        except BaseException:
+            connection.close()
             raise
-        return Sent(self, request, connection, read)
+        return Sent(self, request, connection, read, self._pool.read_timeout)
+
+    def broken(self, request: Request, connection: Connection, error: OSError | BadAnswer) -> Exception:
+        """What is raised where what was sent ahead is not answered: what counts as an attempt, or `Unread`."""
+        connection.close()
+        if isinstance(error, _CLOSED) and connection.reused and not connection.buffered:
+            log.info("%s %s: an idle connection was closed: sent again", request.operation.name, request.url)
+            return Unread()
+        return exchange_failure(error, request.url)
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -266,7 +281,7 @@ class Exchange:
             connection, head, again = self._exchange(request)
             failures += again
         else:
-            connection, head = sent, _read_head_of(sent)
+            connection, head = sent, self._head_to(request, sent)
         try:
             body = open_body(connection, request.operation.method, head, request, self._pool.give)
         except BadAnswer as error:
@@ -280,6 +295,15 @@ class Exchange:
     def read_answer(self, request: Request, sent: Connection, read: Callable[[Answer], Result]) -> Result:
         """Read the answer to a request that was sent."""
         return self._attempt(request, read, 0, sent)
+
+    def _head_to(self, request: Request, sent: Connection) -> Head:
+        try:
+            return read_head(sent)
+        except (OSError, BadAnswer) as error:
+            raise self.broken(request, sent, error) from error
+        except BaseException:
+            sent.close()
+            raise
 
     def _exchange(self, request: Request) -> tuple[Connection, Head, int]:
         """Send a request; the connection, the answer's head, and how often it was sent again."""
@@ -329,48 +353,51 @@ def _read_head_of(connection: Connection) -> Head:
         raise
 
 
-def _tell(request: Request, failure: str) -> None:
-    """Who has sent it ahead does it again, in the ordinary way."""
-    log.info("%s %s: %s: done again", request.operation.name, request.url, failure)
+class Unread(Exception):
+    """The server closed a connection before it read the request: that is no attempt."""
 
 
 class Sent(Begun[Result]):
     """A request that was sent over a connection, which is its own until the answer is read."""
 
-    __slots__ = ("_connection", "_exchange", "_read", "_request", "_taken")
-
     def __init__(
-        self, exchange: Exchange, request: Request, connection: Connection, read: Callable[[Answer], Result]
+        self,
+        exchange: Exchange,
+        request: Request,
+        connection: Connection,
+        read: Callable[[Answer], Result],
+        timeout: float | None,
     ) -> None:
         self._exchange = exchange
         self._request = request
         self._connection = connection
         self._read = read
+        self._until = None if timeout is None else time.monotonic() + timeout
         self._taken = False
 
-    def answered(self, seconds: float) -> bool:
+    def answered(self) -> bool:
         """Whether the server has sent something, or closed."""
-        return self._connection.has_news(seconds)
+        return self._connection.has_news()
+
+    def wait(self) -> None:
+        """Until it does; ReadTimeoutError where nothing came for the time that one waits for an answer."""
+        if not self._connection.has_news(None if self._until is None else max(0.0, self._until - time.monotonic())):
+            raise exchange_failure(TimeoutError("no answer"), self._request.url)
 
     def result(self) -> Result:
         """Read the answer.
 
         Raises
         ------
-        botocore.exceptions.ClientError, OSError, BadAnswer
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError, Unread
         """
         self._taken = True
-        try:
-            return self._exchange.read_answer(self._request, self._connection, self._read)
-        except Exception as error:
-            _tell(self._request, type(error).__name__)
-            raise
+        return self._exchange.read_answer(self._request, self._connection, self._read)
 
     def drop(self) -> None:
         """Close the connection, unless the answer was read: then it is another one's by now."""
         if not self._taken:
             self._connection.close()
-            _tell(self._request, "no answer yet")
 
 
 def _query(parameters: Mapping[str, str]) -> str:
