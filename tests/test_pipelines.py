@@ -97,6 +97,23 @@ def test_large_leaves_among_small_ones(recorded: Recorded) -> None:
     assert max(names(proxy, "PUT").values()) == max(names(proxy, "GET").values()) == 1
 
 
+@pytest.mark.parametrize("more", [{}, {"large": LARGE}])
+def test_rivals_are_looked_for_when_the_last_leaf_stands(recorded: Recorded, more: dict[str, Any]) -> None:
+    """An earlier look would miss who begins behind it, and writes over some leaves before the others are there."""
+    store, proxy = recorded
+    cci, standing = store.interface(), []
+
+    def hook(request: Request) -> None:
+        if request.method == "GET" and "list-type" in request.query:
+            standing.append(sum(request.status == 200 for request in proxy.requests if "/t/" in request.path))
+
+    proxy.hook = hook
+    tree = {**TREE, **more}
+    cci.dict2cloud("t", tree, compression=False, verbose=False)
+    assert len(standing) == 2
+    assert standing[1] >= len(tree) + 1  # and the mark
+
+
 # ---------------------------------------------------------------------- when it breaks
 def once(kind: Callable[[Request], bool], verdict: Any, times: int = 1) -> Callable[[Request], Any]:
     left = itertools.count(times, -1)
