@@ -19,6 +19,8 @@ from botocore.config import Config
 from recorder import Fault, Request, Response
 from stores import Recorded
 
+import cottoncandy
+from benchmarks.server.running import running
 from cottoncandy.backends.s3.lean import connections
 from cottoncandy.errors import AccessDenied, ChecksumMismatch, TransientError
 from cottoncandy.pipelines import Begun, Busy, run_ahead
@@ -112,6 +114,24 @@ def test_rivals_are_looked_for_when_the_last_leaf_stands(recorded: Recorded, mor
     cci.dict2cloud("t", tree, compression=False, verbose=False)
     assert len(standing) == 2
     assert standing[1] >= len(tree) + 1  # and the mark
+
+
+@pytest.mark.parametrize("milliseconds", [0, 30])
+@pytest.mark.parametrize("at_once", [0.0, 60.0])
+def test_over_tls(monkeypatch: pytest.MonkeyPatch, milliseconds: int, at_once: float) -> None:
+    """Its own messages, which come when they like, are no answer; and an answer that was looked at is still there."""
+    monkeypatch.setattr(connections, "_AT_ONCE", at_once)
+    with running(tls=True, workers=1) as server:
+        server.create_bucket("trees")
+        keys = {"ACCESS_KEY": "key", "SECRET_KEY": "secret"}
+        how = {"verify": str(server.authority), "config": Config(read_timeout=20)}
+        cci = cottoncandy.get_interface("trees", endpoint_url=server.endpoint, verbose=False, **keys, **how)
+        server.set_latency(milliseconds)
+        before = server.counts()["requests"]
+        for name in ("a", "b", "c"):
+            cci.dict2cloud(name, TREE, verbose=False)
+            assert_same_tree(cci.cloud2dict(name, verbose=False), TREE)
+        assert server.counts()["requests"] - before == 3 * (2 * len(TREE) + 5)
 
 
 # ---------------------------------------------------------------------- when it breaks

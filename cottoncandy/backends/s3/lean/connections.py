@@ -132,6 +132,8 @@ class Connection:
 
         On an idle connection either makes it useless.
         """
+        if self.buffered:
+            return True
         if not isinstance(self._socket, ssl.SSLSocket):
             return self._is_readable(seconds)
         end = None if seconds is None else time.monotonic() + seconds
