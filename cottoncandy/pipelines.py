@@ -24,8 +24,6 @@ Other = TypeVar("Other")
 SMALL = 2**16
 #: Requests under way at first. They become more as long as the first answer is not there when the last one was sent.
 _WIDTH = 8
-#: With so many under way it is no matter that no more can be begun.
-_ENOUGH = 32
 #: What came of an item that is done again, for who counts attempts; it is taken out by who does.
 FAILED: ContextVar[list[Exception] | None] = ContextVar("cottoncandy_failed", default=None)
 
@@ -160,9 +158,7 @@ class _Pipeline(Generic[Item]):
             try:
                 return self._begin(item)
             except Busy:
-                # a few that all wait are slower than threads, which have as many connections as they like
-                is_starved = len(self._waiting) < _ENOUGH and not (self._waiting and self._waiting[0][1].answered())
-                if is_starved or not self._finish():
+                if not (self._waiting and self._finish()):
                     raise
                 self._width = len(self._waiting) + 1
 

@@ -91,9 +91,8 @@ class Backend(ABC):
         return f"{self.name}:{self.location}"
 
     # ------------------------------------------------------------------ sent now, answered later
-    @property
-    def answers_later(self) -> bool:
-        """Whether `begin_open` and `begin_put` may give something."""
+    def answers_later(self, of_use: int) -> bool:
+        """Whether `begin_open` and `begin_put` are of use, where so many requests at a time would be."""
         return False
 
     def begin_open(self, key: str, stop: int, *, e_tag: str | None = None) -> Begun[ObjectReader] | None:

@@ -116,11 +116,10 @@ class S3Backend(Backend):
         """Begin to read an object: one GET."""
         return reader.open_object(self._bucket, key, start, stop, e_tag)
 
-    @property
-    def answers_later(self) -> bool:
-        """Whether our own connections serve it."""
-        data: bool = self._bucket.data.answers_later
-        return data
+    def answers_later(self, of_use: int) -> bool:
+        """Whether our own connections serve it, and there are enough of them."""
+        is_so: bool = self._bucket.data.answers_later(of_use)
+        return is_so
 
     def begin_open(self, key: str, stop: int, *, e_tag: str | None = None) -> Begun[ObjectReader] | None:
         """Send one GET."""

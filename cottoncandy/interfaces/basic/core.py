@@ -159,7 +159,7 @@ class InterfaceCore(InterfaceObject):
     def _begin_by(
         self, begin: Begin[Item, Result] | None, wrap: Callable[[Begin[Item, Result]], Begin[Item, Result]]
     ) -> Begin[Item, Result] | None:
-        return wrap(begin) if begin and self.backend_interface.answers_later else None
+        return wrap(begin) if begin and self.backend_interface.answers_later(self._pace.of_use) else None
 
     def _listed(self, prefix: str = "", page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects whose name begins so; all long listings pass through here."""

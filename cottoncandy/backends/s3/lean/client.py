@@ -83,10 +83,9 @@ class HotCalls(ABC):
         return self._call("ListObjectsV2", "list_page", arguments, _page)
 
     # ------------------------------------------------------------------ sent now, answered later
-    @property
-    def answers_later(self) -> bool:
-        """Whether requests can be begun here."""
-        return self._exchange is not None
+    def answers_later(self, of_use: int) -> bool:
+        """Whether requests can be begun here, so many at a time."""
+        return self._exchange is not None and self._exchange.is_ready(of_use)
 
     def begin_get_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
         """`get_object`, whose answer is read later, and which is not tried again; None where that is not served."""

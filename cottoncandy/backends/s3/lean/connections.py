@@ -28,6 +28,8 @@ SMALL_BODY = 2**16
 #: Seconds that an idle connection is taken as it is: to look at it is a system call, and no server closes so soon. If
 #: one does, the request is sent again over another.
 _FRESH = 1.0
+#: Connections without which one thread does not do what threads do; and with which it does in any case.
+_ENOUGH = (8, 64)
 #: Seconds to connect that nobody need do something else meanwhile.
 _AT_ONCE = 0.002
 #: With it the kernel fills a whole buffer in one call. Not on Windows: there a timeout makes a socket non-blocking.
@@ -257,6 +259,14 @@ class ConnectionPool:
     def read_timeout(self) -> float | None:
         """Seconds that an answer is waited for; None for ever."""
         return self._connector.read_timeout
+
+    def is_ready(self, of_use: int) -> bool:
+        """Whether one thread finds about so many connections: they are idle, or it takes no time to connect.
+
+        Else it would open one after the other, where threads open as many as they are at a time.
+        """
+        fewest, most = _ENOUGH
+        return self._took < _AT_ONCE or sum(map(len, self._idle.values())) >= min(max(of_use, fewest), most)
 
     def is_at_hand(self, address: Address) -> bool:
         """Whether `take` gives a connection at once: one that is idle, or because it took no time up to now."""

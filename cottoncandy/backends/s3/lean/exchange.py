@@ -180,6 +180,10 @@ class Exchange:
         except (BotoCoreError, ClientError) as error:
             return self._retry(request, read, error)
 
+    def is_ready(self, of_use: int) -> bool:
+        """Whether it is of use to `begin` what is to be sent."""
+        return self._pool.is_ready(of_use)
+
     def begin(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Sent[Result]:
         """Send a request, once; its answer is read later.
 
