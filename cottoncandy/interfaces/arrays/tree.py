@@ -184,22 +184,7 @@ class ArrayTrees(TreeUploads):
         for root, stage in latest.items():
             places |= {keys.join(root, leaf): place for leaf, place in stage.leaves.items()}
         names = trees.select(places, wanted)
-        largest = max((info.size for info in there), default=0)
-
-        def begin(name: str) -> Begun[_Leaf | None] | None:
-            info = infos[places[name]]
-            begun = self._begin_open(info, is_held=is_held) if 0 < info.size <= SMALL else None
-            return None if begun is None else begun.then(partial(self._load_leaf, info, is_held=is_held))
-
-        leaves = self._gather(
-            lambda name: self._load_leaf(infos[places[name]], is_held=is_held),
-            names,
-            threads,
-            "download",
-            prefix,
-            largest=largest,
-            begin=begin,
-        )
+        leaves = self._load_each([infos[places[name]] for name in names], prefix, threads, is_held=is_held)
         unsent = {stage.version for stage in found if stage.started}
 
         def is_replaced(name: str, metadata: Mapping[str, str]) -> bool:
@@ -216,8 +201,19 @@ class ArrayTrees(TreeUploads):
             raise ObjectChanged(self.backend_interface.describe(prefix))
         return {name: leaf for name, leaf in standing.items() if counts(name, leaf[1])}
 
-    def _begin_open(self, info: ObjectInfo, *, is_held: bool) -> Begun[ObjectReader] | None:
-        return self.backend_interface.begin_open(info.key, info.size, e_tag=info.e_tag if is_held else None)
+    def _load_each(
+        self, infos: Sequence[ObjectInfo], prefix: str, threads: int | None, *, is_held: bool
+    ) -> list[_Leaf | None]:
+        """The arrays of these objects, and None for what is none."""
+
+        def begin(info: ObjectInfo) -> Begun[_Leaf | None] | None:
+            if not 0 < info.size <= SMALL:
+                return None
+            begun = self.backend_interface.begin_open(info.key, info.size, e_tag=info.e_tag if is_held else None)
+            return None if begun is None else begun.then(partial(self._load_leaf, info, is_held=is_held))
+
+        load, largest = partial(self._load_leaf, is_held=is_held), max((info.size for info in infos), default=0)
+        return self._gather(load, infos, threads, "download", prefix, largest=largest, begin=begin)
 
     def _load_leaf(self, info: ObjectInfo, opened: ObjectReader | None = None, *, is_held: bool) -> _Leaf | None:
         e_tag = info.e_tag if is_held else None

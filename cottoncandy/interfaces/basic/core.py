@@ -122,16 +122,9 @@ class InterfaceCore(InterfaceObject):
         Where the ``largest`` is known to have few bytes, so many of them may be in memory from the beginning.
         Where the store ``answers_later``, `begin` may send a request for an item whose answer is read later.
         """
-        few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
-            for_each(
-                count.wrap(function),
-                items,
-                few,
-                most=most,
-                pace=self._pace if largest < _SMALL else None,
-                begin=self._begin_by(begin, count.wrap_begin),
-            )
+            begin = count.wrap_begin(begin) if begin and self._answers_later() else None
+            for_each(count.wrap(function), items, **self._crew(threads, largest), begin=begin)
 
     def _gather(
         self,
@@ -145,21 +138,17 @@ class InterfaceCore(InterfaceObject):
         begin: Begin[Item, Result] | None = None,
     ) -> list[Result]:
         """Call a function on many small things, as `_for_each` does, and give the results in order."""
-        few, most = threads or self._settings.threads, threads or self._settings.most_threads
         with self._settings.progress.many(doing, name, len(items)) as count:
-            return gather(
-                count.wrap(function),
-                items,
-                few,
-                most=most,
-                pace=self._pace if largest < _SMALL else None,
-                begin=self._begin_by(begin, count.wrap_begin),
-            )
+            begin = count.wrap_begin(begin) if begin and self._answers_later() else None
+            return gather(count.wrap(function), items, **self._crew(threads, largest), begin=begin)
 
-    def _begin_by(
-        self, begin: Begin[Item, Result] | None, wrap: Callable[[Begin[Item, Result]], Begin[Item, Result]]
-    ) -> Begin[Item, Result] | None:
-        return wrap(begin) if begin and self.backend_interface.answers_later(self._pace.of_use) else None
+    def _crew(self, threads: int | None, largest: float) -> dict[str, Any]:
+        """How many work at a time, as `for_each` is told."""
+        settings, pace = self._settings, self._pace if largest < _SMALL else None
+        return {"threads": threads or settings.threads, "most": threads or settings.most_threads, "pace": pace}
+
+    def _answers_later(self) -> bool:
+        return self.backend_interface.answers_later(self._pace.of_use)
 
     def _listed(self, prefix: str = "", page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects whose name begins so; all long listings pass through here."""
