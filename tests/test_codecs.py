@@ -376,7 +376,10 @@ def test_importing_takes_nothing_that_is_not_needed() -> None:
 # ---------------------------------------------------------------------- memory
 def _run(program: str, *arguments: object) -> str:
     command = [sys.executable, "-W", "error", "-c", program, *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent).stdout
+    # glibc gives freed blocks back instead of keeping them for each thread: what is in use counts, at any speed
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**17)}
+    root = Path(__file__).parent.parent
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=root, env=environment).stdout
 
 
 # how much more memory than its array a process needs at its peak, in MiB
@@ -448,6 +451,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the peak of a proces
 )
 def test_memory_is_bounded(name: str, kind: str, tmp_path: Path) -> None:
     encoding, decoding, _ = _peaks(tmp_path, name, kind)
+    # of 96; on four processors, the most that the codecs use, up to 39 and 10 were seen
     assert encoding < 64
     assert decoding < 24
 
