@@ -60,8 +60,9 @@ def part_size(size: int, wanted: int, limits: TransferLimits) -> int:
 def growing_part_sizes(wanted: int, limits: TransferLimits, most: int = LARGEST_STREAM) -> Iterator[int]:
     """Sizes of the parts of a stream whose length is not known, without end.
 
-    They begin as wanted and grow in proportion to their number, so that the parts that the store takes come to
-    ``most`` bytes in all. For S3 and parts of 32 MiB: 10 GiB before they grow, 150 MiB at 100 GiB, 1.1 GiB at the end.
+    They begin as wanted and grow in proportion to their number where they must: so that the parts that the store takes
+    come to ``most`` bytes in all. For S3, parts of 32 MiB and any length: 10 GiB before they grow, 150 MiB at 100 GiB,
+    1.1 GiB at the end.
     """
     # the sum of 1 to n is over n * n / 2
     step = -(-2 * most // limits.most_parts**2)

@@ -327,6 +327,7 @@ class _Crew(Generic[Item]):
             while (item := self._draw()) is not _END:
                 began, used = time.perf_counter(), time.thread_time()
                 self._function(cast("Item", item))
+                del item  # not held while the next one is made
                 if not self._goes_on(time.perf_counter() - began, time.thread_time() - used):
                     return
         except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 # What `compression=True` takes for large: the configuration's `large_array` counts from here on.
 _LARGE = 2 * GIB
+# Times its data: more no codec makes of it, but for some bytes of small ones.
+_MOST_PACKED = 2
 # Bytes that are read at a time into an array that does not lie in one piece.
 _SLAB = 8 * MIB
 
@@ -130,7 +132,8 @@ def store_array(
     body = view if description.compression is None else _encode(description, view, backend)
     if later:
         return begin_upload(backend, key, body, {**metadata, **own}, options)
-    return upload(backend, key, body, {**metadata, **own}, options, settings, threads)
+    most = array.nbytes * _MOST_PACKED + MIB
+    return upload(backend, key, body, {**metadata, **own}, options, settings, threads, most=most)
 
 
 def _encode(description: arrayformat.ArrayDescription, view: memoryview, backend: Backend) -> Any:

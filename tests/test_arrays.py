@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -316,7 +317,9 @@ def _measure(store: Store, call: str, compression: Any = False) -> float:
     access = {names.get(name, name): value for name, value in store.access.items()}
     access |= {"bucket_name": store.container, "backend": store.backend_name}
     command = [sys.executable, "-c", _MEASURE, json.dumps([access, call, compression])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # glibc gives freed blocks back instead of keeping them for each thread: what is in use counts, at any speed
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**17)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
 
@@ -330,11 +333,12 @@ def test_the_memory_that_256_mb_take(store: Store) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
-@pytest.mark.stores("local")
-def test_the_memory_that_256_compressed_mb_take(store: Store) -> None:
-    """A few parts of 32 MB are under way; it is nothing of the array's size."""
-    assert _measure(store, "upload", "Zstd") < 6 * 32
-    assert _measure(store, "download", "Zstd") < 256 + 6 * 32
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("codec", ["Blosc", "Zstd", "Zstd-blocks", "gzip"])
+def test_the_memory_that_256_compressed_mb_take(store: Store, codec: str) -> None:
+    """Some parts of 5 MiB are on their way up, some of 2 MiB down; and what the codec takes, in up to four threads."""
+    assert _measure(store, "upload", codec) < 64
+    assert _measure(store, "download", codec) < 1.08 * 256
 
 
 def test_one_get_reads_a_small_array(recorded: Recorded) -> None:

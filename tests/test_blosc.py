@@ -134,7 +134,7 @@ def test_the_fastest_of_the_dense_ways_is_taken(data: np.ndarray) -> None:
     sizes = packings(data)
     way = ways.choose(memoryview(data).cast("B"), data.dtype.itemsize)
     assert sizes[way] <= 1.15 * min(sizes.values())
-    assert len(encode(data.tobytes(), data.dtype.itemsize)) <= sizes[way] + 100
+    assert len(encode(data.tobytes(), data.dtype.itemsize)) <= 1.01 * sizes[way] + 1000  # its blocks are smaller
 
 
 def test_data_of_all_kinds_is_packed_in_all_ways() -> None:

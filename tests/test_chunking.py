@@ -89,6 +89,14 @@ def test_parts_of_a_stream_grow_to_hold_the_largest_object(wanted: int) -> None:
     assert sizes[-1] < 1.2 * GIB
 
 
+@pytest.mark.parametrize("most", [1, GIB, 48 * GIB, 100 * GIB, TIB])
+def test_parts_of_a_stream_grow_no_more_than_its_length_takes(most: int) -> None:
+    sizes = list(itertools.islice(chunking.growing_part_sizes(5 * MIB, S3, most), S3.most_parts))
+    assert sum(sizes) >= most
+    assert sizes[-1] == (5 * MIB if most <= 24 * GIB else max(sizes))
+    assert sizes[-1] <= max(5 * MIB, 2.1 * most / S3.most_parts)
+
+
 @given(wanted=st.integers(1, 10**7), limits=limits)
 def test_parts_of_a_stream_keep_to_the_limits_and_do_not_end(wanted: int, limits: TransferLimits) -> None:
     for part in itertools.islice(chunking.growing_part_sizes(wanted, limits), limits.most_parts + 5):

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy.bodies import in_order
+from cottoncandy.buffers import BufferPool
 from cottoncandy.codecs.pieces import Source, deflate, slices
 from cottoncandy.codecs.registry import BytesLike, Codec, get_codec
 from cottoncandy.errors import ChecksumMismatch, CorruptObject
@@ -102,7 +103,7 @@ def _index_of(lengths: list[int], nbytes: int) -> bytes:
 class _Block(NamedTuple):
     """A block with its header, and which bytes of the data it holds."""
 
-    packed: bytes
+    packed: memoryview
     start: int
     stop: int
 
@@ -116,8 +117,10 @@ def _decode(codec: Codec, chunks: Iterator[BytesLike], out: memoryview) -> None:
 
 
 def _pieces(codec: Codec, chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:
+    buffers = BufferPool()
+
     def unpack(block: _Block) -> memoryview:
-        data = np.empty(block.stop - block.start, np.uint8).data
+        data = buffers.take(block.stop - block.start)
         _unpack(codec, block.packed, data)
         return data
 
@@ -126,7 +129,7 @@ def _pieces(codec: Codec, chunks: Iterator[BytesLike], nbytes: int) -> Iterator[
 
 def _split(codec: Codec, chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_Block]:
     """Each block of a stream; behind the last one, the index is looked at."""
-    source, start = Source(f"{codec.name}-{SUFFIX}", chunks), 0
+    source, buffers, start = Source(f"{codec.name}-{SUFFIX}", chunks), BufferPool(), 0
     lengths: list[int] = []
     while start < nbytes:
         header = bytes(source.read(_HEADER.size))
@@ -134,7 +137,10 @@ def _split(codec: Codec, chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_
         if not 0 < size <= nbytes - start or packed > _most_packed(size):
             raise CorruptObject(f"block {len(lengths)} makes no sense: {size} bytes, packed {packed}")
         lengths.append(packed)
-        yield _Block(header + source.read(packed), start, start + size)
+        block = buffers.take(len(header) + packed)
+        block[: len(header)] = header
+        source.readinto(block[len(header) :])
+        yield _Block(block, start, start + size)
         start += size
     index = _index_of(lengths, nbytes)
     if source.rest(len(index)) != index:

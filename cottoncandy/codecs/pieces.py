@@ -111,6 +111,22 @@ class Source:
             taken += self._take(count - len(taken))
         return taken
 
+    def readinto(self, view: memoryview) -> None:
+        """Fill the view with the next bytes.
+
+        Raises
+        ------
+        CorruptObject
+            If there are not so many.
+        """
+        filled = 0
+        while filled < len(view):
+            if not self.more():
+                raise CorruptObject(f"the {self._name} stream ends too early")
+            piece = self._take(len(view) - filled)
+            view[filled : filled + len(piece)] = piece
+            filled += len(piece)
+
     def rest(self, most: int) -> bytearray:
         """All that is left.
 

@@ -15,13 +15,19 @@ from cottoncandy.errors import CorruptObject
 #: From here on threads pack the frame: 1.6 times as fast with 2 of them. Below, starting them costs more.
 THREADED = 4 * 2**20
 THREADS = min(4, os.cpu_count() or 1)
+# Bytes of data that a thread packs at a time. By default they are 2 MiB at this level, and the engine holds 39 MiB with
+# two threads instead of 29; with less than this the packed bytes become noticeably more.
+_JOB = 3 * 2**19
 
 
 def _packer(nbytes: int) -> Packer:
+    if nbytes < THREADED:
+        return zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj(size=nbytes)
     # one thread makes the same bytes as four, none makes others: the body must not depend on the machine
-    threads = THREADS if nbytes >= THREADED else 0
-    compressor = zstandard.ZstdCompressor(level=1, threads=threads, write_checksum=True)
-    return compressor.compressobj(size=nbytes)
+    settings = zstandard.ZstdCompressionParameters.from_level(
+        1, source_size=nbytes, threads=THREADS, job_size=_JOB, write_checksum=True, write_content_size=True
+    )
+    return zstandard.ZstdCompressor(compression_params=settings).compressobj(size=nbytes)
 
 
 def _pieces(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:

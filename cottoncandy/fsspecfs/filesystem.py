@@ -207,9 +207,10 @@ class ObjectFileSystem(Names):
         key = keys.clean_object(self._strip_protocol(rpath))
         options = WriteOptions(if_absent=mode == "create")
         with Path(lpath).open("rb") as file:
-            callback.set_size(os.fstat(file.fileno()).st_size)
+            size = os.fstat(file.fileno()).st_size
+            callback.set_size(size)
             blocks = iter(lambda: file.read(self._settings.upload_part), b"")
-            upload(self._backend, key, blocks, {}, options, self._settings)
+            upload(self._backend, key, blocks, {}, options, self._settings, most=size)
         callback.absolute_update(callback.size or 0)
 
     def get(

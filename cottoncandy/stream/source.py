@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from cottoncandy import chunking, progress
 from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
+from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import WrongKey
 from cottoncandy.parallel import ahead, for_each, map_threads
 from cottoncandy.retry import read_resuming
@@ -75,6 +77,7 @@ class ObjectSource:
         stop = start + (settings.opening if first is None else first)
         self._reader: ObjectReader | None = opened or backend.open(key, start, stop, e_tag=e_tag)
         self._position = self._reader.start
+        self._buffers = BufferPool()
         self.head: ObjectHead = self._reader.head
         try:
             refuse_encrypted(backend, self.head)
@@ -100,19 +103,17 @@ class ObjectSource:
 
         Memory: a few parts, whatever the size of the object.
         """
-        parts = self._all_parts(threads)
-        return parts if self.head.size <= _STREAM_PART else ahead(parts)
-
-    def _all_parts(self, threads: int) -> Generator[memoryview, None, None]:
         if self._position:  # some of the opening answer was read: begin anew
             self.close()
         start = 0
-        for part in self._opened_parts():
-            start += len(part)
-            yield part
+        opened = self._opened_parts()
+        with closing(opened if self.head.size <= _STREAM_PART else ahead(opened)) as parts:
+            for part in parts:
+                start += len(part)
+                yield part
         yield from self._remaining_parts(start, threads)
 
-    def _opened_parts(self) -> Iterator[memoryview]:
+    def _opened_parts(self) -> Generator[memoryview, None, None]:
         """What the opening answer brings: it is one connection, read from its beginning to its end."""
         while self._reader is not None and self._position < self._reader.stop:
             start, stop = self._position, min(self._position + _STREAM_PART, self._reader.stop)
@@ -125,7 +126,7 @@ class ObjectSource:
 
     def _part(self, job: tuple[int, int, ObjectReader | None]) -> memoryview:
         start, stop, reader = job
-        part = np.empty(stop - start, np.uint8).data  # not zeroed, as a bytearray would be
+        part = self._buffers.take(stop - start)
         self._read(start, part, reader)
         return part
 

@@ -10,6 +10,7 @@ from typing import cast
 from cottoncandy import chunking, progress
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, TransferLimits, WriteOptions
 from cottoncandy.bodies import BytesLike, Late
+from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
@@ -35,6 +36,7 @@ def upload(
     threads: int | None = None,
     *,
     size: int | None = None,
+    most: int | None = None,
 ) -> Receipt:
     """Send an object: whole, or not at all.
 
@@ -51,6 +53,8 @@ def upload(
     threads : int, optional
     size : int, optional
         The bytes of an iterable body all together, where they are known: progress is shown with them.
+    most : int, optional
+        What they come to at most, where only that is known. Parts need not grow beyond what it takes.
 
     Returns
     -------
@@ -62,7 +66,7 @@ def upload(
         size = len(body)
         if size <= min(settings.upload_threshold, backend.limits.largest_put):
             return _put(backend, key, body, metadata, options, settings)
-    parts = _parts(body, backend, settings)
+    parts = _parts(body, backend, settings, most if size is None else size)
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
         return _put(backend, key, drawn[0][1] if drawn else b"", metadata, options, settings)
@@ -140,27 +144,32 @@ def _send_part(upload: MultipartUpload, number: int, body: BytesLike, start: int
 
 
 def _parts(
-    body: memoryview | Iterable[BytesLike | Late], backend: Backend, settings: TransferSettings
+    body: memoryview | Iterable[BytesLike | Late], backend: Backend, settings: TransferSettings, most: int | None
 ) -> Iterator[Part]:
     limits = backend.limits
     if not isinstance(body, memoryview):
-        return _gather_all(iter(body), stream_part_sizes(settings, limits))
+        return _gather_all(iter(body), stream_part_sizes(settings, limits, most))
     step = chunking.part_size(len(body), settings.upload_part, limits)
     return _placed(body[start:stop] for start, stop in chunking.spans(len(body), step))
 
 
 def _placed(bodies: Iterable[BytesLike]) -> Iterator[Part]:
     """Parts in their order, with what is to be known of each."""
-    start = 0
-    for number, body in enumerate(bodies, 1):
-        size = len(body)
+    number = start = 0
+    for body in bodies:
+        number, size = number + 1, len(body)
         yield number, body, start
+        del body  # whoever sends it may be done with it: its memory takes the next one
         start += size
 
 
-def stream_part_sizes(settings: TransferSettings, limits: TransferLimits) -> Iterator[int]:
-    """Sizes of the parts of what comes in pieces, as a file does; without end."""
-    return chunking.growing_part_sizes(min(settings.upload_part, _STREAM_PART), limits)
+def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: int | None = None) -> Iterator[int]:
+    """Sizes of the parts of what comes in pieces, as a file does; without end.
+
+    They hold ``most`` bytes, or the largest object.
+    """
+    wanted = min(settings.upload_part, _STREAM_PART)
+    return chunking.growing_part_sizes(wanted, limits, chunking.LARGEST_STREAM if most is None else most)
 
 
 def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int]) -> Iterator[Part]:
@@ -169,28 +178,33 @@ def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int]) -> Ite
     if not isinstance(head, Late):
         yield from _placed(_gather(chain((head,), cast("Iterator[BytesLike]", pieces)), sizes))
         return
-    gathered = _placed(_gather(chain((bytes(head.size),), cast("Iterator[BytesLike]", pieces)), sizes))
+    gathered = _placed(_gather(chain((bytearray(head.size),), cast("Iterator[BytesLike]", pieces)), sizes))
     number, first, start = next(gathered)
     yield from gathered
     if head.value is None or len(head.value) != head.size:
         raise ValueError("an encoder has not told the beginning of its body")
-    yield number, head.value + memoryview(first)[head.size :], start
+    memoryview(first)[: head.size] = head.value
+    yield number, first, start
 
 
 def _gather(pieces: Iterable[BytesLike], sizes: Iterator[int]) -> Iterator[BytesLike]:
     """Pieces of any size as parts of the given sizes; the last one is what is left."""
-    part, size = bytearray(), next(sizes)
+    buffers, size = BufferPool(), next(sizes)
+    part, filled = memoryview(b""), 0
     for piece in pieces:
         rest = memoryview(piece).cast("B")
-        if not part and len(rest) == size:
-            yield rest  # as it is: a copy saved
-            size = next(sizes)
-            continue
-        while len(part) + len(rest) >= size:
-            cut = size - len(part)
-            part += rest[:cut]
-            yield part
-            rest, part, size = rest[cut:], bytearray(), next(sizes)
-        part += rest
-    if part:
-        yield part
+        while rest:
+            if not filled and len(rest) == size:
+                yield rest  # as it is: a copy saved
+                size = next(sizes)
+                break
+            if not filled:
+                part = buffers.take(size)
+            taken, rest = rest[: size - filled], rest[size - filled :]
+            part[filled : filled + len(taken)] = taken
+            filled += len(taken)
+            if filled == size:
+                yield part
+                part, filled, size = memoryview(b""), 0, next(sizes)
+    if filled:
+        yield part[:filled]

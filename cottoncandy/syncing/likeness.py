@@ -63,7 +63,8 @@ def fits_e_tag(path: Path, e_tag: str | None, backend: Backend, settings: Transf
         return None
     if not match[2]:
         return _md5(block for part in _parts(path, repeat(2**63)) for block in part).hex() == match[1]
-    digests = [_md5(part) for part in _parts(path, stream_part_sizes(settings, backend.limits))]
+    sizes = stream_part_sizes(settings, backend.limits, path.stat().st_size)
+    digests = [_md5(part) for part in _parts(path, sizes)]
     return _md5(digests).hex() == match[1] if len(digests) == int(match[2]) else None
 
 

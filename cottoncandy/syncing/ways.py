@@ -147,10 +147,10 @@ class _Upload(_WithDisk):
     def transfer(self, name: str) -> None:
         key, metadata = self.branch.key(name), {MTIME: time_text(self.files[name].st_mtime_ns)}
         with (self.disk.root / name).open("rb") as file:
-            small = self.files[name].st_size <= self.settings.upload_threshold
+            size = self.files[name].st_size
             blocks = iter(lambda: file.read(self.settings.upload_part), b"")
-            body = file.read() if small else blocks
-            upload(self.branch.backend, key, body, metadata, WriteOptions(), self.settings, self.threads)
+            body = file.read() if size <= self.settings.upload_threshold else blocks
+            upload(self.branch.backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=size)
 
     def delete(self, names: list[str]) -> None:
         self.branch.delete(names)

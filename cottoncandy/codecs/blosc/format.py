@@ -6,7 +6,7 @@ Source: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,9 @@ from cottoncandy.errors import UnknownCodec
 
 #: Bytes of a header; and the most that a whole buffer is larger than its data.
 HEADER = 16
-#: Bytes of data in a block of ours, or a little less: large ones pack better, and half as fast again.
-BLOCK = 2**20
+#: Bytes of data in a block of ours, or a little less: large ones pack better, and half as fast again. The library takes
+#: many times its size while it works, for each thread.
+BLOCK = 2**19
 #: Slices that are worked on at a time.
 THREADS = min(4, os.cpu_count() or 1)
 #: Flags: the data lies as it is; bits are shuffled, not bytes; the blocks are not split into a stream for each byte of
@@ -60,24 +61,23 @@ class Header(NamedTuple):
         """How many there are; the last one may be smaller."""
         return 0 if self.flags & COPIED or not self.size else -(-self.size // self.block)
 
+    @property
+    def largest_block(self) -> int:
+        """Bytes that a block may take, packed: as many as its data, and the length of each stream in it."""
+        return self.block + 4 * max(1, self.itemsize)
+
     def raw(self) -> bytes:
         """The 16 bytes."""
         sizes = b"".join(size.to_bytes(4, "little") for size in (self.size, self.block, self.packed))
         return self.versions + bytes((self.flags, self.itemsize)) + sizes
 
 
-def whole_buffer(header: Header, lengths: Iterable[int], blocks: BytesLike) -> bytes:
-    """A whole buffer of blocks that lie behind each other."""
-    table = table_of(lengths)
-    packed = header._replace(packed=HEADER + len(table) + len(blocks))
-    return b"".join((packed.raw(), table, blocks))
-
-
-def table_of(lengths: Iterable[int]) -> bytes:
-    """The table of blocks of such lengths that lie behind each other."""
-    sizes = np.fromiter(lengths, np.int64)
-    first = HEADER + 4 * len(sizes)
-    return (first + np.cumsum(sizes) - sizes).astype("<u4").tobytes()
+def beginning(header: Header, lengths: Sequence[int]) -> bytes:
+    """The header and the table of a buffer whose blocks have such lengths and lie behind each other."""
+    first = HEADER + 4 * len(lengths)
+    starts = first + np.cumsum([0, *lengths])
+    packed = header._replace(packed=int(starts[-1]))
+    return packed.raw() + starts[:-1].astype("<u4").tobytes()
 
 
 def block_starts(header: Header, raw: BytesLike) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

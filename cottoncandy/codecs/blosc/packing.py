@@ -17,9 +17,8 @@ from cottoncandy.codecs.blosc.format import (
     THREADS,
     UNSPLIT,
     Header,
+    beginning,
     block_starts,
-    table_of,
-    whole_buffer,
 )
 from cottoncandy.codecs.blosc.ways import Way, choose, pack
 from cottoncandy.codecs.pieces import slices
@@ -50,8 +49,7 @@ def encode(view: memoryview, itemsize: int) -> Iterator[BytesLike | Late]:
     for packed in map_threads(make, _cut(view, form.block), max(2, THREADS)):
         lengths += packed.lengths
         yield packed.blocks
-    header = form._replace(size=len(view), packed=late.size + sum(lengths))
-    late.value = header.raw() + table_of(lengths)
+    late.value = beginning(form._replace(size=len(view)), lengths)
 
 
 def encode_chunks(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
@@ -101,7 +99,8 @@ def _in_order(raw: bytes) -> bytes:
     starts = block_starts(header, memoryview(raw)[HEADER:])
     if not np.any(np.diff(starts) < 0):
         return raw
-    return whole_buffer(header, *_sorted(raw, starts))
+    ordered = _sorted(raw, starts)
+    return beginning(header, ordered.lengths) + ordered.blocks
 
 
 def _sorted(raw: bytes, starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> _Packed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from cottoncandy.bodies import BytesLike
+from cottoncandy.buffers import BufferPool
 from cottoncandy.codecs.blosc.format import (
     BLOCK,
     COPIED,
@@ -16,9 +17,9 @@ from cottoncandy.codecs.blosc.format import (
     THREADS,
     UNSPLIT,
     Header,
+    beginning,
     block_starts,
     library,
-    whole_buffer,
 )
 from cottoncandy.codecs.pieces import Source, reading
 from cottoncandy.errors import CorruptObject
@@ -27,6 +28,8 @@ from cottoncandy.parallel import for_each, map_threads
 #: Blosc makes none of less than 128 bytes, or a whole number of items in them (blosc.c, MIN_BUFFERSIZE): of such a lie
 #: the table would take many times the memory of the data.
 _LEAST_BLOCK = 64
+#: Bytes of data: less is unpacked while threads would start.
+_THREADED = 2 * 2**20
 
 
 def decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
@@ -43,12 +46,12 @@ def pieces(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:
     """The data in order: what comes before its turn, as in buffers that others' threads made, is held back."""
 
     def unpack(group: _Group) -> tuple[int, memoryview]:
-        data = np.empty(group.stop - group.start, np.uint8).data
+        data = buffers.take(group.stop - group.start)
         _unpack(group, data)
         return group.start, data
 
     early: dict[int, memoryview] = {}
-    position = 0
+    position, buffers = 0, BufferPool()
     for start, data in map_threads(unpack, _all_groups(chunks, nbytes), _threads(nbytes)):
         early[start] = data
         while (piece := early.pop(position, None)) is not None:
@@ -57,15 +60,15 @@ def pieces(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[BytesLike]:
 
 
 def _threads(nbytes: int) -> int:
-    return THREADS if nbytes > BLOCK else 1
+    return THREADS if nbytes > _THREADED else 1
 
 
 def _all_groups(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_Group]:
     """What is to be unpacked, buffer by buffer, until the stream ends."""
-    source, start = Source("Blosc", chunks), 0
+    source, buffers, start = Source("Blosc", chunks), BufferPool(), 0
     while source.more():
         header = _read_header(source, nbytes - start)
-        yield from _groups(source, header, start)
+        yield from _groups(source, buffers, header, start)
         start += header.size
     if start < nbytes:
         raise CorruptObject(f"there are {start} bytes of data, and the array has {nbytes}")
@@ -86,13 +89,13 @@ def _read_header(source: Source, most: int) -> Header:
 class _Group(NamedTuple):
     """A buffer of some blocks, or data as it is, and which bytes of the array it holds."""
 
-    packed: BytesLike
+    packed: memoryview
     start: int
     stop: int
     copied: bool = False
 
 
-def _groups(source: Source, header: Header, origin: int) -> Iterator[_Group]:
+def _groups(source: Source, buffers: BufferPool, header: Header, origin: int) -> Iterator[_Group]:
     """A buffer, which begins at ``origin`` of the array, cut into small ones in the order of their bytes.
 
     Its blocks lie in any order.
@@ -102,18 +105,24 @@ def _groups(source: Source, header: Header, origin: int) -> Iterator[_Group]:
     if header.flags & COPIED:
         for start in range(origin, origin + header.size, BLOCK):
             stop = min(start + BLOCK, origin + header.size)
-            yield _Group(bytes(source.read(stop - start)), start, stop, copied=True)
+            data = buffers.take(stop - start)
+            source.readinto(data)
+            yield _Group(data, start, stop, copied=True)
         return
     starts = block_starts(header, source.read(4 * header.blocks))
     order = np.argsort(starts, kind="stable")
-    lengths = np.diff(starts[order], append=header.packed)
-    if starts[order[0]] != HEADER + 4 * header.blocks or lengths.min() < 1:
+    lengths = np.diff(starts[order], append=header.packed).tolist()
+    if starts[order[0]] != HEADER + 4 * header.blocks or min(lengths) < 1:
         raise CorruptObject("the Blosc stream is broken: its blocks do not lie one behind the other")
+    if max(lengths) > header.largest_block:
+        raise CorruptObject("the Blosc stream is broken: a block is larger than any data of its size is packed")
     for begin, end in _runs(order, max(1, BLOCK // header.block)):
-        blocks = source.read(int(lengths[begin:end].sum()))
         first = int(order[begin]) * header.block
         last = min(int(order[end - 1] + 1) * header.block, header.size)
-        alone = _alone(header, last - first, lengths[begin:end], blocks)
+        head = _beginning_alone(header, last - first, lengths[begin:end])
+        alone = buffers.take(len(head) + sum(lengths[begin:end]))
+        alone[: len(head)] = head
+        source.readinto(alone[len(head) :])
         yield _Group(alone, origin + first, origin + last)
 
 
@@ -125,12 +134,12 @@ def _runs(order: np.ndarray[tuple[int], np.dtype[np.int64]], most: int) -> Itera
             yield begin, min(begin + most, int(high))
 
 
-def _alone(header: Header, size: int, lengths: Iterable[int], blocks: BytesLike) -> bytes:
-    """A buffer of these blocks alone."""
+def _beginning_alone(header: Header, size: int, lengths: Sequence[int]) -> bytes:
+    """The header and the table of a buffer of these blocks alone."""
     part = header._replace(size=size, block=min(header.block, size))
     if size < header.block:  # the last block is never split, and here it is the first
         part = part._replace(flags=header.flags | UNSPLIT)
-    return whole_buffer(part, lengths, blocks)
+    return beginning(part, lengths)
 
 
 def _unpack(group: _Group, out: memoryview) -> None:

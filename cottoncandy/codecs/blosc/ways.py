@@ -25,6 +25,8 @@ _DENSE = Way(b"zstd", 1, 1)
 WAYS = (Way(b"lz4", 5, 1), Way(b"lz4", 5, 2), _DENSE)
 #: A faster one is taken where what it makes is so many times as large at most.
 _ALIKE = 1.1
+#: Into so many streams a block is split at most (MAX_SPLITS).
+_MOST_STREAMS = 16
 #: Bytes of data: of less, each way takes as long as the look at a sample.
 _FEW = 2**18
 #: The bytes of a slice of the sample, and how many there are at most, spread over all the data.
@@ -38,8 +40,17 @@ _LEAST = 4 * 2**20
 def pack(data: memoryview, itemsize: int, way: Way = _DENSE) -> bytes:
     """One buffer."""
     # numcodecs takes the item's size from the array; Blosc itself takes items over 255 bytes for bytes
-    packed: bytes = library().compress(np.frombuffer(data, f"V{itemsize}"), *way, BLOCK)
+    packed: bytes = library().compress(np.frombuffer(data, f"V{itemsize}"), *way, _wanted_block(itemsize, way))
     return packed
+
+
+def _wanted_block(itemsize: int, way: Way) -> int:
+    """What to ask for, to have blocks of `BLOCK` bytes of data.
+
+    Where blocks are split into a stream for each byte of the items, the library takes it for the size of a stream
+    (split_block, compute_blocksize): https://github.com/Blosc/c-blosc/blob/main/blosc/blosc.c
+    """
+    return BLOCK // itemsize if way.compressor == b"lz4" and itemsize <= _MOST_STREAMS else BLOCK
 
 
 def choose(view: memoryview, itemsize: int) -> Way:

@@ -1,0 +1,114 @@
+"""Memory that passing bytes lie in is used again, and never while somebody holds it."""
+
+from __future__ import annotations
+
+import random
+import threading
+
+import numpy as np
+import pytest
+from stores import Store
+
+from cottoncandy.buffers import BufferPool
+from cottoncandy.stream import ObjectSource, TransferSettings
+
+MIB = 2**20
+
+
+def _address(view: memoryview) -> int:
+    return int(np.frombuffer(view, np.uint8).__array_interface__["data"][0])
+
+
+def test_what_nobody_holds_is_handed_out_again() -> None:
+    pool = BufferPool()
+    view = pool.take(1000)
+    first = _address(view)
+    del view
+    for nbytes in (1000, 10, 0, 1000):
+        view = pool.take(nbytes)
+        assert len(view) == nbytes
+        assert not nbytes or _address(view) == first
+        del view
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        lambda view: view,
+        lambda view: view[200:300],
+        lambda view: memoryview(view[200:])[50:].cast("B"),
+        lambda view: np.frombuffer(view, np.uint8)[7:9],
+        lambda view: np.frombuffer(view, "<f4").reshape(10, 25).T,
+    ],
+)
+def test_any_view_holds_it(hold) -> None:  # type: ignore[no-untyped-def]
+    pool = BufferPool()
+    view = pool.take(1000)
+    view[:] = b"a" * 1000
+    held = hold(view)
+    content = bytes(held)
+    del view
+    for _ in range(3):
+        other = pool.take(1000)
+        other[:] = b"b" * 1000
+    assert bytes(held) == content
+
+
+def test_a_larger_one_fits_all_that_come_after_it() -> None:
+    pool = BufferPool()
+    addresses = set()
+    for nbytes in (10, 10_000, *range(9_000, 10_000)):
+        view = pool.take(nbytes)
+        addresses.add(_address(view))
+        del view
+    assert len(addresses) <= 2
+
+
+def test_threads_never_share_one() -> None:
+    pool = BufferPool()
+    wrong = []
+
+    def work(seed: int) -> None:
+        choose = random.Random(seed)
+        for number in range(2000):
+            mine = bytes([seed, number % 256]) * choose.randrange(1, 40)
+            view = pool.take(len(mine))
+            view[:] = mine
+            other = pool.take(5)
+            other[:] = b"other"
+            if bytes(view) != mine:
+                wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert len(pool._free) <= 12  # two for each at the same time
+
+
+@pytest.mark.stores("local", "moto")
+def test_the_parts_of_an_object_lie_in_few_buffers(store: Store) -> None:
+    content = np.random.default_rng(0).bytes(48 * MIB)
+    backend = store.interface().backend_interface
+    backend.put("object", content, {})
+    threads = 4
+    with ObjectSource(backend, "object", TransferSettings()) as source:
+        addresses, position = set(), 0
+        for part in source.parts(threads):
+            assert part == content[position : position + len(part)]
+            addresses.add(_address(part))
+            position += len(part)
+    assert position == len(content)
+    # for each connection one, those that are read ahead of the caller, and the one in its hands
+    assert len(addresses) <= threads + 4
+
+
+@pytest.mark.stores("local", "moto")
+def test_parts_that_are_kept_stay_as_they_are(store: Store) -> None:
+    content = np.random.default_rng(0).bytes(24 * MIB)
+    backend = store.interface().backend_interface
+    backend.put("object", content, {})
+    with ObjectSource(backend, "object", TransferSettings()) as source:
+        assert b"".join(list(source.parts(4))) == content
