@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from cottoncandy.backends.encrypted import EncryptionKeys, KeySource, generate_encryption_key
+    from cottoncandy.backends.encrypted.keys import EncryptionKeys, KeySource, generate_encryption_key
     from cottoncandy.browser import BrowserObject
     from cottoncandy.interfaces import DefaultInterface
     from cottoncandy.progress import MakeBar
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"cottoncandy.{name}")
     if name in _ENCRYPTION:
-        return getattr(importlib.import_module("cottoncandy.backends.encrypted"), name)
+        return getattr(importlib.import_module("cottoncandy.backends.encrypted.keys"), name)
     raise AttributeError(f"module 'cottoncandy' has no attribute {name!r}")
 
 

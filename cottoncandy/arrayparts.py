@@ -9,7 +9,7 @@ from typing import Any
 
 from cottoncandy.errors import CorruptObject
 
-# Of an upload: what `secrets.token_hex(8)` gives.
+# Of an upload: what `new_version` gives.
 _VERSION = re.compile("[0-9a-f]{16}")
 
 

@@ -11,11 +11,10 @@ import enum
 import logging
 import os
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from platformdirs import user_config_path
 
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
 from cottoncandy.redaction import Secret
@@ -23,6 +22,7 @@ from cottoncandy.redaction import Secret
 log = logging.getLogger(__name__)
 
 MIB = 2**20
+_ON_LINUX = sys.platform == "linux"
 #: Names another user file than the one in the configuration folder.
 CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
 _UNSET = {"", "false", "none"}
@@ -52,6 +52,10 @@ def user_file_path() -> Path:
 
 
 def _config_folder() -> Path:
+    if _ON_LINUX:  # platformdirs would say the same, and brings much
+        return _expand(os.environ.get("XDG_CONFIG_HOME", "").strip() or "~/.config") / "cottoncandy"
+    from platformdirs import user_config_path
+
     try:
         return user_config_path("cottoncandy")
     except RuntimeError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +24,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         with target.open("wb") as file:  # a device or a pipe is written to, not replaced
             yield file
         return
-    part = target.parent / f"{_PART}{secrets.token_hex(8)}"
+    part = target.parent / f"{_PART}{os.urandom(8).hex()}"
     try:
         with part.open("xb") as file:
             yield file
@@ -39,7 +38,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 def replacing_path(target: Path) -> Iterator[Path]:
     """A path to write to, with the target's extension, that takes the target's place when all went well."""
     target = target.resolve()
-    part = target.parent / f"{_PART}{secrets.token_hex(8)}{''.join(target.suffixes[-2:])}"
+    part = target.parent / f"{_PART}{os.urandom(8).hex()}{''.join(target.suffixes[-2:])}"
     try:
         yield part
         part.replace(target)

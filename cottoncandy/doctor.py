@@ -14,7 +14,7 @@ from typing import Any
 
 from cottoncandy.backends import backend_class
 from cottoncandy.backends.base import MIB, Backend, WriteOptions
-from cottoncandy.backends.encrypted import encrypted
+from cottoncandy.backends.encrypted.wrapping import encrypted
 from cottoncandy.config import Options, user_file_path
 from cottoncandy.errors import CottonCandyError, ObjectNotFound
 from cottoncandy.findings import FAIL, Finding, fail, ok, warn

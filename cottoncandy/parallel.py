@@ -10,13 +10,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from itertools import chain
-from typing import Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from cottoncandy.pipelines import Begin, Begun, again, run_ahead
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -90,6 +92,8 @@ def map_threads(
     if threads <= 1:
         yield from map(function, items)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     pending: deque[Future[Result]] = deque()
     window = window or 2 * threads
     with ThreadPoolExecutor(threads, thread_name_prefix="cottoncandy") as pool:
@@ -147,6 +151,8 @@ class _Ahead(Generic[Item]):
     """
 
     def __init__(self, stream: Generator[Item, None, None], count: int) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
         self._stream = stream
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cottoncandy")
         self._pending = deque(self._draw() for _ in range(count))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,8 @@ _TROUBLE = 3
 
 def _draw() -> float:
     # a policy travels by pickle, and is to be equal there: not with the generator's state
+    import random
+
     return random.random()  # noqa: S311 - no secret
 
 

@@ -29,7 +29,7 @@ from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.gdrive import properties
 from cottoncandy.backends.s3.lean import answers, documents, failures, listing
 from cottoncandy.backends.s3.lean.connections import Address, BadAnswer, Connection
-from cottoncandy.chunkedarrays import ChunkTable
+from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.codecs.blocks import BlockIndex
 from cottoncandy.errors import CorruptObject, CottonCandyError, InvalidObjectName
 from cottoncandy.redaction import redact

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stores import Recorded, Store
 
-from cottoncandy.chunkedarrays import ChunkFolder, ChunkTable, StoredChunks
+from cottoncandy.chunkedarrays.folder import ChunkFolder
+from cottoncandy.chunkedarrays.reader import StoredChunks
+from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
 from cottoncandy.stream import TransferSettings
 

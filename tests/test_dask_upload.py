@@ -17,7 +17,7 @@ from recorder import Fault, Request, Response
 from samples import ALL, assert_equal
 from stores import Recorded, Store
 
-from cottoncandy.chunkedarrays import ChunkFormat, ChunkUpload
+from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload
 from cottoncandy.errors import AccessDenied, ObjectChanged, TransientError, UnsupportedArray
 
 dask = pytest.importorskip("dask")

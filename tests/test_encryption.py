@@ -22,8 +22,10 @@ from stores import Recorded, Store
 
 import cottoncandy as cc
 from cottoncandy.backends.base import Backend, ObjectReader, TransferLimits, WriteOptions
-from cottoncandy.backends.encrypted import EncryptedBackend, EncryptionKeys, encrypted
+from cottoncandy.backends.encrypted.backend import EncryptedBackend
+from cottoncandy.backends.encrypted.keys import EncryptionKeys
 from cottoncandy.backends.encrypted.reader import SealedTag
+from cottoncandy.backends.encrypted.wrapping import encrypted
 from cottoncandy.config import Options
 from cottoncandy.errors import (
     ChecksumMismatch,

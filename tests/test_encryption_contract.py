@@ -8,7 +8,8 @@ from sealed import DecryptedRaw
 from stores import Store
 
 from cottoncandy.backends.base import Backend
-from cottoncandy.backends.encrypted import EncryptedBackend, EncryptionKeys
+from cottoncandy.backends.encrypted.backend import EncryptedBackend
+from cottoncandy.backends.encrypted.keys import EncryptionKeys
 
 KEY = bytes(range(32))
 

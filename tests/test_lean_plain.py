@@ -192,6 +192,43 @@ def test_botocore_is_not_loaded_for_the_usual_calls() -> None:
     assert any(request.headers["user-agent"].startswith("cottoncandy/") for request in proxy.requests)
 
 
+SMALL = """
+import gc, sys
+import numpy as np
+
+gc.collect()
+before = len(gc.get_objects())
+import cottoncandy as cc
+
+cci = cc.get_interface("bucket", "AKID", "SECRET", sys.argv[1], verbose=False)
+cci.upload_raw_array("a/b", np.arange(1000.0), compression=False)
+gc.collect()
+print(len(gc.get_objects()) - before)
+print(*sys.modules)
+"""
+
+#: What an array that is neither packed nor encrypted, over a line that is not either, has no use for.
+NOT_FOR_SMALL_ARRAYS = {
+    *("bz2", "concurrent.futures.thread", "cramjam", "email", "http.client", "isal", "lz4", "numcodecs", "ssl"),
+    *("tempfile", "urllib.request", "xml.etree.ElementTree", "zstandard"),
+    *("browser", "chunkedarrays.table", "codecs.blocks", "codecs.blosc", "codecs.pieces", "datasets", "syncing"),
+    *("backends.encrypted.backend", "verification"),
+}
+
+
+def test_a_small_array_loads_little() -> None:
+    """All that is loaded, Python's garbage collector walks through each time, and empties the processor's caches."""
+    with RecordingProxy(hook=answer_writes) as proxy:
+        command = [sys.executable, "-c", SMALL, proxy.url]
+        root = Path(__file__).parent.parent
+        told = subprocess.run(command, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    objects, modules = told.stdout.splitlines()
+    loaded = {name.removeprefix("cottoncandy.") for name in modules.split()}
+    assert loaded & NOT_FOR_SMALL_ARRAYS == set()
+    assert int(objects) < 13_000  # 10,300 with Python 3.11; all of the library at once was 18,000
+
+
 def test_what_it_does_not_know_goes_the_full_way_from_then_on() -> None:
     with RecordingProxy(hook=answer_writes, keep_bodies=True) as proxy:
         backend = connect(proxy.url)

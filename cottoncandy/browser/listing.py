@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Protocol
@@ -52,5 +51,7 @@ def list_children(backend: Backend, path: str, most: int | None) -> tuple[Childr
 
 def describe_missing(backend: Backend, path: str, name: str, names: Iterable[str]) -> str:
     """What to say of a name that is not there: which names are near."""
+    import difflib
+
     near = ", ".join(map(repr, difflib.get_close_matches(name, names)))
     return f"{backend.describe(path or None)} has nothing named {name!r}{near and f'; near: {near}'}"

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo
-from cottoncandy.chunkedarrays.table import PREFIX, TABLE, ChunkTable, chunk_name, chunk_number, is_mark, version_of
+from cottoncandy.chunkedarrays.names import (
+    FORGOTTEN,
+    PREFIX,
+    TABLE,
+    chunk_name,
+    chunk_number,
+    is_mark,
+    version_of,
+)
+from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectNotFound
 from cottoncandy.stream import TransferSettings
 
-#: Parts that no table names, and that are older, were left by an upload that was killed.
-FORGOTTEN = timedelta(days=1)
 #: Bytes: a table has about 100 for each chunk.
 LARGEST_TABLE = 2**28
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.folder import ChunkFolder
+from cottoncandy.chunkedarrays.names import new_version
 from cottoncandy.chunkedarrays.reader import StoredChunks
 from cottoncandy.chunkedarrays.shared import Mark, SharedUpload
 from cottoncandy.chunkedarrays.upload import ChunkFormat, Sent
@@ -81,7 +81,7 @@ class DelayedUpload(Delayed):
 
 def upload_graph(array: dask.array.Array, folder: ChunkFolder, how: ChunkFormat) -> DelayedUpload:
     """The upload of a dask array: each chunk is sent by a task where it is, the last one writes the table."""
-    mark = Mark(folder, secrets.token_hex(8))
+    mark = Mark(folder, new_version())
     # what all tasks share is the result of one: as data it reaches each worker once
     begun = delayed(mark.begin)(how, array.npartitions, dask_key_name=f"begin-upload-{mark.token}")
     sent = dask.array.map_blocks(

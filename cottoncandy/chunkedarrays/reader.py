@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from cottoncandy import chunking, keys
 from cottoncandy.chunkedarrays.folder import ChunkFolder
-from cottoncandy.chunkedarrays.table import ChunkTable, version_of
+from cottoncandy.chunkedarrays.names import version_of
+from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.chunking import Pick
 from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound

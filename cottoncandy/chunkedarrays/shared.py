@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from cottoncandy.arrayformat import lowered
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.chunkedarrays.folder import ChunkFolder
-from cottoncandy.chunkedarrays.table import VERSION, mark_name
+from cottoncandy.chunkedarrays.names import VERSION, mark_name
 from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent, remove_chunks
 from cottoncandy.chunking import Chunks
 from cottoncandy.errors import CottonCandyError, ObjectChanged, ObjectExists, ObjectNotFound, TransientError

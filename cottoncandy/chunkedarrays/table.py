@@ -1,11 +1,10 @@
-"""What ``metadata.json`` tells of an array in chunks, and the names of chunks. No I/O. See `docs/wire`."""
+"""What ``metadata.json`` tells of an array in chunks. No I/O. See `docs/wire`."""
 
 from __future__ import annotations
 
 import json
 import math
 import operator
-import re
 import reprlib
 import secrets
 import sys
@@ -18,43 +17,12 @@ from typing import Any, overload
 import numpy as np
 
 from cottoncandy import arrayformat
+from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.codecs.blocks import packed_in_blocks
 from cottoncandy.errors import CorruptObject
 
-TABLE = "metadata.json"
-PREFIX = "pt"
-_MARK = re.compile(rf"{PREFIX}-[0-9a-f]{{16}}")
-_NUMBER = re.compile("[0-9]{1,18}")
 # Among how many places the chunks of an upload that replaces another may begin.
 _SPREAD = 1000
-#: The metadata key that ties the chunks of one upload together.
-VERSION = "version"
-
-
-def version_of(metadata: Mapping[str, str]) -> str | None:
-    """The upload that a part belongs to; None for one of 0.4.0."""
-    return arrayformat.lowered(metadata).get(VERSION)
-
-
-def chunk_name(number: int) -> str:
-    """The name of a chunk beside its table: ``pt0000``."""
-    return f"{PREFIX}{number:04d}"
-
-
-def chunk_number(name: str) -> int | None:
-    """The number in a chunk's name; None for another name."""
-    digits = name.removeprefix(PREFIX)
-    return int(digits) if digits != name and _NUMBER.fullmatch(digits) else None
-
-
-def mark_name(token: str) -> str:
-    """The name, beside the chunks, of what tells that an upload is under way."""
-    return f"{PREFIX}-{token}"
-
-
-def is_mark(name: str) -> bool:
-    """Whether `mark_name` gave that name."""
-    return _MARK.fullmatch(name) is not None
 
 
 def free_numbers(taken: Iterable[int], count: int) -> range:

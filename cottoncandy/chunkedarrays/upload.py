@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +14,8 @@ import numpy as np
 
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.chunkedarrays.folder import ChunkFolder
-from cottoncandy.chunkedarrays.table import TABLE, VERSION, ChunkTable, free_numbers
+from cottoncandy.chunkedarrays.names import TABLE, VERSION, new_version
+from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
 from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
@@ -81,7 +81,7 @@ class ChunkUpload:
     @classmethod
     def start(cls, folder: ChunkFolder, format: ChunkFormat, count: int) -> ChunkUpload:  # noqa: A002 - its name
         """Choose a version, and numbers for so many chunks that no other chunk has."""
-        return cls(folder, format, secrets.token_hex(8), free_numbers(folder.numbers(), count).start)
+        return cls(folder, format, new_version(), free_numbers(folder.numbers(), count).start)
 
     def send(self, number: int, chunk: Any) -> Sent:
         """Store the chunk of a position of the grid, in C order; where it lies then.

@@ -32,8 +32,8 @@ zstd 1, of 1 MiB                526, 1800, 1.13      521, 1417, 5.62
 zstd 5, of 1 MiB                120, 1890, 1.14      52, 943, 6.39
 ==============================  ===================  ===================
 
-Blocks have 512 KiB: as fast as those of 1 MiB, some per cent larger at worst, and half the memory while they are unpacked,
-which is eight times their size for each thread.
+Blocks have 512 KiB: as fast as those of 1 MiB, some per cent larger at worst, and half the memory while they are
+unpacked, which is eight times their size for each thread.
 
 What is inside such a buffer, a sample of the data tells: no way to pack is good at everything. lz4 behind a shuffle of
 bits takes half the time of zstd for smooth numbers, and as many bytes; masks it packs twenty times worse. The fastest
@@ -48,9 +48,9 @@ has 169 and Zstd more): Zstd is the codec for such data.
 
 from __future__ import annotations
 
-from cottoncandy.codecs import blocks, blosc, lz4, standard, zstd
-from cottoncandy.codecs.blosc import is_compressible
-from cottoncandy.codecs.pieces import fill
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from cottoncandy.codecs.registry import (
     BytesLike,
     Codec,
@@ -58,8 +58,13 @@ from cottoncandy.codecs.registry import (
     codec_names,
     get_codec,
     register,
+    register_later,
     register_layout,
 )
+
+if TYPE_CHECKING:
+    from cottoncandy.codecs.blosc.ways import is_compressible
+    from cottoncandy.codecs.pieces import fill
 
 __all__ = [
     "BytesLike",
@@ -70,19 +75,28 @@ __all__ = [
     "get_codec",
     "is_compressible",
     "register",
-    "register_layout",
 ]
 
-for _codec in (
-    standard.GZIP,
-    standard.ZLIB,
-    standard.BZ2,
-    zstd.ZSTD,
-    lz4.LZ4,
-    lz4.LZ4_FRAME,
-    blosc.BLOSC,
-    blosc.BLOSC_CHUNKS,
+for _name, _where in (
+    ("gzip", "standard.GZIP"),
+    ("Zlib", "standard.ZLIB"),
+    ("BZ2", "standard.BZ2"),
+    ("Zstd", "zstd.ZSTD"),
+    ("LZ4", "lz4.LZ4"),
+    ("LZ4Frame", "lz4.LZ4_FRAME"),
+    ("Blosc", "blosc.BLOSC"),
+    ("BloscChunks", "blosc.BLOSC_CHUNKS"),
 ):
-    register(_codec)
+    register_later(_name, f"{__name__}.{_where}")
 
-register_layout(blocks.SUFFIX, blocks.in_blocks)
+register_layout("blocks", "cottoncandy.codecs.blocks.in_blocks")
+
+
+#: What an array that is not packed needs nothing of: where it is.
+_ELSEWHERE = {"fill": "pieces", "is_compressible": "blosc.ways"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-import cramjam
-import zstandard
 
 from cottoncandy.codecs.registry import BytesLike
 from cottoncandy.errors import CorruptObject
@@ -27,13 +25,13 @@ SLICE = 2**20
 _ENGINE_ERRORS: tuple[Any, ...] = (
     deflate.error,
     zlib.error,
-    zstandard.ZstdError,
-    cramjam.DecompressionError,
     OSError,  # bz2
     EOFError,
     RuntimeError,  # lz4.frame, numcodecs
     ValueError,
 )
+#: Modules and the errors that they raise: what is not loaded has raised none.
+_ELSEWHERE = (("zstandard", "ZstdError"), ("cramjam", "DecompressionError"))
 
 
 @contextmanager
@@ -44,7 +42,10 @@ def reading(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except _ENGINE_ERRORS as error:
+    except Exception as error:
+        loaded = (getattr(sys.modules[module], kind) for module, kind in _ELSEWHERE if module in sys.modules)
+        if not isinstance(error, (*_ENGINE_ERRORS, *loaded)):
+            raise
         raise CorruptObject(f"the {name} stream is broken: {error}") from error
 
 

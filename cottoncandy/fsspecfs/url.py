@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from cottoncandy.backends import backend_class
-from cottoncandy.backends.encrypted import KeySource, encrypted
+from cottoncandy.backends.encrypted.keys import KeySource
+from cottoncandy.backends.encrypted.wrapping import encrypted
 from cottoncandy.config import Options
 from cottoncandy.fsspecfs.filesystem import ObjectFileSystem
 from cottoncandy.stream import TransferSettings

@@ -6,7 +6,6 @@ import contextlib
 import fnmatch
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -367,6 +366,8 @@ class FileSystemInterface(Synchronizing):
 
     def _rm_branch(self, name: str, delete: bool) -> dict[str, int]:
         backend = self.backend_interface
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as aside:
             may_be_one = bool(name) and not name.endswith(keys.SEPARATOR)
             is_one = aside.submit(backend.exists, name) if may_be_one else None

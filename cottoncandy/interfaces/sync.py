@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cottoncandy import keys
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
-from cottoncandy.syncing import Branch, Disk, SyncReport, pair_of, selection
+
+if TYPE_CHECKING:
+    from cottoncandy.syncing import Branch, Disk, SyncReport
 
 
 class Synchronizing(BasicInterface):
@@ -82,6 +85,8 @@ class Synchronizing(BasicInterface):
         >>> print(cci.sync(Path('exp_on_disk'), 'exp', delete=True))
         0 transferred (0.0 MB), 0 deleted, 1 unchanged
         """
+        from cottoncandy.syncing import SyncReport, pair_of, selection
+
         ends = self._end(source, source_bucket), self._end(destination, dest_bucket)
         pair = pair_of(*ends, self._settings, checksum=checksum)
         takes = selection(include, exclude)
@@ -103,6 +108,8 @@ class Synchronizing(BasicInterface):
         return SyncReport(tuple(moved), tuple(extra), tuple(pair.skipped), len(alike), nbytes, dry_run)
 
     def _end(self, place: str | Path, bucket: str | None) -> Disk | Branch:
+        from cottoncandy.syncing import Branch, Disk
+
         return Disk(place) if isinstance(place, Path) else Branch(self._bound_backend(bucket), place)
 
 

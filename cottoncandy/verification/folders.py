@@ -11,7 +11,8 @@ from typing import Any
 from cottoncandy import keys, maskedarrays, sparsearrays
 from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.base import Backend, ObjectHead
-from cottoncandy.chunkedarrays import TABLE, VERSION, ChunkTable, version_of
+from cottoncandy.chunkedarrays.names import TABLE, VERSION, version_of
+from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.errors import CorruptObject, ObjectNotFound, UnknownCodec, UnsupportedArray
 
 __all__ = ["Part", "is_table", "part_damage", "parts_of"]

@@ -5,12 +5,5 @@ knowing of it. The format is that of STREAM (Hoang, Reyhanitabar, Rogaway, Vizá
 the bytes in segments, each sealed with AES-256-GCM together with its number and whether it is the last. It is written
 down in the docs' page on encryption.
 
-Importing this imports no cryptography: the library is asked for when a key is used.
+Importing this imports none of it, and nothing imports the library for cryptography before a key is used.
 """
-
-from __future__ import annotations
-
-from cottoncandy.backends.encrypted.backend import EncryptedBackend, encrypted
-from cottoncandy.backends.encrypted.keys import EncryptionKeys, KeySource, generate_encryption_key
-
-__all__ = ["EncryptedBackend", "EncryptionKeys", "KeySource", "encrypted", "generate_encryption_key"]

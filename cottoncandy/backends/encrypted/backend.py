@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from cottoncandy.backends.base import (
     WriteOptions,
 )
 from cottoncandy.backends.encrypted.envelope import Envelope, new_envelope
-from cottoncandy.backends.encrypted.keys import EncryptionKeys, KeySource, gather_keys
+from cottoncandy.backends.encrypted.keys import EncryptionKeys
 from cottoncandy.backends.encrypted.mark import MARK, find_mark
 from cottoncandy.backends.encrypted.reader import EncryptedReader, Sealed, SealedTag, Shortened
 from cottoncandy.backends.encrypted.segments import OVERHEAD, Layout, Segments
@@ -37,30 +37,6 @@ from cottoncandy.findings import Finding
 _SEGMENT = 64 * 1024
 # Of so many objects that lie otherwise than what is written here it is remembered, to ask for the right bytes.
 _MOST_REMEMBERED = 10_000
-
-
-def encrypted(backend: Backend, key: KeySource | Literal[False] | None, options: Options) -> Backend:
-    """The backend, encrypting where there is a key.
-
-    Parameters
-    ----------
-    backend : Backend
-    key : KeySource, False or None
-        None takes the keys of the configuration, if there are any; False none.
-    options : Options
-
-    Raises
-    ------
-    ConfigurationError
-        If the keys are none, or there is none and ``[encryption] require`` asks for one.
-    """
-    keys = None if key is False else gather_keys(key, options)
-    require = options.flag("encryption", "require")
-    if keys is not None:
-        return EncryptedBackend(backend, keys, require=require)
-    if require and key is None:
-        raise ConfigurationError("[encryption] require = True, and there is no key: set [encryption] key_file")
-    return backend
 
 
 class EncryptedBackend(Backend):

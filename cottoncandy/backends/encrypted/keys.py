@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +42,8 @@ def generate_encryption_key() -> str:
     >>> safe.download_object('diary.txt')
     b'slept well'
     """
+    import secrets
+
     return base64.b64encode(secrets.token_bytes(KEY_SIZE)).decode()
 
 

@@ -7,7 +7,6 @@ or a header in its text is not chained.
 from __future__ import annotations
 
 import re
-import ssl
 import sys
 import traceback
 from collections.abc import Callable
@@ -93,6 +92,7 @@ _PRECONDITION = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 #: Modules and the errors of the network that they raise: what is not loaded has raised none.
 _ELSEWHERE = (
+    ("ssl", "SSLError"),
     ("http.client", "HTTPException"),
     ("urllib3.exceptions", "HTTPError"),
     ("botocore.parsers", "ResponseParserError"),
@@ -102,7 +102,7 @@ _ELSEWHERE = (
 def _network() -> tuple[type[BaseException], ...]:
     """Errors of the network, and of who talks over it."""
     loaded = (getattr(sys.modules[module], name) for module, name in _ELSEWHERE if module in sys.modules)
-    return (ConnectionError, TimeoutError, ssl.SSLError, *loaded)
+    return (ConnectionError, TimeoutError, *loaded)
 
 
 _BROKE = "the connection to {endpoint} broke ({kind})"
@@ -311,6 +311,8 @@ def _invalid(error: boto.ParamValidationError, place: Place) -> CottonCandyError
 
 
 def _failure(error: BaseException, place: Place) -> CottonCandyError:
+    import ssl
+
     if isinstance(error, (boto.SSLError, ssl.SSLError)) and "certificate" in str(error).lower():
         return ServiceError(f"{place.name} at {place.endpoint}: {_CERTIFICATE}")
     rules = ((kind, reason) for kinds, kind, reason in _FAILURES if isinstance(error, kinds))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, groupby
 from typing import Any
 
@@ -177,6 +176,8 @@ def _pages(
         if not page.truncated:
             return
         page = _cut(_page(bucket, what, page), stop)
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as ahead:
         while page.truncated:
             following = ahead.submit(_page, bucket, what, page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -76,6 +75,8 @@ def may_pass(error: Exception) -> bool:
     if isinstance(error, ClientError):
         return is_transient(error.response)
     if isinstance(error, SSLError):  # a certificate will not be right the next time
+        import ssl
+
         return isinstance(error.kwargs.get("error"), ssl.SSLEOFError) or "EOF occurred" in str(error)
     return isinstance(error, (NoConnection, HTTPClientError, IncompleteReadError))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cottoncandy.browser import BrowserObject
 from cottoncandy.interfaces.arrays.chunked import ChunkedArrays
 from cottoncandy.interfaces.arrays.masked import MaskedArrays
 from cottoncandy.interfaces.arrays.sparse import SparseArrays
 from cottoncandy.interfaces.arrays.tree import ArrayTrees
+
+if TYPE_CHECKING:
+    from cottoncandy.browser import BrowserObject
 
 __all__ = ["ArrayInterface"]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cottoncandy import arrayformat, chunking, keys
 from cottoncandy.backends.base import Receipt
-from cottoncandy.chunkedarrays import VERSION, ChunkFolder, ChunkFormat, ChunkUpload, Sent, StoredChunks
+from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import gather
@@ -20,7 +20,9 @@ from cottoncandy.rawarrays import as_array, refuse_names
 if TYPE_CHECKING:
     import dask.array
 
+    from cottoncandy.chunkedarrays.folder import ChunkFolder
     from cottoncandy.chunkedarrays.graphs import DelayedUpload
+    from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent
 
 
 class _Unchosen(int):
@@ -99,6 +101,8 @@ class ChunkedArrays(FolderArrays):
         folder = self._chunk_folder(object_name)
         as_array(np.empty(0, arr.dtype), folder.describe, fixed_width=True)  # refuses what cannot be stored
         if compute and not _is_dask(arr):
+            from cottoncandy.chunkedarrays.upload import ChunkUpload
+
             chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(arr, metakwargs)
             upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
             return _send_all(arr, chunks, upload, threads or self._settings.threads)
@@ -106,10 +110,14 @@ class ChunkedArrays(FolderArrays):
         return delayed.compute() if compute else delayed
 
     def _chunk_folder(self, object_name: str) -> ChunkFolder:
+        from cottoncandy.chunkedarrays.folder import ChunkFolder
+
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         return ChunkFolder(self.backend_interface, directory, self._settings)
 
     def _chunk_format(self, arr: Any, metakwargs: Mapping[str, Any], threads: int = 1) -> ChunkFormat:
+        from cottoncandy.chunkedarrays.upload import ChunkFormat
+
         refuse_names(metakwargs, {VERSION, *arrayformat.RESERVED_KEYS} - {"compression"})
         metadata = {name: str(value) for name, value in metakwargs.items() if name not in {"compression", "acl"}}
         compression, acl = metakwargs.get("compression", True), metakwargs.get("acl")
@@ -162,6 +170,8 @@ class ChunkedArrays(FolderArrays):
         ObjectChanged
             When computing, if the array was replaced meanwhile: old and new chunks are never mixed.
         """
+        from cottoncandy.chunkedarrays.reader import StoredChunks
+
         graphs = with_extra("cottoncandy.chunkedarrays.graphs", "dask")
         folder = self._chunk_folder(object_name)
         table, e_tag = folder.read_table()

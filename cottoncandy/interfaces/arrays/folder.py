@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
-from cottoncandy.chunkedarrays import TABLE
+from cottoncandy.chunkedarrays.names import TABLE
 from cottoncandy.documents import store_document
 from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
 from cottoncandy.interfaces.arrays.raw import RawArrays

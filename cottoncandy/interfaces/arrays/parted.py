@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from cottoncandy import keys
 from cottoncandy.arrayparts import Form, staged_name
 from cottoncandy.backends.base import ObjectInfo
-from cottoncandy.chunkedarrays import FORGOTTEN, TABLE, VERSION, version_of
+from cottoncandy.chunkedarrays.names import FORGOTTEN, TABLE, VERSION, new_version, version_of
 from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
@@ -69,7 +68,7 @@ class PartedArrays(FolderArrays):
 
     def _is_stored(self, upload: _Upload) -> bool:
         """Send an array; False where others, who write it at the same time, have mixed their parts with these."""
-        old, version = self._old_parts(upload.form, upload.directory), secrets.token_hex(8)
+        old, version = self._old_parts(upload.form, upload.directory), new_version()
         return self._create(upload, version) if old is None else self._replace(upload, version, old)
 
     def _create(self, upload: _Upload, version: str) -> bool:

@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,12 @@ import numpy.typing as npt
 from cottoncandy import checksums, keys, npyfiles
 from cottoncandy.arrayformat import read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
-from cottoncandy.datasets import Dataset
 from cottoncandy.errors import ChecksumMismatch, CorruptObject
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
+
+if TYPE_CHECKING:
+    from cottoncandy.datasets import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +212,8 @@ class RawArrays(BasicInterface):
 
     def _dataset(self, key: str, head: ObjectHead, threads: int | None = None) -> Dataset:
         """The array of an object whose head is known."""
+        from cottoncandy.datasets import Dataset
+
         return Dataset(self.backend_interface, key, head, self._settings, threads)
 
     def upload_npy_array(

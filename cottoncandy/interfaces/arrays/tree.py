@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from cottoncandy import keys, trees
 from cottoncandy.arrayformat import lowered
 from cottoncandy.backends.base import ObjectInfo, ObjectReader
-from cottoncandy.chunkedarrays import VERSION
+from cottoncandy.chunkedarrays.names import VERSION, new_version
 from cottoncandy.errors import NotAnArray, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.treeupload import MARK, TreeUploads, depth, is_leaf
 from cottoncandy.pipelines import SMALL, Begun
@@ -82,7 +81,7 @@ class ArrayTrees(TreeUploads):
         }
         compression = metadata.pop("compression", True)
         refuse_names(metadata, {MARK, VERSION})
-        metadata[VERSION] = version = secrets.token_hex(8)
+        metadata[VERSION] = version = new_version()
 
         def send(key: str, place: str, later: bool) -> Any:
             mark = {MARK: f"{depth(key, root)}-{_digest(root)}"}

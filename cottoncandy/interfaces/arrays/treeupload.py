@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cottoncandy import keys, trees
 from cottoncandy.arrayformat import lowered
 from cottoncandy.backends.base import Receipt
-from cottoncandy.chunkedarrays import FORGOTTEN
+from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import for_each

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends import backend_class
 from cottoncandy.backends.base import MIB, Backend, ObjectInfo, Receipt, WriteOptions
-from cottoncandy.backends.encrypted import KeySource, encrypted
-from cottoncandy.browser import Extensions, S3FSLike, browse
+from cottoncandy.backends.encrypted.wrapping import encrypted
 from cottoncandy.config import Options
 from cottoncandy.parallel import Pace, for_each, gather
 from cottoncandy.pipelines import Begin
 from cottoncandy.progress import MakeBar, Progress
 from cottoncandy.stream import TransferSettings, upload
+
+if TYPE_CHECKING:
+    from cottoncandy.backends.encrypted.keys import KeySource
+    from cottoncandy.browser import S3FSLike
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -167,6 +170,8 @@ class InterfaceCore(InterfaceObject):
         return self.backend_interface.at(bucket_name)
 
     def _browse(self, name: str = "", *, as_group: bool = False) -> S3FSLike:
+        from cottoncandy.browser import Extensions, browse
+
         group, dataset = (self._options.text("extensions", key) for key in ("ccgroup", "ccdataset"))
         extensions = Extensions((group or "grp").lstrip("."), (dataset or "arr").lstrip("."))
         return browse(self, name, extensions, as_group=as_group)  # type: ignore[arg-type] # mixins make up the protocol

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from cottoncandy import keys
 from cottoncandy.interfaces.basic.core import InterfaceCore
-from cottoncandy.verification import VerifyReport, verify_branch
+
+if TYPE_CHECKING:
+    from cottoncandy.verification import VerifyReport
 
 
 class Integrity(InterfaceCore):
@@ -47,5 +51,7 @@ class Integrity(InterfaceCore):
         >>> cci.verify('sub01').ok
         True
         """
+        from cottoncandy.verification import verify_branch
+
         few, most = threads or self._settings.threads, threads or self._settings.most_threads
         return verify_branch(self.backend_interface, keys.clean(prefix), self._settings, few, most)

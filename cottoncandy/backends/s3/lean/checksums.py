@@ -14,7 +14,6 @@ from typing import Any
 from botocore.exceptions import FlexibleChecksumError
 
 from cottoncandy.backends.s3.lean.operations import Unserved
-from cottoncandy.codecs.pieces import deflate
 
 CHECKSUM_ALGORITHM = "x-amz-sdk-checksum-algorithm"
 _CRC32 = "x-amz-checksum-crc32"
@@ -35,6 +34,8 @@ def add_request_checksum(headers: dict[str, str], body: memoryview, *, by_defaul
         return
     if asked.upper() != "CRC32":
         raise Unserved(f"checksum {asked}")
+    from cottoncandy.codecs.pieces import deflate
+
     headers[CHECKSUM_ALGORITHM] = asked
     headers[_CRC32] = base64.b64encode(deflate.crc32(body).to_bytes(4, "big")).decode()
 

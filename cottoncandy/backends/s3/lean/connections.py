@@ -10,16 +10,18 @@ import math
 import os
 import select
 import socket
-import ssl
 import struct
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cottoncandy import progress
+
+if TYPE_CHECKING:
+    import ssl
 
 #: Bytes that are asked for where it is not known how many will come: a head, and a small body with it.
 RECEIVE = 2**16
@@ -70,7 +72,7 @@ class Connection:
         self.idle_since = 0.0
         self.home: object = None  # where the pool that made it kept its idle ones
         self._socket = sock
-        self._flags = 0 if isinstance(sock, ssl.SSLSocket) else _WAIT_FOR_ALL
+        self._flags = 0 if address.encrypted else _WAIT_FOR_ALL
         self._received = b""
         self._at = 0
         self._poll = select.poll() if hasattr(select, "poll") else None  # not on Windows
@@ -136,11 +138,11 @@ class Connection:
         """
         if self.buffered:
             return True
-        if not isinstance(self._socket, ssl.SSLSocket):
+        if not self.address.encrypted:
             return self._is_readable(seconds)
         end = None if seconds is None else time.monotonic() + seconds
         while self._is_readable(None if end is None else max(0.0, end - time.monotonic())):
-            if self._took_something(self._socket):
+            if self._took_something():
                 return True
         return False
 
@@ -149,8 +151,11 @@ class Connection:
             return bool(select.select([self._socket], [], [], seconds)[0])
         return bool(self._poll.poll(None if seconds is None else 1000 * seconds))
 
-    def _took_something(self, sock: ssl.SSLSocket) -> bool:
+    def _took_something(self) -> bool:
         """Whether what came is more than a part of TLS itself, as tickets are, which come when they like."""
+        import ssl
+
+        sock = self._socket
         timeout = sock.gettimeout()
         sock.settimeout(0)
         try:
@@ -196,18 +201,18 @@ class Connector:
                 sock.setsockopt(*option)
             if address.encrypted:
                 sock = self.tls().wrap_socket(sock, server_hostname=address.host)
-            self._limit_waits(sock)
+            self._limit_waits(sock, address)
         except BaseException:
             sock.close()
             raise
         return Connection(sock, address)
 
-    def _limit_waits(self, sock: socket.socket) -> None:
+    def _limit_waits(self, sock: socket.socket, address: Address) -> None:
         """Set the timeouts; in the kernel where we can: Python's own cost a `poll` for every call.
 
         OpenSSL would take the kernel's for a reason to go on waiting, so an encrypted socket has Python's.
         """
-        if self.read_timeout is None or isinstance(sock, ssl.SSLSocket) or os.name != "posix":
+        if self.read_timeout is None or address.encrypted or os.name != "posix":
             sock.settimeout(self.read_timeout)
             return
         fraction, whole = math.modf(self.read_timeout)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import http
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
 
 
 class NotXML(ValueError):
@@ -44,6 +45,21 @@ def local_name(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
+def parse_xml(content: bytes | str) -> ET.Element:
+    """The root of XML. The caller has looked that it declares nothing.
+
+    Raises
+    ------
+    NotXML
+    """
+    import xml.etree.ElementTree as ET  # only listings and errors need it, and it brings much
+
+    try:
+        return ET.fromstring(content)  # noqa: S314 - it declares nothing
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise NotXML(f"an answer that cannot be read: {error}") from error
+
+
 def read_document(content: bytes, shape: Any) -> dict[str, Any]:
     """The members of an answer that stand in its body. The caller has looked that it declares nothing.
 
@@ -52,8 +68,10 @@ def read_document(content: bytes, shape: Any) -> dict[str, Any]:
     NotXML
     """
     try:
-        return _structure(ET.fromstring(content), shape)  # noqa: S314 - it declares nothing
-    except (ET.ParseError, ValueError, LookupError) as error:
+        return _structure(parse_xml(content), shape)
+    except NotXML:
+        raise
+    except (ValueError, LookupError) as error:
         raise NotXML(f"an answer that cannot be read: {error}") from error
 
 
@@ -92,6 +110,8 @@ def read_error(status: int, headers: Mapping[str, str], content: bytes) -> dict[
 
 
 def _error_of_status(status: int) -> dict[str, Any]:
+    import http
+
     known = status in set(http.HTTPStatus)
     return {"Code": str(status), "Message": http.HTTPStatus(status).phrase if known else ""}
 
@@ -99,8 +119,8 @@ def _error_of_status(status: int) -> dict[str, Any]:
 def _error(content: bytes) -> dict[str, Any]:
     """What the body tells; nothing where it is none of S3's, as the page of a proxy."""
     try:
-        root = ET.fromstring(content)  # noqa: S314 - the caller has looked that it declares nothing
-    except (ET.ParseError, ValueError):
+        root = parse_xml(content)
+    except NotXML:
         return {}
     told = {local_name(child): child.text for child in root if local_name(child) not in {"RequestId", "HostId"}}
     return {"Message": "", "Code": "", **told} if local_name(root) == "Error" else {}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import logging
 import re
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -21,6 +20,7 @@ from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.failures import (
     connect_failure,
     exchange_failure,
+    is_closing,
     is_redirect,
     may_explode,
     parse_error,
@@ -45,8 +45,6 @@ _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<Error[\s>]")
 #: Of characters that travel as they are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
 _CHECKSUM_MODE = "x-amz-checksum-mode"
-#: How an idle connection that the server has closed shows.
-_CLOSED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class Request:
@@ -123,7 +121,7 @@ class Answer:
             return self.request.operation.response(self.head, self.failures)
         except (ValueError, OverflowError) as error:
             self.body.close()
-            raise self.error(500, _UNREADABLE % escape(str(error)).encode()) from error
+            raise self.error(500, _UNREADABLE % html.escape(str(error)).encode()) from error
 
     def document(self, parse: Callable[[bytes], Result]) -> Result:
         """What a parser makes of the body. An error in it, or one that cannot be read, is a failure of the server."""
@@ -213,7 +211,7 @@ class Exchange:
     def broken(self, request: Request, connection: Connection, error: OSError | BadAnswer) -> Exception:
         """What is raised where what was sent ahead is not answered: what counts as an attempt, or `Unread`."""
         connection.close()
-        if isinstance(error, _CLOSED) and connection.reused and not connection.buffered:
+        if is_closing(error) and connection.reused and not connection.buffered:
             log.info("%s %s: an idle connection was closed: sent again", request.operation.name, request.url)
             return Unread()
         return exchange_failure(error, request.url)
@@ -321,7 +319,7 @@ class Exchange:
                 return connection, _talk(connection, head, request.body), int(fresh)
             except (OSError, BadAnswer) as error:
                 connection.close()
-                if not (isinstance(error, _CLOSED) and connection.reused and not connection.buffered):
+                if not (is_closing(error) and connection.reused and not connection.buffered):
                     raise exchange_failure(error, request.url) from error
                 fresh = True  # the server has closed an idle connection, and most likely not seen the request
                 log.info("%s %s: an idle connection was closed: sent again", request.operation.name, request.url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +32,8 @@ _MOST_TAGS = 500_000
 # ------------------------------------------------------------------ no answer, or half of one
 def connect_failure(error: OSError, url: str) -> BotoCoreError:
     """No connection."""
+    import ssl
+
     if isinstance(error, TimeoutError):
         return ConnectTimeoutError(endpoint_url=url, error=error)
     if isinstance(error, ssl.SSLError):
@@ -47,6 +48,13 @@ def exchange_failure(error: OSError | BadAnswer, url: str) -> BotoCoreError:
     if _is_timeout(error):
         return ReadTimeoutError(endpoint_url=url, error=error)
     return ConnectionClosedError(endpoint_url=url, error=error)
+
+
+def is_closing(error: Exception) -> bool:
+    """Whether an idle connection that the server has closed shows so."""
+    import ssl
+
+    return isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
 
 
 def body_failure(error: OSError | BadAnswer, url: str, count: int, length: int | None) -> BotoCoreError:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
-from cottoncandy.backends.s3.lean.documents import NotXML, local_name
+from cottoncandy.backends.s3.lean.documents import NotXML, local_name, parse_xml
 from cottoncandy.backends.s3.lean.failures import may_explode
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ET
 
 
 class ListPage(NamedTuple):
@@ -70,7 +72,7 @@ def parse_page(body: bytes) -> ListPage:
     try:
         text = body.decode()
         return _parse_plain(text) or _parse_any(text)
-    except (ValueError, LookupError, ET.ParseError) as error:
+    except (ValueError, LookupError) as error:
         raise NotXML(f"a listing that cannot be read: {error}") from error
 
 
@@ -88,7 +90,7 @@ def _parse_plain(text: str) -> ListPage | None:
     # other entities; line breaks that a parser changes; and behind `<!` or `<?` a `<` need not begin a tag
     if "&" in texts or "\r" in texts or "<!" in rest or rest.find("<?", 1) > 0 or len(e_tags) != len(keys):
         return None
-    top = _top(ET.fromstring(rest))  # noqa: S314 - it declares nothing
+    top = _top(parse_xml(rest))
     if "Contents" in top or "CommonPrefixes" in top:
         return None
     decoded = _decoder(top)
@@ -126,7 +128,7 @@ def _pattern(form: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str]]:
 def _parse_any(text: str) -> ListPage:
     if may_explode(text.encode()):
         raise ValueError("declarations, or nothing but tags, for which no S3 server has a use")
-    root = ET.fromstring(text)  # noqa: S314 - it declares nothing
+    root = parse_xml(text)
     top = _top(root)
     decoded = _decoder(top)
     objects: list[tuple[str, int, str, str | None]] = []

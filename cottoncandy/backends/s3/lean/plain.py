@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import configparser
 import os
-import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -23,6 +22,9 @@ from cottoncandy.backends.s3.lean.connections import Connector
 from cottoncandy.backends.s3.lean.model import OPERATIONS
 from cottoncandy.backends.s3.lean.operations import Operation, Unserved
 from cottoncandy.backends.s3.lean.target import BUCKET_NAME, Target, parse_target, tls_context
+
+if TYPE_CHECKING:
+    import ssl
 
 #: botocore's own, in seconds.
 _TIMEOUT = 60

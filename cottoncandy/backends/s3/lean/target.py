@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cottoncandy.backends.s3.lean.connections import Address
 from cottoncandy.backends.s3.lean.operations import Unserved
 from cottoncandy.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import ssl
 
 #: What botocore allows, without the ARNs (`botocore.handlers.VALID_BUCKET`).
 BUCKET_NAME = re.compile(r"[a-zA-Z0-9.\-_]{1,255}")
@@ -57,6 +60,8 @@ def parse_target(url: str, region: str | None) -> Target:
 
 def tls_context(verify: bool | str, certificate: str | None, key: str | None) -> ssl.SSLContext:
     """As botocore makes it: of its kind of `verify`, and of a client's certificate."""
+    import ssl
+
     from botocore.httpsession import create_urllib3_context, get_cert_path
 
     context: ssl.SSLContext = create_urllib3_context()

@@ -7,11 +7,10 @@ client is configured for something unusual, `Unserved` is raised and botocore's 
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore
 from botocore.exceptions import BotoCoreError, ClientError
@@ -20,6 +19,9 @@ from botocore.httpsession import URLLib3Session
 from cottoncandy.backends.s3.lean.connections import Connector
 from cottoncandy.backends.s3.lean.operations import Operation, Unserved
 from cottoncandy.backends.s3.lean.target import BUCKET_NAME, Target, parse_target, tls_context
+
+if TYPE_CHECKING:
+    import ssl
 
 Handler = Callable[..., Any]
 

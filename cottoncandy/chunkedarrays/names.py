@@ -1,0 +1,50 @@
+"""The names of what an array in chunks is made of, and of what ties it together. See `docs/wire`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+
+from cottoncandy import arrayformat
+
+TABLE = "metadata.json"
+PREFIX = "pt"
+#: The metadata key that ties the chunks of one upload together.
+VERSION = "version"
+#: Parts that no table names, and that are older, were left by an upload that was killed.
+FORGOTTEN = timedelta(days=1)
+_MARK = re.compile(rf"{PREFIX}-[0-9a-f]{{16}}")
+_NUMBER = re.compile("[0-9]{1,18}")
+
+
+def new_version() -> str:
+    """What names an upload."""
+    return os.urandom(8).hex()  # as `secrets.token_hex` makes it, whose module brings much
+
+
+def version_of(metadata: Mapping[str, str]) -> str | None:
+    """The upload that a part belongs to; None for one of 0.4.0."""
+    return arrayformat.lowered(metadata).get(VERSION)
+
+
+def chunk_name(number: int) -> str:
+    """The name of a chunk beside its table: ``pt0000``."""
+    return f"{PREFIX}{number:04d}"
+
+
+def chunk_number(name: str) -> int | None:
+    """The number in a chunk's name; None for another name."""
+    digits = name.removeprefix(PREFIX)
+    return int(digits) if digits != name and _NUMBER.fullmatch(digits) else None
+
+
+def mark_name(token: str) -> str:
+    """The name, beside the chunks, of what tells that an upload is under way."""
+    return f"{PREFIX}-{token}"
+
+
+def is_mark(name: str) -> bool:
+    """Whether `mark_name` gave that name."""
+    return _MARK.fullmatch(name) is not None
