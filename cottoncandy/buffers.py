@@ -8,6 +8,8 @@ import numpy as np
 
 __all__ = ["BufferPool"]
 
+_Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+
 
 class BufferPool:
     """Hands out memory that nobody holds any more before it asks the system for more.
@@ -26,10 +28,11 @@ class BufferPool:
     (5, b'ug')
     """
 
-    __slots__ = ("_free", "_size")
+    __slots__ = ("_back", "_lent", "_size")
 
     def __init__(self) -> None:
-        self._free: list[np.ndarray[tuple[int], np.dtype[np.uint8]]] = []
+        self._back: list[weakref.ref[_Bytes]] = []
+        self._lent: dict[int, tuple[weakref.ref[_Bytes], _Bytes]] = {}
         self._size = 0
 
     def take(self, nbytes: int) -> memoryview:
@@ -39,14 +42,21 @@ class BufferPool:
         ----------
         nbytes : int
         """
-        self._size = max(self._size, nbytes)
-        try:
-            whole = self._free.pop()
-        except IndexError:
-            whole = np.empty(0, np.uint8)
-        if whole.size < nbytes:  # as large as any that was asked for, so that the next one fits
+        self._size = max(self._size, nbytes, 1)
+        whole = self._returned()
+        if whole is None or whole.size < nbytes:  # as large as any that was asked for, so that the next one fits
             whole = np.empty(self._size, np.uint8)
-        lent = whole[:nbytes]
-        # every view of it, also a view of a view, holds this array
-        weakref.finalize(lent, self._free.append, whole).atexit = False
+        # every view of it holds this array: numpy looks for what is below an array, but not behind a memoryview
+        lent = np.frombuffer(whole.data, np.uint8, nbytes)
+        # a callback in C, which Ctrl-C does not break off
+        lost = weakref.ref(lent, self._back.append)
+        self._lent[id(lost)] = lost, whole
         return lent.data
+
+    def _returned(self) -> _Bytes | None:
+        """Memory that nobody holds any more."""
+        try:
+            lost = self._back.pop()
+        except IndexError:
+            return None
+        return self._lent.pop(id(lost))[1]

@@ -7,7 +7,7 @@ import operator
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count, product
+from itertools import accumulate, count, product, repeat
 from typing import Any
 
 from cottoncandy.backends.base import TIB, TransferLimits
@@ -61,12 +61,19 @@ def growing_part_sizes(wanted: int, limits: TransferLimits, most: int = LARGEST_
     """Sizes of the parts of a stream whose length is not known, without end.
 
     They begin as wanted and grow in proportion to their number where they must: so that the parts that the store takes
-    come to ``most`` bytes in all. For S3, parts of 32 MiB and any length: 10 GiB before they grow, 150 MiB at 100 GiB,
-    1.1 GiB at the end.
+    come to ``most`` bytes; and where more come than were thought, those that are left to the largest stream. For S3,
+    parts of 32 MiB and any length: 10 GiB before they grow, 150 MiB at 100 GiB, 1.1 GiB at the end.
     """
-    # the sum of 1 to n is over n * n / 2
-    step = -(-2 * most // limits.most_parts**2)
-    return (_allowed(max(wanted, number * step), limits) for number in count(1))
+    size, sent, left = wanted, 0, limits.most_parts
+    for expected in (most, LARGEST_STREAM):
+        # the sum of 1 to n is over n * n / 2
+        step = -(-2 * expected // max(left, 1) ** 2)
+        numbers = count(1)
+        while sent < expected:
+            size = _allowed(max(wanted, next(numbers) * step), limits)
+            yield size
+            sent, left = sent + size, left - 1
+    yield from repeat(_allowed(size, limits))
 
 
 def _allowed(part: int, limits: TransferLimits) -> int:

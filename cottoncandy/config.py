@@ -52,8 +52,10 @@ def user_file_path() -> Path:
 
 
 def _config_folder() -> Path:
-    if _ON_LINUX:  # platformdirs would say the same, and brings much
-        return _expand(os.environ.get("XDG_CONFIG_HOME", "").strip() or "~/.config") / "cottoncandy"
+    named, home = os.environ.get("XDG_CONFIG_HOME", ""), os.environ.get("HOME", "")
+    base = named or os.path.join(home, ".config")  # noqa: PTH118
+    if _ON_LINUX and os.path.isabs(named or home):  # noqa: PTH117 - platformdirs would say the same, and brings much
+        return Path(base) / "cottoncandy"
     from platformdirs import user_config_path
 
     try:

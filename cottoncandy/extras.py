@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
 from cottoncandy.errors import ConfigurationError
 
-__all__ = ["with_extra", "with_library"]
+__all__ = ["loaded_kinds", "with_extra", "with_library"]
+
+
+def loaded_kinds(places: Iterable[tuple[str, str]]) -> tuple[type[BaseException], ...]:
+    """Of modules and the errors that they raise, those that are loaded: what is not has raised none."""
+    # another thread may be about to load one
+    found = (getattr(sys.modules.get(module), kind, None) for module, kind in places)
+    return tuple(kind for kind in found if kind is not None)
 
 
 def with_extra(module: str, extra: str) -> ModuleType:

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 # What `compression=True` takes for large: the configuration's `large_array` counts from here on.
 _LARGE = 2 * GIB
-# Times its data: more no codec makes of it, but for some bytes of small ones.
+# Times its data: what a codec makes of it at most, but for some bytes; a strange one may make more.
 _MOST_PACKED = 2
 # Bytes that are read at a time into an array that does not lie in one piece.
 _SLAB = 8 * MIB
@@ -132,7 +132,7 @@ def store_array(
     body = view if description.compression is None else _encode(description, view, backend)
     if later:
         return begin_upload(backend, key, body, {**metadata, **own}, options)
-    most = array.nbytes * _MOST_PACKED + MIB
+    most = len(view) * _MOST_PACKED + MIB
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads, most=most)
 
 

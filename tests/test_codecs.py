@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import types
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -371,6 +372,13 @@ def test_without_numcodecs_blosc_tells_what_to_install(monkeypatch: pytest.Monke
 
 def test_importing_takes_nothing_that_is_not_needed() -> None:
     assert _run("import sys, cottoncandy.codecs; print('numcodecs' in sys.modules)").strip() == "False"
+
+
+def test_a_library_that_another_thread_is_loading_hides_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("zstandard", "cramjam"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    with pytest.raises(CorruptObject, match="gzip"):
+        decode("gzip", b"\x1f\x8b" + bytes(30), 10)
 
 
 # ---------------------------------------------------------------------- memory

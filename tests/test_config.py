@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from cottoncandy import config
@@ -93,6 +94,20 @@ def test_the_place_of_the_users_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(tmp_path / "new" / "mine.cfg"))
     assert Options.load().folder == tmp_path / "new"
     assert (tmp_path / "new" / "mine.cfg").exists()
+
+
+@pytest.mark.parametrize("home", ["/home/somebody", "", "relative", "~", None])
+@pytest.mark.parametrize("base", ["/etc/somebody", "", " ", "relative", "~/config", " /etc", None])
+def test_the_folder_is_that_of_platformdirs(
+    monkeypatch: pytest.MonkeyPatch, home: str | None, base: str | None
+) -> None:
+    for name, value in (("HOME", home), ("XDG_CONFIG_HOME", base)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    monkeypatch.delenv("COTTONCANDY_CONFIG_FILE", raising=False)
+    assert config.user_file_path() == platformdirs.user_config_path("cottoncandy") / "options.cfg"
 
 
 def test_the_file_is_made_on_first_use_for_its_owner_only() -> None:

@@ -220,8 +220,8 @@ def test_a_small_array_loads_little() -> None:
     """All that is loaded, Python's garbage collector walks through each time, and empties the processor's caches."""
     with RecordingProxy(hook=answer_writes) as proxy:
         command = [sys.executable, "-c", SMALL, proxy.url]
-        root = Path(__file__).parent.parent
-        told = subprocess.run(command, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False)
+        environment = {"PYTHONPATH": str(Path(__file__).parent.parent), "HOME": "/nonexistent"}
+        told = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     objects, modules = told.stdout.splitlines()
     loaded = {name.removeprefix("cottoncandy.") for name in modules.split()}

@@ -75,6 +75,7 @@ __all__ = [
     "get_codec",
     "is_compressible",
     "register",
+    "register_layout",
 ]
 
 for _name, _where in (
@@ -89,7 +90,14 @@ for _name, _where in (
 ):
     register_later(_name, f"{__name__}.{_where}")
 
-register_layout("blocks", "cottoncandy.codecs.blocks.in_blocks")
+
+def _in_blocks(codec: Codec) -> Codec:
+    from cottoncandy.codecs.blocks import in_blocks
+
+    return in_blocks(codec)
+
+
+register_layout("blocks", _in_blocks)
 
 
 #: What an array that is not packed needs nothing of: where it is.
@@ -100,3 +108,7 @@ def __getattr__(name: str) -> Any:
     if name not in _ELSEWHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ELSEWHERE})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from cottoncandy.codecs.registry import BytesLike
 from cottoncandy.errors import CorruptObject
+from cottoncandy.extras import loaded_kinds
 
 try:
     from isal import isal_zlib as deflate
@@ -30,7 +30,7 @@ _ENGINE_ERRORS: tuple[Any, ...] = (
     RuntimeError,  # lz4.frame, numcodecs
     ValueError,
 )
-#: Modules and the errors that they raise: what is not loaded has raised none.
+#: Modules and the errors that they raise.
 _ELSEWHERE = (("zstandard", "ZstdError"), ("cramjam", "DecompressionError"))
 
 
@@ -43,8 +43,7 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        loaded = (getattr(sys.modules[module], kind) for module, kind in _ELSEWHERE if module in sys.modules)
-        if not isinstance(error, (*_ENGINE_ERRORS, *loaded)):
+        if not isinstance(error, (*_ENGINE_ERRORS, *loaded_kinds(_ELSEWHERE))):
             raise
         raise CorruptObject(f"the {name} stream is broken: {error}") from error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from cottoncandy import bodies
 from cottoncandy.bodies import Late
@@ -17,8 +16,7 @@ Decode = Callable[[Iterator[BytesLike], memoryview], None]
 Pieces = Callable[[Iterator[BytesLike], int], Iterator[BytesLike]]
 
 _CODECS: dict[str, Codec | _Later] = {}
-#: Of layouts, what derives a codec from another one, and where it is.
-_LAYOUTS: dict[str, str] = {}
+_LAYOUTS: dict[str, Callable[[Codec], Codec]] = {}
 #: What metadata says of a body that is not compressed: no codec's name.
 _RESERVED = {"", "false", "none", "true"}
 
@@ -65,16 +63,15 @@ class Codec:
 
 @dataclass(frozen=True, slots=True)
 class _Later:
-    """A codec that is not loaded yet, and where it is."""
+    """A codec that is not loaded yet: its name, and the module and attribute where it is."""
 
     name: str
     where: str
 
-
-def _load(where: str) -> Any:
-    """What has the full name ``module.attribute``. Engines bring much, and few are used: they are loaded on demand."""
-    module, _, attribute = where.rpartition(".")
-    return getattr(import_module(module), attribute)
+    def load(self) -> Codec:
+        module, _, attribute = self.where.rpartition(".")
+        codec: Codec = getattr(import_module(module), attribute)
+        return codec
 
 
 def register(codec: Codec) -> None:
@@ -91,13 +88,13 @@ def register(codec: Codec) -> None:
 
 
 def register_later(name: str, where: str) -> None:
-    """Add a codec by the full name of where it is; its module is imported when the codec is asked for."""
+    """Add a codec whose module is imported when it is asked for: engines bring much, and few are used."""
     _CODECS[name.lower()] = _Later(name, where)
 
 
-def register_layout(name: str, where: str) -> None:
-    """Add a layout: ``CODEC-name`` is what the function of that full name makes of any other codec."""
-    _LAYOUTS[name] = where
+def register_layout(name: str, derive: Callable[[Codec], Codec]) -> None:
+    """Add a layout: ``CODEC-name`` is the codec that ``derive`` makes of any other one."""
+    _LAYOUTS[name] = derive
 
 
 def codec_names() -> list[str]:
@@ -123,11 +120,8 @@ def get_codec(name: str) -> Codec:
         layouts = ", ".join(f"-{known}" for known in sorted(_LAYOUTS))
         raise UnknownCodec(f"no codec {name!r:.100}; there are: {', '.join(codec_names())}, each also with {layouts}")
     if isinstance(codec, _Later):
-        codec = _CODECS[stem] = _load(codec.where)
-    if not dash:
-        return codec
-    derived: Codec = _load(_LAYOUTS[layout])(codec)
-    return derived
+        codec = _CODECS[stem] = codec.load()
+    return _LAYOUTS[layout](codec) if dash else codec
 
 
 def codec_for(name: str, nbytes: int) -> Codec:

@@ -54,7 +54,7 @@ def upload(
     size : int, optional
         The bytes of an iterable body all together, where they are known: progress is shown with them.
     most : int, optional
-        What they come to at most, where only that is known. Parts need not grow beyond what it takes.
+        What they are thought to come to at most, where only that is known. Parts do not grow beyond what it takes.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def _parts(
 ) -> Iterator[Part]:
     limits = backend.limits
     if not isinstance(body, memoryview):
-        return _gather_all(iter(body), stream_part_sizes(settings, limits, most))
+        return _gather_all(iter(body), stream_part_sizes(settings, limits, most), most)
     step = chunking.part_size(len(body), settings.upload_part, limits)
     return _placed(body[start:stop] for start, stop in chunking.spans(len(body), step))
 
@@ -172,13 +172,13 @@ def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: 
     return chunking.growing_part_sizes(wanted, limits, chunking.LARGEST_STREAM if most is None else most)
 
 
-def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int]) -> Iterator[Part]:
+def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int], most: int | None) -> Iterator[Part]:
     """The parts; the first one comes last where its beginning is not known before."""
     head = next(pieces, b"")
     if not isinstance(head, Late):
-        yield from _placed(_gather(chain((head,), cast("Iterator[BytesLike]", pieces)), sizes))
+        yield from _placed(_gather(chain((head,), cast("Iterator[BytesLike]", pieces)), sizes, most))
         return
-    gathered = _placed(_gather(chain((bytearray(head.size),), cast("Iterator[BytesLike]", pieces)), sizes))
+    gathered = _placed(_gather(chain((bytearray(head.size),), cast("Iterator[BytesLike]", pieces)), sizes, most))
     number, first, start = next(gathered)
     yield from gathered
     if head.value is None or len(head.value) != head.size:
@@ -187,8 +187,11 @@ def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int]) -> Ite
     yield number, first, start
 
 
-def _gather(pieces: Iterable[BytesLike], sizes: Iterator[int]) -> Iterator[BytesLike]:
-    """Pieces of any size as parts of the given sizes; the last one is what is left."""
+def _gather(pieces: Iterable[BytesLike], sizes: Iterator[int], most: int | None) -> Iterator[BytesLike]:
+    """Pieces of any size as parts of the given sizes; the last one is what is left.
+
+    Where no more than ``most`` bytes are thought to come, no more memory is taken at first.
+    """
     buffers, size = BufferPool(), next(sizes)
     part, filled = memoryview(b""), 0
     for piece in pieces:
@@ -199,8 +202,11 @@ def _gather(pieces: Iterable[BytesLike], sizes: Iterator[int]) -> Iterator[Bytes
                 size = next(sizes)
                 break
             if not filled:
-                part = buffers.take(size)
+                part = buffers.take(size if most is None else min(size, most))
             taken, rest = rest[: size - filled], rest[size - filled :]
+            if filled + len(taken) > len(part):
+                larger = buffers.take(size)
+                larger[:filled], part = part[:filled], larger
             part[filled : filled + len(taken)] = taken
             filled += len(taken)
             if filled == size:

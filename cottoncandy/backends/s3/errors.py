@@ -7,7 +7,6 @@ or a header in its text is not chained.
 from __future__ import annotations
 
 import re
-import sys
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -34,6 +33,7 @@ from cottoncandy.errors import (
     ServiceError,
     TransientError,
 )
+from cottoncandy.extras import loaded_kinds
 
 Kind = type[CottonCandyError]
 
@@ -90,7 +90,7 @@ _BY_STATUS: dict[int, tuple[Kind, str]] = {
 }
 _PRECONDITION = {"PreconditionFailed", "ConditionalRequestConflict"}
 
-#: Modules and the errors of the network that they raise: what is not loaded has raised none.
+#: Modules and the errors of the network that they raise.
 _ELSEWHERE = (
     ("ssl", "SSLError"),
     ("http.client", "HTTPException"),
@@ -101,8 +101,7 @@ _ELSEWHERE = (
 
 def _network() -> tuple[type[BaseException], ...]:
     """Errors of the network, and of who talks over it."""
-    loaded = (getattr(sys.modules[module], name) for module, name in _ELSEWHERE if module in sys.modules)
-    return (ConnectionError, TimeoutError, *loaded)
+    return (ConnectionError, TimeoutError, *loaded_kinds(_ELSEWHERE))
 
 
 _BROKE = "the connection to {endpoint} broke ({kind})"

@@ -63,8 +63,8 @@ class Header(NamedTuple):
 
     @property
     def largest_block(self) -> int:
-        """Bytes that a block may take, packed: as many as its data, and the length of each stream in it."""
-        return self.block + 4 * max(1, self.itemsize)
+        """Bytes that a block may take, packed: its data and the length of each stream; and what snappy may add."""
+        return self.block + 4 * max(1, self.itemsize) + self.block // 6 + 32
 
     def raw(self) -> bytes:
         """The 16 bytes."""

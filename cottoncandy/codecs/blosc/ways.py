@@ -45,7 +45,7 @@ def pack(data: memoryview, itemsize: int, way: Way = _DENSE) -> bytes:
 
 
 def _wanted_block(itemsize: int, way: Way) -> int:
-    """What to ask for, to have blocks of `BLOCK` bytes of data.
+    """What to ask for, to have blocks of `BLOCK` bytes of data; of single bytes lz4 has half of it at most.
 
     Where blocks are split into a stream for each byte of the items, the library takes it for the size of a stream
     (split_block, compute_blocksize): https://github.com/Blosc/c-blosc/blob/main/blosc/blosc.c

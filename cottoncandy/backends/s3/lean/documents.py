@@ -57,7 +57,7 @@ def parse_xml(content: bytes | str) -> ET.Element:
     try:
         return ET.fromstring(content)  # noqa: S314 - it declares nothing
     except (ET.ParseError, ValueError, LookupError) as error:
-        raise NotXML(f"an answer that cannot be read: {error}") from error
+        raise NotXML(str(error)) from error
 
 
 def read_document(content: bytes, shape: Any) -> dict[str, Any]:
@@ -69,8 +69,6 @@ def read_document(content: bytes, shape: Any) -> dict[str, Any]:
     """
     try:
         return _structure(parse_xml(content), shape)
-    except NotXML:
-        raise
     except (ValueError, LookupError) as error:
         raise NotXML(f"an answer that cannot be read: {error}") from error
 
