@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ _HOT = 1 * MIB
 #: Is told, by whichever thread reads them, that bytes ``start <= i < stop`` of the object stand in the memory. For a
 #: range that grows it is called again and again, with the same start.
 Watch = Callable[[int, int], None]
+
+# Where a range starts and stops, and the answer that brings it, where there is one already.
+_Job = tuple[int, int, "ObjectReader | None"]
 
 
 class ObjectSource:
@@ -77,7 +81,6 @@ class ObjectSource:
         stop = start + (settings.opening if first is None else first)
         self._reader: ObjectReader | None = opened or backend.open(key, start, stop, e_tag=e_tag)
         self._position = self._reader.start
-        self._buffers = BufferPool()
         self.head: ObjectHead = self._reader.head
         try:
             refuse_encrypted(backend, self.head)
@@ -92,7 +95,7 @@ class ObjectSource:
             self._read(start, view, jobs[0][2], watch)
             return
 
-        def read(job: tuple[int, int, ObjectReader | None]) -> None:
+        def read(job: _Job) -> None:
             self._read(job[0], view[job[0] - start : job[1] - start], job[2], watch)
 
         with self.settings.progress.transfer("download", self.key, len(view)):
@@ -105,28 +108,24 @@ class ObjectSource:
         """
         if self._position:  # some of the opening answer was read: begin anew
             self.close()
-        start = 0
-        opened = self._opened_parts()
+        start = 0 if self._reader is None else self._reader.stop
+        part_of = partial(self._part, BufferPool())
+        opened = self._opened_parts(part_of)
         with closing(opened if self.head.size <= _STREAM_PART else ahead(opened)) as parts:
-            for part in parts:
-                start += len(part)
-                yield part
-        yield from self._remaining_parts(start, threads)
+            yield from parts
+        spans = chunking.spans(self.head.size - start, _STREAM_PART)
+        jobs = ((start + low, start + high, None) for low, high in spans)
+        yield from map_threads(part_of, jobs, threads, window=threads)
 
-    def _opened_parts(self) -> Generator[memoryview, None, None]:
+    def _opened_parts(self, part_of: Callable[[_Job], memoryview]) -> Generator[memoryview, None, None]:
         """What the opening answer brings: it is one connection, read from its beginning to its end."""
         while self._reader is not None and self._position < self._reader.stop:
             start, stop = self._position, min(self._position + _STREAM_PART, self._reader.stop)
-            yield self._part(next(self._jobs(start, stop)))
+            yield part_of(next(self._jobs(start, stop)))
 
-    def _remaining_parts(self, start: int, threads: int) -> Iterator[memoryview]:
-        spans = chunking.spans(self.head.size - start, _STREAM_PART)
-        jobs = ((start + low, start + high, None) for low, high in spans)
-        yield from map_threads(self._part, jobs, threads, window=threads)
-
-    def _part(self, job: tuple[int, int, ObjectReader | None]) -> memoryview:
+    def _part(self, buffers: BufferPool, job: _Job) -> memoryview:
         start, stop, reader = job
-        part = self._buffers.take(stop - start)
+        part = buffers.take(stop - start)
         self._read(start, part, reader)
         return part
 
@@ -144,7 +143,7 @@ class ObjectSource:
             self._reader.close()
             self._reader = None
 
-    def _jobs(self, start: int, stop: int, threads: int = 1) -> Iterator[tuple[int, int, ObjectReader | None]]:
+    def _jobs(self, start: int, stop: int, threads: int = 1) -> Iterator[_Job]:
         """Cut a range into jobs: what the open answer still has comes first, from there; the rest in even shares."""
         reader = self._reader
         if reader is not None and self._position == start and start < reader.stop:
