@@ -15,10 +15,11 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from cottoncandy.interrupts import put_off
 from cottoncandy.pipelines import Begin, Begun, again, run_ahead
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import ThreadPoolExecutor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -94,19 +95,48 @@ def map_threads(
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    pending: deque[Future[Result]] = deque()
+    pending: deque[_Call[Result]] = deque()
     window = window or 2 * threads
     with ThreadPoolExecutor(threads, thread_name_prefix="cottoncandy") as pool:
         try:
             for item in items:
                 if len(pending) >= window:
                     yield pending.popleft().result()
-                pending.append(pool.submit(copy_context().run, function, item))
+                pending.append(_Call(pool, partial(function, item)))
             while pending:
                 yield pending.popleft().result()
         finally:
-            for future in pending:
-                future.cancel()
+            for call in pending:
+                call.cancel()
+
+
+class _Call(Generic[Result]):
+    """A call in a pool of the standard library's, which Ctrl-C may not disturb.
+
+    Where it comes to the main thread between the taking of a lock and what the lock is for, a `threading.Condition` or
+    a semaphore of the pool stays locked, and the threads that need it never end. So the main thread is at such places
+    only while Ctrl-C is put off, and waits on a bare lock.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor, function: Callable[[], Result]) -> None:
+        self._done = done = threading.Lock()
+        done.acquire()
+        with put_off():
+            self._future = pool.submit(copy_context().run, function)
+            self._future.add_done_callback(lambda _: done.release())
+
+    def result(self) -> Result:
+        with self._done:
+            pass
+        try:
+            with put_off():
+                return self._future.result()
+        finally:
+            del self  # with the traceback of a failure it would be a circle, which keeps the items' memory
+
+    def cancel(self) -> None:
+        with put_off():
+            self._future.cancel()
 
 
 def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:
@@ -157,8 +187,8 @@ class _Ahead(Generic[Item]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cottoncandy")
         self._pending = deque(self._draw() for _ in range(count))
 
-    def _draw(self) -> Future[Any]:
-        return self._thread.submit(copy_context().run, self._next)
+    def _draw(self) -> _Call[Any]:
+        return _Call(self._thread, self._next)
 
     def _next(self) -> object:
         return next(self._stream, _END)
@@ -171,8 +201,8 @@ class _Ahead(Generic[Item]):
 
     def stop(self) -> None:
         """Draw no further."""
-        for future in self._pending:
-            future.cancel()
+        for call in self._pending:
+            call.cancel()
 
     def close(self) -> None:
         """Wait until nothing is drawn any more, and have whatever works for the stream stop, too."""

@@ -91,7 +91,7 @@ class TreeUploads(FolderArrays):
         there = self._begin_tree(stage, acl)
         if there not in ([], [stage.started_mark]):
             return False
-        return self._send_tree(stage, stage.siblings if there else stage.below, arrays, send, threads, acl)
+        return self._send_tree(stage, stage.siblings if there else stage.below, arrays, send, threads)
 
     def _begin_tree(self, stage: trees.Stage, acl: str | None) -> list[str]:
         """Say that a tree is being sent, and look meanwhile what is there."""
@@ -104,29 +104,19 @@ class TreeUploads(FolderArrays):
         for_each(lambda step: step(), steps, 2, pace=self._pace)
         return there
 
-    def _send_tree(
-        self, stage: trees.Stage, prefix: str, arrays: _Arrays, send: _Send, threads: int | None, acl: str | None
-    ) -> bool:
+    def _send_tree(self, stage: trees.Stage, prefix: str, arrays: _Arrays, send: _Send, threads: int | None) -> bool:
         """Send the leaves to their places, where they do not count as long as the mark stands.
 
         When the last one stands, it is looked whether somebody else has anything under that prefix: he would not know
         of these leaves. Whoever's mark comes later writes his leaves over all of these.
         """
-        there: list[str] = []
-
-        def look() -> None:
-            there.extend(info.key for info in self._listed(prefix))
-
-        def unmark() -> None:
-            self.backend_interface.delete([stage.started_mark])
-
         with self._all_or_none(arrays):
             self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads)
-        steps: Sequence[Callable[[], None]] = (look, unmark)
-        for_each(lambda step: step(), steps, 2, pace=self._pace)
+        there = [info.key for info in self._listed(prefix)]
         is_alone = all(key in arrays or key == stage.started_mark for key in there)
-        if not is_alone:
-            self._mark_started(stage, acl)
+        # not before: if both took their marks away meanwhile, neither would find the other's, and their leaves be mixed
+        if is_alone:
+            self.backend_interface.delete([stage.started_mark])
         return is_alone
 
     def _mark_started(self, stage: trees.Stage, acl: str | None) -> None:
