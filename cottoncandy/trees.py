@@ -138,11 +138,6 @@ class Stage:
         """How the names begin of all that is below the tree's root."""
         return keys.as_directory(self.root)
 
-    @property
-    def siblings(self) -> str:
-        """How the names begin of all that uploads of this tree have."""
-        return keys.join(self.root, ".upload-")
-
     def leaf(self, name: str) -> str:
         """Where a leaf waits."""
         return self.name(_LEAVES + name)

@@ -488,6 +488,18 @@ def test_what_came_before_a_directory_went_is_listed(backend: LocalBackend) -> N
     assert [info.key for info in listed] == ["leaf0", "leaf1"]
 
 
+def test_what_came_before_a_directory_was_emptied_is_listed(root: Path, backend: LocalBackend) -> None:
+    """Its last object is removed first, and then the directory: a listing may come between."""
+    for key in ("a/!", "a/.mark/started", "a/x"):
+        backend.put(key, b"", {})
+    listed = backend.list_objects("a/")
+    assert next(listed).key == "a/!"
+    backend.put("a/y", b"", {})
+    for left in (root / "a" / ".mark").iterdir():
+        left.unlink()
+    assert [info.key for info in listed] == ["a/x", "a/y"]
+
+
 def test_empty_directories_are_not_listed(root: Path, backend: LocalBackend) -> None:
     (root / "a/b/c").mkdir(parents=True)
     (root / "a/x.meta.json").write_text("{}")

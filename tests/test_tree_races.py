@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -178,6 +179,26 @@ def test_another_comes_and_goes_before_the_mark_stands(
     cci.dict2cloud(NAME, make(2), verbose=False)
     assert number_of(other.cloud2dict(NAME, verbose=False), make) == 2
     assert ".upload-" not in "".join(store.raw.keys())
+
+
+@pytest.mark.stores("local", "moto")
+def test_the_mark_stands_until_it_was_looked_for_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci, steps = store.interface(), list[str]()
+    look, delete = cci.backend_interface.list_objects, cci.backend_interface.delete
+
+    def slow_look(*arguments: Any, **named: Any) -> Any:
+        yield from look(*arguments, **named)
+        time.sleep(0.1)  # who takes the mark away meanwhile is found out
+        steps.append("looked")
+
+    def noted_delete(names: Any, *arguments: Any, **named: Any) -> Any:
+        steps.append("unmarked")
+        return delete(names, *arguments, **named)
+
+    monkeypatch.setattr(cci.backend_interface, "list_objects", slow_look)
+    monkeypatch.setattr(cci.backend_interface, "delete", noted_delete)
+    cci.dict2cloud(NAME, {"a": np.ones(3)}, verbose=False)
+    assert steps == ["looked", "looked", "unmarked"]
 
 
 @pytest.mark.stores("local", "moto")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +15,9 @@ from cottoncandy.backends.local import locks, names
 from cottoncandy.keys import SEPARATOR, clean
 
 log = logging.getLogger(__name__)
+
+# Seconds that the clock of a file system may be behind ours.
+_CLOCK = 1.0
 
 
 # ------------------------------------------------------------------ listing
@@ -38,9 +42,10 @@ def entries(root: str, prefix: str) -> list[Entry]:
 def walk(root: str, prefix: str) -> Iterator[Entry]:
     """All objects whose key starts with the prefix, in order. Holds the siblings on the way, not the tree.
 
-    Where a directory has gone since its siblings were looked up, those that are yet to come are looked up anew: its
-    removal may have been the last step of something that made them.
+    Where a directory has gone since its siblings were looked up, or what was in it, those that are yet to come are
+    looked up anew: the removal may have been the last step of something that made them.
     """
+    began = time.time() - _CLOCK
     stack = entries(root, prefix)[::-1]
     while stack:
         entry = stack.pop()
@@ -48,11 +53,19 @@ def walk(root: str, prefix: str) -> Iterator[Entry]:
             yield entry
             continue
         inside = _scan(root, entry.key)
-        if not inside and not os.path.lexists(entry.path):
+        if not inside and _changed_since(entry.path, began):
             parent = _parent(entry)
             stack = [one for one in stack if _parent(one) != parent]
             inside = [one for one in _scan(root, parent) if one.key > entry.key and one.key.startswith(prefix)]
         stack += inside[::-1]
+
+
+def _changed_since(directory: str, moment: float) -> bool:
+    """Whether a directory is gone, or something in it came or went."""
+    try:
+        return os.lstat(directory).st_mtime >= moment
+    except OSError:
+        return True
 
 
 def _parent(entry: Entry) -> str:

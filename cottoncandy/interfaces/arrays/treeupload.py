@@ -85,13 +85,11 @@ class TreeUploads(FolderArrays):
     ) -> bool:
         """Send a tree where there is nothing; False where there is something, or somebody else sends one.
 
-        Of two who find nothing, one finds the other's mark in the end; where this one's mark came late, the other may
-        have come and gone before it: then his leaves are looked for, too.
+        Of two who find nothing, one finds in the end the other's mark; or, where the other came and went meanwhile, his
+        leaves.
         """
         there = self._begin_tree(stage, acl)
-        if there not in ([], [stage.started_mark]):
-            return False
-        return self._send_tree(stage, stage.siblings if there else stage.below, arrays, send, threads)
+        return there in ([], [stage.started_mark]) and self._send_tree(stage, arrays, send, threads)
 
     def _begin_tree(self, stage: trees.Stage, acl: str | None) -> list[str]:
         """Say that a tree is being sent, and look meanwhile what is there."""
@@ -104,7 +102,7 @@ class TreeUploads(FolderArrays):
         for_each(lambda step: step(), steps, 2, pace=self._pace)
         return there
 
-    def _send_tree(self, stage: trees.Stage, prefix: str, arrays: _Arrays, send: _Send, threads: int | None) -> bool:
+    def _send_tree(self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None) -> bool:
         """Send the leaves to their places, where they do not count as long as the mark stands.
 
         When the last one stands, it is looked whether somebody else has anything under that prefix: he would not know
@@ -112,8 +110,7 @@ class TreeUploads(FolderArrays):
         """
         with self._all_or_none(arrays):
             self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads)
-        there = [info.key for info in self._listed(prefix)]
-        is_alone = all(key in arrays or key == stage.started_mark for key in there)
+        is_alone = all(info.key in arrays or info.key == stage.started_mark for info in self._listed(stage.below))
         # not before: if both took their marks away meanwhile, neither would find the other's, and their leaves be mixed
         if is_alone:
             self.backend_interface.delete([stage.started_mark])
