@@ -11,6 +11,7 @@ import pytest
 from stores import Store
 
 from cottoncandy.buffers import BufferPool
+from cottoncandy.errors import TransientError
 from cottoncandy.stream import ObjectSource, TransferSettings
 from cottoncandy.stream.up import _gather
 
@@ -126,3 +127,25 @@ def test_parts_are_gathered_whatever_was_thought_to_come(most: int | None, sizes
     parts = list(map(bytes, _gather(pieces, itertools.cycle(sizes), most)))
     assert b"".join(parts) == b"".join(pieces)
     assert all(len(part) == size for part, size in zip(parts[:-1], itertools.cycle(sizes), strict=False))
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("after", [0, 1, 3 * MIB, 16 * MIB - 1])
+def test_parts_go_on_where_the_opening_answer_breaks(store: Store, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    content = np.random.default_rng(0).bytes(20 * MIB)
+    backend = store.interface().backend_interface
+    backend.put("object", content, {})
+    with ObjectSource(backend, "object", TransferSettings()) as source:
+        opened, left = source._reader, [after]
+        assert opened is not None
+        read = opened.readinto
+
+        def break_off(view: memoryview) -> int:
+            if not left[0]:
+                raise TransientError("the connection broke")
+            count = read(view[: left[0]])
+            left[0] -= count
+            return count
+
+        monkeypatch.setattr(opened, "readinto", break_off, raising=False)
+        assert b"".join(map(bytes, source.parts(4))) == content

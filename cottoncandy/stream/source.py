@@ -108,17 +108,19 @@ class ObjectSource:
         """
         if self._position:  # some of the opening answer was read: begin anew
             self.close()
-        start = 0 if self._reader is None else self._reader.stop
-        part_of = partial(self._part, BufferPool())
+        start, part_of = 0, partial(self._part, BufferPool())
         opened = self._opened_parts(part_of)
         with closing(opened if self.head.size <= _STREAM_PART else ahead(opened)) as parts:
-            yield from parts
+            for part in parts:
+                start += len(part)
+                yield part
+                del part  # its memory takes another one
         spans = chunking.spans(self.head.size - start, _STREAM_PART)
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(part_of, jobs, threads, window=threads)
 
     def _opened_parts(self, part_of: Callable[[_Job], memoryview]) -> Generator[memoryview, None, None]:
-        """What the opening answer brings: it is one connection, read from its beginning to its end."""
+        """What the opening answer brings: it is one connection, read to its end, or to the part in which it breaks."""
         while self._reader is not None and self._position < self._reader.stop:
             start, stop = self._position, min(self._position + _STREAM_PART, self._reader.stop)
             yield part_of(next(self._jobs(start, stop)))
