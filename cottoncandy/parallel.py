@@ -95,14 +95,14 @@ def map_threads(
         return
     from concurrent.futures import ThreadPoolExecutor
 
-    pending: deque[_Call[Result]] = deque()
+    pending: deque[Call[Result]] = deque()
     window = window or 2 * threads
     with ThreadPoolExecutor(threads, thread_name_prefix="cottoncandy") as pool:
         try:
             for item in items:
                 if len(pending) >= window:
                     yield pending.popleft().result()
-                pending.append(_Call(pool, partial(function, item)))
+                pending.append(Call(pool, partial(function, item)))
             while pending:
                 yield pending.popleft().result()
         finally:
@@ -110,7 +110,7 @@ def map_threads(
                 call.cancel()
 
 
-class _Call(Generic[Result]):
+class Call(Generic[Result]):
     """A call in a pool of the standard library's, which Ctrl-C may not disturb.
 
     Where it comes to the main thread between the taking of a lock and what the lock is for, a `threading.Condition` or
@@ -126,6 +126,7 @@ class _Call(Generic[Result]):
             self._future.add_done_callback(lambda _: done.release())
 
     def result(self) -> Result:
+        """What the function gave, or raised; it is waited for."""
         with self._done:
             pass
         try:
@@ -135,6 +136,7 @@ class _Call(Generic[Result]):
             del self  # with the traceback of a failure it would be a circle, which keeps the items' memory
 
     def cancel(self) -> None:
+        """Keep it from being made, if it is not being made already."""
         with put_off():
             self._future.cancel()
 
@@ -187,8 +189,8 @@ class _Ahead(Generic[Item]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cottoncandy")
         self._pending = deque(self._draw() for _ in range(count))
 
-    def _draw(self) -> _Call[Any]:
-        return _Call(self._thread, self._next)
+    def _draw(self) -> Call[Any]:
+        return Call(self._thread, self._next)
 
     def _next(self) -> object:
         return next(self._stream, _END)

@@ -7,14 +7,16 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy import chunking
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, WriteOptions
 from cottoncandy.errors import CottonCandyError
+from cottoncandy.parallel import Call
 from cottoncandy.stream import TransferSettings
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ class ObjectWriter(Discardable):
         self._number, self._sent = 0, 0
         self._upload: MultipartUpload | None = None
         self._pool: ThreadPoolExecutor | None = None
-        self._pending: deque[Future[None]] = deque()
+        self._pending: deque[Call[None]] = deque()
 
     def writable(self) -> bool:
         """Tell that it can be written: True."""
@@ -123,7 +125,7 @@ class ObjectWriter(Discardable):
         while len(self._pending) >= self._threads:
             self._pending.popleft().result()
         self._number += 1
-        self._pending.append(self._pool.submit(self._upload.send_part, self._number, self._part, self._sent))
+        self._pending.append(Call(self._pool, partial(self._upload.send_part, self._number, self._part, self._sent)))
         self._sent += len(self._part)
         self._part, self._size = bytearray(), next(self._sizes)
 
@@ -150,8 +152,8 @@ class ObjectWriter(Discardable):
 
     def discard(self) -> None:
         """Throw away what was written, and close the file. No error is raised for what cannot be removed."""
-        for future in self._pending:
-            future.cancel()
+        for call in self._pending:
+            call.cancel()
         self._stop()
         self._pending.clear()
         self._part = bytearray()

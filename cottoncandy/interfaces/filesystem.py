@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from cottoncandy.diskpaths import disk_paths
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited, printable
 from cottoncandy.interfaces.sync import Synchronizing
+from cottoncandy.parallel import Call
 
 if TYPE_CHECKING:
     from cottoncandy.browser import BrowserObject
@@ -370,7 +372,7 @@ class FileSystemInterface(Synchronizing):
 
         with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as aside:
             may_be_one = bool(name) and not name.endswith(keys.SEPARATOR)
-            is_one = aside.submit(backend.exists, name) if may_be_one else None
+            is_one = Call(aside, partial(backend.exists, name)) if may_be_one else None
             names = [info.key for info in self._listed(keys.as_directory(name))]
             if is_one is not None and is_one.result():
                 names.append(name)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from cottoncandy.backends.gdrive.files import DriveFile
 from cottoncandy.backends.gdrive.tree import Level
+from cottoncandy.parallel import Call
 
 Lister = Callable[[str], Level]
 
@@ -72,7 +74,7 @@ class _Ahead:
         self._pool = pool
         self._most = most
         self._keys: list[str] = []
-        self._futures: dict[str, Future[Level]] = {}
+        self._calls: dict[str, Call[Level]] = {}
 
     def push(self, entries: list[Entry]) -> None:
         """Add the folders among the entries."""
@@ -82,14 +84,14 @@ class _Ahead:
     def pop(self) -> Level:
         """The level of the next folder."""
         self._start()
-        return self._futures.pop(self._keys.pop()).result()
+        return self._calls.pop(self._keys.pop()).result()
 
     def _start(self) -> None:
         for key in self._keys[-self._most :]:
-            if key not in self._futures:
-                self._futures[key] = self._pool.submit(self._lister, key)
+            if key not in self._calls:
+                self._calls[key] = Call(self._pool, partial(self._lister, key))
 
     def stop(self) -> None:
         """Start no more."""
-        for future in self._futures.values():
-            future.cancel()
+        for call in self._calls.values():
+            call.cancel()

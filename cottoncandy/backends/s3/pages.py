@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from functools import partial
 from itertools import chain, groupby
 from typing import Any
 
@@ -11,7 +12,7 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import is_not_implemented
 from cottoncandy.backends.s3.lean import ListPage
-from cottoncandy.parallel import chained
+from cottoncandy.parallel import Call, chained
 
 Entry = tuple[str, int, str, str | None]
 
@@ -180,7 +181,7 @@ def _pages(
 
     with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as ahead:
         while page.truncated:
-            following = ahead.submit(_page, bucket, what, page)
+            following = Call(ahead, partial(_page, bucket, what, page))
             yield page
             page = _cut(following.result(), stop)
     yield page
