@@ -18,7 +18,7 @@ from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.codecs.blocks import block_size, packed_in_blocks
 from cottoncandy.errors import ChecksumMismatch, CorruptObject, ObjectChanged
 from cottoncandy.extras import with_extra
-from cottoncandy.parallel import ahead
+from cottoncandy.pools import ahead
 from cottoncandy.stream import TransferSettings
 
 if TYPE_CHECKING:

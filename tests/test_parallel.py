@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from cottoncandy.interrupts import undisturbed
-from cottoncandy.parallel import Pace, chained, for_each, map_threads
+from cottoncandy.parallel import Pace, for_each
+from cottoncandy.pools import chained, map_threads
 
 TIMEOUT = 30
 
@@ -234,7 +235,8 @@ def test_items_are_let_go_after_a_failure(run: Callable[..., None]) -> None:
 # call that it has begun
 INTERRUPTED = """
 import signal, sys, threading
-from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.parallel import for_each
+from cottoncandy.pools import map_threads
 
 # a shell lets what it starts in the background ignore it
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -382,7 +384,7 @@ def test_a_caller_that_stops_early_closes_the_streams() -> None:
 def test_a_stream_that_is_kept_does_not_keep_the_interpreter_from_its_end() -> None:
     script = """
 from itertools import count
-from cottoncandy.parallel import ahead, chained
+from cottoncandy.pools import ahead, chained
 kept = [chained(((i for i in count()) for _ in count()), 3, 2), ahead(i for i in count())]
 print([next(stream) for stream in kept])
 """

@@ -27,7 +27,8 @@ from cottoncandy.buffers import BufferPool
 from cottoncandy.codecs.pieces import Source, deflate, slices
 from cottoncandy.codecs.registry import BytesLike, Codec, get_codec
 from cottoncandy.errors import ChecksumMismatch, CorruptObject
-from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.parallel import for_each
+from cottoncandy.pools import map_threads
 
 __all__ = ["SUFFIX", "BlockIndex", "block_size", "in_blocks", "packed_in_blocks"]
 

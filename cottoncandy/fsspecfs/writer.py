@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cottoncandy import chunking
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, WriteOptions
 from cottoncandy.errors import CottonCandyError
-from cottoncandy.parallel import Call
+from cottoncandy.pools import Call
 from cottoncandy.stream import TransferSettings
 
 if TYPE_CHECKING:

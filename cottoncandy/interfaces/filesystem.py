@@ -17,7 +17,7 @@ from cottoncandy.diskpaths import disk_paths
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited, printable
 from cottoncandy.interfaces.sync import Synchronizing
-from cottoncandy.parallel import Call
+from cottoncandy.pools import Call
 
 if TYPE_CHECKING:
     from cottoncandy.browser import BrowserObject

@@ -15,7 +15,8 @@ from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import WrongKey
-from cottoncandy.parallel import ahead, for_each, map_threads
+from cottoncandy.parallel import for_each
+from cottoncandy.pools import ahead, map_threads
 from cottoncandy.retry import read_resuming
 from cottoncandy.stream.settings import TransferSettings
 

@@ -12,7 +12,7 @@ from cottoncandy.backends.gdrive.files import DriveFile, oldest_first
 from cottoncandy.backends.gdrive.locks import folder_lock
 from cottoncandy.backends.gdrive.tree import Tree, is_folder
 from cottoncandy.errors import ObjectExists, ObjectNotFound, TransientError
-from cottoncandy.parallel import map_threads
+from cottoncandy.pools import map_threads
 
 log = logging.getLogger(__name__)
 

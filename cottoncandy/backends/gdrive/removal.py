@@ -11,7 +11,7 @@ from cottoncandy.backends.gdrive import folders
 from cottoncandy.backends.gdrive.files import DriveFile
 from cottoncandy.backends.gdrive.tree import Tree
 from cottoncandy.errors import CottonCandyError
-from cottoncandy.parallel import map_threads
+from cottoncandy.pools import map_threads
 
 # Names that are looked for together.
 _BATCH = 1000

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cottoncandy.backends.gdrive.files import DriveFile
 from cottoncandy.backends.gdrive.tree import Level
-from cottoncandy.parallel import Call
+from cottoncandy.pools import Call
 
 Lister = Callable[[str], Level]
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import refusal
 from cottoncandy.errors import ContainerNotFound, CottonCandyError, CredentialsNotFound, NotSupported, TransientError
-from cottoncandy.parallel import map_threads
+from cottoncandy.pools import map_threads
 
 #: Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 BATCH = 1000

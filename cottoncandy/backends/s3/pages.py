@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import is_not_implemented
 from cottoncandy.backends.s3.lean import ListPage
-from cottoncandy.parallel import Call, chained
+from cottoncandy.pools import Call, chained
 
 Entry = tuple[str, int, str, str | None]
 

@@ -22,7 +22,7 @@ from cottoncandy.codecs.blosc.format import (
 )
 from cottoncandy.codecs.blosc.ways import Way, choose, pack
 from cottoncandy.codecs.pieces import slices
-from cottoncandy.parallel import map_threads
+from cottoncandy.pools import map_threads
 
 #: Bytes of data that are packed at once.
 _WHOLE = 4 * 2**20

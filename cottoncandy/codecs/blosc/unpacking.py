@@ -23,7 +23,8 @@ from cottoncandy.codecs.blosc.format import (
 )
 from cottoncandy.codecs.pieces import Source, reading
 from cottoncandy.errors import CorruptObject
-from cottoncandy.parallel import for_each, map_threads
+from cottoncandy.parallel import for_each
+from cottoncandy.pools import map_threads
 
 #: Blosc makes none of less than 128 bytes, or a whole number of items in them (blosc.c, MIN_BUFFERSIZE): of such a lie
 #: the table would take many times the memory of the data.

@@ -26,8 +26,8 @@ from cottoncandy.backends.s3.lean.failures import (
     parse_error,
 )
 from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
+from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
-from cottoncandy.backends.s3.lean.target import Target
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
 from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
@@ -44,54 +44,6 @@ _UNREADABLE = b"<Error><Code>UnreadableAnswer</Code><Message>%s</Message></Error
 _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<Error[\s>]")
 #: Of characters that travel as they are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
-_CHECKSUM_MODE = "x-amz-checksum-mode"
-
-
-class Request:
-    """A request that can be signed and sent, as often as it takes.
-
-    Attributes
-    ----------
-    operation : Operation
-    target : Target
-    path, query : str
-        Percent-encoded; the query is sorted.
-    headers : dict
-        All that are signed.
-    body : memoryview
-    payload : str
-        What the signature says of the body.
-    """
-
-    __slots__ = ("body", "headers", "operation", "path", "payload", "query", "target")
-
-    def __init__(
-        self,
-        operation: Operation,
-        target: Target,
-        path: str,
-        query: str,
-        headers: dict[str, str],
-        body: memoryview,
-        payload: str,
-    ) -> None:
-        self.operation = operation
-        self.target = target
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.payload = payload
-
-    @property
-    def url(self) -> str:
-        """For errors."""
-        return self.target.url + self.path[len(self.target.path) :]
-
-    @property
-    def asks_for_checksum(self) -> bool:
-        """Whether the object's checksum is to come with it."""
-        return self.headers.get(_CHECKSUM_MODE, "").upper() == "ENABLED"
 
 
 class Answer:
@@ -238,7 +190,7 @@ class Exchange:
         wiring, headers, body = self._wiring, call.headers, call.body
         if operation.method == "GET":
             if operation.streams and wiring.checks_responses:
-                headers.setdefault(_CHECKSUM_MODE, "ENABLED")
+                headers.setdefault(CHECKSUM_MODE, "ENABLED")
             return EMPTY_PAYLOAD
         if operation.name == "DeleteObjects":  # servers older than 2022 know no other sum
             headers.setdefault("Content-MD5", md5_of(body))
