@@ -49,8 +49,10 @@ class Copies:
 
     def overlap(self) -> bool:
         """Whether one copy writes what another reads: then they go one by one, in the order of the pairs."""
-        same = self.source.location == self.target.location
-        return same and not {old for old, _ in self.pairs}.isdisjoint(new for _, new in self.pairs)
+        return not {_place(self.source, old) for old, _ in self.pairs}.isdisjoint(self._written())
+
+    def _written(self) -> set[str]:
+        return {_place(self.target, new) for _, new in self.pairs}
 
     def copy(self, pair: tuple[str, str]) -> None:
         """Copy one object."""
@@ -66,9 +68,13 @@ class Copies:
 
         Their names go ``through`` what counts them.
         """
-        same = self.source.location == self.target.location
-        written = {new for _, new in self.pairs} if same else set()
-        self.source.delete(through(old for old, _ in self.pairs if old not in written))
+        written = self._written()
+        self.source.delete(through(old for old, _ in self.pairs if _place(self.source, old) not in written))
+
+
+def _place(backend: Backend, key: str) -> str:
+    """Where an object lies, also where one container is a directory of another."""
+    return f"{backend.location}{keys.SEPARATOR}{key}"
 
 
 def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite: bool) -> Copies:
@@ -95,7 +101,8 @@ def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite:
     prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
     pairs = [(info.key, new_prefix + info.key.removeprefix(prefix)) for info in source.list_objects(prefix)]
     # down a branch the deepest goes first, up it goes last: no copy replaces what another has yet to read
-    pairs.sort(key=lambda pair: len(pair[0]), reverse=len(new_prefix) > len(prefix))
+    goes_down = len(_place(target, new_prefix)) > len(_place(source, prefix))
+    pairs.sort(key=lambda pair: len(pair[0]), reverse=goes_down)
     if not pairs:
         raise ObjectNotFound(f"{source.describe(old)} does not exist, and nothing is below that name")
     return Copies(source, target, new, pairs, overwrite)

@@ -500,3 +500,14 @@ def test_all_of_it_with_arrays(store: Store) -> None:
     assert [cci.download_raw_array(name).sum() for name in cci.glob("sub02/*")] == [6, 12]
     cci.rm("sub02", recursive=True)
     assert cci.lsdir() == []
+
+
+@pytest.mark.stores("local")
+def test_a_directory_and_one_inside_of_it_are_one_store(store: Store) -> None:
+    cci, inside = store.interface(), f"{store.container}/sub"
+    cci.upload_object("sub/a", b"1")
+    cci.upload_object("sub/deep/b", b"2")
+    cci.mv("sub/a", "a", dest_bucket=inside, overwrite=True)
+    cci.mv("sub", "/", dest_bucket=store.container, overwrite=True)
+    assert cci.download_object("sub/a") == b"1"
+    assert cci.download_object("sub/deep/b") == b"2"

@@ -8,6 +8,8 @@ import os
 import pickle
 import signal
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -498,6 +500,31 @@ def test_what_came_before_a_directory_was_emptied_is_listed(root: Path, backend:
     for left in (root / "a" / ".mark").iterdir():
         left.unlink()
     assert [info.key for info in listed] == ["a/x", "a/y"]
+
+
+def test_what_came_before_an_object_went_is_listed(backend: LocalBackend) -> None:
+    """At all levels: a mark in a directory below may go when all is in its place above."""
+    for key in ("a/.mark/leaves/x", "a/.mark/leaves/y", "a/z"):
+        backend.put(key, b"", {})
+    listed = backend.list_objects("a/")
+    assert next(listed).key == "a/.mark/leaves/x"
+    backend.put("a/y", b"", {})
+    backend.delete(["a/z", "a/.mark/leaves/y", "a/.mark/leaves/x"])
+    assert [info.key for info in listed] == ["a/y"]
+
+
+def test_empty_directories_are_looked_at_once(
+    root: Path, backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(200):
+        (root / f"x/{number:03}").mkdir(parents=True)
+    moment = time.time() - 30
+    os.utime(root, (moment, moment))
+    os.utime(root / "x", (moment, moment))
+    looks, scan = Counter[str](), os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looks.update([os.fspath(path)]) or scan(path))
+    assert list(backend.list_objects()) == []
+    assert sum(looks.values()) < 210
 
 
 def test_empty_directories_are_not_listed(root: Path, backend: LocalBackend) -> None:

@@ -247,6 +247,54 @@ def test_a_first_upload_that_fails_leaves_nothing(recorded: Recorded, what: str)
 
 
 # ---------------------------------------------------------------------- broken
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("what", ["indptr", "metadata.json"])
+def test_a_first_upload_that_fails_leaves_what_others_stored(
+    store: Store, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another's array came when this upload had found none."""
+    cci, other = store.interface(), store.interface()
+    mine, theirs = (scipy.sparse.random(30, 40, 0.1, format="csr", random_state=seed) for seed in (1, 2))
+    backend = cci.backend_interface
+    put, writes = backend.put, [lambda: other.upload_sparse_array("s", theirs)]
+
+    def put_late(key: str, *arguments: Any, **named: Any) -> Any:
+        if writes:
+            writes.pop()()
+        if what in key:
+            raise AccessDenied("no room")
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(backend, "put", put_late)
+    with pytest.raises(AccessDenied, match="no room"):
+        cci.upload_sparse_array("s", mine, threads=1)
+    _assert_same(other.download_sparse_array("s"), theirs)
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_object_under_the_name_of_a_part_stays_until_the_array_stands(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("s/data", np.arange(5))
+    array, backend = scipy.sparse.random(30, 40, 0.1, format="csr", random_state=1), cci.backend_interface
+    put = backend.put
+
+    def refusing(key: str, *arguments: Any, **named: Any) -> Any:
+        if key.endswith("metadata.json"):
+            raise AccessDenied("no room")
+        return put(key, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, "put", refusing)
+        with pytest.raises(AccessDenied, match="no room"):
+            cci.upload_sparse_array("s", array)
+    assert cci.download_raw_array("s/data").tolist() == [0, 1, 2, 3, 4]
+    assert store.raw.keys() == ["s/data"]
+    cci.upload_sparse_array("s", array)
+    _assert_same(cci.download_sparse_array("s"), array)
+
+
 def test_a_missing_part_is_an_error(store: Store) -> None:
     cci = store.interface()
     cci.upload_sparse_array("s", _make("csr"))

@@ -17,7 +17,7 @@ import pytest
 from race_soak import Races, Tree, number_of, other_names, same_names
 from stores import Store
 
-from cottoncandy.errors import ObjectChanged
+from cottoncandy.errors import AccessDenied, ObjectChanged
 from cottoncandy.interfaces import DefaultInterface
 
 NAME = "exp/t"
@@ -158,26 +158,38 @@ def test_one_of_two_is_killed(store: Store, make: Callable[[int], Tree], seed: i
 def test_another_comes_and_goes_before_the_mark_stands(
     store: Store, make: Callable[[int], Tree], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where the store was too busy for the mark, but not to say that nothing is there."""
     cci, other = store.interface(), store.interface()
-    backend, looked = cci.backend_interface, threading.Event()
-    put, look = backend.put, backend.list_objects
-
-    def look_first(*arguments: Any, **named: Any) -> Any:
-        found = list(look(*arguments, **named))
-        looked.set()
-        return iter(found)
+    backend, put = cci.backend_interface, cci.backend_interface.put
 
     def put_late(key: str, *arguments: Any, **named: Any) -> Any:
         if key.endswith("/started"):
-            assert looked.wait(9)
             other.dict2cloud(NAME, make(1), verbose=False)
         return put(key, *arguments, **named)
 
-    monkeypatch.setattr(backend, "list_objects", look_first)
     monkeypatch.setattr(backend, "put", put_late)
     cci.dict2cloud(NAME, make(2), verbose=False)
     assert number_of(other.cloud2dict(NAME, verbose=False), make) == 2
+    assert ".upload-" not in "".join(store.raw.keys())
+
+
+@pytest.mark.stores("local", "moto")
+def test_who_fails_takes_nothing_of_another_with_him(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another's tree came while his own mark was on its way."""
+    cci, other = store.interface(), store.interface()
+    backend, put = cci.backend_interface, cci.backend_interface.put
+
+    def put_late(key: str, *arguments: Any, **named: Any) -> Any:
+        if key.endswith("/started"):
+            other.dict2cloud(NAME, same_names(1), verbose=False)
+        if key.endswith("leaf1"):
+            raise AccessDenied("no room")
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(backend, "put", put_late)
+    monkeypatch.setattr(backend, "begin_put", lambda *arguments, **named: None)
+    with pytest.raises(AccessDenied, match="no room"):
+        cci.dict2cloud(NAME, same_names(2), verbose=False)
+    assert number_of(other.cloud2dict(NAME, verbose=False), same_names) == 1
     assert ".upload-" not in "".join(store.raw.keys())
 
 

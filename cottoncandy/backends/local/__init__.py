@@ -250,7 +250,7 @@ class LocalBackend(Backend):
     def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
         self._require_container()
         with self._finding():
-            yield from filter(None, map(_info, tree.walk(self.path, prefix)))
+            yield from tree.walk(self.path, prefix, _info)
 
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         self._require_container()
@@ -260,7 +260,7 @@ class LocalBackend(Backend):
     def _info_or_prefix(self, entry: tree.Entry) -> ObjectInfo | ObjectPrefix | None:
         if not entry.is_directory:
             return _info(entry)
-        return ObjectPrefix(entry.key) if any(tree.walk(self.path, entry.key)) else None
+        return ObjectPrefix(entry.key) if any(tree.walk(self.path, entry.key, _info)) else None
 
     # ------------------------------------------------------------------ containers
     def list_containers(self) -> list[str]:

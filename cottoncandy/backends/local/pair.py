@@ -199,7 +199,9 @@ class Draft:
         for place in (self._path, names.sidecar(self._path)):
             with suppress(FileNotFoundError):
                 is_directory = stat.S_ISDIR(os.lstat(place).st_mode)
-                if is_directory and (any(tree.walk(place, "")) or not tree.remove_empty_tree(place)):
+                if is_directory and (
+                    any(tree.walk(place, "", lambda entry: entry)) or not tree.remove_empty_tree(place)
+                ):
                     raise IsADirectoryError(errno.EISDIR, "Is a directory", place)
         if self._if_absent:
             self._require_absence()

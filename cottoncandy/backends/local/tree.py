@@ -6,15 +6,18 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import TypeVar
 
 from cottoncandy.backends.local import locks, names
 from cottoncandy.keys import SEPARATOR, clean
 
 log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 # Seconds that the clock of a file system may be behind ours.
 _CLOCK = 1.0
@@ -39,25 +42,57 @@ def entries(root: str, prefix: str) -> list[Entry]:
     return _scan(root, directory + separator, start)
 
 
-def walk(root: str, prefix: str) -> Iterator[Entry]:
-    """All objects whose key starts with the prefix, in order. Holds the siblings on the way, not the tree.
+def walk(root: str, prefix: str, of: Callable[[Entry], Found | None]) -> Iterator[Found]:
+    """What ``of`` makes of all objects whose key starts with the prefix, in order; it gives None for what has gone.
 
-    Where a directory has gone since its siblings were looked up, or what was in it, those that are yet to come are
-    looked up anew: the removal may have been the last step of something that made them.
+    Holds the siblings on the way, not the tree. Where an object, a directory, or what was in it has gone since it was
+    looked up, those that are yet to come are looked up anew, if there may be others by now: the removal may have been
+    the last step of something that made them.
     """
-    began = time.time() - _CLOCK
+    began, looked = time.time() - _CLOCK, dict[str, float]()
     stack = entries(root, prefix)[::-1]
     while stack:
         entry = stack.pop()
-        if not entry.is_directory:
-            yield entry
-            continue
-        inside = _scan(root, entry.key)
-        if not inside and _changed_since(entry.path, began):
-            parent = _parent(entry)
-            stack = [one for one in stack if _parent(one) != parent]
-            inside = [one for one in _scan(root, parent) if one.key > entry.key and one.key.startswith(prefix)]
-        stack += inside[::-1]
+        if entry.is_directory:
+            inside = _scan(root, entry.key)
+            stack += inside[::-1]
+            has_gone = not inside and _changed_since(entry.path, began)
+        else:
+            found = of(entry)
+            has_gone = found is None
+            if found is not None:
+                yield found
+        if has_gone and any(_may_differ(os.path.join(root, level), looked) for level in _levels(entry.key, prefix)):
+            stack = list(_following(root, entry.key, prefix))[::-1]
+
+
+def _following(root: str, key: str, prefix: str) -> Iterator[Entry]:
+    """What comes behind a key in a listing, of the directories around it."""
+    for level in _levels(key, prefix):
+        yield from (one for one in _scan(root, level) if one.key > key and one.key.startswith(prefix))
+
+
+def _levels(key: str, prefix: str) -> Iterator[str]:
+    """The directories around what has this key, as far as a listing of the prefix goes up; the innermost first."""
+    first = prefix.rpartition(SEPARATOR)[0]
+    while len(key) > len(first) and key:
+        directory, separator, _ = key.rstrip(SEPARATOR).rpartition(SEPARATOR)
+        key = directory + separator
+        if len(directory) >= len(first):
+            yield key
+
+
+def _may_differ(directory: str, looked: dict[str, float]) -> bool:
+    """Whether anything may have come to a directory, or gone, since this was asked."""
+    try:
+        changed = os.stat(directory).st_mtime
+    except OSError:
+        return True
+    if looked.get(directory) == changed:
+        return False
+    if changed < time.time() - _CLOCK:  # what comes now gives it another time
+        looked[directory] = changed
+    return True
 
 
 def _changed_since(directory: str, moment: float) -> bool:
@@ -66,12 +101,6 @@ def _changed_since(directory: str, moment: float) -> bool:
         return os.lstat(directory).st_mtime >= moment
     except OSError:
         return True
-
-
-def _parent(entry: Entry) -> str:
-    """The key of the directory where it lies."""
-    directory, separator, _ = entry.key.rstrip(SEPARATOR).rpartition(SEPARATOR)
-    return directory + separator
 
 
 def _scan(root: str, parent: str, start: str = "") -> list[Entry]:

@@ -72,8 +72,14 @@ class PartedArrays(FolderArrays):
         return self._create(upload, version) if old is None else self._replace(upload, version, old)
 
     def _create(self, upload: _Upload, version: str) -> bool:
-        """Send an array where there is none; False where there is one by then."""
-        paths = self._send_parts(upload, {name: name for name in upload.parts}, version)
+        """Send an array where there is none; False where there is one by then.
+
+        What lies under the names of its parts is another's: it stays until the new array stands.
+        """
+        try:
+            paths = self._send_parts(upload, {name: name for name in upload.parts}, version, if_absent=True)
+        except ObjectExists:
+            return self._replace(upload, version, set())
         try:
             self._publish(upload.directory, upload.table(version), paths, upload.acl, if_absent=True)
         except ObjectExists:
@@ -93,15 +99,20 @@ class PartedArrays(FolderArrays):
         self._remove_stale(upload.form, directory, {*paths}, old.difference(upload.parts) if is_last else set())
         return not is_last or self._is_whole(upload, version)
 
-    def _send_parts(self, upload: _Upload, names: Mapping[str, str], version: str) -> list[str]:
+    def _send_parts(
+        self, upload: _Upload, names: Mapping[str, str], version: str, *, if_absent: bool = False
+    ) -> list[str]:
         """Send the parts under these names; the paths of their objects."""
         directory, metadata = upload.directory, {**upload.metadata, VERSION: version}
         paths = {keys.join(directory, names[name]): part for name, part in upload.parts.items()}
+        sent: list[str] = []
 
         def send(path: str) -> None:
-            self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata)
+            self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
+            sent.append(path)
 
-        with self._all_or_none(paths):
+        # of names that others may use, too, only what was sent is known to be ours
+        with self._all_or_none(sent if if_absent else paths):
             self._for_each(send, paths, upload.threads, "upload", directory)
         return list(paths)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,10 @@ class RawArrays(BasicInterface):
         metadata: Mapping[str, Any] | None = None,
         *,
         later: bool = False,
+        if_absent: bool = False,
     ) -> Any:
         """Send an array; all raw arrays pass through here. See `store_array` for ``later``, and for what it gives."""
+        options = self._write_options(acl)
         return store_array(
             self.backend_interface,
             keys.clean_object(object_name),
@@ -112,7 +115,7 @@ class RawArrays(BasicInterface):
             compression=compression,
             defaults=self._compression,
             metadata={name: str(value) for name, value in metadata.items()} if metadata else {},
-            options=self._write_options(acl),
+            options=replace(options, if_absent=True) if if_absent else options,
             settings=self._settings,
             threads=threads,
             later=later,

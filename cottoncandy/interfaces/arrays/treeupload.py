@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from functools import partial
 from typing import Any
 
 import numpy.typing as npt
@@ -17,7 +16,6 @@ from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
@@ -85,22 +83,12 @@ class TreeUploads(FolderArrays):
     ) -> bool:
         """Send a tree where there is nothing; False where there is something, or somebody else sends one.
 
-        Of two who find nothing, one finds in the end the other's mark; or, where the other came and went meanwhile, his
-        leaves.
+        It is looked for others when the mark stands, not before: who came and went meanwhile would lose his leaves. Of
+        two who do so, one finds in the end the other's mark.
         """
-        there = self._begin_tree(stage, acl)
-        return there in ([], [stage.started_mark]) and self._send_tree(stage, arrays, send, threads)
-
-    def _begin_tree(self, stage: trees.Stage, acl: str | None) -> list[str]:
-        """Say that a tree is being sent, and look meanwhile what is there."""
-        there: list[str] = []
-
-        def look() -> None:
-            there.extend(info.key for info in self._listed(stage.below))
-
-        steps: Sequence[Callable[[], None]] = (partial(self._mark_started, stage, acl), look)
-        for_each(lambda step: step(), steps, 2, pace=self._pace)
-        return there
+        self._mark_started(stage, acl)
+        there = [info.key for info in self._listed(stage.below)]
+        return there == [stage.started_mark] and self._send_tree(stage, arrays, send, threads)
 
     def _send_tree(self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None) -> bool:
         """Send the leaves to their places, where they do not count as long as the mark stands.
