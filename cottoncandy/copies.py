@@ -49,10 +49,13 @@ class Copies:
 
     def overlap(self) -> bool:
         """Whether one copy writes what another reads: then they go one by one, in the order of the pairs."""
-        return not {_place(self.source, old) for old, _ in self.pairs}.isdisjoint(self._written())
+        return not self._written().isdisjoint(old for old, _ in self.pairs)
 
     def _written(self) -> set[str]:
-        return {_place(self.target, new) for _, new in self.pairs}
+        """What is written, by the names that the source has for it."""
+        source, target = self.source.place(""), self.target.place("")
+        places = (target + new for _, new in self.pairs)
+        return {place.removeprefix(source) for place in places if place.startswith(source)}
 
     def copy(self, pair: tuple[str, str]) -> None:
         """Copy one object."""
@@ -69,12 +72,7 @@ class Copies:
         Their names go ``through`` what counts them.
         """
         written = self._written()
-        self.source.delete(through(old for old, _ in self.pairs if _place(self.source, old) not in written))
-
-
-def _place(backend: Backend, key: str) -> str:
-    """Where an object lies, also where one container is a directory of another."""
-    return f"{backend.location}{keys.SEPARATOR}{key}"
+        self.source.delete(through(old for old, _ in self.pairs if old not in written))
 
 
 def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite: bool) -> Copies:
@@ -101,7 +99,7 @@ def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite:
     prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
     pairs = [(info.key, new_prefix + info.key.removeprefix(prefix)) for info in source.list_objects(prefix)]
     # down a branch the deepest goes first, up it goes last: no copy replaces what another has yet to read
-    goes_down = len(_place(target, new_prefix)) > len(_place(source, prefix))
+    goes_down = len(target.place(new_prefix)) > len(source.place(prefix))
     pairs.sort(key=lambda pair: len(pair[0]), reverse=goes_down)
     if not pairs:
         raise ObjectNotFound(f"{source.describe(old)} does not exist, and nothing is below that name")

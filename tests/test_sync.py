@@ -70,6 +70,15 @@ def test_a_directory_goes_up_and_comes_back(store: Store, tmp_path: Path) -> Non
     assert store.raw.leftovers() == []
 
 
+@pytest.mark.stores("local")
+def test_a_store_inside_of_the_other_is_refused(store: Store) -> None:
+    store.raw.put("sub/a", b"1")
+    for one, other in (("", f"{store.container}/sub"), ("sub/a", f"{store.container}/sub")):
+        with pytest.raises(InvalidObjectName, match="inside"):
+            store.interface().sync(one, "", dest_bucket=other, delete=True)
+    assert store.raw.keys() == ["sub/a"]
+
+
 @pytest.mark.stores("local", "moto", "ceph", "gdrive")
 def test_two_branches(store: Store) -> None:
     cci = store.interface()

@@ -206,9 +206,8 @@ class _Copy(Pair):
         self._to: dict[str, ObjectInfo] = {}
 
     def source(self) -> dict[str, int]:
-        one, other = self.source_branch.prefix, self.target_branch.prefix
-        same = self.source_branch.backend.address == self.target_branch.backend.address
-        if same and (one.startswith(other) or other.startswith(one)):
+        one, other = (branch.backend.place(branch.prefix) for branch in (self.source_branch, self.target_branch))
+        if one.startswith(other) or other.startswith(one):
             raise InvalidObjectName(f"{one!r} and {other!r}: one is inside of the other")
         self._from = self.source_branch.list()
         self.source_branch.require(self._from)

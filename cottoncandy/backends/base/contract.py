@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cottoncandy import keys
 from cottoncandy.backends.base.facts import (
     BytesLike,
     ObjectHead,
@@ -89,6 +90,10 @@ class Backend(ABC):
     def address(self) -> str:
         """What tells this container from all others, on other servers too; it holds no secret."""
         return f"{self.name}:{self.location}"
+
+    def place(self, prefix: str) -> str:
+        """How that begins which tells an object from all others, also where one container is a directory of another."""
+        return f"{self.address.rstrip(keys.SEPARATOR)}{keys.SEPARATOR}{prefix}"
 
     # ------------------------------------------------------------------ sent now, answered later
     def answers_later(self, of_use: int) -> bool:

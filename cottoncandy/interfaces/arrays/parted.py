@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -81,7 +81,8 @@ class PartedArrays(FolderArrays):
         except ObjectExists:
             return self._replace(upload, version, set())
         try:
-            self._publish(upload.directory, upload.table(version), paths, upload.acl, if_absent=True)
+            own = self._of_upload(version, paths)
+            self._publish(upload.directory, upload.table(version), own, upload.acl, if_absent=True)
         except ObjectExists:
             return False
         return True
@@ -105,16 +106,24 @@ class PartedArrays(FolderArrays):
         """Send the parts under these names; the paths of their objects."""
         directory, metadata = upload.directory, {**upload.metadata, VERSION: version}
         paths = {keys.join(directory, names[name]): part for name, part in upload.parts.items()}
-        sent: list[str] = []
 
         def send(path: str) -> None:
             self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
-            sent.append(path)
 
-        # of names that others may use, too, only what was sent is known to be ours
-        with self._all_or_none(sent if if_absent else paths):
+        with self._all_or_none(self._of_upload(version, paths)):
             self._for_each(send, paths, upload.threads, "upload", directory)
         return list(paths)
+
+    def _of_upload(self, version: str, paths: Iterable[str]) -> Iterator[str]:
+        """Those of these objects that are of an upload, when they are asked for: another's may lie there by then."""
+        return (path for path in paths if self._version_at(path) == version)
+
+    def _version_at(self, path: str) -> str | None:
+        """The upload that an object is of; None where there is none."""
+        try:
+            return version_of(self.backend_interface.stat(path).metadata)
+        except ObjectNotFound:
+            return None
 
     def _version_there(self, directory: str) -> str | None:
         """The upload that the table is of; None where there is none."""
@@ -128,11 +137,7 @@ class PartedArrays(FolderArrays):
         """Whether the parts are all of one upload."""
 
         def of_it(name: str) -> bool:
-            try:
-                head = self.backend_interface.stat(keys.join(upload.directory, name))
-            except ObjectNotFound:
-                return False
-            return version_of(head.metadata) == version
+            return self._version_at(keys.join(upload.directory, name)) == version
 
         return all(self._gather(of_it, list(upload.parts), upload.threads, "look at", upload.directory))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from cottoncandy.backends.s3.lean.operations import Operation
 from cottoncandy.backends.s3.lean.target import Target
 
@@ -9,6 +11,7 @@ from cottoncandy.backends.s3.lean.target import Target
 CHECKSUM_MODE = "x-amz-checksum-mode"
 
 
+@dataclass(eq=False, slots=True)
 class Request:
     """A request that can be signed and sent, as often as it takes.
 
@@ -25,25 +28,13 @@ class Request:
         What the signature says of the body.
     """
 
-    __slots__ = ("body", "headers", "operation", "path", "payload", "query", "target")
-
-    def __init__(
-        self,
-        operation: Operation,
-        target: Target,
-        path: str,
-        query: str,
-        headers: dict[str, str],
-        body: memoryview,
-        payload: str,
-    ) -> None:
-        self.operation = operation
-        self.target = target
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.payload = payload
+    operation: Operation
+    target: Target
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: memoryview
+    payload: str
 
     @property
     def url(self) -> str:
