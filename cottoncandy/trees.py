@@ -63,13 +63,13 @@ def nest(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return tree
 
 
-def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
+def select(names: Iterable[str], wanted: Iterable[str] | None, *, missing_ok: bool = False) -> list[str]:
     """The names that are wanted, or lie in a wanted group; all for None.
 
     Raises
     ------
     KeyError
-        For a wanted name that is not there.
+        For a wanted name that is not there, unless ``missing_ok``.
     """
     names = list(names)
     if wanted is None:
@@ -78,7 +78,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None) -> list[str]:
     for want in wanted:
         name = keys.clean(want).rstrip(keys.SEPARATOR)
         found = {other for other in names if other == name or other.startswith(f"{name}/")}
-        if not found:
+        if not (found or missing_ok):
             raise KeyError(f"the tree has nothing named {want!r}")
         chosen |= found
     return [name for name in names if name in chosen]

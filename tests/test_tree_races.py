@@ -251,3 +251,89 @@ def test_two_as_they_come(store: Store, make: Callable[[int], Tree], there: bool
     came = Races(store, make, 0, there=there).run(5)
     assert came["at last a new tree"] == 5
     assert not [what for what in came if what.startswith(("MEANWHILE", "a writer's"))]
+
+
+def _listed_in_steps(store: Store, cci: DefaultInterface, steps: list[Callable[[], object]]) -> Any:
+    """Have the keys of the first listings looked up in two halves, with a step of another between them.
+
+    As in a listing of several pages, or of a server that has its keys on several machines.
+    """
+    look = cci.backend_interface.list_objects
+
+    def look_twice(*arguments: Any, **named: Any) -> Any:
+        if not steps:
+            return look(*arguments, **named)
+        first = [info for info in look(*arguments, **named) if "/.upload-" in info.key]
+        steps.pop(0)()
+        return iter([*first, *(info for info in look(*arguments, **named) if "/.upload-" not in info.key)])
+
+    return look_twice
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("names", ["abc", "a", "xyz"])
+@pytest.mark.parametrize("wanted", [None, ["z"]])
+def test_a_listing_that_shows_two_moments(
+    store: Store, names: str, wanted: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old leaves are gone, and the new ones not there yet; or not all of them."""
+    cci, other = store.interface(), store.interface()
+    other.dict2cloud(NAME, {"z": np.zeros(3), "zz": np.zeros(2)}, verbose=False)
+    new = {name: np.ones(3) for name in names}
+    backend, go, stopped = other.backend_interface, threading.Event(), threading.Event()
+    copy = backend.copy
+
+    def slow(source: str, key: str, **named: Any) -> Any:
+        if key == f"{NAME}/{max(new)}":
+            stopped.set()
+            assert go.wait(20)
+        return copy(source, key, **named)
+
+    monkeypatch.setattr(backend, "copy", slow)
+    with ThreadPoolExecutor(1) as pool:
+
+        def begin() -> None:
+            writing.append(pool.submit(other.dict2cloud, NAME, new, verbose=False, threads=1))
+            assert stopped.wait(20)
+
+        writing: list[Any] = []
+        monkeypatch.setattr(cci.backend_interface, "list_objects", _listed_in_steps(store, cci, [begin]))
+        try:
+            if wanted and "z" not in new:
+                with pytest.raises(KeyError, match="'z'"):
+                    cci.cloud2dict(NAME, keys=wanted, verbose=False)
+            else:
+                found = cci.cloud2dict(NAME, keys=wanted, verbose=False)
+                assert sorted(found) == sorted(wanted or new)
+                assert all(array.tolist() == [1, 1, 1] for array in found.values())
+        finally:
+            go.set()
+        writing[0].result()
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_tree_that_lacks_a_leaf_is_read(store: Store) -> None:
+    """Somebody removed it on purpose, and put something else there."""
+    cci = store.interface()
+    cci.dict2cloud(NAME, {"a": np.zeros(3), "b": np.zeros(2)}, verbose=False)
+    cci.rm(f"{NAME}/a")
+    assert cci.cloud2dict(NAME, verbose=False).keys() == {"b"}
+    cci.upload_raw_array(f"{NAME}/c", np.ones(2))
+    assert cci.cloud2dict(NAME, verbose=False).keys() == {"b", "c"}
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_reader_finds_nothing_while_the_first_tree_is_sent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci, other, reads = store.interface(), store.interface(), list[Any]()
+    backend, put = cci.backend_interface, cci.backend_interface.put
+
+    def put_and_look(key: str, *arguments: Any, **named: Any) -> Any:
+        receipt = put(key, *arguments, **named)
+        reads.append(other.cloud2dict(NAME, verbose=False))
+        return receipt
+
+    monkeypatch.setattr(backend, "put", put_and_look)
+    monkeypatch.setattr(backend, "begin_put", lambda *arguments, **named: None)
+    cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
+    assert reads == [{}] * len(reads)
+    assert len(reads) > 4

@@ -11,11 +11,11 @@ from typing import Any
 import numpy.typing as npt
 
 from cottoncandy import keys, trees
-from cottoncandy.arrayformat import lowered
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
+from cottoncandy.interfaces.arrays.treemark import is_leaf
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
@@ -28,9 +28,6 @@ _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
 )
 
-#: The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root, and
-#: a digest of the root's name, which tells a leaf that was copied from another tree.
-MARK = "tree"
 # How often a writer brings a tree to its places while others, at the same time, do so, too.
 _ROUNDS = 4
 
@@ -209,15 +206,3 @@ class TreeUploads(FolderArrays):
                 "%d objects below %r were not written by dict2cloud: left alone", len(candidates) - len(stale), root
             )
         self._deleted(root, stale)
-
-
-def is_leaf(metadata: Mapping[str, str], key: str, root: str) -> bool:
-    """Whether `dict2cloud` wrote it, for this root or one above it."""
-    # deeper: the leaf is of a tree that this one is a branch of
-    levels = lowered(metadata).get(MARK, "").partition("-")[0]
-    return levels.isdecimal() and int(levels) >= depth(key, root)
-
-
-def depth(key: str, root: str) -> int:
-    """How many components of a leaf's name lie below the root."""
-    return key.removeprefix(f"{root}/").count("/") + 1
