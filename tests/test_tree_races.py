@@ -194,6 +194,29 @@ def test_who_fails_takes_nothing_of_another_with_him(store: Store, monkeypatch: 
 
 
 @pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("is_last", [True, False])
+def test_another_comes_and_goes_before_the_leaves_take_their_places(
+    store: Store, is_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He has put his leaves in their places; who did not see that removes them nevertheless."""
+    cci, other = store.interface(), store.interface()
+    cci.dict2cloud(NAME, {"a": np.zeros(3)}, verbose=False)
+    backend, put = cci.backend_interface, cci.backend_interface.put
+    versions = iter(["f" * 16, "0" * 16] if is_last else ["0" * 16, "f" * 16])
+    monkeypatch.setattr("cottoncandy.interfaces.arrays.tree.new_version", lambda: next(versions))
+
+    def put_late(key: str, *arguments: Any, **named: Any) -> Any:
+        if "/complete-" in key:
+            other.dict2cloud(NAME, {"b": np.ones(2)}, verbose=False)
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(backend, "put", put_late)
+    cci.dict2cloud(NAME, {"c": np.ones(4)}, verbose=False)
+    assert cci.cloud2dict(NAME, verbose=False).keys() == ({"c"} if is_last else {"b"})
+    assert ".upload-" not in "".join(store.raw.keys())
+
+
+@pytest.mark.stores("local", "moto")
 def test_the_mark_stands_until_it_was_looked_for_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     cci, steps = store.interface(), list[str]()
     look, delete = cci.backend_interface.list_objects, cci.backend_interface.delete

@@ -56,6 +56,17 @@ class _Seen:
         return trees.newest([*self.others, self.own])[self.own.root]
 
     @property
+    def waiting(self) -> dict[str, str]:
+        """The places of the newest tree's leaves, and of the objects that wait to come there."""
+        return {keys.join(self.newest.root, name): place for name, place in self.newest.leaves.items()}
+
+    @property
+    def strangers(self) -> list[str]:
+        """Objects in their places that are no leaves of the newest tree."""
+        waiting = self.waiting
+        return [key for key in self.plain if key not in waiting]
+
+    @property
     def rivals(self) -> list[trees.Stage]:
         """Uploads that are at work, or that were killed not long ago."""
         return [other for other in self.others if other.started and not other.is_older(_forgotten())]
@@ -134,7 +145,9 @@ class TreeUploads(FolderArrays):
             before, failure = seen, self._take_places(seen, threads, acl)
             seen = self._look_at_tree(seen.own)
             is_same = seen.newest.version == before.newest.version
-            if is_same and not (before.rivals or seen.rivals):
+            # of another who came and went since the look before, leaves may have stayed
+            came = set(seen.strangers).difference(before.strangers)
+            if is_same and not (before.rivals or seen.rivals or came):
                 if failure:
                     raise failure
                 self._end_tree(seen, alone=True)
@@ -145,14 +158,13 @@ class TreeUploads(FolderArrays):
 
     def _take_places(self, seen: _Seen, threads: int | None, acl: str | None) -> CottonCandyError | None:
         """Copy the newest tree to its places; what kept it from that and may be a rival's doing."""
-        newest = seen.newest
-        waiting = {keys.join(newest.root, name): place for name, place in newest.leaves.items()}
+        newest, waiting = seen.newest, seen.waiting
 
         def settle(key: str) -> None:
             self.backend_interface.copy(waiting[key], key, options=self._write_options(acl))
 
         # first: a directory cannot hold `a` and `a/b`
-        self._remove_leaves(newest.root, [key for key in seen.plain if key not in waiting], threads)
+        self._remove_leaves(newest.root, seen.strangers, threads)
         try:
             self._for_each(settle, waiting, threads, "copy", newest.root, largest=0)
         except (ObjectNotFound, InvalidObjectName) as error:
