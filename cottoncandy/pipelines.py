@@ -6,15 +6,20 @@ interpreter from one to the other. What fails here is left to those who try agai
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from selectors import EVENT_READ, DefaultSelector
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cottoncandy.interrupts import put_off
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,13 +40,20 @@ class Busy(Exception):
 class Begun(ABC, Generic[Result]):
     """A request that was sent, and whose answer is still to be read. It is read, or dropped, once."""
 
-    @abstractmethod
-    def answered(self) -> bool:
-        """Whether there is news of it."""
+    #: Until when the answer is waited for, by `time.monotonic`; None for ever.
+    until: float | None = None
 
     @abstractmethod
-    def wait(self) -> None:
-        """Until there is news of it; what is raised when its time is up, is an attempt that failed."""
+    def fileno(self) -> int:
+        """The socket at which the answer comes."""
+
+    @abstractmethod
+    def answered(self) -> bool:
+        """Whether what came there is an answer, or the end of the connection."""
+
+    @abstractmethod
+    def late(self) -> Exception:
+        """What came of it when no answer was there in time: an attempt that failed."""
 
     @abstractmethod
     def result(self) -> Result:
@@ -60,12 +72,16 @@ class _Then(Begun[Other], Generic[Result, Other]):
     def __init__(self, begun: Begun[Result], function: Callable[[Result], Other]) -> None:
         self._begun = begun
         self._function = function
+        self.until = begun.until
+
+    def fileno(self) -> int:
+        return self._begun.fileno()
 
     def answered(self) -> bool:
         return self._begun.answered()
 
-    def wait(self) -> None:
-        self._begun.wait()
+    def late(self) -> Exception:
+        return self._begun.late()
 
     def result(self) -> Other:
         return self._function(self._begun.result())
@@ -100,8 +116,7 @@ def run_ahead(
     """
     following = iter(items)
     context: AbstractContextManager[list[int]] = nullcontext([]) if only_reads else put_off()
-    with context as came:
-        pipeline = _Pipeline(begin, most)
+    with context as came, _Pipeline(begin, most) as pipeline:
         try:
             for item in following:
                 if not pipeline.take(item) or came:
@@ -128,14 +143,22 @@ def again(function: Callable[[Item], Result], item: Item, failure: Exception | N
 
 
 class _Pipeline(Generic[Item]):
-    """The requests that are under way, the oldest first."""
+    """The requests that are under way, by the sockets at which their answers come; the oldest first."""
 
     def __init__(self, begin: Begin[Item, Any], most: int) -> None:
         self.left: list[tuple[Item, Exception | None]] = []
         self._begin = begin
         self._most = most
         self._width = min(_WIDTH, most)
-        self._waiting: deque[tuple[Item, Begun[Any]]] = deque()
+        self._waiting: dict[int, tuple[Item, Begun[Any]]] = {}
+        self._news: deque[int] = deque()
+        self._selector = DefaultSelector()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._selector.close()
 
     def take(self, item: Item) -> bool:
         """Begin with an item; whether all went well up to now."""
@@ -150,7 +173,8 @@ class _Pipeline(Generic[Item]):
         if begun is None:
             self.left.append((item, None))
             return True
-        self._waiting.append((item, begun))
+        self._waiting[begun.fileno()] = item, begun
+        self._selector.register(begun, EVENT_READ)
         return len(self._waiting) < self._width or self._widened() or self._finish()
 
     def _begun(self, item: Item) -> Begun[Any] | None:
@@ -164,16 +188,23 @@ class _Pipeline(Generic[Item]):
 
     def _widened(self) -> bool:
         """More at a time, where that is of use."""
-        if self._width >= self._most or self._waiting[0][1].answered():
+        if self._width >= self._most or self._news or self._look(0):
             return False
         self._width = min(2 * self._width, self._most)
         return True
 
+    def _look(self, seconds: float | None) -> bool:
+        """Look for answers that are there, or come within some seconds; None waits for ever."""
+        self._news.extend([key.fd for key, _ in self._selector.select(seconds)])
+        return bool(self._news)
+
     def _finish(self) -> bool:
-        """Read the oldest answer, if it comes; whether all went well."""
-        item, begun = self._waiting.popleft()
+        """Read an answer, as soon as one is there; whether all went well."""
+        item, begun, is_there = self._next()
         try:
-            begun.wait()
+            if not is_there:
+                self.left.append((item, begun.late()))
+                return False
             begun.result()
         except Exception as failure:  # noqa: BLE001 - as above
             self.left.append((item, failure))
@@ -182,6 +213,21 @@ class _Pipeline(Generic[Item]):
             begun.drop()
         return True
 
+    def _next(self) -> tuple[Item, Begun[Any], bool]:
+        """One of those under way that is answered, and True; or the oldest, whose time is up."""
+        while True:
+            while self._news:
+                if self._waiting[number := self._news.popleft()][1].answered():
+                    return *self._out(number), True
+            oldest, (_, begun) = next(iter(self._waiting.items()))
+            left = None if begun.until is None else begun.until - time.monotonic()
+            if not self._look(left) and left is not None:
+                return *self._out(oldest), False
+
+    def _out(self, number: int) -> tuple[Item, Begun[Any]]:
+        self._selector.unregister(number)
+        return self._waiting.pop(number)
+
     def drain(self) -> None:
         """Read the answers that are still to come."""
         while self._waiting:
@@ -189,5 +235,5 @@ class _Pipeline(Generic[Item]):
 
     def drop(self) -> None:
         """Forget what is under way."""
-        for _, begun in self._waiting:
+        for _, begun in self._waiting.values():
             begun.drop()

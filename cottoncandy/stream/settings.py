@@ -37,7 +37,7 @@ class TransferSettings:
     """
 
     threads: int = 4
-    most_threads: int = 96
+    most_threads: int = 128
     upload_threshold: int = 32 * MIB
     upload_part: int = 32 * MIB
     download_threshold: int = 64 * MIB

@@ -26,7 +26,7 @@ _ARGUMENTS = (*_CLIENT_ARGUMENTS, "config", "profile_name", "signature_version",
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _DEFAULTS: dict[str, Any] = {
     # more than the threads of any one call: a connection more costs a socket, one less a handshake each time
-    "max_pool_connections": 96,
+    "max_pool_connections": 128,
 }
 #: Variables that name a file of authorities, in the order in which botocore looks.
 _BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")

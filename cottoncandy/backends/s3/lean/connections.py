@@ -169,6 +169,10 @@ class Connection:
         self._received, self._at = self._received[self._at :] + received, 0
         return True
 
+    def fileno(self) -> int:
+        """The socket's number, for `select`."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close the socket. May be called twice."""
         self._socket.close()

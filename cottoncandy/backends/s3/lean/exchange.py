@@ -326,17 +326,20 @@ class Sent(Begun[Result]):
         self._request = request
         self._connection = connection
         self._read = read
-        self._until = None if timeout is None else time.monotonic() + timeout
+        self.until = None if timeout is None else time.monotonic() + timeout
         self._taken = False
+
+    def fileno(self) -> int:
+        """The connection's socket."""
+        return self._connection.fileno()
 
     def answered(self) -> bool:
         """Whether the server has sent something, or closed."""
         return self._connection.has_news()
 
-    def wait(self) -> None:
-        """Until it does; ReadTimeoutError where nothing came for the time that one waits for an answer."""
-        if not self._connection.has_news(None if self._until is None else max(0.0, self._until - time.monotonic())):
-            raise exchange_failure(TimeoutError("no answer"), self._request.url)
+    def late(self) -> Exception:
+        """ReadTimeoutError: nothing came for the time that one waits for an answer."""
+        return exchange_failure(TimeoutError("no answer"), self._request.url)
 
     def result(self) -> Result:
         """Read the answer.
