@@ -138,6 +138,11 @@ class Stage:
         """How the names begin of all that is below the tree's root."""
         return keys.as_directory(self.root)
 
+    @property
+    def uploads(self) -> str:
+        """How the names begin of all that uploads of the tree have beside its leaves."""
+        return f"{self.below}.upload-"
+
     def leaf(self, name: str) -> str:
         """Where a leaf waits."""
         return self.name(_LEAVES + name)
@@ -161,6 +166,11 @@ class Stage:
     def is_complete(self) -> bool:
         """Whether the leaves that wait are the tree: not any more when the first of them is removed."""
         return self.order > 0 and self._count == len(self.leaves)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is a mark that leaves are being sent, and nothing of one who lets them wait."""
+        return self.started and not (self.order or self.leaves)
 
     @property
     def rank(self) -> tuple[int, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import random
 import threading
 import time
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +22,7 @@ from stores import Store
 
 from cottoncandy.errors import AccessDenied, ObjectChanged
 from cottoncandy.interfaces import DefaultInterface
+from cottoncandy.interfaces.arrays import treeupload
 
 NAME = "exp/t"
 OLD = 9
@@ -127,6 +131,7 @@ def race(store: Store, make: Callable[[int], Tree], seed: int, *, there: bool, l
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(write, writers))
     found = number_of(reader.cloud2dict(NAME, verbose=False), make)
+    assert lives or ".upload-" not in "".join(store.raw.keys())
     assert_ends(reader, store, make, is_clean=not lives)
     return found
 
@@ -217,23 +222,107 @@ def test_another_comes_and_goes_before_the_leaves_take_their_places(
 
 
 @pytest.mark.stores("local", "moto")
-def test_the_mark_stands_until_it_was_looked_for_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_soon_over", [True, False])
+def test_who_found_nobody_looks_again_when_it_took_long(
+    store: Store, is_soon_over: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the mark is gone, so that nobody finds it any more and leaves his end to this one."""
+    monkeypatch.setattr(treeupload, "_SOON", math.inf if is_soon_over else 0.0)
     cci, steps = store.interface(), list[str]()
     look, delete = cci.backend_interface.list_objects, cci.backend_interface.delete
 
-    def slow_look(*arguments: Any, **named: Any) -> Any:
-        yield from look(*arguments, **named)
-        time.sleep(0.1)  # who takes the mark away meanwhile is found out
-        steps.append("looked")
+    def noted_look(*arguments: Any, **named: Any) -> Any:
+        steps.append("looks")
+        return look(*arguments, **named)
 
     def noted_delete(names: Any, *arguments: Any, **named: Any) -> Any:
+        deleted = delete(names, *arguments, **named)
         steps.append("unmarked")
-        return delete(names, *arguments, **named)
+        return deleted
 
-    monkeypatch.setattr(cci.backend_interface, "list_objects", slow_look)
+    monkeypatch.setattr(cci.backend_interface, "list_objects", noted_look)
     monkeypatch.setattr(cci.backend_interface, "delete", noted_delete)
     cci.dict2cloud(NAME, {"a": np.ones(3)}, verbose=False)
-    assert steps == ["looked", "looked", "unmarked"]
+    assert steps == ["looks", "unmarked"] + ([] if is_soon_over else ["looks"])
+
+
+def _call_at_a_leaf(cci: DefaultInterface, call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something done while the interface sends the second of its leaves."""
+    backend, put = cci.backend_interface, cci.backend_interface.put
+
+    def put_late(key: str, *arguments: Any, **named: Any) -> Any:
+        if key == f"{NAME}/leaf1":
+            call()
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(backend, "put", put_late)
+    monkeypatch.setattr(backend, "begin_put", lambda *arguments, **named: None)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("make", [same_names, other_names])
+def test_another_waits_for_who_found_nobody(
+    store: Store, make: Callable[[int], Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who found nobody does not look again. So who comes later brings his leaves to their places when that one ends."""
+    monkeypatch.setattr(treeupload, "_SOON", math.inf)
+    monkeypatch.setattr(treeupload, "_PATIENCE", math.inf)
+    cci, other = store.interface(), store.interface()
+    wait, waits = treeupload.time.sleep, threading.Event()
+
+    def noted_wait(seconds: float) -> None:
+        waits.set()
+        wait(seconds)
+
+    monkeypatch.setattr(treeupload.time, "sleep", noted_wait)
+    with ThreadPoolExecutor(1) as pool:
+        writing: list[Any] = []
+
+        def begin() -> None:
+            writing.append(pool.submit(other.dict2cloud, NAME, make(2), verbose=False))
+            assert waits.wait(20)
+            assert number_of(store.interface().cloud2dict(NAME, verbose=False), make) == 2
+
+        _call_at_a_leaf(cci, begin, monkeypatch)
+        cci.dict2cloud(NAME, make(1), verbose=False, threads=1)
+        writing[0].result()
+    assert number_of(cci.cloud2dict(NAME, verbose=False), make) == 2
+    assert ".upload-" not in "".join(store.raw.keys())
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("make", [same_names, other_names])
+def test_who_took_long_ends_what_another_left(
+    store: Store, make: Callable[[int], Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(treeupload, "_SOON", 0.0)
+    monkeypatch.setattr(treeupload, "_PATIENCE", 0.0)
+    cci, other = store.interface(), store.interface()
+    _call_at_a_leaf(cci, lambda: other.dict2cloud(NAME, make(2), verbose=False), monkeypatch)
+    cci.dict2cloud(NAME, make(1), verbose=False, threads=1)
+    assert number_of(cci.cloud2dict(NAME, verbose=False), make) == 1
+    assert ".upload-" not in "".join(store.raw.keys())
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize(("seconds", "beside", "waits"), [(0, "", True), (60, "", False), (0, "leaves/a", False)])
+def test_who_is_waited_for(
+    store: Store, seconds: int, beside: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one who began long ago, and looks again, or was killed; nor one whose leaves wait, who looks in any case."""
+    cci, folder = store.interface(), f"{NAME}/.upload-{'1' * 16}"
+    for name in ("started", *([beside] if beside else [])):
+        cci.upload_object(f"{folder}/{name}", b"x")
+    for path in Path(store.container, folder).rglob("*"):
+        os.utime(path, times=(time.time() - seconds,) * 2)
+    waited: list[float] = []
+    watch = type("Watch", (), {"seconds": property(lambda _: sum(waited))})
+    monkeypatch.setattr(treeupload, "_Watch", watch)
+    monkeypatch.setattr(treeupload.time, "sleep", waited.append)
+    cci.dict2cloud(NAME, same_names(1), verbose=False)
+    assert bool(waited) == waits
+    assert not waited or treeupload._PATIENCE <= sum(waited) < treeupload._PATIENCE + 1
+    assert number_of(cci.cloud2dict(NAME, verbose=False), same_names) == 1
 
 
 @pytest.mark.stores("local", "moto")
@@ -332,6 +421,26 @@ def test_a_listing_that_shows_two_moments(
         finally:
             go.set()
         writing[0].result()
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("beside", [[], ["leaves/leaf0"]])
+def test_a_listing_that_shows_a_part_and_the_mark_of_another(
+    store: Store, beside: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a directory, when another tree was not all there; then that was, and somebody else began to send one."""
+    cci = store.interface()
+    cci.dict2cloud(NAME, same_names(1), verbose=False)
+    for name in ("started", *beside):
+        cci.upload_object(f"{NAME}/.upload-{'1' * 16}/{name}", b"x")
+    look, lacking = cci.backend_interface.list_objects, [{"group/leaf1", "mask"}, {"mask"}]
+
+    def look_early(*arguments: Any, **named: Any) -> Any:
+        names = lacking.pop(0) if lacking else set()
+        return (info for info in look(*arguments, **named) if info.key.removeprefix(f"{NAME}/") not in names)
+
+    monkeypatch.setattr(cci.backend_interface, "list_objects", look_early)
+    assert number_of(cci.cloud2dict(NAME, verbose=False), same_names) == 1
 
 
 @pytest.mark.stores("local", "moto")

@@ -10,7 +10,7 @@ from cottoncandy import keys, trees
 from cottoncandy.chunkedarrays.names import VERSION, new_version
 from cottoncandy.interfaces.arrays.treedownload import TreeDownloads
 from cottoncandy.interfaces.arrays.treemark import MARK, mark
-from cottoncandy.interfaces.arrays.treeupload import TreeUploads
+from cottoncandy.interfaces.arrays.treeupload import TreeUpload, TreeUploads
 from cottoncandy.rawarrays import as_array, refuse_names
 
 
@@ -71,10 +71,7 @@ class ArrayTrees(TreeUploads, TreeDownloads):
             facts = {**metadata, **mark(key, root, len(arrays))}
             return self._store(place, arrays[key], compression, acl, 1, facts, later=later)
 
-        stage = trees.Stage(root, version)
-        with self._all_or_none([stage.started_mark]):
-            if not self._is_sent_alone(stage, arrays, send, threads, acl):
-                self._replace_tree(stage, arrays, send, threads, acl)
+        self._upload_tree(TreeUpload(trees.Stage(root, version), arrays, send, threads, acl))
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # An array and its metadata.
 _Leaf = tuple[npt.NDArray[Any], dict[str, str]]
 # How often what is below a root is listed, where it changes under a reader's hands.
-_LISTINGS = 4
+_LISTINGS = 8
 
 
 class _Listing:
@@ -54,10 +54,14 @@ class _Listing:
     def essence(self, counted: Collection[str]) -> dict[str, ObjectInfo]:
         """What decides which tree is there, when these leaves are the ones that count.
 
-        What is being sent is left out: leaves that wait, and are not all there; and those in their places, as long as
-        a mark says that they do not count.
+        What is being sent is left out: leaves that wait, and are not all there; those in their places, as long as a
+        mark says that they do not count; and what others, which wait and are all there, take the places of. But where
+        some that lie in their places count, more may do so: a listing may show one part of them, and the mark of an
+        upload that came when they were all there.
         """
-        sending = tuple(keys.as_directory(stage.root) for stage in self._stages if stage.started)
+        waiting = tuple(keys.as_directory(stage.root) for stage in self._stages if stage.started and stage.order)
+        bare = {keys.as_directory(stage.root) for stage in self._stages if stage.is_bare}
+        sending = (*waiting, *(root for root in bare if not any(name.startswith(root) for name in counted)))
         names = [name for name in self._plain if name in counted or not name.startswith(sending)]
         for stage in self._stages:
             names += stage.objects if stage.order else stage.marks

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import numpy.typing as npt
 
 from cottoncandy import keys, trees
-from cottoncandy.backends.base import Receipt
+from cottoncandy.backends.base import ObjectInfo, Receipt
 from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
@@ -28,6 +29,12 @@ _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
 )
 
+# Seconds: who found nobody else looks again where sending his leaves took longer than that.
+_SOON = 1.0
+# Seconds for which others wait for him, from when they found his mark on; more than he may take without that look.
+_PATIENCE = 2.0
+# One whose mark is so much older than one's own has taken longer than `_SOON`, whatever a store's clocks say.
+_LONG = timedelta(seconds=10)
 # How often a writer brings a tree to its places while others, at the same time, do so, too.
 _ROUNDS = 4
 
@@ -79,54 +86,114 @@ class _Seen:
         return [upload for upload in [*left, self.own] if upload is not self.newest]
 
 
+class _Watch:
+    """How long something takes; with the time for which the machine sleeps, which not every clock counts."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic(), time.time()
+
+    @property
+    def seconds(self) -> float:
+        return max(time.monotonic() - self._began[0], time.time() - self._began[1])
+
+
+def _alone(own: trees.Stage, there: Iterable[ObjectInfo]) -> frozenset[str]:
+    """The uploads that may have found nobody when they began, and that began not long before this one."""
+    found = {stage.version: stage for stage in trees.stages({info.key: info.last_modified for info in there})[1]}
+    mine = found.pop(own.version, own).dates
+    since = mine[0] - _LONG if mine and mine[0] else None
+    return frozenset(
+        version
+        for version, stage in found.items()
+        if stage.root == own.root and stage.is_bare and not (since and stage.is_older(since))
+    )
+
+
 def _forgotten() -> datetime:
     return datetime.now(timezone.utc) - FORGOTTEN
+
+
+@dataclass(frozen=True)
+class TreeUpload:
+    """One call of `dict2cloud`.
+
+    Attributes
+    ----------
+    stage : Stage
+        What it has beside the leaves while it is at work.
+    arrays : Mapping
+        The leaves by the names of their objects.
+    send : callable
+    threads : int or None
+    acl : str or None
+    """
+
+    stage: trees.Stage
+    arrays: _Arrays
+    send: _Send
+    threads: int | None
+    acl: str | None
 
 
 class TreeUploads(FolderArrays):
     """How a tree takes the place of another."""
 
-    def _is_sent_alone(
-        self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None, acl: str | None
-    ) -> bool:
-        """Send a tree where there is nothing; False where there is something, or somebody else sends one.
+    def _upload_tree(self, upload: TreeUpload) -> None:
+        """Send a tree. It is looked for others when the mark stands: who comes later finds it, and is told by it.
 
-        It is looked for others when the mark stands, not before: who came and went meanwhile would lose his leaves. Of
-        two who do so, one finds in the end the other's mark.
+        Of two at the same time one finds the other's, or each does. Who finds nobody, and nothing else, sends the
+        leaves to their places, and need not look again where that is over soon: others wait so long.
         """
-        self._mark_started(stage, acl)
-        there = [info.key for info in self._listed(stage.below)]
-        return there == [stage.started_mark] and self._send_tree(stage, arrays, send, threads)
+        mark = upload.stage.started_mark
+        with self._all_or_none([mark]):
+            watch = _Watch()
+            self._mark_started(upload)
+            there = list(self._listed(upload.stage.below))
+            if [info.key for info in there] != [mark]:
+                self._replace_tree(upload, _alone(upload.stage, there), _Watch())
+                return
+            self._send_to_places(upload)
+            if watch.seconds >= _SOON and not self._is_alone(upload):
+                self._mark_started(upload)
+                self._replace_tree(upload, frozenset(), watch)
 
-    def _send_tree(self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None) -> bool:
-        """Send the leaves to their places, where they do not count as long as the mark stands.
+    def _mark_started(self, upload: TreeUpload) -> None:
+        self._upload(upload.stage.started_mark, _STARTED, {}, upload.acl)
 
-        When the last one stands, it is looked whether somebody else has anything under that prefix: he would not know
-        of these leaves. Whoever's mark comes later writes his leaves over all of these.
+    def _send_to_places(self, upload: TreeUpload) -> None:
+        """Send the leaves to their places, where they do not count as long as the mark stands."""
+        with self._all_or_none(upload.arrays):
+            self._send_leaves(upload, {key: key for key in upload.arrays})
+        self.backend_interface.delete([upload.stage.started_mark])
+
+    def _is_alone(self, upload: TreeUpload) -> bool:
+        """Whether nobody has anything there who found the mark, and left it to this upload to end his."""
+        return all(info.key in upload.arrays for info in self._listed(upload.stage.below))
+
+    def _replace_tree(self, upload: TreeUpload, alone: Collection[str], watch: _Watch) -> None:
+        """Send a tree where there is something: its leaves wait until they are all there, then take their places.
+
+        But not before those have ended who may have found nobody, and so need not look again.
         """
-        with self._all_or_none(arrays):
-            self._send_leaves(stage, {key: key for key in arrays}, arrays, send, threads)
-        is_alone = all(info.key in arrays or info.key == stage.started_mark for info in self._listed(stage.below))
-        # not before: if both took their marks away meanwhile, neither would find the other's, and their leaves be mixed
-        if is_alone:
-            self.backend_interface.delete([stage.started_mark])
-        return is_alone
-
-    def _mark_started(self, stage: trees.Stage, acl: str | None) -> None:
-        self._upload(stage.started_mark, _STARTED, {}, acl)
-
-    def _replace_tree(
-        self, stage: trees.Stage, arrays: _Arrays, send: _Send, threads: int | None, acl: str | None
-    ) -> None:
-        """Send a tree where there may be one: its leaves wait until they are all there, then take their places."""
-        waiting = {key: stage.leaf(key.removeprefix(f"{stage.root}/")) for key in arrays}
+        stage = upload.stage
+        waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
         with self._all_or_none(waiting.values()):
-            self._send_leaves(stage, waiting, arrays, send, threads)
+            self._send_leaves(upload, waiting)
             seen = self._look_at_tree(stage)
         mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
-        self._write_last(mark, _COMPLETE, waiting.values(), acl)
+        self._write_last(mark, _COMPLETE, waiting.values(), upload.acl)
         (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
-        self._settle_tree(replace(seen, own=own), threads, acl)
+        if alone:
+            self._wait_for(alone, own, watch)
+            seen = self._look_at_tree(own)
+        self._settle_tree(replace(seen, own=own), upload.threads, upload.acl)
+
+    def _wait_for(self, alone: Collection[str], own: trees.Stage, watch: _Watch) -> None:
+        """Wait until these uploads are over; or for so long that they look again themselves when they are."""
+        delay = 0.01
+        while watch.seconds < _PATIENCE and not _alone(own, self._listed(own.uploads)).isdisjoint(alone):
+            time.sleep(delay)
+            delay = min(2 * delay, 0.2)
 
     def _look_at_tree(self, own: trees.Stage) -> _Seen:
         """What is below the root of a tree now; what this upload has there is known."""
@@ -180,14 +247,9 @@ class TreeUploads(FolderArrays):
         if alone:
             self.backend_interface.delete([name for name in newest.objects if name not in started])
 
-    def _send_leaves(
-        self,
-        stage: trees.Stage,
-        places: Mapping[str, str],
-        arrays: _Arrays,
-        send: _Send,
-        threads: int | None,
-    ) -> None:
+    def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
+        arrays, send = upload.arrays, upload.send
+
         def begin(key: str) -> Begun[Receipt] | None:
             begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
             return begun
@@ -195,9 +257,9 @@ class TreeUploads(FolderArrays):
         self._for_each(
             lambda key: send(key, places[key], False),
             arrays,
-            threads,
+            upload.threads,
             "upload",
-            stage.root,
+            upload.stage.root,
             largest=max(array.nbytes for array in arrays.values()) if arrays else 0,
             begin=begin,
         )
