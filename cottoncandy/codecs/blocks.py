@@ -138,14 +138,18 @@ def _split(codec: Codec, chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_
         if not 0 < size <= nbytes - start or packed > _most_packed(size):
             raise CorruptObject(f"block {len(lengths)} makes no sense: {size} bytes, packed {packed}")
         lengths.append(packed)
-        block = buffers.take(len(header) + packed)
-        block[: len(header)] = header
-        source.readinto(block[len(header) :])
-        yield _Block(block, start, start + size)
+        # not kept here: its memory takes another one as soon as it is unpacked
+        yield _Block(_read_block(source, buffers.take(len(header) + packed), header), start, start + size)
         start += size
     index = _index_of(lengths, nbytes)
     if source.rest(len(index)) != index:
         raise CorruptObject("the index does not fit the blocks before it")
+
+
+def _read_block(source: Source, memory: memoryview, header: bytes) -> memoryview:
+    memory[: len(header)] = header
+    source.readinto(memory[len(header) :])
+    return memory
 
 
 def _most_packed(size: int) -> int:
