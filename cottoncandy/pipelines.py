@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from itertools import chain
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cottoncandy.interrupts import put_off
@@ -115,8 +115,12 @@ def run_ahead(
         failed, and all behind the first that did. `again` does one.
     """
     following = iter(items)
+    try:
+        selector = DefaultSelector()
+    except OSError:  # no file may be opened any more
+        return ((item, None) for item in following)
     context: AbstractContextManager[list[int]] = nullcontext([]) if only_reads else put_off()
-    with context as came, _Pipeline(begin, most) as pipeline:
+    with context as came, _Pipeline(begin, most, selector) as pipeline:
         try:
             for item in following:
                 if not pipeline.take(item) or came:
@@ -145,14 +149,14 @@ def again(function: Callable[[Item], Result], item: Item, failure: Exception | N
 class _Pipeline(Generic[Item]):
     """The requests that are under way, by the sockets at which their answers come; the oldest first."""
 
-    def __init__(self, begin: Begin[Item, Any], most: int) -> None:
+    def __init__(self, begin: Begin[Item, Any], most: int, selector: BaseSelector) -> None:
         self.left: list[tuple[Item, Exception | None]] = []
         self._begin = begin
         self._most = most
         self._width = min(_WIDTH, most)
         self._waiting: dict[int, tuple[Item, Begun[Any]]] = {}
         self._news: deque[int] = deque()
-        self._selector = DefaultSelector()
+        self._selector = selector
 
     def __enter__(self) -> Self:
         return self
@@ -173,8 +177,13 @@ class _Pipeline(Generic[Item]):
         if begun is None:
             self.left.append((item, None))
             return True
+        try:
+            self._selector.register(begun, EVENT_READ)
+        except Exception as failure:  # noqa: BLE001 - as above
+            begun.drop()
+            self.left.append((item, failure))
+            return False
         self._waiting[begun.fileno()] = item, begun
-        self._selector.register(begun, EVENT_READ)
         return len(self._waiting) < self._width or self._widened() or self._finish()
 
     def _begun(self, item: Item) -> Begun[Any] | None:
@@ -188,15 +197,21 @@ class _Pipeline(Generic[Item]):
 
     def _widened(self) -> bool:
         """More at a time, where that is of use."""
-        if self._width >= self._most or self._news or self._look(0):
+        if self._width >= self._most or self._has_answer():
             return False
         self._width = min(2 * self._width, self._most)
         return True
 
-    def _look(self, seconds: float | None) -> bool:
-        """Look for answers that are there, or come within some seconds; None waits for ever."""
-        self._news.extend([key.fd for key, _ in self._selector.select(seconds)])
+    def _has_answer(self) -> bool:
+        if not self._news:
+            self._look(0)
+        while self._news and not self._waiting[self._news[0]][1].answered():
+            self._news.popleft()
         return bool(self._news)
+
+    def _look(self, seconds: float | None) -> None:
+        """Look where something has come, or comes within some seconds; None waits for ever."""
+        self._news.extend([key.fd for key, _ in self._selector.select(seconds)])
 
     def _finish(self) -> bool:
         """Read an answer, as soon as one is there; whether all went well."""
@@ -220,8 +235,10 @@ class _Pipeline(Generic[Item]):
                 if self._waiting[number := self._news.popleft()][1].answered():
                     return *self._out(number), True
             oldest, (_, begun) = next(iter(self._waiting.items()))
-            left = None if begun.until is None else begun.until - time.monotonic()
-            if not self._look(left) and left is not None:
+            left = None if begun.until is None else max(0.0, begun.until - time.monotonic())
+            self._look(left)
+            if left == 0 and oldest not in self._news:
+                self._news.clear()
                 return *self._out(oldest), False
 
     def _out(self, number: int) -> tuple[Item, Begun[Any]]:

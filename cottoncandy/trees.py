@@ -138,11 +138,6 @@ class Stage:
         """How the names begin of all that is below the tree's root."""
         return keys.as_directory(self.root)
 
-    @property
-    def uploads(self) -> str:
-        """How the names begin of all that uploads of the tree have beside its leaves."""
-        return f"{self.below}.upload-"
-
     def leaf(self, name: str) -> str:
         """Where a leaf waits."""
         return self.name(_LEAVES + name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import logging
 import math
@@ -12,7 +13,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from selectors import DefaultSelector
 from typing import Any
 
 import numpy as np
@@ -118,8 +120,9 @@ def test_rivals_are_looked_for_when_the_last_leaf_stands(
     proxy.hook = hook
     tree = {**TREE, **more}
     cci.dict2cloud("t", tree, compression=False, verbose=False)
-    assert len(standing) == 2
-    assert standing[1] >= len(tree) + 1  # and the mark
+    # when the mark stands, beside the leaves, when they stand, and when the mark is gone
+    assert len(standing) == 4
+    assert standing[2] >= len(tree) + 1  # and the mark
 
 
 @pytest.mark.parametrize("milliseconds", [0, 30])
@@ -137,7 +140,7 @@ def test_over_tls(monkeypatch: pytest.MonkeyPatch, milliseconds: int, at_once: f
         for name in ("a", "b", "c"):
             cci.dict2cloud(name, TREE, verbose=False)
             assert_same_tree(cci.cloud2dict(name, verbose=False), TREE)
-        assert server.counts()["requests"] - before == 3 * (2 * len(TREE) + 4)
+        assert server.counts()["requests"] - before == 3 * (2 * len(TREE) + 5)
 
 
 # ---------------------------------------------------------------------- when it breaks
@@ -209,7 +212,7 @@ def test_a_server_without_acls_is_told_once(recorded: Recorded) -> None:
 def test_an_answer_that_does_not_come_is_asked_for_again(recorded: Recorded) -> None:
     """After the time that the user gives each answer; the others' answers are taken."""
     store, proxy = recorded
-    cci = store.interface(config=Config(read_timeout=0.5))
+    cci = store.interface(config=Config(read_timeout=3))
     cci.dict2cloud("t", TREE, verbose=False)
     gone = threading.Event()
     first = once(lambda request: request.path.endswith("/11"), True)
@@ -392,6 +395,47 @@ def test_what_is_late_is_dropped_and_left() -> None:
     left = list(run_ahead(beginning(log, seconds=math.inf), [1, 2, 3], 3))
     assert [(item, type(failure)) for item, failure in left] == [(number, TimeoutError) for number in (1, 2, 3)]
     assert log == [("sent", 1), ("sent", 2), ("sent", 3), ("dropped", 1), ("dropped", 2), ("dropped", 3)]
+
+
+def test_who_is_late_is_found_out_while_others_answer() -> None:
+    log: list[Any] = []
+    first = Pending(log, 1, seconds=math.inf)
+    numbers = iter(range(2, 10**6))
+
+    def items() -> Iterator[int]:
+        yield 1
+        while not any(what == "dropped" and number == 1 for what, number in log):
+            yield next(numbers)
+
+    def begin(number: int) -> Pending:
+        return first if number == 1 else Pending(log, number)
+
+    left = list(run_ahead(begin, items(), 2))
+    assert [(item, type(failure)) for item, failure in left] == [(1, TimeoutError)]
+
+
+def test_where_no_file_can_be_opened_all_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr("cottoncandy.pipelines.DefaultSelector", refuse)
+    assert list(run_ahead(beginning([]), [1, 2], 4)) == [(1, None), (2, None)]
+
+
+def test_what_cannot_be_watched_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[Any] = []
+    register = DefaultSelector.register
+
+    def refuse_third(self: DefaultSelector, begun: Any, events: int) -> Any:
+        if begun.number == 3:
+            raise OSError(errno.ENOSPC, "too many watches")
+        return register(self, begun, events)
+
+    monkeypatch.setattr(DefaultSelector, "register", refuse_third)
+    left = list(run_ahead(beginning(log), [1, 2, 3, 4], 8))
+    assert [(item, type(failure)) for item, failure in left] == [(3, OSError), (4, type(None))]
+    assert sorted(read(log)) == [1, 2]
+    assert ("dropped", 3) in log
 
 
 def limited(log: list[Any], most: int, seconds: float) -> Callable[[int], Pending]:

@@ -310,10 +310,10 @@ def test_one_request_for_each_array(recorded: Recorded) -> None:
     proxy.clear()
     cci.dict2cloud("t", {name: np.arange(5) for name in names}, verbose=False)
     methods = [request.method for request in proxy.requests]
-    # a mark that is there while the arrays are on their way, and a list before the first of them
+    # a mark that is there while the arrays are on their way, and a list before and beside the first of them
     assert methods.count("PUT") == len(names) + 1
-    assert methods.count("GET") == 1
-    assert len(methods) == len(names) + 3
+    assert methods.count("GET") == 2
+    assert len(methods) == len(names) + 4
     proxy.clear()
     cci.cloud2dict("t", verbose=False)
     assert sorted(request.path.partition("/t/")[2] for request in proxy.requests if "/t/" in request.path) == names

@@ -114,6 +114,13 @@ class Backend(ABC):
         """Send an object, in the same manner: `put`, whose answer is read later."""
         return None
 
+    def begin_names(self, prefix: str) -> Begun[list[str]] | None:
+        """Ask for the names of all objects that begin so, in the same manner.
+
+        It fails where they are more than one answer holds.
+        """
+        return None
+
     # ------------------------------------------------------------------ reading
     @abstractmethod
     def stat(self, key: str) -> ObjectHead:

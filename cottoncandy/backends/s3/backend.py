@@ -125,6 +125,10 @@ class S3Backend(Backend):
         """Send one GET."""
         return reader.begin_open(self._bucket, key, stop, e_tag)
 
+    def begin_names(self, prefix: str) -> Begun[list[str]] | None:
+        """Send one LIST."""
+        return listing.begin_names(self._bucket, prefix)
+
     # ------------------------------------------------------------------ writing
     def begin_put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()

@@ -12,6 +12,7 @@ from cottoncandy.backends.s3.bucket import Bucket, quoted
 from cottoncandy.backends.s3.lean import ListPage, parse_time
 from cottoncandy.backends.s3.pages import goes_by_directory, is_ordered, list_pages
 from cottoncandy.errors import ServiceError
+from cottoncandy.pipelines import Begun
 
 Entry = ObjectInfo | ObjectPrefix
 
@@ -37,6 +38,22 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
         # lists of the first version may repeat prefixes on every page
         yield from [entry for entry in entries if entry.key > last or isinstance(entry, ObjectInfo)]
         last = max([last, *(entry.key for entry in entries if isinstance(entry, ObjectPrefix))])
+
+
+def begin_names(bucket: Bucket, prefix: str) -> Begun[list[str]] | None:
+    """Send one LIST, for all keys that start with ``prefix``; ValueError for more than a page of them."""
+    if bucket.facts.no_list_v2:
+        return None
+
+    def names(page: ListPage) -> list[str]:
+        if page.truncated:
+            raise ValueError("a page does not hold all names")
+        return [key for key, _, _, _ in page.objects if key.startswith(prefix)]
+
+    begun: Begun[ListPage] | None = bucket.data.begin_list_page(
+        Bucket=bucket.name, Prefix=prefix, **bucket.connection.payer
+    )
+    return None if begun is None else begun.then(names)
 
 
 def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Iterable[Entry]]:

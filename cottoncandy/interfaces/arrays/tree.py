@@ -65,13 +65,18 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         }
         compression = metadata.pop("compression", True)
         refuse_names(metadata, {MARK, VERSION})
-        metadata[VERSION] = version = new_version()
 
-        def send(key: str, place: str, later: bool) -> Any:
-            facts = {**metadata, **mark(key, root, len(arrays))}
-            return self._store(place, arrays[key], compression, acl, 1, facts, later=later)
+        def anew() -> TreeUpload:
+            version = new_version()
 
-        self._upload_tree(TreeUpload(trees.Stage(root, version), arrays, send, threads, acl))
+            def send(key: str, place: str, later: bool) -> Any:
+                facts = {**metadata, **mark(key, root, len(arrays)), VERSION: version}
+                return self._store(place, arrays[key], compression, acl, 1, facts, later=later)
+
+            return TreeUpload(trees.Stage(root, version), arrays, send, threads, acl)
+
+        while not self._upload_tree(anew()):
+            pass
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 

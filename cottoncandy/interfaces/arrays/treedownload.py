@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,29 +43,16 @@ class _Listing:
 
     def __init__(self, prefix: str, there: Iterable[ObjectInfo]) -> None:
         self.infos = {info.key.removeprefix(prefix): info for info in there}
-        plain, self._stages = trees.stages({name: info.last_modified for name, info in self.infos.items()})
-        self._plain = [name for name in plain if name and not name.endswith(keys.SEPARATOR)]
-        self.latest = trees.newest(self._stages)
-        self.places = {name: name for name in self._plain}
+        plain, stages = trees.stages({name: info.last_modified for name, info in self.infos.items()})
+        self.latest = trees.newest(stages)
+        self.places = {name: name for name in plain if name and not name.endswith(keys.SEPARATOR)}
         for root, stage in self.latest.items():
             self.places |= {keys.join(root, leaf): place for leaf, place in stage.leaves.items()}
-        self.unsent: set[str | None] = {stage.version for stage in self._stages if stage.started}
+        self.unsent: set[str | None] = {stage.version for stage in stages if stage.started}
 
-    def essence(self, counted: Collection[str]) -> dict[str, ObjectInfo]:
-        """What decides which tree is there, when these leaves are the ones that count.
-
-        What is being sent is left out: leaves that wait, and are not all there; those in their places, as long as a
-        mark says that they do not count; and what others, which wait and are all there, take the places of. But where
-        some that lie in their places count, more may do so: a listing may show one part of them, and the mark of an
-        upload that came when they were all there.
-        """
-        waiting = tuple(keys.as_directory(stage.root) for stage in self._stages if stage.started and stage.order)
-        bare = {keys.as_directory(stage.root) for stage in self._stages if stage.is_bare}
-        sending = (*waiting, *(root for root in bare if not any(name.startswith(root) for name in counted)))
-        names = [name for name in self._plain if name in counted or not name.startswith(sending)]
-        for stage in self._stages:
-            names += stage.objects if stage.order else stage.marks
-        return {name: self.infos[name] for name in names}
+    def held(self, names: Iterable[str]) -> dict[str, ObjectInfo]:
+        """The objects that hold these leaves."""
+        return {name: self.infos[self.places[name]] for name in names}
 
 
 class TreeDownloads(FolderArrays):
@@ -75,21 +62,22 @@ class TreeDownloads(FolderArrays):
         """Read what counts of a tree.
 
         A listing may show one part of a tree before it was replaced, and another one after that. So leaves are taken
-        where they are all of one upload, which tells how many it has; or where the next listing shows the same: then
-        all of it stood at the moment between the two.
+        where they are all of one upload, which tells how many it has; or where the next listing is the same; or where
+        it differs, as others are at work, and the same leaves count.
         """
         prefix = keys.as_directory(object_root)
         wanted = None if wanted is None else list(wanted)
-        seen, leaves = _Listing(prefix, ()), None
+        seen = _Listing(prefix, ())
+        leaves: dict[str, _Leaf] | None = None
         for _ in range(_LISTINGS):
-            before, seen = seen, _Listing(prefix, self._listed(prefix))
-            if leaves is not None and seen.essence(leaves) == before.essence(leaves):
-                trees.select(before.places, wanted)  # raises for what is not there
-                return trees.nest((name, array) for name, (array, _) in leaves.items())
-            # a store whose listing is the same, though an object was another, does not tell of objects' versions
-            is_held = seen.infos != before.infos
-            leaves = self._load_if_at_rest(prefix, seen, wanted, threads, is_held=is_held)
-            if leaves and _is_whole_tree(prefix, leaves):
+            before, earlier, seen = seen, leaves, _Listing(prefix, self._listed(prefix))
+            is_same = seen.infos == before.infos
+            if earlier is None or not is_same:
+                # a store whose listing is the same, though an object was another, does not tell of objects' versions
+                leaves = self._load_if_at_rest(prefix, seen, wanted, threads, is_held=not is_same)
+                is_same = None not in (leaves, earlier) and seen.held(leaves or ()) == before.held(earlier or ())
+            if leaves is not None and (is_same or _is_whole_tree(prefix, leaves)):
+                trees.select(seen.places, wanted)  # raises for what is not there
                 return trees.nest((name, array) for name, (array, _) in leaves.items())
         raise ObjectChanged(
             f"the leaves of tree {self.backend_interface.describe(object_root)} are of several uploads: one is under "
@@ -166,5 +154,5 @@ def _are_of_one_upload(prefix: str, leaves: Mapping[str, _Leaf]) -> bool:
 
 def _is_whole_tree(prefix: str, leaves: Mapping[str, _Leaf]) -> bool:
     """Whether these are the leaves of one tree whose root this is, all of them and nothing else."""
-    found, *others = _origins(prefix, leaves)
+    found, *others = _origins(prefix, leaves) or {None}
     return not others and found is not None and keys.as_directory(found.root) == prefix and found.total == len(leaves)

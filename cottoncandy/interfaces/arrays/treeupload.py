@@ -31,7 +31,8 @@ _COMPLETE = (
 
 # Seconds: who found nobody else looks again where sending his leaves took longer than that.
 _SOON = 1.0
-# Seconds for which others wait for him, from when they found his mark on; more than he may take without that look.
+# Seconds for which others wait for him, from when they found his mark on: more than he may take without that look. Else
+# their leaves would go on to wait beside his. Readers get theirs in any case.
 _PATIENCE = 2.0
 # One whose mark is so much older than one's own has taken longer than `_SOON`, whatever a store's clocks say.
 _LONG = timedelta(seconds=10)
@@ -97,16 +98,16 @@ class _Watch:
         return max(time.monotonic() - self._began[0], time.time() - self._began[1])
 
 
-def _alone(own: trees.Stage, there: Iterable[ObjectInfo]) -> frozenset[str]:
+def _alone(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stage]:
     """The uploads that may have found nobody when they began, and that began not long before this one."""
     found = {stage.version: stage for stage in trees.stages({info.key: info.last_modified for info in there})[1]}
     mine = found.pop(own.version, own).dates
     since = mine[0] - _LONG if mine and mine[0] else None
-    return frozenset(
-        version
-        for version, stage in found.items()
+    return [
+        stage
+        for stage in found.values()
         if stage.root == own.root and stage.is_bare and not (since and stage.is_older(since))
-    )
+    ]
 
 
 def _forgotten() -> datetime:
@@ -138,39 +139,66 @@ class TreeUpload:
 class TreeUploads(FolderArrays):
     """How a tree takes the place of another."""
 
-    def _upload_tree(self, upload: TreeUpload) -> None:
-        """Send a tree. It is looked for others when the mark stands: who comes later finds it, and is told by it.
+    def _upload_tree(self, upload: TreeUpload) -> bool:
+        """Send a tree; False where it is to be sent once more, under another version.
 
-        Of two at the same time one finds the other's, or each does. Who finds nobody, and nothing else, sends the
-        leaves to their places, and need not look again where that is over soon: others wait so long.
+        It is looked for others when the mark stands: who comes later finds it, and is told by it. Of two at the same
+        time one finds the other's, or each does. Who finds nobody, and nothing else, sends the leaves to their places.
         """
         mark = upload.stage.started_mark
         with self._all_or_none([mark]):
             watch = _Watch()
-            self._mark_started(upload)
+            self._upload(mark, _STARTED, {}, upload.acl)
             there = list(self._listed(upload.stage.below))
             if [info.key for info in there] != [mark]:
                 self._replace_tree(upload, _alone(upload.stage, there), _Watch())
-                return
-            self._send_to_places(upload)
-            if watch.seconds >= _SOON and not self._is_alone(upload):
-                self._mark_started(upload)
-                self._replace_tree(upload, frozenset(), watch)
+                return True
+            if not self._is_sent_alone(upload, watch):
+                self._replace_tree(upload, [], watch)
+                return True
+            self.backend_interface.delete([mark])
+        # who found the mark, and did not wait for so long, leaves it to this upload to bring his leaves to their places
+        return watch.seconds < _SOON or self._is_alone(upload)
 
-    def _mark_started(self, upload: TreeUpload) -> None:
-        self._upload(upload.stage.started_mark, _STARTED, {}, upload.acl)
+    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch) -> bool:
+        """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
 
-    def _send_to_places(self, upload: TreeUpload) -> None:
-        """Send the leaves to their places, where they do not count as long as the mark stands."""
-        with self._all_or_none(upload.arrays):
-            self._send_leaves(upload, {key: key for key in upload.arrays})
-        self.backend_interface.delete([upload.stage.started_mark])
+        The first look may have missed one who ended meanwhile: a listing shows one name before the other. A second one
+        does not. Where that is answered later, it costs no time.
+        """
+        look = self._begin_look(upload)
+        try:
+            if look is None and not self._is_alone(upload):
+                return False
+            with self._all_or_none(upload.arrays):
+                self._send_leaves(upload, {key: key for key in upload.arrays})
+                is_alone = look is None or self._is_alone(upload, look)
+        finally:
+            if look is not None:
+                look.drop()
+        return is_alone and (watch.seconds < _SOON or self._is_alone(upload))
 
-    def _is_alone(self, upload: TreeUpload) -> bool:
-        """Whether nobody has anything there who found the mark, and left it to this upload to end his."""
-        return all(info.key in upload.arrays for info in self._listed(upload.stage.below))
+    def _begin_look(self, upload: TreeUpload) -> Begun[list[str]] | None:
+        """Ask for the names of all that is there; None where that is not answered later."""
+        try:
+            return self.backend_interface.begin_names(upload.stage.below)
+        except Exception as failure:  # noqa: BLE001 - what is wrong is told where it is asked in the usual way
+            log.debug("%s", failure)
+            return None
 
-    def _replace_tree(self, upload: TreeUpload, alone: Collection[str], watch: _Watch) -> None:
+    def _is_alone(self, upload: TreeUpload, look: Begun[list[str]] | None = None) -> bool:
+        """Whether there is nothing of others, by a look that was begun, or else a new one."""
+        names: Iterable[str] | None = None
+        if look is not None:
+            try:
+                names = look.result()
+            except Exception as failure:  # noqa: BLE001 - as above
+                log.debug("%s", failure)
+        if names is None:
+            names = (info.key for info in self._listed(upload.stage.below))
+        return all(name in upload.arrays or name == upload.stage.started_mark for name in names)
+
+    def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
 
         But not before those have ended who may have found nobody, and so need not look again.
@@ -184,16 +212,23 @@ class TreeUploads(FolderArrays):
         self._write_last(mark, _COMPLETE, waiting.values(), upload.acl)
         (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
         if alone:
-            self._wait_for(alone, own, watch)
+            self._wait_for(alone, watch)
             seen = self._look_at_tree(own)
         self._settle_tree(replace(seen, own=own), upload.threads, upload.acl)
 
-    def _wait_for(self, alone: Collection[str], own: trees.Stage, watch: _Watch) -> None:
-        """Wait until these uploads are over; or for so long that they look again themselves when they are."""
+    def _wait_for(self, alone: Collection[trees.Stage], watch: _Watch) -> None:
+        """Wait until these uploads are over; or for so long that they look again themselves when they are.
+
+        Readers get the tree that waits: what is interrupted here is brought to its places by the next upload.
+        """
         delay = 0.01
-        while watch.seconds < _PATIENCE and not _alone(own, self._listed(own.uploads)).isdisjoint(alone):
+        while watch.seconds < _PATIENCE and any(map(self._is_still_alone, alone)):
             time.sleep(delay)
             delay = min(2 * delay, 0.2)
+
+    def _is_still_alone(self, stage: trees.Stage) -> bool:
+        now = trees.stages(dict.fromkeys(info.key for info in self._listed(stage.name(""))))[1]
+        return any(upload.is_bare for upload in now)
 
     def _look_at_tree(self, own: trees.Stage) -> _Seen:
         """What is below the root of a tree now; what this upload has there is known."""

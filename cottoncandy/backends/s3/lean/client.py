@@ -95,9 +95,12 @@ class HotCalls(ABC):
         """`put_object`, in the same manner."""
         return self._begin("PutObject", arguments, _headers)
 
-    def _begin(
-        self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], dict[str, Any]]
-    ) -> Begun[dict[str, Any]] | None:
+    def begin_list_page(self, **arguments: Any) -> Begun[ListPage] | None:
+        """`list_page`, in the same manner."""
+        arguments["EncodingType"] = "url"
+        return self._begin("ListObjectsV2", arguments, _page)
+
+    def _begin(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Begun[Result] | None:
         if self._exchange is None:
             return None
         try:
