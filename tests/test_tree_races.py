@@ -373,6 +373,31 @@ def test_names_that_a_directory_lists_before_the_mark(store: Store, monkeypatch:
     assert store.interface().cloud2dict(NAME, verbose=False).keys() == {"-1", "-2"}
 
 
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("refused", ["/leaves/", "/complete-"])
+def test_who_fails_when_he_sends_it_again_leaves_nothing(
+    store: Store, refused: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something had come when the leaves were in their places; somebody wrote over one of them."""
+    monkeypatch.setattr(treeupload, "_SOON", 0.0)
+    cci, other = store.interface(), store.interface()
+    put = cci.backend_interface.put
+
+    def put_or_fail(key: str, *arguments: Any, **named: Any) -> Any:
+        if key == f"{NAME}/leaf1":
+            other.upload_raw_array(f"{NAME}/another", np.ones(2))
+        if refused in key:
+            other.upload_raw_array(f"{NAME}/leaf2", np.ones(5))
+            raise AccessDenied("no room")
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(cci.backend_interface, "put", put_or_fail)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
+    with pytest.raises(AccessDenied, match="no room"):
+        cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
+    assert store.raw.keys() == [f"{NAME}/another", f"{NAME}/leaf2"]
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
-from cottoncandy.chunkedarrays.names import TABLE
+from cottoncandy.chunkedarrays.names import TABLE, version_of
 from cottoncandy.documents import store_document
-from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
+from cottoncandy.errors import CottonCandyError, ObjectExists, ObjectNotFound, TransientError
 from cottoncandy.interfaces.arrays.raw import RawArrays
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,17 @@ class FolderArrays(RawArrays):
     def _write_table(self, name: str, body: bytes, acl: str | None, *, if_absent: bool = False) -> Receipt:
         options = replace(self._write_options(acl), if_absent=if_absent)
         return store_document(self.backend_interface, name, body, options, self._settings)
+
+    def _of_upload(self, version: str, paths: Iterable[str]) -> Iterator[str]:
+        """Those of these objects that are of an upload, when they are asked for: another's may lie there by then."""
+        return (path for path in paths if self._version_at(path) == version)
+
+    def _version_at(self, path: str) -> str | None:
+        """The upload that an object is of; None where there is none."""
+        try:
+            return version_of(self.backend_interface.stat(path).metadata)
+        except ObjectNotFound:
+            return None
 
     def _discard(self, parts: Iterable[str]) -> None:
         """Remove parts of an array that failed; the error that tells why is the first one."""

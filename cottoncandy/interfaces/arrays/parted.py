@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -113,17 +113,6 @@ class PartedArrays(FolderArrays):
         with self._all_or_none(self._of_upload(version, paths)):
             self._for_each(send, paths, upload.threads, "upload", directory)
         return list(paths)
-
-    def _of_upload(self, version: str, paths: Iterable[str]) -> Iterator[str]:
-        """Those of these objects that are of an upload, when they are asked for: another's may lie there by then."""
-        return (path for path in paths if self._version_at(path) == version)
-
-    def _version_at(self, path: str) -> str | None:
-        """The upload that an object is of; None where there is none."""
-        try:
-            return version_of(self.backend_interface.stat(path).metadata)
-        except ObjectNotFound:
-            return None
 
     def _version_there(self, directory: str) -> str | None:
         """The upload that the table is of; None where there is none."""

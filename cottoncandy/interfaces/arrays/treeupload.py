@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from typing import Any
 
 import numpy.typing as npt
@@ -154,7 +155,8 @@ class TreeUploads(FolderArrays):
                 self._replace_tree(upload, _alone(upload.stage, there), _Watch())
                 return True
             if not self._is_sent_alone(upload, watch):
-                self._replace_tree(upload, [], watch)
+                placed = self._of_upload(upload.stage.version, upload.arrays)
+                self._replace_tree(upload, [], watch, placed)
                 return True
             self.backend_interface.delete([mark])
         # who found the mark, and did not wait for so long, leaves it to this upload to bring his leaves to their places
@@ -198,18 +200,21 @@ class TreeUploads(FolderArrays):
             names = (info.key for info in self._listed(upload.stage.below))
         return all(name in upload.arrays or name == upload.stage.started_mark for name in names)
 
-    def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch) -> None:
+    def _replace_tree(
+        self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, placed: Iterable[str] = ()
+    ) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
 
-        But not before those have ended who may have found nobody, and so need not look again.
+        But not before those have ended who may have found nobody, and so need not look again. Leaves that were
+        ``placed`` before do not outlive a failure.
         """
         stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
-        with self._all_or_none(waiting.values()):
+        with self._all_or_none(placed), self._all_or_none(waiting.values()):
             self._send_leaves(upload, waiting)
             seen = self._look_at_tree(stage)
         mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
-        self._write_last(mark, _COMPLETE, waiting.values(), upload.acl)
+        self._write_last(mark, _COMPLETE, chain(waiting.values(), placed), upload.acl)
         (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
         if alone:
             self._wait_for(alone, watch)
