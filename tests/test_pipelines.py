@@ -249,7 +249,7 @@ def test_what_was_sent_ahead_counts_as_an_attempt(
     busy = Response(503, SLOW_DOWN.body, {"Retry-After": "1"})
 
     def hook(request: Request) -> Response | None:
-        if not request.path.endswith("/11"):
+        if not (request.method == "PUT" and request.path.endswith("/11")):
             return None
         times.append(time.monotonic())
         return busy if len(times) == 1 else None

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import pytest
 from race_soak import Races, Tree, number_of, other_names, same_names
 from stores import Store
 
-from cottoncandy.errors import AccessDenied, ObjectChanged
+from cottoncandy.errors import AccessDenied, ObjectChanged, TransientError
 from cottoncandy.interfaces import DefaultInterface
 from cottoncandy.interfaces.arrays import treeupload
 
@@ -396,6 +396,100 @@ def test_who_fails_when_he_sends_it_again_leaves_nothing(
     with pytest.raises(AccessDenied, match="no room"):
         cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
     assert store.raw.keys() == [f"{NAME}/another", f"{NAME}/leaf2"]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("make", [same_names, other_names])
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_is_missed_by_a_look_loses_nothing(
+    store: Store, make: Callable[[int], Tree], fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, reader, looks, got = store.interface(), store.interface(), [True], list[int]()
+    look, put = other.backend_interface.list_objects, other.backend_interface.put
+
+    def look_torn(*arguments: Any, **named: Any) -> Any:
+        if not looks:
+            return look(*arguments, **named)
+        looks.pop()
+        plain = [info for info in look(*arguments, **named) if "/.upload-" not in info.key]
+        end()
+        return iter([*(info for info in look(*arguments, **named) if "/.upload-" in info.key), *plain])
+
+    def put_and_look(key: str, *arguments: Any, **named: Any) -> Any:
+        if fails and key.endswith("leaf2"):
+            raise AccessDenied("no room")
+        receipt = put(key, *arguments, **named)
+        got.append(number_of(reader.cloud2dict(NAME, verbose=False), make))
+        return receipt
+
+    with _sending(store, make(1), monkeypatch) as end:
+        monkeypatch.setattr(other.backend_interface, "list_objects", look_torn)
+        monkeypatch.setattr(other.backend_interface, "put", put_and_look)
+        with pytest.raises(AccessDenied) if fails else nullcontext():
+            other.dict2cloud(NAME, make(2), verbose=False, threads=1)
+    got.append(number_of(reader.cloud2dict(NAME, verbose=False), make))
+    assert sorted(set(got[1:])) == ([1] if fails else [1, 2])
+    assert got[1:] == sorted(got[1:])
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), TransientError("503")])
+def test_leaves_that_cannot_be_removed_do_not_count(
+    store: Store, failure: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The upload fails, and so does its clean-up: the mark stays."""
+    cci = store.interface()
+    put, delete, puts = cci.backend_interface.put, cci.backend_interface.delete, itertools.count()
+
+    def put_or_fail(key: str, *arguments: Any, **named: Any) -> Any:
+        if next(puts) == 3:
+            raise failure
+        return put(key, *arguments, **named)
+
+    def delete_or_fail(names: Any, *arguments: Any, **named: Any) -> Any:
+        names = list(names)
+        if not names[0].endswith("/started"):
+            raise failure
+        return delete(names, *arguments, **named)
+
+    monkeypatch.setattr(cci.backend_interface, "put", put_or_fail)
+    monkeypatch.setattr(cci.backend_interface, "delete", delete_or_fail)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
+    with pytest.raises(type(failure)):
+        cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
+    assert len(store.raw.keys()) > 1
+    assert store.interface().cloud2dict(NAME, verbose=False) == {}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("is_written", [False, True])
+def test_where_the_answer_to_the_last_mark_is_lost_all_stays(
+    store: Store, is_written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tree may be there. Leaves in their places do not count, whether or not it is."""
+    monkeypatch.setattr(treeupload, "_SOON", 0.0)
+    cci, other = store.interface(), store.interface()
+    put = cci.backend_interface.put
+
+    def put_or_fail(key: str, *arguments: Any, **named: Any) -> Any:
+        if key == f"{NAME}/leaf1":
+            other.upload_raw_array(f"{NAME}/another", np.ones(2))
+        if "/complete-" not in key or is_written:
+            receipt = put(key, *arguments, **named)
+        if "/complete-" in key:
+            raise TransientError("503")
+        return receipt
+
+    monkeypatch.setattr(cci.backend_interface, "put", put_or_fail)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
+    with pytest.raises(TransientError):
+        cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
+    found = other.cloud2dict(NAME, verbose=False)
+    assert found.pop("another").tolist() == [1, 1]
+    assert number_of(found, same_names) == is_written
+    other.dict2cloud(NAME, same_names(2), verbose=False)
+    found = other.cloud2dict(NAME, verbose=False)
+    assert number_of({name: leaf for name, leaf in found.items() if name != "another"}, same_names) == 2
 
 
 class Killed(BaseException):

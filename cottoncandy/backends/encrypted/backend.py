@@ -31,6 +31,7 @@ from cottoncandy.backends.encrypted.upload import EncryptedUpload
 from cottoncandy.config import Options
 from cottoncandy.errors import ConfigurationError, DecryptionError, ObjectChanged
 from cottoncandy.findings import Finding
+from cottoncandy.pipelines import Begun
 
 # Bytes of a segment: what a small read brings at least, and what is verified at once. Of smaller ones more time goes
 # into calls than into encryption.
@@ -223,6 +224,9 @@ class EncryptedBackend(Backend):
 
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         return self.inner.list_level(prefix, page_size=page_size)
+
+    def begin_names(self, prefix: str) -> Begun[list[str]] | None:
+        return self.inner.begin_names(prefix)
 
     def listed_sizes(self, size: int) -> tuple[int, ...]:
         """Encrypted as it is here, or plain where that is not refused."""

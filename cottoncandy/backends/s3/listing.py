@@ -41,8 +41,11 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
 
 
 def begin_names(bucket: Bucket, prefix: str) -> Begun[list[str]] | None:
-    """Send one LIST, for all keys that start with ``prefix``; ValueError for more than a page of them."""
-    if bucket.facts.no_list_v2:
+    """Send one LIST, for all keys that start with ``prefix``; ValueError for more than a page of them.
+
+    Not to a server that lists by directories: of these, one is read long after the other.
+    """
+    if bucket.facts.no_list_v2 or bucket.facts.lists_by_directory:
         return None
 
     def names(page: ListPage) -> list[str]:
@@ -108,6 +111,7 @@ def _checked(bucket: Bucket, prefix: str, pages: Iterator[ListPage]) -> Iterator
     progress = _Progress(bucket.describe(), ordered=is_ordered(bucket))
     for page in pages:
         by_directory = goes_by_directory(page)
+        bucket.facts.lists_by_directory |= by_directory
         try:
             entries = _of_page(page)
         except (ValueError, OverflowError) as error:

@@ -33,6 +33,7 @@ class Facts:
     no_conditions: bool = False
     no_batches: bool = False
     no_list_v2: bool = False
+    lists_by_directory: bool = False
     buckets_without_acl: set[str] = field(default_factory=set)
     buckets_seen: set[str] = field(default_factory=set)
 

@@ -55,7 +55,9 @@ class FolderArrays(RawArrays):
 
     def _of_upload(self, version: str, paths: Iterable[str]) -> Iterator[str]:
         """Those of these objects that are of an upload, when they are asked for: another's may lie there by then."""
-        return (path for path in paths if self._version_at(path) == version)
+        paths = list(paths)
+        versions = self._gather(self._version_at, paths, None, "look at")
+        yield from (path for path, found in zip(paths, versions, strict=True) if found == version)
 
     def _version_at(self, path: str) -> str | None:
         """The upload that an object is of; None where there is none."""
@@ -64,9 +66,11 @@ class FolderArrays(RawArrays):
         except ObjectNotFound:
             return None
 
-    def _discard(self, parts: Iterable[str]) -> None:
-        """Remove parts of an array that failed; the error that tells why is the first one."""
+    def _discard(self, parts: Iterable[str]) -> bool:
+        """Remove parts of an array that failed; the error that tells why is the first one. Whether they are gone."""
         try:
             self.backend_interface.delete(parts)
         except CottonCandyError as error:
             log.warning("parts of an upload that failed could not be removed: %s", error)
+            return False
+        return True

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from itertools import chain
 from typing import Any
 
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cottoncandy import keys, trees
 from cottoncandy.backends.base import ObjectInfo, Receipt
 from cottoncandy.chunkedarrays.names import FORGOTTEN
-from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound, TransientError
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treemark import is_leaf
 from cottoncandy.pipelines import SMALL, Begun
@@ -137,6 +137,22 @@ class TreeUpload:
     acl: str | None
 
 
+@dataclass
+class _Left:
+    """What an upload that fails has left.
+
+    Attributes
+    ----------
+    leaves : iterable of str
+        Those in their places, that nobody knows of yet.
+    is_unknown : bool
+        Whether the tree may be complete, though the answer did not come.
+    """
+
+    leaves: Iterable[str] = ()
+    is_unknown: bool = False
+
+
 class TreeUploads(FolderArrays):
     """How a tree takes the place of another."""
 
@@ -147,34 +163,45 @@ class TreeUploads(FolderArrays):
         time one finds the other's, or each does. Who finds nobody, and nothing else, sends the leaves to their places.
         """
         mark = upload.stage.started_mark
-        with self._all_or_none([mark]):
+        with self._marked(mark) as left:
             watch = _Watch()
             self._upload(mark, _STARTED, {}, upload.acl)
             there = list(self._listed(upload.stage.below))
             if [info.key for info in there] != [mark]:
-                self._replace_tree(upload, _alone(upload.stage, there), _Watch())
+                self._replace_tree(upload, _alone(upload.stage, there), _Watch(), left)
                 return True
-            if not self._is_sent_alone(upload, watch):
-                placed = self._of_upload(upload.stage.version, upload.arrays)
-                self._replace_tree(upload, [], watch, placed)
+            if not self._is_sent_alone(upload, watch, left):
+                self._replace_tree(upload, [], watch, left)
                 return True
+            left.leaves = ()
             self.backend_interface.delete([mark])
         # who found the mark, and did not wait for so long, leaves it to this upload to bring his leaves to their places
         return watch.seconds < _SOON or self._is_alone(upload)
 
-    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch) -> bool:
+    @contextlib.contextmanager
+    def _marked(self, mark: str) -> Iterator[_Left]:
+        """Remove what is left in the places when the upload fails, and then its mark: what stays must not count."""
+        left = _Left()
+        try:
+            yield left
+        except BaseException:
+            if not left.is_unknown and self._discard(left.leaves):
+                self._discard([mark])
+            raise
+
+    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
         """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
 
         The first look may have missed one who ended meanwhile: a listing shows one name before the other. A second one
-        does not. Where that is answered later, it costs no time.
+        finds his leaves, but for those of the same names where it is answered while the leaves are sent.
         """
         look = self._begin_look(upload)
         try:
-            if look is None and not self._is_alone(upload):
+            if look is None and [info.key for info in self._listed(upload.stage.below)] != [upload.stage.started_mark]:
                 return False
-            with self._all_or_none(upload.arrays):
-                self._send_leaves(upload, {key: key for key in upload.arrays})
-                is_alone = look is None or self._is_alone(upload, look)
+            left.leaves = self._of_upload(upload.stage.version, upload.arrays)
+            self._send_leaves(upload, {key: key for key in upload.arrays})
+            is_alone = look is None or self._is_alone(upload, look)
         finally:
             if look is not None:
                 look.drop()
@@ -189,7 +216,7 @@ class TreeUploads(FolderArrays):
             return None
 
     def _is_alone(self, upload: TreeUpload, look: Begun[list[str]] | None = None) -> bool:
-        """Whether there is nothing of others, by a look that was begun, or else a new one."""
+        """Whether there are no other names than one's own, by a look that was begun, or else a new one."""
         names: Iterable[str] | None = None
         if look is not None:
             try:
@@ -200,21 +227,23 @@ class TreeUploads(FolderArrays):
             names = (info.key for info in self._listed(upload.stage.below))
         return all(name in upload.arrays or name == upload.stage.started_mark for name in names)
 
-    def _replace_tree(
-        self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, placed: Iterable[str] = ()
-    ) -> None:
+    def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, left: _Left) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
 
-        But not before those have ended who may have found nobody, and so need not look again. Leaves that were
-        ``placed`` before do not outlive a failure.
+        But not before those have ended who may have found nobody, and so need not look again.
         """
         stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
-        with self._all_or_none(placed), self._all_or_none(waiting.values()):
+        with self._all_or_none(waiting.values()):
             self._send_leaves(upload, waiting)
             seen = self._look_at_tree(stage)
         mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
-        self._write_last(mark, _COMPLETE, chain(waiting.values(), placed), upload.acl)
+        try:
+            self._write_last(mark, _COMPLETE, waiting.values(), upload.acl)
+        except TransientError:
+            left.is_unknown = True  # the tree may be there
+            raise
+        left.leaves = ()
         (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
         if alone:
             self._wait_for(alone, watch)
