@@ -238,7 +238,7 @@ class _Pipeline(Generic[Item]):
             left = None if begun.until is None else max(0.0, begun.until - time.monotonic())
             self._look(left)
             if left == 0 and oldest not in self._news:
-                self._news.clear()
+                self._news.clear()  # none of them was asked whether it is answered: they are told of again
                 return *self._out(oldest), False
 
     def _out(self, number: int) -> tuple[Item, Begun[Any]]:

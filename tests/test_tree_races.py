@@ -333,25 +333,30 @@ def _sending(store: Store, tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
             go.set()
 
 
-@pytest.mark.stores("local", "moto")
-@pytest.mark.parametrize("make", [same_names, other_names])
-def test_a_look_that_shows_two_moments(
-    store: Store, make: Callable[[int], Tree], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another's leaves were not there yet when their names were looked for, and his mark no more when its was."""
-    other, looks = store.interface(), [True]
-    look = other.backend_interface.list_objects
+def _tear_first_look(cci: DefaultInterface, step: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the interface's first listing show what was there before a step of another, and the marks behind it."""
+    look, looks = cci.backend_interface.list_objects, [True]
 
     def look_torn(*arguments: Any, **named: Any) -> Any:
         if not looks:
             return look(*arguments, **named)
         looks.pop()
         plain = [info for info in look(*arguments, **named) if "/.upload-" not in info.key]
-        end()
+        step()
         return iter([*(info for info in look(*arguments, **named) if "/.upload-" in info.key), *plain])
 
+    monkeypatch.setattr(cci.backend_interface, "list_objects", look_torn)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("make", [same_names, other_names])
+def test_a_look_that_shows_two_moments(
+    store: Store, make: Callable[[int], Tree], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another's leaves were not there yet when their names were looked for, and his mark no more when its was."""
+    other = store.interface()
     with _sending(store, make(1), monkeypatch) as end:
-        monkeypatch.setattr(other.backend_interface, "list_objects", look_torn)
+        _tear_first_look(other, end, monkeypatch)
         other.dict2cloud(NAME, make(2), verbose=False)
     assert number_of(store.interface().cloud2dict(NAME, verbose=False), make) == 2
 
@@ -404,16 +409,8 @@ def test_who_fails_when_he_sends_it_again_leaves_nothing(
 def test_who_is_missed_by_a_look_loses_nothing(
     store: Store, make: Callable[[int], Tree], fails: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, reader, looks, got = store.interface(), store.interface(), [True], list[int]()
-    look, put = other.backend_interface.list_objects, other.backend_interface.put
-
-    def look_torn(*arguments: Any, **named: Any) -> Any:
-        if not looks:
-            return look(*arguments, **named)
-        looks.pop()
-        plain = [info for info in look(*arguments, **named) if "/.upload-" not in info.key]
-        end()
-        return iter([*(info for info in look(*arguments, **named) if "/.upload-" in info.key), *plain])
+    other, reader, got = store.interface(), store.interface(), list[int]()
+    put = other.backend_interface.put
 
     def put_and_look(key: str, *arguments: Any, **named: Any) -> Any:
         if fails and key.endswith("leaf2"):
@@ -423,7 +420,7 @@ def test_who_is_missed_by_a_look_loses_nothing(
         return receipt
 
     with _sending(store, make(1), monkeypatch) as end:
-        monkeypatch.setattr(other.backend_interface, "list_objects", look_torn)
+        _tear_first_look(other, end, monkeypatch)
         monkeypatch.setattr(other.backend_interface, "put", put_and_look)
         with pytest.raises(AccessDenied) if fails else nullcontext():
             other.dict2cloud(NAME, make(2), verbose=False, threads=1)
@@ -715,6 +712,14 @@ def test_a_listing_that_shows_a_part_and_the_mark_of_another(
 
     monkeypatch.setattr(cci.backend_interface, "list_objects", look_early)
     assert number_of(cci.cloud2dict(NAME, verbose=False), same_names) == 1
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_key_that_is_not_there_is_refused_beside_all_that_are(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud(NAME, {"a": np.zeros(3), "b": np.zeros(2)}, verbose=False)
+    with pytest.raises(KeyError, match="'c'"):
+        cci.cloud2dict(NAME, keys=["a", "b", "c"], verbose=False)
 
 
 @pytest.mark.stores("local", "moto")
