@@ -489,6 +489,31 @@ def test_where_the_answer_to_the_last_mark_is_lost_all_stays(
     assert number_of({name: leaf for name, leaf in found.items() if name != "another"}, same_names) == 2
 
 
+@pytest.mark.stores("local", "moto")
+def test_where_the_answer_to_the_last_mark_is_lost_nobody_waits_for_him(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of his was in its place, so his mark goes: else it would be taken for that of one who is at work."""
+    cci = store.interface()
+    cci.dict2cloud(NAME, same_names(1), verbose=False)
+    put = cci.backend_interface.put
+
+    def put_or_fail(key: str, *arguments: Any, **named: Any) -> Any:
+        if "/complete-" in key:
+            raise TransientError("503")
+        return put(key, *arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cci.backend_interface, "put", put_or_fail)
+        with pytest.raises(TransientError):
+            cci.dict2cloud(NAME, same_names(2), verbose=False)
+    assert "/started" not in "".join(store.raw.keys())
+    assert number_of(cci.cloud2dict(NAME, verbose=False), same_names) == 1
+    cci.dict2cloud(NAME, same_names(3), verbose=False)
+    assert number_of(cci.cloud2dict(NAME, verbose=False), same_names) == 3
+    assert cci.download_raw_array(f"{NAME}/leaf1").tolist() == [3] * 4
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

@@ -146,7 +146,7 @@ class _Left:
     leaves : iterable of str
         Those in their places, that nobody knows of yet.
     is_unknown : bool
-        Whether the tree may be complete, though the answer did not come.
+        Whether these may be of a tree that is complete, though the answer did not come: then they and the mark stay.
     """
 
     leaves: Iterable[str] = ()
@@ -241,7 +241,7 @@ class TreeUploads(FolderArrays):
         try:
             self._write_last(mark, _COMPLETE, waiting.values(), upload.acl)
         except TransientError:
-            left.is_unknown = True  # the tree may be there
+            left.is_unknown = bool(left.leaves)  # the tree may be there, and they be its own
             raise
         left.leaves = ()
         (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
