@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,18 +14,23 @@ from cottoncandy import chunking, progress
 from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.buffers import BufferPool
-from cottoncandy.errors import WrongKey
+from cottoncandy.errors import TransientError, WrongKey
 from cottoncandy.parallel import for_each
-from cottoncandy.pools import ahead, map_threads
+from cottoncandy.pools import map_threads
 from cottoncandy.retry import read_resuming
 from cottoncandy.stream.settings import TransferSettings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-# Bytes of a part that is handed on and thrown away: large enough that a request for it costs little, small enough
-# that the few that are under way at a time are few per cent of an array that is worth threads.
-_STREAM_PART = 2 * MIB
+# Bytes of a part that is handed on and thrown away: the least and the most of one for which a request is sent, of
+# which a few are in memory at a time, and of one that is read from an answer that is there. And such a share of an
+# object, so that all together are few per cent of the array.
+_ASKED = (MIB // 2, 2 * MIB)
+_READ = (MIB // 4, MIB)
+_PART_OF = 128
+# Of the time: who waits so little gains nothing by more connections. On loopback the share is 0.01 to 0.19.
+_FEW_WAITS = 0.25
 # Bytes of a range that is worth a request of its own.
 _LEAST_RANGE = 8 * MIB
 # Bytes that are read before they are looked at: they are in the processor's cache then.
@@ -103,28 +108,38 @@ class ObjectSource:
             for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
 
     def parts(self, threads: int) -> Generator[memoryview, None, None]:
-        """All bytes in order, some MiB at a time; the next ones are on their way meanwhile.
+        """All bytes in order, up to some MiB at a time.
+
+        As long as one connection keeps up, whoever takes the parts reads it: what comes meanwhile waits in the kernel.
+        Else several bring the rest.
 
         Memory: a few parts, whatever the size of the object.
         """
         if self._position:  # some of the opening answer was read: begin anew
             self.close()
-        start, part_of = 0, partial(self._part, BufferPool())
-        opened = self._opened_parts(part_of)
-        with closing(opened if self.head.size <= _STREAM_PART else ahead(opened)) as parts:
-            for part in parts:
-                start += len(part)
+        part_of, waits, start, size = partial(self._part, BufferPool()), _Waits(), 0, self.head.size
+        while start < size and (threads <= 1 or waits.are_few()):
+            if self._reader is None:
+                self._open(start, min(size, start + self.settings.download_part))
+            # to its end, or to the part in which it breaks
+            while self._reader is not None and start < self._reader.stop:
+                stop = min(start + _share(size, _READ), self._reader.stop)
+                with waits:
+                    part = part_of(next(self._jobs(start, stop)))
                 yield part
                 del part  # its memory takes another one
-        spans = chunking.spans(self.head.size - start, _STREAM_PART)
+                start = stop
+        spans = chunking.spans(size - start, _share(size, _ASKED))
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(part_of, jobs, threads, window=threads)
 
-    def _opened_parts(self, part_of: Callable[[_Job], memoryview]) -> Generator[memoryview, None, None]:
-        """What the opening answer brings: it is one connection, read to its end, or to the part in which it breaks."""
-        while self._reader is not None and self._position < self._reader.stop:
-            start, stop = self._position, min(self._position + _STREAM_PART, self._reader.stop)
-            yield part_of(next(self._jobs(start, stop)))
+    def _open(self, start: int, stop: int) -> None:
+        """Ask for a range that is read in several jobs."""
+        reader = self.backend.open_version(self.head, start, stop)
+        if reader.stop != stop:
+            reader.close()
+            raise TransientError(f"{self.where}: the answer ends at byte {reader.stop} instead of {stop}")
+        self._reader, self._position = reader, start
 
     def _part(self, buffers: BufferPool, job: _Job) -> memoryview:
         start, stop, reader = job
@@ -178,6 +193,34 @@ class ObjectSource:
         if reader is not None and watch is not None:
             reader = _Watched(reader, start, start, watch)
         read_resuming(self.backend.retry, view, open_at, self.where, reader)
+
+
+def _share(size: int, bounds: tuple[int, int]) -> int:
+    """Bytes of a part of an object."""
+    least, most = bounds
+    return min(max(size // _PART_OF, least), most)
+
+
+class _Waits:
+    """How much of the time of who takes parts goes into waiting for them, which several connections make less."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._waited = self._entered = 0.0
+
+    def __enter__(self) -> None:
+        self._entered = self._now()
+
+    def __exit__(self, *_: object) -> None:
+        self._waited += self._now() - self._entered
+
+    @staticmethod
+    def _now() -> float:
+        # in which this thread does nothing: to copy out of the kernel, or to decrypt, is no waiting
+        return time.perf_counter() - time.thread_time()
+
+    def are_few(self) -> bool:
+        return self._waited <= _FEW_WAITS * (time.perf_counter() - self._began)
 
 
 def read_range(
