@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ __all__ = [
     "RESERVED_KEYS",
     "ArrayDescription",
     "allocate",
+    "array_in",
     "bytes_of",
     "check_dtype",
     "descr_of",
@@ -485,3 +486,17 @@ def allocate(description: ArrayDescription) -> tuple[Array, memoryview]:
     # np.empty would make one character of a text of none
     array: Array = np.ndarray(description.shape, description.dtype, order="F" if description.order == "F" else "C")
     return array, bytes_of(array.T if description.order == "F" else array)
+
+
+def array_in(view: memoryview, description: ArrayDescription) -> Array:
+    """The stored array whose bytes lie in a view.
+
+    Parameters
+    ----------
+    view : memoryview
+        Writeable, as long as the array.
+    description : ArrayDescription
+    """
+    order: Literal["C", "F"] = "F" if description.order == "F" else "C"
+    array: Array = np.ndarray(description.shape, description.dtype, view, order=order)
+    return array

@@ -209,6 +209,25 @@ def _check_writeable(out: Any, where: str) -> None:
         raise ValueError(f"{where} cannot be read into out: it is read-only (open a numpy.memmap with mode 'r+')")
 
 
+def unpack_in_place(source: ObjectSource, way: codecs.InPlace, nbytes: int, threads: int) -> memoryview:
+    """Read a body into the end of new memory, and unpack it to its beginning.
+
+    Returns
+    -------
+    memoryview
+        Writeable, the ``nbytes`` bytes of data.
+
+    Raises
+    ------
+    CorruptObject
+    """
+    packed = source.head.size
+    memory = np.empty(way.room(packed, nbytes), np.uint8).data
+    source.fill(0, memory[len(memory) - packed :], threads)
+    way.unpack(memory, packed, nbytes)
+    return memory[:nbytes]
+
+
 class _Download:
     """An array on its way down."""
 
@@ -223,9 +242,21 @@ class _Download:
         self.checksum = arrayformat.read_checksum(metadata, self.where)
 
     def new(self) -> npt.NDArray[Any]:
+        way = self._in_place()
+        if way is not None:
+            return self._unpack_in_place(way)
         stored, view = arrayformat.allocate(self.description.stored)
         self._fill(view)
         return self.description.from_stored(stored)
+
+    def _in_place(self) -> codecs.InPlace | None:
+        name = self.description.compression
+        return None if name is None else codecs.get_codec(name).in_place
+
+    def _unpack_in_place(self, way: codecs.InPlace) -> npt.NDArray[Any]:
+        view = unpack_in_place(self.source, way, self.description.nbytes, self.threads)
+        self._compare(view)
+        return self.description.from_stored(arrayformat.array_in(view, self.description.stored))
 
     def into(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Fill an array of the caller's."""

@@ -22,6 +22,24 @@ _RESERVED = {"", "false", "none", "true"}
 
 
 @dataclass(frozen=True, slots=True)
+class InPlace:
+    """How a body is unpacked in the memory in which its data will lie.
+
+    Attributes
+    ----------
+    room : callable
+        ``room(packed, nbytes)`` is how many bytes of memory it takes, for a body of ``packed`` bytes and its data.
+        Raises `CorruptObject` where they cannot be of one array.
+    unpack : callable
+        ``unpack(memory, packed, nbytes)`` unpacks the body, which lies at the end of the memory, to its beginning.
+        Raises `CorruptObject`.
+    """
+
+    room: Callable[[int, int], int]
+    unpack: Callable[[memoryview, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Codec:
     """How data is packed, under the name that stands in an object's metadata.
 
@@ -49,6 +67,8 @@ class Codec:
         ``pieces(chunks, nbytes)`` yields the ``nbytes`` of data of the packed ``chunks`` one piece after the other, of
         some MiB at most, for those who look at them without keeping them. It may yield more or less: who takes the
         pieces counts. None where a body is unpacked as a whole only.
+    in_place : InPlace or None
+        For a body that is unpacked as a whole only, so that it takes no memory beside that of its data.
     """
 
     name: str
@@ -59,6 +79,7 @@ class Codec:
     beyond: str | None = None
     expansion: int | None = None
     pieces: Pieces | None = None
+    in_place: InPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)

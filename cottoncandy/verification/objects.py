@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 
 import numpy as np
@@ -12,6 +12,7 @@ from cottoncandy import checksums, codecs, npyfiles
 from cottoncandy.arrayformat import ArrayDescription, allocate, lowered, read_checksum
 from cottoncandy.bodies import BytesLike
 from cottoncandy.errors import CorruptObject
+from cottoncandy.rawarrays import unpack_in_place
 from cottoncandy.stream import ObjectSource
 from cottoncandy.verification.report import Findings
 
@@ -49,8 +50,8 @@ def _checksum(source: ObjectSource, description: ArrayDescription | None) -> str
     running, nbytes = checksums.Running(), source.head.size if description is None else description.nbytes
     threads = source.settings.threads if source.head.size > source.settings.download_threshold else 1
     left = nbytes
-    with closing(source.parts(threads)) as parts:
-        for piece in _pieces(parts, description):
+    with closing(_pieces(source, description, threads)) as pieces:
+        for piece in pieces:
             left -= len(piece)
             if left < 0:
                 break
@@ -60,15 +61,25 @@ def _checksum(source: ObjectSource, description: ArrayDescription | None) -> str
     return running.hexdigest()
 
 
-def _pieces(parts: Iterator[memoryview], description: ArrayDescription | None) -> Iterator[BytesLike]:
-    if description is None or description.compression is None:
-        return parts
-    codec = codecs.get_codec(description.compression)
-    if codec.pieces is not None:
-        return codec.pieces(parts, description.nbytes)
-    _, view = allocate(description.stored)  # it is unpacked as a whole only
-    codec.decode(parts, view)
-    return iter([view])
+def _pieces(
+    source: ObjectSource, description: ArrayDescription | None, threads: int
+) -> Generator[BytesLike, None, None]:
+    """An array's bytes, or an object's, piece by piece; what is unpacked as a whole only is one."""
+    codec = (
+        None if description is None or description.compression is None else codecs.get_codec(description.compression)
+    )
+    if codec is not None and description is not None and codec.in_place is not None:
+        yield unpack_in_place(source, codec.in_place, description.nbytes, threads)
+        return
+    with closing(source.parts(threads)) as parts:
+        if codec is None or description is None:
+            yield from parts
+        elif codec.pieces is not None:
+            yield from codec.pieces(parts, description.nbytes)
+        else:
+            _, view = allocate(description.stored)
+            codec.decode(parts, view)
+            yield view
 
 
 def _check_beginning(source: ObjectSource) -> None:

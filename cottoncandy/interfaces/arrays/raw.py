@@ -47,8 +47,7 @@ class RawArrays(BasicInterface):
         """Upload an array as it lies in memory, with its shape and dtype as metadata.
 
         A contiguous array is not copied: an uncompressed one is sent from its own memory. So a `numpy.memmap` is not
-        loaded; but with ``'LZ4'`` it is packed in memory as a whole (with ``'LZ4-blocks'`` it is not), and one in
-        Fortran order is copied for any codec but gzip and those in blocks.
+        loaded; but one in Fortran order is copied for any codec but gzip and those in blocks.
 
         Parameters
         ----------
@@ -144,7 +143,8 @@ class RawArrays(BasicInterface):
         out : numpy.ndarray, optional
             Fill this array (or `numpy.memmap`) of the same shape and dtype, and give it back. Where its memory lies in
             the stored order, the bytes go straight into it. Else its items get there by way of an intermediate: some
-            MiB at a time; but one as large as the array where that is compressed.
+            MiB at a time; but one as large as the array where that is compressed. ``'LZ4'`` needs its packed bytes in
+            memory as well.
 
         Returns
         -------
