@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
+from contextlib import closing
 
 import numpy as np
 import pytest
-from stores import Store
+from stores import Recorded, Store
 
 from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import TransientError
 from cottoncandy.stream import ObjectSource, TransferSettings
+from cottoncandy.stream.source import _Waits
 from cottoncandy.stream.up import _gather
 
 MIB = 2**20
@@ -107,8 +110,41 @@ def test_the_parts_of_an_object_lie_in_few_buffers(store: Store) -> None:
             addresses.add(_address(part))
             position += len(part)
     assert position == len(content)
-    # for each connection one, those that are read ahead of the caller, and the one in its hands
+    # for each connection one, those that wait for the caller, and the one in its hands
     assert len(addresses) <= threads + 4
+
+
+@pytest.mark.parametrize("keeps_up", [True, False])
+def test_more_connections_where_one_does_not_keep_up(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, keeps_up: bool
+) -> None:
+    monkeypatch.setattr("cottoncandy.stream.source._Waits.are_few", lambda waits: keeps_up or not waits._waited)
+    content = np.random.default_rng(0).bytes(55 * MIB)
+    store, proxy = recorded
+    backend = store.interface().backend_interface
+    backend.put("object", content, {})
+    proxy.clear()
+    with ObjectSource(backend, "object", TransferSettings()) as source, closing(source.parts(4)) as parts:
+        assert b"".join(map(bytes, parts)) == content
+    ranges = sorted(
+        tuple(map(int, request.headers["Range"].removeprefix("bytes=").split("-"))) for request in proxy.requests
+    )
+    sizes = [stop + 1 - start for start, stop in ranges]
+    assert sum(sizes) == len(content)
+    assert sizes == [16 * MIB, 32 * MIB, 7 * MIB] if keeps_up else len(sizes) > 50
+    assert all(request.headers["If-Match"] for request in proxy.requests[1:])
+
+
+def test_to_work_is_not_to_wait() -> None:
+    waits = _Waits()
+    with waits:
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+    assert waits.are_few()
+    with waits:
+        time.sleep(1.0)
+    assert not waits.are_few()
 
 
 @pytest.mark.stores("local", "moto")
