@@ -96,6 +96,8 @@ class ObjectSource:
 
     def fill(self, start: int, view: memoryview, threads: int, watch: Watch | None = None) -> None:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
+        if len(view) < progress.LEAST and self._take(start, view):
+            return
         jobs = list(self._jobs(start, start + len(view), threads))
         if len(jobs) == 1 and len(view) < progress.LEAST:
             self._read(start, view, jobs[0][2], watch)
@@ -106,6 +108,14 @@ class ObjectSource:
 
         with self.settings.progress.transfer("download", self.key, len(view)):
             for_each(read, jobs, min(threads, len(jobs)) if self.backend.limits.ranges else 1)
+
+    def _take(self, start: int, view: memoryview) -> bool:
+        """Fill the view where all of it came with the opening answer, and nobody counts bytes."""
+        reader = self._reader
+        if reader is None or start != self._position or progress.current() is not None or not reader.take(view):
+            return False
+        self._reader = None
+        return True
 
     def parts(self, threads: int) -> Generator[memoryview, None, None]:
         """All bytes in order, up to some MiB at a time.

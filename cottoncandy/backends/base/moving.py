@@ -48,6 +48,13 @@ class ObjectReader(ABC):
     def close(self) -> None:
         """Release the connection or file. May be called twice."""
 
+    def take(self, view: memoryview) -> bool:
+        """Fill the view with all that is left, and close, if so many bytes are at hand; else do nothing.
+
+        A small object comes whole with its answer: who gets it so passes by all that reading may need.
+        """
+        return False
+
     def readexactly(self, buffer: memoryview) -> int:
         """Fill the buffer, or as much of it as there are bytes; how much it was."""
         filled = 0

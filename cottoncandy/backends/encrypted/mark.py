@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.errors import WrongKey
@@ -13,11 +14,14 @@ MARK = "cc-encryption"
 
 def find_mark(metadata: Mapping[str, str]) -> str | None:
     """What the mark says; None for a plain object."""
-    for name in metadata:
-        # the length first: every read passes here
-        if len(name) == len(MARK) and name.lower() == MARK:
-            return metadata[name]
-    return None
+    name = _marked(tuple(metadata))
+    return None if name is None else metadata[name]
+
+
+# every read passes here, and objects that are read one after the other have few different ones
+@lru_cache(maxsize=256)
+def _marked(names: tuple[str, ...]) -> str | None:
+    return next((name for name in names if name.lower() == MARK), None)
 
 
 def refuse_encrypted(backend: Backend, head: ObjectHead) -> None:

@@ -148,6 +148,13 @@ class S3Reader(ObjectReader):
         self._position += count
         return count
 
+    def take(self, view: memoryview) -> bool:
+        """Fill the view with all that is left, where the answer's body came with its head."""
+        if type(self._body) is not ResponseBody or self.stop - self._position != len(view) or not self._body.take(view):
+            return False
+        self._position, self._body = self.stop, None
+        return True
+
     def skip(self, count: int) -> None:
         """Throw away what the server sent before ``start``."""
         scratch = memoryview(bytearray(min(count, _BLOCK)))
