@@ -337,7 +337,7 @@ def test_the_memory_that_256_mb_take(store: Store) -> None:
 @pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("codec", ["Blosc", "Zstd", "Zstd-blocks", "gzip", "Zlib", "LZ4"])
 def test_the_memory_that_256_compressed_mb_take(store: Store, codec: str) -> None:
-    """Some parts of 5 MiB are on their way up; down, one that is read, and what the codec takes in up to four threads.
+    """Some parts of 5 MiB are on their way up; down, one that is read, and what the codec takes in up to three threads.
 
     Where one waits for the server, five of 2 MiB are on their way down.
     """

@@ -459,7 +459,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the peak of a proces
 )
 def test_memory_is_bounded(name: str, kind: str, tmp_path: Path) -> None:
     encoding, decoding, _ = _peaks(tmp_path, name, kind)
-    # of 96; on four processors, the most that the codecs use, up to 39 and 10 were seen
+    # of 96; three processors are the most that the codecs use
     assert encoding < 64
     assert decoding < 24
 

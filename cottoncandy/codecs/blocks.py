@@ -40,7 +40,7 @@ _HEADER = struct.Struct("<III")
 _TOTAL = struct.Struct("<Q")
 _TAIL = struct.Struct("<I4s")
 _MAGIC = b"CCBI"
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(3, os.cpu_count() or 1)
 
 
 def block_size(itemsize: int) -> int:

@@ -24,7 +24,7 @@ __all__ = ["SLICE", "pack"]
 
 #: Bytes of data that are packed alone. A match is 64 KiB away at most, so little is lost between two.
 SLICE = 4 * 2**20
-_THREADS = min(4, os.cpu_count() or 1)
+_THREADS = min(3, os.cpu_count() or 1)
 # A length up to here stands in the token; bytes of 255 and a last one that is less go on.
 _IN_TOKEN = 15
 _GOES_ON = 255

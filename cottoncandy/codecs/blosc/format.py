@@ -20,7 +20,7 @@ HEADER = 16
 #: many times its size while it works, for each thread.
 BLOCK = 2**19
 #: Slices that are worked on at a time.
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = min(3, os.cpu_count() or 1)
 #: Flags: the data lies as it is; bits are shuffled, not bytes; the blocks are not split into a stream for each byte of
 #: the items.
 COPIED, BITS, UNSPLIT = 0x02, 0x04, 0x10
