@@ -135,6 +135,21 @@ def test_more_connections_where_one_does_not_keep_up(
     assert all(request.headers["If-Match"] for request in proxy.requests[1:])
 
 
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("settings", [{}, {"download_threshold": 0}, {"download_part": 1000}])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_parts_are_the_same_whatever_else_is_read(store: Store, settings: dict[str, int], threads: int) -> None:
+    content = np.random.default_rng(0).bytes(20 * MIB)
+    backend = store.interface().backend_interface
+    backend.put("object", content, {})
+    found, other = b"", memoryview(bytearray(100))
+    with ObjectSource(backend, "object", TransferSettings(**settings)) as source:
+        for part in source.parts(threads):
+            found += part
+            source.fill(min(len(found), len(content) - len(other)), other, 1)
+    assert found == content
+
+
 def test_to_work_is_not_to_wait() -> None:
     waits = _Waits()
     with waits:

@@ -102,6 +102,18 @@ def test_the_last_sequence_is_found_for_certain() -> None:
     assert several  # of some, more than one place looks like it
 
 
+@pytest.mark.parametrize("lure", [b"\x50", b"\xf0\x00", b"\xf0\xff\x05"])
+def test_a_last_sequence_of_any_length_is_found(lure: bytes) -> None:
+    rng = np.random.default_rng(3)
+    for length in (*range(5, 1100), 5000):
+        tail = rng.bytes(length)
+        for place in (6, 17, 300):
+            lured = tail[:-place] + lure + tail[len(tail) - place + len(lure) :] if length > place else tail
+            data = bytes(40) + lured
+            block = lz4.block.compress(data, store_size=False)
+            assert lz4block._last_sequence(block, memoryview(data)) == _walk(block)
+
+
 def test_a_slice_whose_last_sequence_is_not_found_goes_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lz4block, "_last_sequence", lambda block, data: 0)
     data = bytes(5 * SLICE)
@@ -115,6 +127,17 @@ def test_the_room_is_enough_for_what_others_pack(mode: str) -> None:
     for data in _samples(7):
         block = lz4.block.compress(data * 20, mode=mode, store_size=False)
         assert _unpack_in_place(len(data * 20).to_bytes(LENGTH, "little") + block, len(data * 20)) == data * 20
+
+
+def test_the_room_is_enough_for_what_the_engine_writes_beyond_a_match() -> None:
+    """It copies 32 bytes at a time."""
+    rng = np.random.default_rng(4)
+    for distance in range(1, 70):
+        for repeats in (1, 2, 3):
+            for more in (0, 1, 2, 31):
+                head = rng.bytes(distance)
+                data = head * (repeats + 1) + head[:more] + rng.bytes(int(rng.integers(5, 600)))
+                assert _unpack_in_place(_encode(data), len(data)) == data
 
 
 @settings(max_examples=300, deadline=None)

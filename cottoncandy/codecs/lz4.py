@@ -59,10 +59,14 @@ def _unpack(block: BytesLike, out: memoryview) -> None:
 
 # ---------------------------------------------------------------------- in place
 def _room(packed: int, nbytes: int) -> int:
-    """What a block needs to lie behind where it is unpacked to: LZ4_DECOMPRESS_INPLACE_MARGIN, in lz4.h."""
+    """How far behind its beginning the end of a block must lie, to be read before it is written over.
+
+    LZ4_DECOMPRESS_INPLACE_MARGIN of lz4.h is 32 bytes of this: too few, as the engine writes up to 31 bytes more than
+    a match has, and the end of a block may have 2 bytes more than that share beside its data.
+    """
     if packed - _LENGTH > _most_packed(nbytes):
         raise CorruptObject("the LZ4 stream goes on behind its end")
-    return nbytes + (packed >> 8) + 32
+    return nbytes + (packed >> 8) + 64
 
 
 def _unpack_in_place(memory: memoryview, packed: int, nbytes: int) -> None:

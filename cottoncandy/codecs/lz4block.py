@@ -33,9 +33,10 @@ _FULL_BYTES = re.compile(b"\xff*")
 _LEAST_LAST = 5
 # Literals of the two ends with which a place is tried: a match has so many bytes behind it, at least (MFLIMIT).
 _ENDS = (12, 13)
-# Literals of a run that has less than three full bytes behind its token.
-_SHORT_RUN = _IN_TOKEN + 3 * _GOES_ON
+# How a long run begins, and the bytes of the longest one that is none: a token, two full bytes, a last one of 254, and
+# literals.
 _LONG_RUN = b"\xf0\xff\xff\xff"
+_LONGEST_SHORT = 1 + 3 + _IN_TOKEN + 2 * _GOES_ON + 254
 
 
 class _Literals(NamedTuple):
@@ -125,7 +126,7 @@ def _last_sequence(block: bytes, data: memoryview) -> int:
 
 def _tokens_before_the_end(block: bytes) -> Iterator[int]:
     """Where it may stand; the encoder leaves the lower half of the token empty."""
-    nearest, far = len(block) - 1 - _LEAST_LAST, len(block) - 1 - _SHORT_RUN
+    nearest, far = len(block) - 1 - _LEAST_LAST, len(block) - _LONGEST_SHORT
     yield from (token for token in range(nearest, max(far, 0) - 1, -1) if not block[token] & 0xF)
     while (far := block.rfind(_LONG_RUN, 0, far + len(_LONG_RUN) - 1)) >= 0:
         yield far

@@ -57,9 +57,9 @@ class TransferSettings:
             threads=options.integer("basic", "threads"),
             most_threads=options.integer("basic", "most_threads"),
             upload_threshold=options.megabytes("upload_settings", "mpu_use_threshold"),
-            upload_part=options.megabytes("upload_settings", "mpu_chunksize"),
+            upload_part=max(1, options.megabytes("upload_settings", "mpu_chunksize")),
             download_threshold=options.megabytes("download_settings", "mpd_use_threshold"),
-            download_part=options.megabytes("download_settings", "mpd_chunksize"),
+            download_part=max(1, options.megabytes("download_settings", "mpd_chunksize")),
             checksum=options.flag("integrity", "checksum"),
             progress=Progress(options.choice("progress", "show")),
         )

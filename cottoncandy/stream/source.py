@@ -125,31 +125,49 @@ class ObjectSource:
 
         Memory: a few parts, whatever the size of the object.
         """
-        if self._position:  # some of the opening answer was read: begin anew
-            self.close()
-        part_of, waits, start, size = partial(self._part, BufferPool()), _Waits(), 0, self.head.size
-        while start < size and (threads <= 1 or waits.are_few()):
-            if self._reader is None:
-                self._open(start, min(size, start + self.settings.download_part))
-            # to its end, or to the part in which it breaks
-            while self._reader is not None and start < self._reader.stop:
-                stop = min(start + _share(size, _READ), self._reader.stop)
+        buffers, waits, start, size = BufferPool(), _Waits(), 0, self.head.size
+        reader = self._opening_answer()
+        try:
+            while start < size and (reader is not None or threads <= 1 or waits.are_few()):
                 with waits:
-                    part = part_of(next(self._jobs(start, stop)))
+                    reader = reader or self._answer_from(start)
+                    part = buffers.take(min(_share(size, _READ), reader.stop - start))
+                    reader = self._read_on(reader, start, part)
+                start += len(part)
                 yield part
                 del part  # its memory takes another one
-                start = stop
+        finally:
+            if reader is not None:
+                reader.close()
         spans = chunking.spans(size - start, _share(size, _ASKED))
         jobs = ((start + low, start + high, None) for low, high in spans)
-        yield from map_threads(part_of, jobs, threads, window=threads)
+        yield from map_threads(partial(self._part, buffers), jobs, threads, window=threads)
 
-    def _open(self, start: int, stop: int) -> None:
-        """Ask for a range that is read in several jobs."""
+    def _opening_answer(self) -> ObjectReader | None:
+        """The answer to the opening request, for the caller alone, if nothing of it was read."""
+        reader, self._reader = self._reader, None
+        if reader is None or (self._position == reader.start == 0 < reader.stop):
+            return reader
+        reader.close()
+        return None
+
+    def _answer_from(self, start: int) -> ObjectReader:
+        """The answer to a request for the next bytes, as many as are worth one."""
+        stop = min(self.head.size, start + max(self.settings.download_part, _LEAST_RANGE))
         reader = self.backend.open_version(self.head, start, stop)
-        if reader.stop != stop:
+        if reader.stop <= start:
             reader.close()
-            raise TransientError(f"{self.where}: the answer ends at byte {reader.stop} instead of {stop}")
-        self._reader, self._position = reader, start
+            raise TransientError(f"{self.where}: the answer ended at byte {start} of {self.head.size}")
+        return reader
+
+    def _read_on(self, reader: ObjectReader, start: int, part: memoryview) -> ObjectReader | None:
+        """Fill a part; the reader again, where it has more, and did not break."""
+        shared = _Shared(reader)
+        self._read(start, part, shared)
+        if shared.broken or start + len(part) >= reader.stop:
+            reader.close()
+            return None
+        return reader
 
     def _part(self, buffers: BufferPool, job: _Job) -> memoryview:
         start, stop, reader = job
@@ -181,7 +199,7 @@ class ObjectSource:
                 yield start, middle, reader
             else:
                 self._position = middle
-                yield start, middle, _Shared(self, reader)
+                yield start, middle, _Shared(reader, self.close)
             start = middle
             threads -= 1  # one is busy with that
         if start < stop:
@@ -274,9 +292,10 @@ def read_range(
 class _Shared(ObjectReader):
     """A reader that a job leaves open for the next one; where it breaks, nobody goes on with it from the wrong byte."""
 
-    def __init__(self, source: ObjectSource, reader: ObjectReader) -> None:
-        self._source = source
+    def __init__(self, reader: ObjectReader, lost: Callable[[], None] | None = None) -> None:
         self._reader = reader
+        self._lost = lost or reader.close
+        self.broken = False
         self.head, self.start, self.stop = reader.head, reader.start, reader.stop
 
     def readinto(self, buffer: memoryview) -> int:
@@ -289,7 +308,8 @@ class _Shared(ObjectReader):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None:
-            self._source.close()
+            self.broken = True
+            self._lost()
 
 
 class _Watched(ObjectReader):

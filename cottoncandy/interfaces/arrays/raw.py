@@ -149,7 +149,8 @@ class RawArrays(BasicInterface):
         Returns
         -------
         numpy.ndarray
-            Writeable, of the shape, dtype and order that were stored; or ``out``.
+            Writeable, of the shape, dtype and order that were stored; or ``out``. What ``'LZ4'`` had packed lies in
+            memory that is 1/256 of the packed bytes larger, and does not own it.
 
         Raises
         ------
