@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import cramjam
 
+from cottoncandy.buffers import BufferPool
 from cottoncandy.codecs.pieces import slices
 from cottoncandy.codecs.registry import BytesLike
 from cottoncandy.pools import map_threads
@@ -70,8 +71,8 @@ def pack(view: memoryview) -> Iterator[BytesLike]:
     if len(view) <= SLICE:
         yield memoryview(cramjam.lz4.compress_block(view, store_size=False))
         return
-    start = written = 0
-    for packed, size in map_threads(lambda data: (_pack(data), len(data)), slices(view, SLICE), _THREADS):
+    buffers, start, written = BufferPool(), 0, 0
+    for packed, size in map_threads(lambda data: (_pack(buffers, data), len(data)), slices(view, SLICE), _THREADS):
         if packed is not None:
             literals = view[written : start + packed.first]
             yield _token(len(literals), packed.match)
@@ -91,12 +92,12 @@ def _token(literals: int, match: int) -> bytes:
     return bytes([_IN_TOKEN << 4 | match]) + b"\xff" * full + bytes([rest])
 
 
-def _pack(data: memoryview) -> _Packed | None:
+def _pack(buffers: BufferPool, data: memoryview) -> _Packed | None:
     """A slice; None where all of it is literals, or may as well be."""
     block = bytes(cramjam.lz4.compress_block(data, store_size=False))
     if len(block) >= len(data):
         return None
-    first, last = _literals(block, 0), _last_sequence(block, data)
+    first, last = _literals(block, 0), _last_sequence(block, buffers.take(len(data) + max(_ENDS)))
     if not last:  # it is the first one, or none was found
         return None
     between = memoryview(block)[first.start + first.length : last]
@@ -116,12 +117,13 @@ def _literals(block: bytes, token: int) -> _Literals:
 
 
 # ---------------------------------------------------------------------- the last sequence
-def _last_sequence(block: bytes, data: memoryview) -> int:
-    """Where the token of the last sequence stands; 0 where that is not found."""
-    found = [token for token in _tokens_before_the_end(block) if _reaches_the_end(block, token)]
-    if len(found) == 1:
-        return found[0]
-    return next((token for token in found if _is_boundary(block, token, data)), 0)
+def _last_sequence(block: bytes, scratch: memoryview) -> int:
+    """Where the token of the last sequence stands; 0 where that is not found.
+
+    What looks like it is tried, though it be the only one: what is joined at a wrong place would be lost.
+    """
+    found = (token for token in _tokens_before_the_end(block) if _reaches_the_end(block, token))
+    return next((token for token in found if _is_boundary(block, token, scratch)), 0)
 
 
 def _tokens_before_the_end(block: bytes) -> Iterator[int]:
@@ -137,19 +139,18 @@ def _reaches_the_end(block: bytes, token: int) -> bool:
     return literals.start + literals.length == len(block)
 
 
-def _is_boundary(block: bytes, token: int, data: memoryview) -> bool:
+def _is_boundary(block: bytes, token: int, scratch: memoryview) -> bool:
     """Whether a sequence begins there, and not only what looks like one: other ends fit to what is before it.
 
     Taken as a part of an earlier sequence, the bytes of these ends tell of more than there is; and as the literals of
     one they cannot have both lengths.
     """
-    before = data[: len(data) - (len(block) - _literals(block, token).start)]
-    for count in _ENDS:
-        end = b"\xff" * count
-        try:
-            made = cramjam.lz4.decompress_block(block[:token] + _token(count, 0) + end, output_len=len(before) + count)
-        except (cramjam.DecompressionError, ValueError):
-            return False
-        if bytes(made) != b"".join((before, end)):
-            return False
+    return all(_is_sound(block[:token] + _token(literals, 0) + b"\xff" * literals, scratch) for literals in _ENDS)
+
+
+def _is_sound(block: bytes, scratch: memoryview) -> bool:
+    try:
+        cramjam.lz4.decompress_block_into(block, scratch, output_len=len(scratch))
+    except (cramjam.DecompressionError, ValueError):
+        return False
     return True
