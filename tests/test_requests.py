@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from recorder import RecordingProxy
+from recorder import RecordingProxy, Request
 from stores import Recorded
 from test_objects import small_parts
 
@@ -184,3 +185,26 @@ def test_connections_are_kept(opened: tuple[Any, RecordingProxy, Any]) -> None:
         cci.upload_raw_array(f"a{number}", np.arange(100))
         cci.download_raw_array(f"a{number}")
     assert proxy.connections <= 3
+
+
+@pytest.mark.parametrize("by_directory", [False, True])
+def test_when_a_first_tree_is_looked_for_others(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, by_directory: bool
+) -> None:
+    """One look when the mark stands; and one beside the leaves, or before them where a list takes its time."""
+    cci, proxy, _ = opened
+    monkeypatch.setattr("cottoncandy.backends.s3.listing.goes_by_directory", lambda page: by_directory)
+    looks, leaf_came, came_beside = [], threading.Event(), []
+
+    def hook(request: Request) -> None:
+        if "/leaf" in request.path:
+            leaf_came.set()
+        elif "list-type" in request.query:
+            looks.append(request)
+            if len(looks) == 2:  # held back: only who does not wait for it sends a leaf
+                came_beside.append(leaf_came.wait(0.5 if by_directory else 10))
+
+    proxy.hook = hook
+    cci.dict2cloud("tree", {f"leaf{number}": np.arange(9.0) for number in range(40)}, verbose=False)
+    assert came_beside == [not by_directory]
+    assert [request.method for request in proxy.requests if "/leaf" in request.path] == ["PUT"] * 40
