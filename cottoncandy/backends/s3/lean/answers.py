@@ -29,9 +29,8 @@ _BLOCK = 2**22
 _METADATA = "x-amz-meta-"
 _BEFORE = len(_METADATA)
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([0-9]{3})(?: .*)?", re.DOTALL)
-#: A line of a head, with the blanks that may stand behind its value.
-_FIELDS = re.compile(r"^([^\s:]+):[ \t]*([^\r\n]*)(?:\r\n|\Z)", re.MULTILINE)
-_BLANK_AT_END = re.compile(r"[ \t](?:\r\n|\Z)")
+_NAME = re.compile(r"[^\s:]+")
+_FIELD = re.compile(r"[^\s:]+:[^\r\n]*")
 _WITHOUT_BODY = frozenset({204, 304})
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
 
@@ -57,8 +56,10 @@ class HeadNames(NamedTuple):
 
 # the answers of a server to one operation have few different ones
 @lru_cache(maxsize=256)
-def names_of(names: tuple[str, ...]) -> HeadNames:
-    """What there is to know of the names of headers."""
+def names_of(names: tuple[str, ...]) -> HeadNames | None:
+    """What there is to know of the names of headers; None where one of them is no name."""
+    if not all(map(_NAME.fullmatch, names)):
+        return None
     lower = tuple([name.lower() for name in names])
     metadata = [(name[_BEFORE:], low) for name, low in zip(names, lower, strict=True) if low.startswith(_METADATA)]
     return HeadNames(lower, tuple(metadata), len(set(lower)) < len(lower))
@@ -102,17 +103,15 @@ def read_head(connection: Connection) -> Head:
 def parse_head(raw: bytes) -> Head:
     """Parse a head, given without the blank line that ends it."""
     text = raw.decode("latin-1")
-    first, _, rest = text.partition("\r\n")
+    first, *lines = text.split("\r\n")
     status_line = _read_status_line(first)
-    fields = _FIELDS.findall(rest)
-    # each line is a field, and none ends in another way
-    strict = text.count("\n") == text.count("\r") == len(fields)
-    if status_line is None or not strict:
-        raise BadAnswer(f"no head of HTTP/1: {_first_wrong_line(text)[:100]!r}")
-    spelled, values = zip(*fields, strict=True) if fields else ((), ())
-    names = names_of(spelled)
-    if _BLANK_AT_END.search(rest):
-        values = tuple([value.rstrip() for value in values])
+    fields = [line.partition(":") for line in lines]
+    names = names_of(tuple([name for name, _, _ in fields]))
+    # no line ends in another way; what has no colon has no value
+    strict = text.count("\n") == text.count("\r") == len(lines) and "" not in [colon for _, colon, _ in fields]
+    if status_line is None or names is None or not strict:
+        raise BadAnswer(f"no head of HTTP/1: {_first_wrong_line(first, lines)[:100]!r}")
+    values = [value.strip() for _, _, value in fields]
     headers = _joined(names.lower, values) if names.repeated else dict(zip(names.lower, values, strict=True))
     version, status = status_line
     connection = headers.get("connection")
@@ -131,14 +130,14 @@ def _keeps_alive(version: int, connection: str) -> bool:
     return "close" not in connection if version == 1 else "keep-alive" in connection
 
 
-def _first_wrong_line(text: str) -> str:
-    first, *lines = text.split("\r\n")
+def _first_wrong_line(first: str, lines: list[str]) -> str:
     if not _STATUS_LINE.fullmatch(first) or "\n" in first or "\r" in first:
         return first
-    return next((line for line in lines if "\n" in line or "\r" in line or not _FIELDS.fullmatch(line)), first)
+    wrong = (line for line in lines if "\n" in line or "\r" in line or not _FIELD.fullmatch(line))
+    return next(wrong, first)
 
 
-def _joined(names: tuple[str, ...], values: tuple[str, ...]) -> dict[str, str]:
+def _joined(names: tuple[str, ...], values: list[str]) -> dict[str, str]:
     """The headers where one is repeated."""
     headers: dict[str, str] = {}
     for name, value in zip(names, values, strict=True):
