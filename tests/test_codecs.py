@@ -5,10 +5,12 @@ from __future__ import annotations
 import bz2
 import functools
 import gzip
+import itertools
 import os
 import random
 import subprocess
 import sys
+import time
 import types
 import zlib
 from collections.abc import Iterator
@@ -227,6 +229,21 @@ def test_encoding_streams(name: str, mib: int) -> None:
     pieces = [piece.size if isinstance(piece, Late) else len(piece) for piece in encoded]
     assert sum(pieces) >= len(data)
     assert max(pieces) < 0.4 * len(data)
+
+
+@pytest.mark.parametrize("size", [7 * SLICE, 8 * SLICE, 5 * SLICE + 1])
+def test_the_same_data_makes_the_same_frame(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """However fast it comes: a job that is full may be begun before the end is told, or not."""
+    data = memoryview(random.Random(2).randbytes(size))
+    frames = set()
+    for threads, piece, seconds in itertools.product((1, 2, 3), (size, SLICE, 100_000), (0, 0.01)):
+        monkeypatch.setattr(zstd, "THREADS", threads)
+        packer, packed = zstd._packer(size), b""
+        for start in range(0, size, piece):
+            packed += packer.compress(data[start : start + piece])
+            time.sleep(seconds)
+        frames.add(packed + packer.flush())
+    assert len(frames) == 1
 
 
 # ---------------------------------------------------------------------- several streams in one body

@@ -26,7 +26,7 @@ from cottoncandy.errors import (
     ServiceError,
     TransientError,
 )
-from cottoncandy.stream import TransferSettings, read_range
+from cottoncandy.stream import ObjectSource, TransferSettings, read_range
 
 HAVE_CHECKSUMS = "request_checksum_calculation" in Config.OPTION_DEFAULTS
 BODY = hashlib.shake_256(b"body").digest(3 * MIB + 17)
@@ -274,8 +274,23 @@ def test_a_checksum_of_the_server_is_verified_where_botocore_does(flip: bool) ->
         if flip:
             with pytest.raises(ChecksumMismatch, match="object 'key' in bucket"):
                 read(backend.open("key"))
+            with ObjectSource(backend, "key", TransferSettings()) as source, pytest.raises(ChecksumMismatch):
+                source.fill(0, memoryview(bytearray(len(body))), 1)
         else:
             assert read(backend.open("key")) == body
+
+
+def test_a_small_body_is_taken_where_it_came_with_its_head(store: Store) -> None:
+    backend = store.interface().backend_interface
+    backend.put("key", b"0123456789", {})
+    for start, stop in ((0, 10), (3, 7), (3, 100)):
+        with backend.open("key", start, stop) as reader:
+            view = memoryview(bytearray(reader.stop - start))
+            assert not reader.take(view[:-1])
+            assert reader.take(view) or reader.readexactly(view) == len(view)
+            assert bytes(view) == b"0123456789"[start:stop]
+            assert reader.readinto(view) == 0
+            assert not reader.take(view)
 
 
 @SERVERS

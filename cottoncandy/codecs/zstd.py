@@ -17,7 +17,7 @@ THREADED = 4 * 2**20
 THREADS = min(3, os.cpu_count() or 1)
 # Bytes of data that a thread packs at a time, half of what they are by default: the engine holds half as much. Each
 # time it looks back as far as one thread would who packs all of it (by default an eighth of that): rows of 200 kB that
-# repeat pack into 1/338 instead of 1/12, and all else as well and as fast as with larger ones.
+# repeat pack into 1/338 instead of 1/12, all else as well, and about as fast as with larger ones.
 _JOB = 2**20
 _LOOKS_BACK = 9
 
@@ -25,12 +25,14 @@ _LOOKS_BACK = 9
 def _packer(nbytes: int) -> Packer:
     if nbytes < THREADED:
         return zstandard.ZstdCompressor(level=1, write_checksum=True).compressobj(size=nbytes)
-    # one thread makes the same bytes as three, none makes others: the body must not depend on the machine
+    # one thread makes the same bytes as three, none makes others: the body must not depend on the machine. Nor on
+    # chance: where the last job is a full one, and is begun before the end is told, an empty block comes behind it
+    job = _JOB + (nbytes % _JOB == 0)
     settings = zstandard.ZstdCompressionParameters.from_level(
         1,
         source_size=nbytes,
         threads=THREADS,
-        job_size=_JOB,
+        job_size=job,
         overlap_log=_LOOKS_BACK,
         write_checksum=True,
         write_content_size=True,

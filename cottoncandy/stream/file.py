@@ -156,7 +156,7 @@ class CloudStream(io.BufferedReader):
         return dict(self._source.head.metadata)
 
     def parts(self) -> Generator[memoryview, None, None]:
-        """All bytes from the beginning, a part at a time; the next parts are on their way meanwhile."""
+        """All bytes from the beginning, a part at a time; what comes next is on its way meanwhile."""
         return self._source.parts(self._threads)
 
     def fill(self, view: memoryview) -> None:

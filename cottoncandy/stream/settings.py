@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _OPENING = 16 * MIB
 
 
+# Bytes: a part of less, by a slip of the pen in the configuration, would make millions of requests.
+_LEAST_PART = 1 * MIB
+
+
 @dataclass(frozen=True, slots=True)
 class TransferSettings:
     """How transfers are cut. Sizes are in bytes.
@@ -57,9 +61,9 @@ class TransferSettings:
             threads=options.integer("basic", "threads"),
             most_threads=options.integer("basic", "most_threads"),
             upload_threshold=options.megabytes("upload_settings", "mpu_use_threshold"),
-            upload_part=max(1, options.megabytes("upload_settings", "mpu_chunksize")),
+            upload_part=max(_LEAST_PART, options.megabytes("upload_settings", "mpu_chunksize")),
             download_threshold=options.megabytes("download_settings", "mpd_use_threshold"),
-            download_part=max(1, options.megabytes("download_settings", "mpd_chunksize")),
+            download_part=max(_LEAST_PART, options.megabytes("download_settings", "mpd_chunksize")),
             checksum=options.flag("integrity", "checksum"),
             progress=Progress(options.choice("progress", "show")),
         )

@@ -31,8 +31,9 @@ _READ = (MIB // 4, MIB)
 _PART_OF = 128
 # Of the time: who waits so little gains nothing by more connections. On loopback the share is 0.01 to 0.19.
 _FEW_WAITS = 0.25
-# Bytes of a range that is worth a request of its own.
+# Bytes of a range that is worth a request of its own; and of one that is read in parts.
 _LEAST_RANGE = 8 * MIB
+_MOST_RANGE = 32 * MIB
 # Bytes that are read before they are looked at: they are in the processor's cache then.
 _HOT = 1 * MIB
 
@@ -152,8 +153,9 @@ class ObjectSource:
         return None
 
     def _answer_from(self, start: int) -> ObjectReader:
-        """The answer to a request for the next bytes, as many as are worth one."""
-        stop = min(self.head.size, start + max(self.settings.download_part, _LEAST_RANGE))
+        """The answer to a request for the next bytes, as many as are worth one; behind them one may go on otherwise."""
+        count = min(max(self.settings.download_part, _LEAST_RANGE), _MOST_RANGE)
+        stop = min(self.head.size, start + count)
         reader = self.backend.open_version(self.head, start, stop)
         if reader.stop <= start:
             reader.close()
