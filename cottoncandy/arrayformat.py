@@ -412,11 +412,11 @@ def _check_size(description: ArrayDescription, size: int) -> None:
         )
 
 
+# ---------------------------------------------------------------------- arrays
 #: Of dtypes whose memory Python itself sees as bytes.
 _CASTS = frozenset("?bBhHiIlLqQfd")
 
 
-# ---------------------------------------------------------------------- arrays
 def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, memoryview]:
     """What to store of an array.
 

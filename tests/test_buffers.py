@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,16 +150,23 @@ def test_parts_are_the_same_whatever_else_is_read(store: Store, settings: dict[s
     assert found == content
 
 
-def test_to_work_is_not_to_wait() -> None:
+def test_to_work_is_not_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall, work = [0.0], [0.0]
+    clocks = SimpleNamespace(perf_counter=lambda: wall[0], thread_time=lambda: work[0])
+    monkeypatch.setattr("cottoncandy.stream.source.time", clocks)
     waits = _Waits()
     with waits:
-        until = time.thread_time() + 0.2
-        while time.thread_time() < until:
-            pass
+        wall[0] += 3.0
+        work[0] += 3.0
     assert waits.are_few()
     with waits:
-        time.sleep(1.0)
+        wall[0] += 0.9
+    assert waits.are_few()
+    with waits:
+        wall[0] += 0.2
     assert not waits.are_few()
+    wall[0] += 3.0  # of the caller's own
+    assert waits.are_few()
 
 
 @pytest.mark.stores("local", "moto")

@@ -64,17 +64,22 @@ def _checksum(source: ObjectSource, description: ArrayDescription | None) -> str
 def _pieces(
     source: ObjectSource, description: ArrayDescription | None, threads: int
 ) -> Generator[BytesLike, None, None]:
-    """An array's bytes, or an object's, piece by piece; what is unpacked as a whole only is one."""
-    codec = (
-        None if description is None or description.compression is None else codecs.get_codec(description.compression)
-    )
-    if codec is not None and description is not None and codec.in_place is not None:
+    """An array's bytes, or an object's, piece by piece."""
+    if description is None or description.compression is None:
+        yield from source.parts(threads)
+    else:
+        yield from _unpacked(source, description, codecs.get_codec(description.compression), threads)
+
+
+def _unpacked(
+    source: ObjectSource, description: ArrayDescription, codec: codecs.Codec, threads: int
+) -> Generator[BytesLike, None, None]:
+    """The pieces of a body; what is unpacked as a whole only is one."""
+    if codec.in_place is not None:
         yield unpack_in_place(source, codec.in_place, description.nbytes, threads)
         return
     with closing(source.parts(threads)) as parts:
-        if codec is None or description is None:
-            yield from parts
-        elif codec.pieces is not None:
+        if codec.pieces is not None:
             yield from codec.pieces(parts, description.nbytes)
         else:
             _, view = allocate(description.stored)
