@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -378,26 +379,40 @@ def test_names_that_a_directory_lists_before_the_mark(store: Store, monkeypatch:
     assert store.interface().cloud2dict(NAME, verbose=False).keys() == {"-1", "-2"}
 
 
+def met_by_another(store: Store, monkeypatch: pytest.MonkeyPatch, send: Callable[[Callable[[], Any], str], Any]) -> Any:
+    """An interface that finds another's object beside its tree, when its leaves are in their places.
+
+    Each of its objects is sent by ``send(put, key)``.
+    """
+    cci, other = store.interface(), store.interface()
+    put = cci.backend_interface.put
+
+    def meet_and_send(key: str, *arguments: Any, **named: Any) -> Any:
+        if key == f"{NAME}/leaf1":
+            other.upload_raw_array(f"{NAME}/another", np.ones(2))
+        return send(partial(put, key, *arguments, **named), key)
+
+    monkeypatch.setattr(treeupload, "_SOON", 0.0)
+    monkeypatch.setattr(cci.backend_interface, "put", meet_and_send)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
+    return cci
+
+
 @pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("refused", ["/leaves/", "/complete-"])
 def test_who_fails_when_he_sends_it_again_leaves_nothing(
     store: Store, refused: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something had come when the leaves were in their places; somebody wrote over one of them."""
-    monkeypatch.setattr(treeupload, "_SOON", 0.0)
-    cci, other = store.interface(), store.interface()
-    put = cci.backend_interface.put
+    other = store.interface()
 
-    def put_or_fail(key: str, *arguments: Any, **named: Any) -> Any:
-        if key == f"{NAME}/leaf1":
-            other.upload_raw_array(f"{NAME}/another", np.ones(2))
+    def send(put: Callable[[], Any], key: str) -> Any:
         if refused in key:
             other.upload_raw_array(f"{NAME}/leaf2", np.ones(5))
             raise AccessDenied("no room")
-        return put(key, *arguments, **named)
+        return put()
 
-    monkeypatch.setattr(cci.backend_interface, "put", put_or_fail)
-    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
+    cci = met_by_another(store, monkeypatch, send)
     with pytest.raises(AccessDenied, match="no room"):
         cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
     assert store.raw.keys() == [f"{NAME}/another", f"{NAME}/leaf2"]
@@ -464,21 +479,16 @@ def test_where_the_answer_to_the_last_mark_is_lost_all_stays(
     store: Store, is_written: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tree may be there. Leaves in their places do not count, whether or not it is."""
-    monkeypatch.setattr(treeupload, "_SOON", 0.0)
-    cci, other = store.interface(), store.interface()
-    put = cci.backend_interface.put
+    other = store.interface()
 
-    def put_or_fail(key: str, *arguments: Any, **named: Any) -> Any:
-        if key == f"{NAME}/leaf1":
-            other.upload_raw_array(f"{NAME}/another", np.ones(2))
+    def send(put: Callable[[], Any], key: str) -> Any:
         if "/complete-" not in key or is_written:
-            receipt = put(key, *arguments, **named)
+            receipt = put()
         if "/complete-" in key:
             raise TransientError("503")
         return receipt
 
-    monkeypatch.setattr(cci.backend_interface, "put", put_or_fail)
-    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
+    cci = met_by_another(store, monkeypatch, send)
     with pytest.raises(TransientError):
         cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
     found = other.cloud2dict(NAME, verbose=False)
