@@ -112,7 +112,7 @@ def test_blocks_hold_whole_items() -> None:
 
 def test_the_bytes_do_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     one = pack(_SMOOTH)
-    monkeypatch.setattr(blocks, "_THREADS", 1)
+    monkeypatch.setattr(blocks, "THREADS", 1)
     assert pack(_SMOOTH) == one
 
 

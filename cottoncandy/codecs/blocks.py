@@ -12,7 +12,6 @@ of blocks, and with it the length of the index at the object's end, follows from
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import numpy.typing as npt
 
 from cottoncandy.bodies import in_order
 from cottoncandy.buffers import BufferPool
-from cottoncandy.codecs.pieces import Source, deflate, slices
+from cottoncandy.codecs.pieces import THREADS, Source, deflate, slices
 from cottoncandy.codecs.registry import BytesLike, Codec, get_codec
 from cottoncandy.errors import ChecksumMismatch, CorruptObject
 from cottoncandy.parallel import for_each
@@ -40,7 +39,6 @@ _HEADER = struct.Struct("<III")
 _TOTAL = struct.Struct("<Q")
 _TAIL = struct.Struct("<I4s")
 _MAGIC = b"CCBI"
-_THREADS = min(3, os.cpu_count() or 1)
 
 
 def block_size(itemsize: int) -> int:
@@ -83,7 +81,7 @@ def _encode(codec: Codec, view: memoryview, itemsize: int) -> Iterator[BytesLike
 
 
 def _threads(nbytes: int, size: int) -> int:
-    return min(_THREADS, -(-nbytes // size))
+    return min(THREADS, -(-nbytes // size))
 
 
 def _pack(codec: Codec, itemsize: int, data: memoryview) -> bytearray:

@@ -9,7 +9,6 @@ Source: https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import cramjam
 
 from cottoncandy.buffers import BufferPool
-from cottoncandy.codecs.pieces import slices
+from cottoncandy.codecs.pieces import THREADS, slices
 from cottoncandy.codecs.registry import BytesLike
 from cottoncandy.pools import map_threads
 
@@ -25,7 +24,6 @@ __all__ = ["SLICE", "pack"]
 
 #: Bytes of data that are packed alone. A match is 64 KiB away at most, so little is lost between two.
 SLICE = 4 * 2**20
-_THREADS = min(3, os.cpu_count() or 1)
 # A length up to here stands in the token; bytes of 255 and a last one that is less go on.
 _IN_TOKEN = 15
 _GOES_ON = 255
@@ -72,7 +70,7 @@ def pack(view: memoryview) -> Iterator[BytesLike]:
         yield memoryview(cramjam.lz4.compress_block(view, store_size=False))
         return
     buffers, start, written = BufferPool(), 0, 0
-    for packed, size in map_threads(lambda data: (_pack(buffers, data), len(data)), slices(view, SLICE), _THREADS):
+    for packed, size in map_threads(lambda data: (_pack(buffers, data), len(data)), slices(view, SLICE), THREADS):
         if packed is not None:
             literals = view[written : start + packed.first]
             yield _token(len(literals), packed.match)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ try:
 except ImportError:  # a platform that isal has no wheel for: the same formats, slower
     import zlib as deflate  # type: ignore[no-redef]
 
-__all__ = ["SLICE", "Source", "deflate", "fill", "reading", "slices"]
+__all__ = ["SLICE", "THREADS", "Source", "deflate", "fill", "reading", "slices"]
 
+#: Threads of a codec at most: with four, what they hold and what is being sent come to more than 64 MiB.
+THREADS = min(3, os.cpu_count() or 1)
 #: Data passes a codec in slices of this size: the interpreter's share is small, and a slice stays in the cache.
 SLICE = 2**20
 

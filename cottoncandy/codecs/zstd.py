@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import zstandard
 
-from cottoncandy.codecs.pieces import Source, reading
+from cottoncandy.codecs.pieces import THREADS, Source, reading
 from cottoncandy.codecs.registry import BytesLike, Codec
 from cottoncandy.codecs.standard import Packer, decoder, encoder
 from cottoncandy.errors import CorruptObject
 
 #: From here on threads pack the frame: 1.6 times as fast with 2 of them. Below, starting them costs more.
 THREADED = 4 * 2**20
-THREADS = min(3, os.cpu_count() or 1)
 # Bytes of data that a thread packs at a time, half of what they are by default: the engine holds half as much. Each
 # time it looks back as far as one thread would who packs all of it (by default an eighth of that): rows of 200 kB that
 # repeat pack into 1/338 instead of 1/12, all else as well, and about as fast as with larger ones.

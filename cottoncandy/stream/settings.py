@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 # Bytes: what lies behind them is worth a connection of its own.
 _OPENING = 16 * MIB
-
-
 # Bytes: a part of less, by a slip of the pen in the configuration, would make millions of requests.
 _LEAST_PART = 1 * MIB
 

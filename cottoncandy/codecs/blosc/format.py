@@ -5,7 +5,6 @@ Source: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,8 +18,6 @@ HEADER = 16
 #: Bytes of data in a block of ours, or a little less: large ones pack better, and half as fast again. The library takes
 #: many times its size while it works, for each thread.
 BLOCK = 2**19
-#: Slices that are worked on at a time.
-THREADS = min(3, os.cpu_count() or 1)
 #: Flags: the data lies as it is; bits are shuffled, not bytes; the blocks are not split into a stream for each byte of
 #: the items.
 COPIED, BITS, UNSPLIT = 0x02, 0x04, 0x10

@@ -14,14 +14,13 @@ from cottoncandy.codecs.blosc.format import (
     BITS,
     BLOCK,
     HEADER,
-    THREADS,
     UNSPLIT,
     Header,
     beginning,
     block_starts,
 )
 from cottoncandy.codecs.blosc.ways import Way, choose, pack
-from cottoncandy.codecs.pieces import slices
+from cottoncandy.codecs.pieces import THREADS, slices
 from cottoncandy.pools import map_threads
 
 #: Bytes of data that are packed at once.

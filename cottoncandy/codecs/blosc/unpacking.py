@@ -14,14 +14,13 @@ from cottoncandy.codecs.blosc.format import (
     BLOCK,
     COPIED,
     HEADER,
-    THREADS,
     UNSPLIT,
     Header,
     beginning,
     block_starts,
     library,
 )
-from cottoncandy.codecs.pieces import Source, reading
+from cottoncandy.codecs.pieces import THREADS, Source, reading
 from cottoncandy.errors import CorruptObject
 from cottoncandy.parallel import for_each
 from cottoncandy.pools import map_threads
