@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
-from cottoncandy.copies import Copies, plan_copies
-from cottoncandy.diskpaths import disk_paths
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited, printable
 from cottoncandy.interfaces.sync import Synchronizing
@@ -21,6 +19,7 @@ from cottoncandy.pools import Call
 
 if TYPE_CHECKING:
     from cottoncandy.browser import BrowserObject
+    from cottoncandy.copies import Copies
 
 Entry = ObjectInfo | ObjectPrefix
 
@@ -319,6 +318,8 @@ class FileSystemInterface(Synchronizing):
         dest_bucket: str | None,
         overwrite: bool,
     ) -> Copies:
+        from cottoncandy.copies import plan_copies
+
         source, target = self._bound_backend(source_bucket), self._bound_backend(dest_bucket or source_bucket)
         return plan_copies(source, target, keys.clean_object(source_name), keys.clean(dest_name), overwrite)
 
@@ -403,6 +404,8 @@ class FileSystemInterface(Synchronizing):
         NotADirectoryError, IsADirectoryError
             If there is a file where a directory is to be, or the other way round; nothing is written then.
         """
+        from cottoncandy.diskpaths import disk_paths
+
         prefix, root = keys.as_directory(directory), Path(disk_name)
         names = [info.key for info in self._listed(prefix)]
         if not names:

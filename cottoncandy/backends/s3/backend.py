@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cottoncandy.backends.base import (
+    GIB,
+    MIB,
     Backend,
     BytesLike,
     ObjectHead,
@@ -18,14 +20,24 @@ from cottoncandy.backends.base import (
     UnfinishedUpload,
     WriteOptions,
 )
-from cottoncandy.backends.s3 import containers, copying, deleting, listing, presigned, reader, upload, versions, writing
+from cottoncandy.backends.s3 import containers, reader, writing
 from cottoncandy.backends.s3.bucket import Bucket, object_head
 from cottoncandy.backends.s3.session import Connection, log_boto
 from cottoncandy.backends.s3.settings import Settings
 from cottoncandy.config import Options
 from cottoncandy.errors import NotSupported
-from cottoncandy.findings import Finding
 from cottoncandy.pipelines import Begun
+
+# What serves neither to open a bucket nor to move one array is imported where it is used: see `boto`.
+if TYPE_CHECKING:
+    from cottoncandy.backends.s3.upload import S3Upload
+    from cottoncandy.findings import Finding
+
+#: Bytes that CopyObject takes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+_LARGEST_COPY = 5 * GIB
+#: Bytes of a part that is copied: large enough for few requests, small enough to be done before a timeout, and to go
+#: through this machine's memory where a server cannot copy it.
+_COPY_PART = 64 * MIB
 
 
 class S3Backend(Backend):
@@ -43,8 +55,8 @@ class S3Backend(Backend):
     """
 
     name = "s3"
-    largest_copy = copying.LARGEST_COPY
-    copy_part = copying.COPY_PART
+    largest_copy = _LARGEST_COPY
+    copy_part = _COPY_PART
 
     def __init__(self, container: str | None, connection: Connection) -> None:
         self.container = container
@@ -127,6 +139,8 @@ class S3Backend(Backend):
 
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:
         """Send one LIST."""
+        from cottoncandy.backends.s3 import listing
+
         return listing.begin_names(self._bucket, prefix)
 
     # ------------------------------------------------------------------ writing
@@ -142,10 +156,10 @@ class S3Backend(Backend):
         """Write a whole object with one PUT."""
         return writing.put_object(self._bucket, key, body, metadata, options)
 
-    def start_upload(
-        self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
-    ) -> upload.S3Upload:
+    def start_upload(self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()) -> S3Upload:
         """Begin a multipart upload."""
+        from cottoncandy.backends.s3 import upload
+
         return upload.start_upload(self._bucket, key, metadata, options)
 
     def copy(
@@ -171,24 +185,34 @@ class S3Backend(Backend):
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
     ) -> Receipt:
+        from cottoncandy.backends.s3 import copying
+
         sizes = copying.Sizes(self.largest_copy, self.copy_part, self.limits.most_parts)
         return copying.copy_object(source, source_key, self._bucket, key, options, sizes, metadata, e_tag)
 
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         """Delete objects, up to 1,000 with one request."""
+        from cottoncandy.backends.s3 import deleting
+
         return deleting.delete_objects(self._bucket, keys)
 
     # ------------------------------------------------------------------ listing
     def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects whose key starts with ``prefix``."""
+        from cottoncandy.backends.s3 import listing
+
         return listing.list_objects(self._bucket, prefix, page_size)
 
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         """The objects and prefixes of one level."""
+        from cottoncandy.backends.s3 import listing
+
         return listing.list_level(self._bucket, prefix, page_size)
 
     def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
         """Multipart uploads that were begun and neither completed nor aborted: their parts cost money."""
+        from cottoncandy.backends.s3 import upload
+
         return upload.unfinished_uploads(self._bucket, prefix)
 
     # ------------------------------------------------------------------ buckets
@@ -214,6 +238,8 @@ class S3Backend(Backend):
     # ------------------------------------------------------------------ versions
     def list_versions(self, key: str) -> list[ObjectVersion]:
         """The versions of an object; the one that there is, where the bucket keeps none."""
+        from cottoncandy.backends.s3 import versions
+
         return versions.list_versions(self._bucket, key)
 
     def at_version(self, version_id: str) -> S3Backend:
@@ -227,6 +253,8 @@ class S3Backend(Backend):
     # ------------------------------------------------------------------ what S3 has beside
     def presigned_url(self, key: str, method: str, seconds: int) -> str:
         """A URL that carries its own signature."""
+        from cottoncandy.backends.s3 import presigned
+
         return presigned.presigned_url(self._bucket, key, method, seconds)
 
     def owner(self, key: str) -> str:
@@ -288,9 +316,7 @@ class S3Version(S3Backend):
     ) -> Receipt:
         raise self._only_reads(key)
 
-    def start_upload(
-        self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
-    ) -> upload.S3Upload:
+    def start_upload(self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()) -> S3Upload:
         raise self._only_reads(key)
 
     def _copy(

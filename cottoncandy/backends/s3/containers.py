@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from cottoncandy.backends.base import Receipt, WriteOptions
+from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.bucket import Bucket, Response
 from cottoncandy.backends.s3.errors import code_of, was_retried
 from cottoncandy.backends.s3.writing import with_acl
@@ -45,7 +44,7 @@ def create_bucket(bucket: Bucket, acl: str | None) -> Receipt:
     with bucket.door():
         try:
             return with_acl(bucket, WriteOptions(acl=acl), call)
-        except ClientError as error:
+        except boto.ClientError as error:
             # SeaweedFS gives the second answer for a bucket of one's own too, if it has an ACL
             ours = code_of(error) == "BucketAlreadyOwnedByYou"
             if not ours and not (code_of(error) == "BucketAlreadyExists" and bucket.name in list_buckets(bucket)):
@@ -66,7 +65,7 @@ def remove_bucket(bucket: Bucket) -> Receipt:
     with bucket.door():
         try:
             response: Response = bucket.client.delete_bucket(Bucket=bucket.name)
-        except ClientError as error:
+        except boto.ClientError as error:
             if not (code_of(error) == "NoSuchBucket" and was_retried(error)):
                 raise
             response = {"ResponseMetadata": error.response["ResponseMetadata"]}  # gone by a try whose answer was lost

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cottoncandy.backends.base import GIB, MIB, ObjectReader, Receipt, WriteOptions
+from cottoncandy.backends.base import ObjectReader, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.reader import open_object
 from cottoncandy.backends.s3.upload import start_upload
@@ -25,11 +25,6 @@ from cottoncandy.retry import read_resuming
 
 log = logging.getLogger(__name__)
 
-#: Bytes that CopyObject takes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
-LARGEST_COPY = 5 * GIB
-#: Bytes of a part that is copied: large enough for few requests, small enough to be done before a timeout, and to go
-#: through this machine's memory where a server cannot copy it.
-COPY_PART = 64 * MIB
 #: Of the object's own, beside its metadata: where that is not copied with it, a request must repeat them.
 _KEPT = (
     "CacheControl",

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from botocore.exceptions import FlexibleChecksumError
-
+from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.lean.operations import Unserved
 
 CHECKSUM_ALGORITHM = "x-amz-sdk-checksum-algorithm"
@@ -56,7 +55,7 @@ class BodyChecksum:
         """Raise `FlexibleChecksumError` if the bytes are not those that were stored."""
         found = base64.b64encode(self._digest.digest()).decode()
         if found != self._expected:
-            raise FlexibleChecksumError(
+            raise boto.FlexibleChecksumError(
                 error_msg=f"Expected checksum {self._expected} did not match calculated checksum: {found}"
             )
 

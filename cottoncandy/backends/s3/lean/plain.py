@@ -16,8 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
+from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.lean.connections import Connector
 from cottoncandy.backends.s3.lean.model import OPERATIONS
 from cottoncandy.backends.s3.lean.operations import Operation, Unserved
@@ -36,15 +35,34 @@ _HARMLESS_VARIABLES = {
     "AWS_CONFIG_FILE",
     "AWS_DEFAULT_OUTPUT",
     "AWS_DEFAULT_REGION",
-    "AWS_EC2_METADATA_DISABLED",
     "AWS_ENDPOINT_URL",  # one that is named comes first
     "AWS_ENDPOINT_URL_S3",
+    "AWS_EXECUTION_ENV",  # told to Amazon in the User-Agent
+    "AWS_LAMBDA_FUNCTION_NAME",
     "AWS_PAGER",
     "AWS_REGION",  # of other libraries
+    "AWS_SDK_LOAD_CONFIG",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SECRET_KEY",
     "AWS_SESSION_TOKEN",
     "AWS_SHARED_CREDENTIALS_FILE",
+    "BOTO_DISABLE_CRT",  # which of two signers that sign alike
+    # where botocore looks for keys when it has none: clouds set some of them on all of their machines
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_EC2_METADATA_V1_DISABLED",
+    "AWS_IMDS_USE_IPV6",
+    "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+    "AWS_METADATA_SERVICE_TIMEOUT",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_STS_REGIONAL_ENDPOINTS",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
 }
 #: The same of the default profile.
 _HARMLESS_OPTIONS = {
@@ -223,9 +241,9 @@ class PlainWiring:
         region = plainness.region if plainness.keys else None
         return plain_operation(name), parse_target(f"{plainness.endpoint_url.rstrip('/')}/{bucket}", region)
 
-    def error_class(self, code: str | None) -> type[ClientError]:
+    def error_class(self, code: str | None) -> type[boto.ClientError]:
         """The class in which an error is raised: botocore's own for some codes come with its model."""
-        return ClientError
+        return boto.ClientError
 
     def leave(self, target: Target) -> None:
         """Nothing: whoever is sent elsewhere goes botocore's way."""
