@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from lean_faults import ScriptedServer, error, plain_client, reply
 
 from cottoncandy.backends.s3.lean import LeanClient, ListPage
-from cottoncandy.backends.s3.lean.documents import NotXML
-from cottoncandy.backends.s3.lean.listing import _parse_any, _parse_plain, parse_page
+from cottoncandy.backends.s3.lean.documents import NotXML, parse_xml
+from cottoncandy.backends.s3.lean.listing import _parse_any, _parse_plain, _plain_top, _top, parse_page
 from cottoncandy.retry import RetryPolicy
 
 pytestmark = pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's")
@@ -137,15 +137,37 @@ def test_what_is_no_listing_is_an_error(body: bytes) -> None:
         parse_page(body)
 
 
+FRAME = document(
+    "", top="<Prefix/><Delimiter>/</Delimiter><NextContinuationToken>a+b/c=</NextContinuationToken>"
+).decode()
+PIECES = ("<", ">", "/", "&", "&amp;", "<A/>", "<A>", "</A>", "<A><B>1</B></A>", "\r", "\n", "\x00", "\x85", "\u2028")
+ODD = st.sampled_from((*PIECES, "\uffff", "]]>", "<![CDATA[x]]>", "<!-- x -->", "<?x?>", '"', " ", "ü", "\U0001f600"))
+
+
+@given(st.lists(st.tuples(st.integers(0, len(FRAME)), st.integers(0, 9), ODD), max_size=3))
+def test_what_is_read_without_a_parser_is_what_the_parser_reads(changes: list[tuple[int, int, str]]) -> None:
+    text = FRAME
+    for place, left_out, put_in in changes:
+        text = text[:place] + put_in + text[place + left_out :]
+    read = _plain_top(text)
+    assert read is None or read == _top(parse_xml(text))
+
+
+def test_the_usual_page_needs_no_parser() -> None:
+    assert _plain_top(FRAME) == _top(parse_xml(FRAME))
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "body",
     [
+        document("<A>" + "x" * 2**22),
+        document("<A/>" * 400_000 + "<" + "A" * 2**20),
         b" " * 2**23,
         document("<Contents>" * 400_000),
         document(SUMMED + SUMMED.partition("</Checksum")[0] + "</ChecksumAlgorithm><ChecksumAlgorithm>" * 100_000),
     ],
-    ids=["blanks", "beginnings", "checksums"],
+    ids=["text", "elements", "blanks", "beginnings", "checksums"],
 )
 def test_no_listing_takes_more_time_than_it_has_bytes(body: bytes) -> None:
     """Patterns that begin anew at each byte would take hours for these."""

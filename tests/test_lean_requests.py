@@ -29,7 +29,7 @@ from lean_faults import Asked, ScriptedServer, error, needs_arguments, plain_cli
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean import LeanClient
-from cottoncandy.backends.s3.lean.operations import Unserved
+from cottoncandy.backends.s3.lean.operations import Unserved, _keys_alone, _texts
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.wiring import Wiring
 
@@ -542,3 +542,12 @@ def test_as_many_attempts_as_the_client_would_make(mode: dict[str, Any], attempt
         with pytest.raises(ClientError):
             lean.get_object(Bucket="bucket", Key="x")
     assert len(server.requests) == attempts
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1))
+def test_keys_are_escaped_all_at_once_as_one_by_one(keys: list[str]) -> None:
+    objects: list[dict[str, Any]] = [{"Key": key} for key in keys]
+    assert _keys_alone(objects) in {None, _texts("Object", objects)}
+    assert ("\0" in "".join(keys)) == (_keys_alone(objects) is None)
+    assert _keys_alone([*objects, {"Key": "a", "VersionId": "1"}]) is None
+    assert _keys_alone([*objects, {"Key": 1}]) is None

@@ -36,8 +36,10 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
     last = ""
     for entries in _entries(bucket, {"Prefix": prefix, "Delimiter": "/"}, page_size):
         # lists of the first version may repeat prefixes on every page
-        yield from [entry for entry in entries if entry.key > last or isinstance(entry, ObjectInfo)]
-        last = max([last, *(entry.key for entry in entries if isinstance(entry, ObjectPrefix))])
+        yield from (
+            [entry for entry in entries if entry.key > last or isinstance(entry, ObjectInfo)] if last else entries
+        )
+        last = max(last, next((entry.key for entry in reversed(entries) if isinstance(entry, ObjectPrefix)), ""))
 
 
 def begin_names(bucket: Bucket, prefix: str) -> Begun[list[str]] | None:
@@ -59,8 +61,8 @@ def begin_names(bucket: Bucket, prefix: str) -> Begun[list[str]] | None:
     return None if begun is None else begun.then(names)
 
 
-def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[Iterable[Entry]]:
-    """The entries, by the page."""
+def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[list[Entry]]:
+    """The entries, by the page, sorted."""
     size = {"MaxKeys": min(page_size, _MOST_KEYS)} if page_size else {}
     prefix = what["Prefix"]
     pages = _checked(bucket, prefix, list_pages(bucket, {**what, **size, **bucket.connection.payer}))
@@ -138,7 +140,9 @@ class _Progress:
 
     def check(self, page: ListPage, entries: list[Entry], order: Callable[[Entry], str]) -> None:
         """Refuse a page that does not bring the listing further."""
-        first, last_object = (_first_object(side) for side in (entries, reversed(entries)))
+        first, last_object = (
+            (_first_object(side) for side in (entries, reversed(entries))) if page.objects else (None,) * 2
+        )
         if self._ordered and first and order(first) <= self._last_object:
             raise ServiceError(f"{self._where}: S3 gave a listing out of order, at {first.key!r}")
         last = order(entries[-1]) if entries else ""

@@ -257,18 +257,29 @@ class ResponseBody:
 
     def take(self, view: memoryview) -> bool:
         """Fill the view with all that is left, if so many bytes are here already."""
-        connection = self._connection
-        whole = self._left == len(view) <= connection.buffered
-        if not whole or self.ended or self._length is None or self.check is not None:
+        if self._left != len(view) or not self._is_here():
             return False
-        self._count += connection.read_into(view)
+        self._connection.read_into(view)
+        self._end_here()
+        return True
+
+    def _is_here(self) -> bool:
+        """Whether all that is left was received already, and can be handed over as it is."""
+        known = self._length is not None and self._left <= self._connection.buffered
+        return known and self.check is None and not (self.ended or self.closed)
+
+    def _end_here(self) -> None:
+        self._count += self._left
         self._left = 0
         self._finish()
-        return True
 
     def read(self, size: int | None = -1) -> bytes:
         """Up to ``size`` bytes, fewer only at the end; without a size all there are."""
         wanted = math.inf if size is None or size < 0 else size
+        if self._left <= wanted and self._is_here():
+            content = self._connection.received(self._left)
+            self._end_here()
+            return content
         pieces = []
         while wanted > 0 and not self.ended:
             piece = bytearray(int(min(wanted, self._left or RECEIVE, _BLOCK)))

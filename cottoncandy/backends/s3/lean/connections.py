@@ -119,6 +119,11 @@ class Connection:
         self._at += count
         return count
 
+    def received(self, count: int) -> bytes:
+        """The next bytes, of which it is known that they were received already."""
+        self._at += count
+        return self._received[self._at - count : self._at]
+
     def skip(self, count: int) -> bool:
         """Pass over bytes, if all of them were received already."""
         if count > self.buffered:

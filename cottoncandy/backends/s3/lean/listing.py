@@ -56,6 +56,13 @@ _CHECKSUMS = ("ChecksumAlgorithm", "ChecksumType")
 _MOST_ELEMENTS = 32
 _FLAT = re.compile(r"(?:<([A-Za-z]+)>[^<]*</\1>)*")
 _NAME = re.compile("<([A-Za-z]+)>")
+#: Of one element, without what XML has rules for: entities, control characters, and what ends a section of it.
+_SAID = r"[^<&>\x00-\x1f\ufffe\uffff]*"
+_ELEMENT = re.compile(rf"<([A-Za-z]+)>({_SAID})</\1>|<([A-Za-z]+)/>")
+_PLAIN = re.compile(
+    rf'(?:<\?xml version="1.0" encoding="UTF-8"\?>\n?)?<ListBucketResult(?: xmlns="[A-Za-z0-9:/._-]*")?>'
+    rf"((?:<([A-Za-z]+)>{_SAID}</\2>|<[A-Za-z]+/>)*)</ListBucketResult>\n?"
+)
 _PREFIX = re.compile("<CommonPrefixes><Prefix>([^<]*)</Prefix></CommonPrefixes>")
 
 
@@ -90,12 +97,20 @@ def _parse_plain(text: str) -> ListPage | None:
     # other entities; line breaks that a parser changes; and behind `<!` or `<?` a `<` need not begin a tag
     if "&" in texts or "\r" in texts or "<!" in rest or rest.find("<?", 1) > 0 or len(e_tags) != len(keys):
         return None
-    top = _top(parse_xml(rest))
+    top = _plain_top(rest) or _top(parse_xml(rest))
     if "Contents" in top or "CommonPrefixes" in top:
         return None
-    decoded = _decoder(top)
-    objects = list(zip(map(decoded, keys), map(int, sizes), dates, e_tags, strict=True))
-    return ListPage(objects, list(map(decoded, prefixes)), *_continuation(top))
+    if "%" in texts or "+" in texts:
+        decoded = _decoder(top)
+        keys, prefixes = list(map(decoded, keys)), list(map(decoded, prefixes))
+    objects = list(zip(keys, map(int, sizes), dates, e_tags, strict=True))
+    return ListPage(objects, prefixes, *_continuation(top))
+
+
+def _plain_top(text: str) -> dict[str, str] | None:
+    """What `_top` gives, without a parser of XML, which takes longer to load than to read the rest of a page."""
+    match = _PLAIN.fullmatch(text)
+    return None if match is None else {name or empty: said for name, said, empty in _ELEMENT.findall(match[1])}
 
 
 def _form(text: str) -> tuple[str, ...]:

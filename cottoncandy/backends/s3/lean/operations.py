@@ -97,12 +97,27 @@ def _deletion(value: Any) -> memoryview:
     """The XML of DeleteObjects."""
     objects = _entries(value, "Objects", {"Key", "VersionId"}, {"Quiet"})
     quiet = f"<Quiet>{_flag(value['Quiet'])}</Quiet>" if "Quiet" in value else ""
-    return _document("Delete", "Object", objects, quiet)
+    return _document("Delete", _keys_alone(objects) or _texts("Object", objects), quiet)
+
+
+def _keys_alone(objects: list[dict[str, Any]]) -> str | None:
+    """The XML of objects that are named by their keys alone, escaped all at once; None for what is not that simple."""
+    if set().union(*objects) != {"Key"}:
+        return None
+    keys = [entry["Key"] for entry in objects]
+    try:
+        text = "\0".join(keys)
+    except TypeError:
+        return None
+    if text.count("\0") >= len(keys):
+        return None
+    between = "</Key></Object><Object><Key>"
+    return f"<Object><Key>{_escape(text).replace(chr(0), between)}</Key></Object>"
 
 
 def _completion(value: Any) -> memoryview:
     """The XML of CompleteMultipartUpload."""
-    return _document("CompleteMultipartUpload", "Part", _entries(value, "Parts", _PART_FIELDS))
+    return _document("CompleteMultipartUpload", _texts("Part", _entries(value, "Parts", _PART_FIELDS)))
 
 
 _PART_FIELDS = {
@@ -127,12 +142,16 @@ def _entries(
     return list(entries)
 
 
-def _document(root: str, tag: str, entries: list[dict[str, str | int]], more: str = "") -> memoryview:
+def _texts(tag: str, entries: list[dict[str, str | int]]) -> str:
     texts = [
         f"<{tag}>{''.join([f'<{name}>{_content(content)}</{name}>' for name, content in entry.items()])}</{tag}>"
         for entry in entries
     ]
-    return memoryview(f'<{root} xmlns="{_NAMESPACE}">{"".join(texts)}{more}</{root}>'.encode())
+    return "".join(texts)
+
+
+def _document(root: str, content: str, more: str = "") -> memoryview:
+    return memoryview(f'<{root} xmlns="{_NAMESPACE}">{content}{more}</{root}>'.encode())
 
 
 def _content(value: str | int) -> str:
