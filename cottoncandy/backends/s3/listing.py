@@ -166,7 +166,7 @@ def _of_page(page: ListPage) -> list[Entry]:
     if min([size for _, size, _, _ in page.objects], default=0) < 0:
         raise ValueError("an object of less than no bytes")
     entries: list[Entry] = [
-        ObjectInfo(key, size, parse_time(date) if date else None, quoted(e_tag))
+        ObjectInfo(key, size, parse_time(date) if date else None, e_tag if e_tag and e_tag[0] == '"' else quoted(e_tag))
         for key, size, date, e_tag in page.objects
     ]
     entries += map(ObjectPrefix, dict.fromkeys(page.prefixes))

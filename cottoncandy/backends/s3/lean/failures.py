@@ -67,7 +67,7 @@ def may_explode(body: bytes) -> bool:
     It may declare entities, which can be made to grow without bounds, and no S3 has a use for them: a NUL shows UTF-16
     or UTF-32, which would hide a declaration; all else that expat reads is a superset of ASCII. Or it is all tags.
     """
-    return b"<!DOCTYPE" in body or b"\0" in body or body.count(b"<") > _MOST_TAGS
+    return b"<!DOCTYPE" in body or b"\0" in body or (len(body) > _MOST_TAGS and body.count(b"<") > _MOST_TAGS)
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:

@@ -118,7 +118,8 @@ def _form(text: str) -> tuple[str, ...]:
 
     Whatever the text is, this and the pattern that is made of it take time in proportion to its length.
     """
-    first = text.partition("<Contents>")[2].partition("</Contents>")[0]
+    start = text.find("<Contents>")
+    first = "" if start < 0 else text[start + len("<Contents>") : text.find("</Contents>", start)]
     if not _FLAT.fullmatch(first):
         return _FACTS
     names = [name for name in _NAME.findall(first) if name not in _CHECKSUMS]
