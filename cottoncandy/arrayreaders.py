@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import arrayformat, chunking, slicing
+from cottoncandy import arrayformat, partsizes, slicing
 from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectReader
 from cottoncandy.codecs import Codec
@@ -177,7 +177,7 @@ class PlainReader:
             self._tell(spans, len(runs.starts) * runs.length)
             for start, stop in spans:
                 # only a single run is so long that it is cut
-                for low, high in chunking.spans(stop - start, part):
+                for low, high in partsizes.spans(stop - start, part):
                     yield runs, start + low, start + high
 
     def _tell(self, spans: list[tuple[int, int]], needed: int) -> None:

@@ -15,11 +15,14 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
 from cottoncandy.redaction import Secret
 
 log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
 
 MIB = 2**20
 _ON_LINUX = sys.platform == "linux"
@@ -70,7 +73,18 @@ def _expand(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
-def _parse(path: Path) -> configparser.ConfigParser:
+class _Unshown(dict[str, Value]):
+    """What may hold keys, which no repr shows."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} values>"
+
+
+#: The options of a file by their names, in lower case, by their sections.
+_Sections = _Unshown[_Unshown[str]]
+
+
+def _parse(path: Path) -> _Sections:
     # no interpolation: a secret key may hold a `%`
     parser = configparser.ConfigParser(interpolation=None)
     try:
@@ -85,20 +99,19 @@ def _parse(path: Path) -> configparser.ConfigParser:
         pass
     except OSError as error:
         log.warning("%s cannot be read (%s): its options are left out", path, error.strerror)
-    return parser
+    # a parser has objects of its own for each of its options
+    return _Unshown((section, _Unshown(parser.items(section))) for section in parser.sections())
+
+
+def _value(sections: _Sections, section: str, key: str) -> str | None:
+    options = sections.get(section)
+    return None if options is None else options.get(key.lower())
 
 
 def _fault(error: Exception) -> str:
     """What is wrong in a file, without its text."""
     lines = [line for line, _ in getattr(error, "errors", [])] or [getattr(error, "lineno", None)]
     return f"{type(error).__name__}, line {lines[0]}" if lines[0] else type(error).__name__
-
-
-class _Environment(dict[str, str]):
-    """The environment, of which no repr shows the keys that are in it."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} variables>"
 
 
 @dataclass(frozen=True)
@@ -112,8 +125,8 @@ class Options:
     """
 
     folder: Path
-    _defaults: configparser.ConfigParser = field(repr=False)
-    _user: configparser.ConfigParser = field(repr=False)
+    _defaults: _Sections = field(repr=False)
+    _user: _Sections = field(repr=False)
     _environ: Mapping[str, str] = field(repr=False)
 
     def __reduce__(self) -> tuple[Callable[[], Options], tuple[()]]:
@@ -131,12 +144,12 @@ class Options:
         create : bool
             Make the user's file if there is none. A home that cannot be written is no error.
         """
-        environ = _Environment(os.environ if environ is None else environ)
+        environ = _Unshown(os.environ if environ is None else environ)
         path = user_file_path()
         if create:
             create_user_file(path)
         user = _parse(path)
-        secrets = (user.get(*key, fallback="") for key in (("login", "secret_key"), ("encryption", "key")))
+        secrets = (_value(user, *key) or "" for key in (("login", "secret_key"), ("encryption", "key")))
         if any(text.strip().lower() not in _UNSET for text in secrets):
             warn_if_public(path)
         return cls(path.parent, _parse(defaults_path()), user, environ)
@@ -150,10 +163,10 @@ class Options:
         variable = f"COTTONCANDY_{section}_{key}".upper()
         if variable in self._environ:
             return self._environ[variable], Source.ENVIRONMENT
-        if self._user.has_option(section, key):
-            return self._user.get(section, key), Source.USER_FILE
-        if self._defaults.has_option(section, key):
-            return self._defaults.get(section, key), Source.DEFAULTS
+        for sections, source in ((self._user, Source.USER_FILE), (self._defaults, Source.DEFAULTS)):
+            value = _value(sections, section, key)
+            if value is not None:
+                return value, source
         raise ConfigurationError(f"there is no option {key!r} in [{section}]")
 
     def text(self, section: str, key: str) -> str | None:
@@ -195,13 +208,10 @@ class Options:
         """What the user's file and the environment name, and nothing reads: typing errors, and options of the past."""
         known, user = self._defaults, self._user
         in_file = [
-            f"[{section}] {key}"
-            for section in user.sections()
-            for key in user[section]
-            if not known.has_option(section, key)
+            f"[{section}] {key}" for section in user for key in user[section] if key not in known.get(section, {})
         ]
-        sections = tuple(f"COTTONCANDY_{section}_".upper() for section in known.sections())
-        variables = {f"COTTONCANDY_{section}_{key}".upper() for section in known.sections() for key in known[section]}
+        sections = tuple(f"COTTONCANDY_{section}_".upper() for section in known)
+        variables = {f"COTTONCANDY_{section}_{key}".upper() for section in known for key in known[section]}
         in_environment = [name for name in self._environ if name.startswith(sections) and name not in variables]
         return in_file + sorted(in_environment)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import arrayformat, checksums, chunking, codecs, stringarrays
+from cottoncandy import arrayformat, checksums, codecs, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
@@ -305,7 +305,7 @@ class _Download:
 
     def _fill_by_slabs(self, stored: npt.NDArray[Any]) -> None:
         """Fill an array that does not lie in one piece, in the C order of its items."""
-        from cottoncandy import slicing
+        from cottoncandy import chunking, slicing
 
         start, running = 0, checksums.Running()
         with self._progress():

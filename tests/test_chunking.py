@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cottoncandy import chunking
+from cottoncandy import chunking, partsizes
 from cottoncandy.backends.base import GIB, MIB, TIB, TransferLimits
 from cottoncandy.errors import NotSupported
 
@@ -25,7 +25,7 @@ LOCAL = TransferLimits(smallest_part=1, largest_part=2**62, most_parts=10**9)
 def test_spans_follow_each_other(size: int, part: int) -> None:
     if size // part > 5000:
         part = size // 5000
-    spans = chunking.spans(size, part)
+    spans = partsizes.spans(size, part)
     assert [start for start, _ in spans] + [size] == [0] + [stop for _, stop in spans]
     assert all(stop - start == part for start, stop in spans[:-1])
     assert all(0 < stop - start <= part for start, stop in spans[-1:])
@@ -46,7 +46,7 @@ def test_spans_follow_each_other(size: int, part: int) -> None:
     ],
 )
 def test_part_size(size: int, wanted: int, limits: TransferLimits, part: int) -> None:
-    assert chunking.part_size(size, wanted, limits) == part
+    assert partsizes.part_size(size, wanted, limits) == part
 
 
 limits = st.builds(
@@ -61,7 +61,7 @@ limits = st.builds(
 @given(size=st.integers(0, 10**7), wanted=st.integers(1, 10**7), limits=limits)
 def test_parts_keep_to_the_limits(size: int, wanted: int, limits: TransferLimits) -> None:
     try:
-        part = chunking.part_size(size, wanted, limits)
+        part = partsizes.part_size(size, wanted, limits)
     except NotSupported as error:
         assert "upload_dask_array" in str(error)  # noqa: PT017 - depends on what was drawn
         assert size > limits.most_parts * (limits.largest_part - limits.part_multiple)
@@ -72,14 +72,14 @@ def test_parts_keep_to_the_limits(size: int, wanted: int, limits: TransferLimits
 
 
 def test_what_no_number_of_parts_holds_is_refused() -> None:
-    assert chunking.part_size(10_000 * 5 * GIB, 1, S3) == 5 * GIB
+    assert partsizes.part_size(10_000 * 5 * GIB, 1, S3) == 5 * GIB
     with pytest.raises(NotSupported, match="10000 parts"):
-        chunking.part_size(10_000 * 5 * GIB + 1, 1, S3)
+        partsizes.part_size(10_000 * 5 * GIB + 1, 1, S3)
 
 
 @pytest.mark.parametrize("wanted", [1, 5 * MIB, 32 * MIB, GIB])
 def test_parts_of_a_stream_grow_to_hold_the_largest_object(wanted: int) -> None:
-    sizes = list(itertools.islice(chunking.growing_part_sizes(wanted, S3), S3.most_parts))
+    sizes = list(itertools.islice(partsizes.growing_part_sizes(wanted, S3), S3.most_parts))
     assert sum(sizes) >= 5 * TIB
     assert sizes[0] == max(wanted, 5 * MIB)
     assert sizes == sorted(sizes)
@@ -91,7 +91,7 @@ def test_parts_of_a_stream_grow_to_hold_the_largest_object(wanted: int) -> None:
 
 @pytest.mark.parametrize("most", [1, GIB, 48 * GIB, 100 * GIB, TIB])
 def test_parts_of_a_stream_grow_no_more_than_its_length_takes(most: int) -> None:
-    sizes = itertools.islice(chunking.growing_part_sizes(5 * MIB, S3, most), S3.most_parts)
+    sizes = itertools.islice(partsizes.growing_part_sizes(5 * MIB, S3, most), S3.most_parts)
     ends = itertools.accumulate(sizes)
     sent = list(itertools.takewhile(lambda end: end < most, ends))
     largest = max(np.diff(sent, prepend=0), default=5 * MIB)
@@ -101,13 +101,13 @@ def test_parts_of_a_stream_grow_no_more_than_its_length_takes(most: int) -> None
 
 @pytest.mark.parametrize("most", [0, 1, 160, GIB, 24 * GIB])
 def test_a_stream_that_is_longer_than_was_thought_finds_parts(most: int) -> None:
-    sizes = list(itertools.islice(chunking.growing_part_sizes(5 * MIB, S3, most), S3.most_parts))
+    sizes = list(itertools.islice(partsizes.growing_part_sizes(5 * MIB, S3, most), S3.most_parts))
     assert sum(sizes) >= 5 * TIB
 
 
 @given(wanted=st.integers(1, 10**7), limits=limits)
 def test_parts_of_a_stream_keep_to_the_limits_and_do_not_end(wanted: int, limits: TransferLimits) -> None:
-    for part in itertools.islice(chunking.growing_part_sizes(wanted, limits), limits.most_parts + 5):
+    for part in itertools.islice(partsizes.growing_part_sizes(wanted, limits), limits.most_parts + 5):
         assert limits.smallest_part <= part <= limits.largest_part
         assert part % limits.part_multiple == 0
 

@@ -15,7 +15,7 @@ from recorder import Request, Response
 from s3_wire import ONCE, connect, elsewhere
 from stores import BOTH_WIRES
 
-from cottoncandy.backends.s3.lean import ListPage
+from cottoncandy.backends.s3.lean.listing import ListPage
 from cottoncandy.backends.s3.listing import _BY_KEY, _MOST_IDLE, _of_page, _Progress
 from cottoncandy.errors import CottonCandyError, ServiceError
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lean_faults import ScriptedServer, error, plain_client, reply
 
-from cottoncandy.backends.s3.lean import LeanClient, ListPage
+from cottoncandy.backends.s3.lean import LeanClient
 from cottoncandy.backends.s3.lean.documents import NotXML, parse_xml
-from cottoncandy.backends.s3.lean.listing import _parse_any, _parse_plain, _plain_top, _top, parse_page
+from cottoncandy.backends.s3.lean.listing import ListPage, _parse_any, _parse_plain, _plain_top, _top, parse_page
 from cottoncandy.retry import RetryPolicy
 
 pytestmark = pytest.mark.lean_wire("it is about our own connections, or sets them beside botocore's")

@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from cottoncandy import chunking
+from cottoncandy import partsizes
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, WriteOptions
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.pools import Call
@@ -80,7 +80,7 @@ class ObjectWriter(Discardable):
         self.name, self.mode = key, "wb"
         self._backend, self._key, self._options, self._autocommit = backend, key, options, autocommit
         self._threads = settings.threads if backend.limits.parallel_parts else 1
-        self._sizes = chunking.growing_part_sizes(min(settings.upload_part, _PART), backend.limits)
+        self._sizes = partsizes.growing_part_sizes(min(settings.upload_part, _PART), backend.limits)
         self._size, self._part, self._position = next(self._sizes), bytearray(), 0
         self._number, self._sent = 0, 0
         self._upload: MultipartUpload | None = None

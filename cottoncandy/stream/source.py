@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cottoncandy import chunking, progress
+from cottoncandy import partsizes, progress
 from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.buffers import BufferPool
@@ -140,7 +140,7 @@ class ObjectSource:
         finally:
             if reader is not None:
                 reader.close()
-        spans = chunking.spans(size - start, _share(size, _ASKED))
+        spans = partsizes.spans(size - start, _share(size, _ASKED))
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(partial(self._part, buffers), jobs, threads, window=threads)
 
@@ -206,7 +206,7 @@ class ObjectSource:
             threads -= 1  # one is busy with that
         if start < stop:
             share = max(_LEAST_RANGE, -(-(stop - start) // max(threads, 1) // MIB) * MIB)
-            for low, high in chunking.spans(stop - start, min(share, self.settings.download_part)):
+            for low, high in partsizes.spans(stop - start, min(share, self.settings.download_part)):
                 yield start + low, start + high, None
 
     def _read(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import cast
 
-from cottoncandy import chunking, progress
+from cottoncandy import partsizes, progress
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, TransferLimits, WriteOptions
 from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.buffers import BufferPool
@@ -149,8 +149,8 @@ def _parts(
     limits = backend.limits
     if not isinstance(body, memoryview):
         return _gather_all(iter(body), stream_part_sizes(settings, limits, most), most)
-    step = chunking.part_size(len(body), settings.upload_part, limits)
-    return _placed(body[start:stop] for start, stop in chunking.spans(len(body), step))
+    step = partsizes.part_size(len(body), settings.upload_part, limits)
+    return _placed(body[start:stop] for start, stop in partsizes.spans(len(body), step))
 
 
 def _placed(bodies: Iterable[BytesLike]) -> Iterator[Part]:
@@ -169,7 +169,7 @@ def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: 
     They hold ``most`` bytes, or the largest object.
     """
     wanted = min(settings.upload_part, _STREAM_PART)
-    return chunking.growing_part_sizes(wanted, limits, chunking.LARGEST_STREAM if most is None else most)
+    return partsizes.growing_part_sizes(wanted, limits, partsizes.LARGEST_STREAM if most is None else most)
 
 
 def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int], most: int | None) -> Iterator[Part]:

@@ -9,7 +9,8 @@ from typing import Any
 
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.backends.s3.bucket import Bucket, quoted
-from cottoncandy.backends.s3.lean import ListPage, parse_time
+from cottoncandy.backends.s3.lean import parse_time
+from cottoncandy.backends.s3.lean.listing import ListPage
 from cottoncandy.backends.s3.pages import goes_by_directory, is_ordered, list_pages
 from cottoncandy.errors import ServiceError
 from cottoncandy.pipelines import Begun

@@ -10,7 +10,7 @@ from typing import Any
 from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import is_not_implemented
-from cottoncandy.backends.s3.lean import ListPage
+from cottoncandy.backends.s3.lean.listing import ListPage
 from cottoncandy.pools import Call, chained
 
 Entry = tuple[str, int, str, str | None]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from cottoncandy import arrayformat, chunking, keys
+from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.extras import with_extra
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cottoncandy.chunkedarrays.folder import ChunkFolder
     from cottoncandy.chunkedarrays.graphs import DelayedUpload
     from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent
+    from cottoncandy.chunking import Block, Chunks
 
 
 class _Unchosen(int):
@@ -123,13 +124,17 @@ class ChunkedArrays(FolderArrays):
         compression, acl = metakwargs.get("compression", True), metakwargs.get("acl")
         return ChunkFormat(arr.dtype, compression, self._compression, metadata, acl, threads)
 
-    def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> chunking.Chunks:
+    def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> Chunks:
+        from cottoncandy import chunking
+
         buffersize = int(buffersize or self._options.megabytes("upload_settings", "dask_chunksize"))  # 1e8 is usual
         return chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
 
     def _delayed_upload(
         self, folder: ChunkFolder, arr: Any, axis: int | None, buffersize: int | None, how: ChunkFormat
     ) -> DelayedUpload:
+        from cottoncandy import chunking
+
         graphs = with_extra("cottoncandy.chunkedarrays.graphs", "dask")
         if not _is_dask(arr):
             arr = with_extra("dask.array", "dask").from_array(arr, chunks=self._cut(arr, axis, buffersize))
@@ -185,10 +190,11 @@ def _is_dask(arr: Any) -> bool:
     return module is not None and isinstance(arr, module.Array)
 
 
-def _send_all(arr: Any, chunks: chunking.Chunks, upload: ChunkUpload, threads: int) -> Receipt:
+def _send_all(arr: Any, chunks: Chunks, upload: ChunkUpload, threads: int) -> Receipt:
     """Send the chunks of an array that is sliced here."""
+    from cottoncandy import chunking
 
-    def send(numbered: tuple[int, chunking.Block]) -> Sent:
+    def send(numbered: tuple[int, Block]) -> Sent:
         number, block = numbered
         return upload.send(number, arr[block.slices])
 

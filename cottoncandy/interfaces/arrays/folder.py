@@ -10,7 +10,6 @@ from dataclasses import replace
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import TABLE, version_of
-from cottoncandy.documents import store_document
 from cottoncandy.errors import CottonCandyError, ObjectExists, ObjectNotFound, TransientError
 from cottoncandy.interfaces.arrays.raw import RawArrays
 
@@ -50,6 +49,8 @@ class FolderArrays(RawArrays):
             raise
 
     def _write_table(self, name: str, body: bytes, acl: str | None, *, if_absent: bool = False) -> Receipt:
+        from cottoncandy.documents import store_document
+
         options = replace(self._write_options(acl), if_absent=if_absent)
         return store_document(self.backend_interface, name, body, options, self._settings)
 

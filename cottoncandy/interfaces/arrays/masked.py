@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from cottoncandy import maskedarrays
 from cottoncandy.interfaces.arrays.parted import PartedArrays
 
 
@@ -62,6 +61,8 @@ class MaskedArrays(PartedArrays):
         >>> cci.download_raw_array('sub01/bold/data')
         array([ 1.,  2., 99.])
         """
+        from cottoncandy import maskedarrays
+
         description, parts = maskedarrays.take_apart(array)
         self._upload_parts(
             maskedarrays.FORM,
@@ -97,5 +98,7 @@ class MaskedArrays(PartedArrays):
         ObjectChanged
             If it is replaced again and again while it is read.
         """
+        from cottoncandy import maskedarrays
+
         array: np.ma.MaskedArray[Any, Any] = self._download_parts(maskedarrays.FORM, object_name, threads)
         return array

@@ -6,18 +6,19 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from cottoncandy import keys
-from cottoncandy.arrayparts import Form, staged_name
 from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays.names import FORGOTTEN, TABLE, VERSION, new_version, version_of
-from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
+
+if TYPE_CHECKING:
+    from cottoncandy.arrayparts import Form
 
 # How often a reader starts again when an array is replaced under its hands.
 _ATTEMPTS = 3
@@ -89,6 +90,8 @@ class PartedArrays(FolderArrays):
 
     def _replace(self, upload: _Upload, version: str, old: set[str]) -> bool:
         """Send an array in the place of another; False where it is a mixture in the end."""
+        from cottoncandy.arrayparts import staged_name
+
         directory, acl = upload.directory, upload.acl
         names = {name: staged_name(name, version) for name in upload.parts}
         paths = self._send_parts(upload, names, version)
@@ -176,6 +179,8 @@ class PartedArrays(FolderArrays):
 
     def _table(self, directory: str) -> Any:
         """What ``metadata.json`` of an array in parts says."""
+        from cottoncandy.documents import load_document
+
         key = keys.join(directory, TABLE)
         try:
             return json.loads(load_document(self.backend_interface, key, self._settings, _LARGEST_TABLE)[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from cottoncandy import sparsearrays
 from cottoncandy.interfaces.arrays.parted import PartedArrays
 
 
@@ -24,6 +23,8 @@ class SparseArrays(PartedArrays):
         threads : int, optional
             Parts at a time; by default as many as are of use, up to the configured ``most_threads``.
         """
+        from cottoncandy import sparsearrays
+
         self._upload_parts(sparsearrays.FORM, object_name, *sparsearrays.take_apart(arr), threads)
 
     def download_sparse_array(self, object_name: str, threads: int | None = None) -> Any:
@@ -47,4 +48,6 @@ class SparseArrays(PartedArrays):
         ObjectChanged
             If it is replaced again and again while it is read.
         """
+        from cottoncandy import sparsearrays
+
         return self._download_parts(sparsearrays.FORM, object_name, threads)

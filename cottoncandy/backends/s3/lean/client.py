@@ -6,17 +6,19 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean.checksums import body_checksum
 from cottoncandy.backends.s3.lean.documents import read_document
 from cottoncandy.backends.s3.lean.exchange import Answer, Exchange, Result
-from cottoncandy.backends.s3.lean.listing import ListPage, parse_page
 from cottoncandy.backends.s3.lean.operations import Unserved
 from cottoncandy.backends.s3.lean.plain import Plainness, PlainWiring
 from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from cottoncandy.backends.s3.lean.listing import ListPage
 
 log = logging.getLogger(__name__)
 
@@ -286,6 +288,8 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 def _page_of(response: dict[str, Any]) -> ListPage:
     """A page of botocore's."""
+    from cottoncandy.backends.s3.lean.listing import ListPage
+
     entries = response.get("Contents", ())
     return ListPage(
         objects=[
@@ -305,6 +309,8 @@ def _iso(date: datetime | None) -> str:
 
 
 def _page(answer: Answer) -> ListPage:
+    from cottoncandy.backends.s3.lean.listing import parse_page
+
     return answer.document(parse_page)._replace(server=answer.head.headers.get("server", ""))
 
 
