@@ -153,6 +153,22 @@ def test_what_is_read_without_a_parser_is_what_the_parser_reads(changes: list[tu
     assert read is None or read == _top(parse_xml(text))
 
 
+@pytest.mark.parametrize(
+    ("usual", "unusual"),
+    [
+        ('version="1.0"', 'version="1<0"'),
+        ('version="1.0"', 'version="1&0"'),
+        ("http://s3.amazonaws.com/doc/2006-03-01/", "http://www.w3.org/2000/xmlns/"),
+        ("http://s3.amazonaws.com/doc/2006-03-01/", "http://www.w3.org/XML/1998/namespace"),
+        ("http://s3.amazonaws.com/doc/2006-03-01/", "http://s3\uffff"),
+        ("</ListBucketResult>", "</ListBucketResult>\x85"),
+    ],
+)
+def test_what_is_no_xml_is_not_read_without_a_parser(usual: str, unusual: str) -> None:
+    assert usual in FRAME
+    assert _plain_top(FRAME.replace(usual, unusual)) is None
+
+
 def test_the_usual_page_needs_no_parser() -> None:
     assert _plain_top(FRAME) == _top(parse_xml(FRAME))
 

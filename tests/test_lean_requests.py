@@ -551,3 +551,4 @@ def test_keys_are_escaped_all_at_once_as_one_by_one(keys: list[str]) -> None:
     assert ("\0" in "".join(keys)) == (_keys_alone(objects) is None)
     assert _keys_alone([*objects, {"Key": "a", "VersionId": "1"}]) is None
     assert _keys_alone([*objects, {"Key": 1}]) is None
+    assert _keys_alone([*objects, {}]) is None

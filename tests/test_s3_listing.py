@@ -80,10 +80,11 @@ def test_a_page_may_be_empty_and_not_the_last() -> None:
         "<IsTruncated>true</IsTruncated><NextContinuationToken>t2</NextContinuationToken>" + found,
         "<IsTruncated>false</IsTruncated><CommonPrefixes><Prefix>b/</Prefix></CommonPrefixes>",
     ]
+    nameless = "<CommonPrefixes><Prefix/></CommonPrefixes><CommonPrefixes><Prefix></Prefix></CommonPrefixes>"
 
     def hook(request: Request) -> Response:
         token = request.query.get("continuation-token", "t0")
-        return Response(200, f"<ListBucketResult>{pages[int(token[1])]}</ListBucketResult>".encode())
+        return Response(200, f"<ListBucketResult>{nameless}{pages[int(token[1])]}</ListBucketResult>".encode())
 
     with elsewhere(hook) as (backend, _):
         assert list(backend.list_level()) == [ObjectInfo("a", 3, None, '"abc"'), ObjectPrefix("b/")]

@@ -8,24 +8,10 @@ a file over an `ObjectSource`, which whole arrays are read from.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+from cottoncandy.stream.file import CloudStream
 from cottoncandy.stream.settings import TransferSettings
 from cottoncandy.stream.source import ObjectSource, read_range
 from cottoncandy.stream.up import begin_upload, stream_part_sizes, upload
-
-if TYPE_CHECKING:
-    from cottoncandy.stream.file import CloudStream
-else:
-
-    def __getattr__(name: str) -> Any:
-        """`CloudStream`, which one array needs as little as what it brings along."""
-        if name != "CloudStream":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from cottoncandy.stream.file import CloudStream
-
-        return CloudStream
-
 
 __all__ = [
     "CloudStream",

@@ -28,7 +28,8 @@ from cottoncandy.config import Options
 from cottoncandy.errors import NotSupported
 from cottoncandy.pipelines import Begun
 
-# What serves neither to open a bucket nor to move one array is imported where it is used: see `boto`.
+# What serves neither to open a bucket nor to move one array is imported where it is used: Python's garbage collector
+# walks through all that is loaded, again and again, and what runs next finds the processor's caches empty.
 if TYPE_CHECKING:
     from cottoncandy.backends.s3.upload import S3Upload
     from cottoncandy.findings import Finding

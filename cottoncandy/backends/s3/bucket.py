@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends.base import ObjectHead
-from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out, status_of
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChanged, ObjectNotFound, ServiceError
@@ -124,7 +125,7 @@ class Bucket:
         with self.door():
             try:
                 self.data.head_bucket(Bucket=self.name)
-            except boto.ClientError as error:
+            except ClientError as error:
                 if status_of(error) not in {301, 400, 403, 404}:
                     raise
                 return status_of(error) != 404

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends.base import Receipt, WriteOptions
-from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.bucket import Bucket, Response
 from cottoncandy.backends.s3.errors import code_of, was_retried
 from cottoncandy.backends.s3.writing import with_acl
@@ -44,7 +45,7 @@ def create_bucket(bucket: Bucket, acl: str | None) -> Receipt:
     with bucket.door():
         try:
             return with_acl(bucket, WriteOptions(acl=acl), call)
-        except boto.ClientError as error:
+        except ClientError as error:
             # SeaweedFS gives the second answer for a bucket of one's own too, if it has an ACL
             ours = code_of(error) == "BucketAlreadyOwnedByYou"
             if not ours and not (code_of(error) == "BucketAlreadyExists" and bucket.name in list_buckets(bucket)):
@@ -65,7 +66,7 @@ def remove_bucket(bucket: Bucket) -> Receipt:
     with bucket.door():
         try:
             response: Response = bucket.client.delete_bucket(Bucket=bucket.name)
-        except boto.ClientError as error:
+        except ClientError as error:
             if not (code_of(error) == "NoSuchBucket" and was_retried(error)):
                 raise
             response = {"ResponseMetadata": error.response["ResponseMetadata"]}  # gone by a try whose answer was lost

@@ -12,7 +12,7 @@ from cottoncandy.backends.s3.errors import refusal
 from cottoncandy.errors import ContainerNotFound, CottonCandyError, CredentialsNotFound, NotSupported, TransientError
 from cottoncandy.pools import map_threads
 
-#: Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+#: Keys of one DeleteObjects at most: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 BATCH = 1000
 #: Keys of a batch that is worth a request of its own: a server deletes one after the other.
 _LEAST_BATCH = 250
@@ -44,10 +44,11 @@ def delete_objects(bucket: Bucket, keys: Iterable[str]) -> int:
 
 
 def _batches(items: Iterable[Item], threads: int) -> Iterator[list[Item]]:
-    """Cut into batches, of which each thread gets two: who is served faster takes more of them."""
+    """Cut into batches: two for each of several threads, so that who is served faster takes more of them."""
+    shares = 2 * threads if threads > 1 else 1
     remaining = iter(items)
     while some := list(islice(remaining, BATCH * threads)):
-        size = max(_LEAST_BATCH, -(-len(some) // (2 * threads)))
+        size = max(_LEAST_BATCH, -(-len(some) // shares))
         yield from (some[start : start + size] for start in range(0, len(some), size))
 
 

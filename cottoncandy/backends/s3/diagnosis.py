@@ -14,7 +14,8 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import code_of, status_of
 from cottoncandy.backends.s3.session import Connection
@@ -217,12 +218,12 @@ def _access(bucket: Bucket) -> Iterator[Finding]:
     yield from _region(bucket)
 
 
-def _list_one(bucket: Bucket) -> boto.ClientError | None:
+def _list_one(bucket: Bucket) -> ClientError | None:
     """What the server has against it. A GET: an answer to HEAD has no body, and so no reason."""
     with bucket.door():
         try:
             bucket.client.list_objects_v2(Bucket=bucket.name, MaxKeys=1)
-        except boto.ClientError as error:
+        except ClientError as error:
             return error
     return None
 
@@ -230,14 +231,14 @@ def _list_one(bucket: Bucket) -> boto.ClientError | None:
 def _account(bucket: Bucket) -> Iterator[Finding]:
     try:
         count = len(bucket.client.list_buckets().get("Buckets", []))
-    except boto.ClientError as error:
+    except ClientError as error:
         yield _refused(bucket, error)
     else:
         advice = "name one, or set default_bucket in [basic] of the configuration"
         yield fail("bucket", f"none was named; these credentials see {count}", advice)
 
 
-def _refused(bucket: Bucket, error: boto.ClientError) -> Finding:
+def _refused(bucket: Bucket, error: ClientError) -> Finding:
     code, status = code_of(error), status_of(error)
     if code in _OF_KEYS:
         said, advice = _OF_KEYS[code]
@@ -277,7 +278,7 @@ def _region(bucket: Bucket) -> Iterator[Finding]:
         return
     try:
         answer = bucket.client.head_bucket(Bucket=bucket.name)
-    except boto.ClientError:
+    except ClientError:
         return
     there = answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
     here = bucket.client.meta.config.region_name

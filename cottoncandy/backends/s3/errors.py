@@ -11,10 +11,11 @@ import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
 from types import TracebackType
 
-from cottoncandy.backends.s3 import boto
+from botocore import exceptions as boto
+from botocore.exceptions import BotoCoreError, ClientError
+
 from cottoncandy.backends.s3.retrying import is_passing
 from cottoncandy.errors import (
     AccessDenied,
@@ -104,54 +105,50 @@ def _network() -> tuple[type[BaseException], ...]:
 
 
 _BROKE = "the connection to {endpoint} broke ({kind})"
-
-
-@lru_cache
-def _failures() -> tuple[tuple[tuple[type[BaseException], ...], Kind, str], ...]:
-    """What never reached a server: the first line that fits says what it becomes."""
-    return (
-        ((boto.NoCredentialsError,), CredentialsNotFound, _NO_CREDENTIALS),
+#: What never reached a server: the first line that fits says what it becomes.
+_FAILURES: tuple[tuple[tuple[type[BaseException], ...], Kind, str], ...] = (
+    ((boto.NoCredentialsError,), CredentialsNotFound, _NO_CREDENTIALS),
+    (
+        (boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError, boto.SSOError),
+        CredentialsNotFound,
+        "{error}; complete the credentials, or log in again",
+    ),
+    (
         (
-            (boto.PartialCredentialsError, boto.CredentialRetrievalError, boto.TokenRetrievalError, boto.SSOError),
-            CredentialsNotFound,
-            "{error}; complete the credentials, or log in again",
+            boto.ConfigNotFound,
+            boto.ConfigParseError,
+            boto.InvalidConfigError,
+            boto.InvalidDNSNameError,
+            boto.InvalidProxiesConfigError,
+            boto.InvalidRegionError,
+            boto.InvalidRetryConfigurationError,
+            boto.InvalidS3AddressingStyleError,
+            boto.NoRegionError,
+            boto.ProfileNotFound,
+            boto.UnknownSignatureVersionError,
+            boto.UnsupportedSignatureVersionError,
         ),
-        (
-            (
-                boto.ConfigNotFound,
-                boto.ConfigParseError,
-                boto.InvalidConfigError,
-                boto.InvalidDNSNameError,
-                boto.InvalidProxiesConfigError,
-                boto.InvalidRegionError,
-                boto.InvalidRetryConfigurationError,
-                boto.InvalidS3AddressingStyleError,
-                boto.NoRegionError,
-                boto.ProfileNotFound,
-                boto.UnknownSignatureVersionError,
-                boto.UnsupportedSignatureVersionError,
-            ),
-            ConfigurationError,
-            "{error}",
-        ),
-        ((boto.FlexibleChecksumError,), ChecksumMismatch, "the bytes that arrived are not those that were stored"),
-        (
-            (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError),
-            TransientError,
-            "no connection to {endpoint}: is the address right, is the server up, does a proxy or a VPN stand between?",
-        ),
-        (
-            (boto.SSLError,),
-            TransientError,
-            f"{_BROKE}: does it speak TLS there? `cottoncandy doctor` tells more",
-        ),
-        (
-            (boto.HTTPClientError, boto.IncompleteReadError),
-            TransientError,
-            _BROKE,
-        ),
-        ((boto.BotoCoreError,), ServiceError, "{error}"),
-    )
+        ConfigurationError,
+        "{error}",
+    ),
+    ((boto.FlexibleChecksumError,), ChecksumMismatch, "the bytes that arrived are not those that were stored"),
+    (
+        (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError),
+        TransientError,
+        "no connection to {endpoint}: is the address right, is the server up, does a proxy or a VPN stand between?",
+    ),
+    (
+        (boto.SSLError,),
+        TransientError,
+        f"{_BROKE}: does it speak TLS there? `cottoncandy doctor` tells more",
+    ),
+    (
+        (boto.HTTPClientError, boto.IncompleteReadError),
+        TransientError,
+        _BROKE,
+    ),
+    ((BotoCoreError,), ServiceError, "{error}"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +206,7 @@ def let_out(error: BaseException, place: Callable[[], Place]) -> None:
         Gives the `Place` that the error is about; called when there is one.
     """
     # some of ours are ConnectionErrors too
-    if isinstance(error, CottonCandyError) or not isinstance(
-        error, (boto.BotoCoreError, boto.ClientError, *_network())
-    ):
+    if isinstance(error, CottonCandyError) or not isinstance(error, (BotoCoreError, ClientError, *_network())):
         return
     ours, chained = translation(error, place())
     _forget_requests(error)
@@ -229,7 +224,7 @@ def _forget_requests(error: BaseException | None) -> None:
     botocore's errors have them, and so do the variables on the way, which some tracebacks show.
     """
     while error is not None:
-        if isinstance(error, boto.BotoCoreError):
+        if isinstance(error, BotoCoreError):
             state = vars(error)
             state["kwargs"] = {name: value for name, value in error.kwargs.items() if name != "request"}
             if isinstance(error, boto.HTTPClientError):
@@ -240,7 +235,7 @@ def _forget_requests(error: BaseException | None) -> None:
 
 def translation(error: BaseException, place: Place) -> tuple[CottonCandyError, bool]:
     """Our error for a foreign one, and whether the foreign one may be shown as its cause."""
-    if isinstance(error, boto.ClientError):
+    if isinstance(error, ClientError):
         return refusal(place, code_of(error), status_of(error), message_of(error)), code_of(error) not in _ABOUT_KEYS
     if isinstance(error, boto.ParamValidationError):
         return _invalid(error, place), False
@@ -252,32 +247,32 @@ def translation(error: BaseException, place: Place) -> tuple[CottonCandyError, b
 
 
 # ---------------------------------------------------------------------- what a server answered
-def code_of(error: boto.ClientError) -> str:
+def code_of(error: ClientError) -> str:
     """The error's code; for an answer without a body it is the status, as '404'."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def status_of(error: boto.ClientError) -> int:
+def status_of(error: ClientError) -> int:
     """The HTTP status of the answer; 0 where there is none."""
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def message_of(error: boto.ClientError) -> str:
+def message_of(error: ClientError) -> str:
     """What the server wrote, or nothing."""
     return str(error.response.get("Error", {}).get("Message") or "")
 
 
-def was_retried(error: boto.ClientError) -> bool:
+def was_retried(error: ClientError) -> bool:
     """Whether botocore had sent the request before: the first one may have been done, and its answer lost."""
     return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
 
 
-def is_precondition(error: boto.ClientError) -> bool:
+def is_precondition(error: ClientError) -> bool:
     """Whether the condition that came with the request does not hold."""
     return code_of(error) in _PRECONDITION or status_of(error) == 412
 
 
-def is_not_implemented(error: boto.ClientError) -> bool:
+def is_not_implemented(error: ClientError) -> bool:
     """Whether the server does not know something that was asked."""
     return status_of(error) == 501 or code_of(error) == "NotImplemented"
 
@@ -319,7 +314,7 @@ def _failure(error: BaseException, place: Place) -> CottonCandyError:
 
     if isinstance(error, (boto.SSLError, ssl.SSLError)) and "certificate" in str(error).lower():
         return ServiceError(f"{place.name} at {place.endpoint}: {_CERTIFICATE}")
-    rules = ((kind, reason) for kinds, kind, reason in _failures() if isinstance(error, kinds))
+    rules = ((kind, reason) for kinds, kind, reason in _FAILURES if isinstance(error, kinds))
     kind, reason = next(rules, (TransientError, _BROKE))
     told = reason.format(error=error, endpoint=place.endpoint, kind=type(error).__name__)
     return kind(f"{place.name}: {told}")

@@ -170,5 +170,5 @@ def _of_page(page: ListPage) -> list[Entry]:
         ObjectInfo(key, size, parse_time(date) if date else None, e_tag if e_tag and e_tag[0] == '"' else quoted(e_tag))
         for key, size, date, e_tag in page.objects
     ]
-    entries += map(ObjectPrefix, dict.fromkeys(page.prefixes))
+    entries += map(ObjectPrefix, filter(None, dict.fromkeys(page.prefixes)))
     return entries

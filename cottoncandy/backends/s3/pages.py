@@ -7,7 +7,8 @@ from functools import partial
 from itertools import chain, groupby
 from typing import Any
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import is_not_implemented
 from cottoncandy.backends.s3.lean.listing import ListPage
@@ -207,7 +208,7 @@ def _page(bucket: Bucket, what: dict[str, Any], before: ListPage | None) -> List
     with bucket.door():
         try:
             page: ListPage = (bucket.data.list_page_v1 if first else bucket.data.list_page)(**arguments)
-        except boto.ClientError as error:
+        except ClientError as error:
             if first or not is_not_implemented(error):
                 raise
             bucket.facts.no_list_v2 = True

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import BotoCoreError, ClientError
+
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import code_of, is_precondition, status_of
 from cottoncandy.findings import Finding, fail, ok, warn
@@ -24,18 +25,18 @@ def probe(bucket: Bucket, prefix: str) -> Iterator[Finding]:
         key = f"{prefix}{name}"
         try:
             yield check(bucket, key)
-        except (boto.ClientError, boto.BotoCoreError) as error:
-            said = code_of(error) or status_of(error) if isinstance(error, boto.ClientError) else type(error).__name__
+        except (ClientError, BotoCoreError) as error:
+            said = code_of(error) or status_of(error) if isinstance(error, ClientError) else type(error).__name__
             yield fail(name, f"the server refuses ({said})", "ask the bucket's owner whether these keys may write")
         finally:
-            with suppress(boto.ClientError, boto.BotoCoreError):
+            with suppress(ClientError, BotoCoreError):
                 bucket.client.delete_object(Bucket=bucket.name, Key=key)
 
 
-def _refusal(call: Callable[[], Any]) -> boto.ClientError | None:
+def _refusal(call: Callable[[], Any]) -> ClientError | None:
     try:
         call()
-    except boto.ClientError as error:
+    except ClientError as error:
         return error
     return None
 
@@ -58,7 +59,7 @@ def _is_shared(bucket: Bucket, key: str) -> bool:
     """Whether an object is granted to anybody but its owner."""
     try:
         grants = bucket.client.get_object_acl(Bucket=bucket.name, Key=key).get("Grants", [])
-    except boto.ClientError:
+    except ClientError:
         return True  # it may not be looked at, and says nothing
     return any("URI" in grant.get("Grantee", {}) for grant in grants)
 
@@ -100,7 +101,7 @@ def _multipart(bucket: Bucket, key: str) -> Finding:
         parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
         bucket.client.complete_multipart_upload(**place, MultipartUpload=parts)
     except BaseException:
-        with suppress(boto.ClientError, boto.BotoCoreError):
+        with suppress(ClientError, BotoCoreError):
             bucket.client.abort_multipart_upload(**place)
         raise
     return ok("multipart", "large objects go up in parts")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
-from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
 from cottoncandy.backends.s3.errors import status_of
 from cottoncandy.backends.s3.lean.answers import ResponseBody
@@ -74,7 +75,7 @@ def _get(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | No
     try:
         response: Response = bucket.connection.data.get_object(Bucket=bucket.name, Key=key, **wanted, **bucket.reading)
     except Exception as error:
-        if isinstance(error, boto.ClientError) and status_of(error) == 416:
+        if isinstance(error, ClientError) and status_of(error) == 416:
             return None
         bucket.let_out(error, key)
         raise

@@ -9,7 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
+
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
 
 log = logging.getLogger(__name__)
@@ -62,13 +72,13 @@ def is_transient(parsed: Mapping[str, Any]) -> bool:
 
 def may_pass(error: Exception) -> bool:
     """Whether it is sensible to send the request again."""
-    if isinstance(error, boto.ClientError):
+    if isinstance(error, ClientError):
         return is_transient(error.response)
-    if isinstance(error, boto.SSLError):  # a certificate will not be right the next time
+    if isinstance(error, SSLError):  # a certificate will not be right the next time
         import ssl
 
         return isinstance(error.kwargs.get("error"), ssl.SSLEOFError) or "EOF occurred" in str(error)
-    return isinstance(error, (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError))
+    return isinstance(error, (NoConnection, HTTPClientError, IncompleteReadError))
 
 
 def wait_for(retries: Retries, error: Exception, policy: RetryPolicy) -> None:
@@ -78,7 +88,7 @@ def wait_for(retries: Retries, error: Exception, policy: RetryPolicy) -> None:
 
 def _retry_after(error: Exception) -> float | None:
     """Seconds that the server asks to wait."""
-    if not isinstance(error, boto.ClientError):
+    if not isinstance(error, ClientError):
         return None
     headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
     milliseconds = headers.get("x-amz-retry-after", "")
@@ -89,14 +99,14 @@ def _retry_after(error: Exception) -> float | None:
 
 def _idle(error: Exception, policy: RetryPolicy) -> float:
     """Seconds that were waited in vain."""
-    if isinstance(error, boto.ConnectTimeoutError):
+    if isinstance(error, ConnectTimeoutError):
         return policy.connect_timeout
-    return policy.read_timeout if isinstance(error, boto.ReadTimeoutError) else 0.0
+    return policy.read_timeout if isinstance(error, ReadTimeoutError) else 0.0
 
 
 def _reason(error: Exception) -> str:
     """How the log tells it: an error's own text may quote what nobody is to read."""
-    if isinstance(error, boto.ClientError):
+    if isinstance(error, ClientError):
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         return f"{error.response.get('Error', {}).get('Code', '')} ({status})"
     return type(error).__name__
@@ -119,7 +129,7 @@ class Renewal:
 
     def serves(self, error: Exception) -> bool:
         """Whether the request failed for an expired token, and there are other credentials now."""
-        if not (isinstance(error, boto.ClientError) and error.response.get("Error", {}).get("Code") in _EXPIRED):
+        if not (isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _EXPIRED):
             return False
         with self._lock:
             return time.monotonic() - self._renewed < _RENEWED or self._renew()
@@ -191,14 +201,14 @@ class BotocoreRetries:
             return None
         try:
             wait_for(kept[_MINE], failure, self.policy)
-        except (boto.BotoCoreError, boto.ClientError, OSError):
+        except (BotoCoreError, ClientError, OSError):
             if response is not None:
                 response[1]["ResponseMetadata"]["MaxAttemptsReached"] = attempts >= self.policy.attempts
             return None
         return 0.0
 
 
-def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None) -> boto.ClientError | None:
+def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None) -> ClientError | None:
     """The error that botocore is about to make of an answer, if it is one."""
     if response is None:
         return None
@@ -210,7 +220,7 @@ def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None) -> bot
         return None
     # of an error that came with a status 200 older releases correct the answer's status alone
     metadata = {**parsed["ResponseMetadata"], "HTTPStatusCode": http.status_code}
-    return boto.ClientError({**parsed, "ResponseMetadata": metadata}, name)  # type: ignore[typeddict-item]
+    return ClientError({**parsed, "ResponseMetadata": metadata}, name)  # type: ignore[typeddict-item]
 
 
 def _in_body(operation: Any) -> bool:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from botocore import UNSIGNED
+
 from cottoncandy.backends.base import TransferLimits
 from cottoncandy.config import Credentials, Options, Source
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
@@ -183,17 +185,9 @@ def _config(arguments: Mapping[str, Any], options: Options, retry: RetryPolicy) 
     chosen = defaults if given is None else _merged(given, defaults)
     asked = arguments.get("signature_version") or options.text("basic", "signature_version")
     version = chosen.setdefault("signature_version", _checked_version(asked))
-    if _is_unsigned(version):
+    if version is UNSIGNED or str(version).lower() == UNSIGNED_TEXT:
         chosen["signature_version"] = UNSIGNED_TEXT  # botocore's mark does not pickle
     return chosen
-
-
-def _is_unsigned(version: Any) -> bool:
-    if version is None or isinstance(version, str):
-        return str(version).lower() == UNSIGNED_TEXT
-    from botocore import UNSIGNED
-
-    return version is UNSIGNED
 
 
 def _checked_version(version: str | None) -> str | None:
@@ -228,7 +222,6 @@ def _limits(options: Options) -> TransferLimits:
 # ---------------------------------------------------------------------- what a client gets
 def with_defaults(settings: Settings, core: Any, *, amazon: bool) -> dict[str, Any]:
     """The Config, with what the user's leaves open and neither the environment nor the profile settles."""
-    from botocore import UNSIGNED
     from botocore.config import Config
 
     config = settings.config

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
-from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.bucket import Bucket, Response, receipt
 from cottoncandy.backends.s3.errors import code_of
 from cottoncandy.backends.s3.writing import (
@@ -125,7 +126,7 @@ class S3Upload(MultipartUpload):
                 response = with_condition(
                     self._bucket, self.key, "CompleteMultipartUpload", self._options, self._complete
                 )
-            except boto.ClientError as error:
+            except ClientError as error:
                 response = lost_answer(self._bucket, self.key, error, self._expected_e_tag)
         ending.ended(self)
         # Ceph 16 answers an empty ETag
@@ -152,6 +153,6 @@ class S3Upload(MultipartUpload):
         with ending.once(self), self._bucket.door(self.key):
             try:
                 self._bucket.data.abort_multipart_upload(**self._where)
-            except boto.ClientError as error:
+            except ClientError as error:
                 if code_of(error) != "NoSuchUpload":
                     raise

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
-from cottoncandy.backends.s3 import boto
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.errors import Kind, code_of, is_not_implemented, is_precondition, message_of, was_retried
 from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
@@ -52,7 +53,7 @@ def put_object(
 
     try:
         response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
-    except boto.ClientError as error:
+    except ClientError as error:
         with bucket.door(key, precondition(options)):
             response = lost_answer(
                 bucket, key, error, lambda: quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
@@ -79,7 +80,7 @@ def begin_put(
     return begun and begun.then(lambda response: receipt(response, response.get("ETag")))
 
 
-def lost_answer(bucket: Bucket, key: str, error: boto.ClientError, e_tag: Callable[[], str | None]) -> Response:
+def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[], str | None]) -> Response:
     """The head of what a write made though it failed, if it did: the answer was lost, and botocore asked again.
 
     The second request then finds the upload gone, or the object there.
@@ -173,7 +174,7 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
         return call({})
     try:
         return call({"IfNoneMatch": "*"})
-    except boto.ClientError as error:
+    except ClientError as error:
         if not is_not_implemented(error):
             raise
     response = call({})
@@ -193,7 +194,7 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call, more: Mapping[st
         return call(more)
     try:
         return call({**more, **acl} if more else acl)
-    except boto.ClientError as error:
+    except ClientError as error:
         if not _refuses_acl(error):
             raise
         refusal = error
@@ -214,7 +215,7 @@ def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:
     return ({"ACL": acl} if acl else {}), False
 
 
-def _refuses_acl(error: boto.ClientError) -> bool:
+def _refuses_acl(error: ClientError) -> bool:
     if code_of(error) == "AccessControlListNotSupported" or is_not_implemented(error):
         return True
     return code_of(error) in {"InvalidRequest", "InvalidArgument"} and bool(
@@ -222,7 +223,7 @@ def _refuses_acl(error: boto.ClientError) -> bool:
     )
 
 
-def _remember(bucket: Bucket, refusal: boto.ClientError) -> None:
+def _remember(bucket: Bucket, refusal: ClientError) -> None:
     if is_not_implemented(refusal):
         bucket.facts.no_acl = True
     else:

@@ -6,15 +6,13 @@ import contextlib
 import json
 import pickle
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, Receipt
 from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, PickleForbidden
 from cottoncandy.interfaces.basic.core import InterfaceCore
-
-if TYPE_CHECKING:
-    from cottoncandy.stream import CloudStream
+from cottoncandy.stream import CloudStream
 
 
 class Objects(InterfaceCore):
@@ -115,8 +113,6 @@ class Objects(InterfaceCore):
         ...     stream.metadata, stream.read()
         ({'subject': 'S01'}, b'a,b')
         """
-        from cottoncandy.stream import CloudStream
-
         return CloudStream(self.backend_interface, keys.clean_object(object_name), self._settings, threads)
 
     def download_object(self, object_name: str, threads: int | None = None) -> bytes:
@@ -137,8 +133,6 @@ class Objects(InterfaceCore):
 
     def _whole(self, key: str, threads: int | None) -> CloudStream:
         """An object that will be read from end to end."""
-        from cottoncandy.stream import CloudStream
-
         return CloudStream(self.backend_interface, key, self._settings, threads, first=self._settings.opening)
 
     # ------------------------------------------------------------------ json and pickles

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import FlexibleChecksumError
+
 from cottoncandy.backends.s3.lean.operations import Unserved
 
 CHECKSUM_ALGORITHM = "x-amz-sdk-checksum-algorithm"
@@ -55,7 +56,7 @@ class BodyChecksum:
         """Raise `FlexibleChecksumError` if the bytes are not those that were stored."""
         found = base64.b64encode(self._digest.digest()).decode()
         if found != self._expected:
-            raise boto.FlexibleChecksumError(
+            raise FlexibleChecksumError(
                 error_msg=f"Expected checksum {self._expected} did not match calculated checksum: {found}"
             )
 

@@ -204,9 +204,7 @@ class Connector:
 
     def connect(self, address: Address) -> Connection:
         """Open a connection; an encrypted one with its handshake done."""
-        # text would be encoded by a codec for international names, which loads three modules
-        host = address.host.encode() if address.host.isascii() else address.host
-        sock = socket.create_connection((host, address.port), self.connect_timeout)  # type: ignore[arg-type]
+        sock = socket.create_connection((address.host, address.port), self.connect_timeout)
         try:
             for option in ((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), *self.options):
                 sock.setsockopt(*option)

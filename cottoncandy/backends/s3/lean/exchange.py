@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import BotoCoreError, ClientError
+
 from cottoncandy.backends.s3.lean.answers import Head, ResponseBody, open_body, read_head
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
 from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection, ConnectionPool
@@ -85,7 +86,7 @@ class Answer:
             raise self.error(500, b"") from error
         raise self.error(500, content)
 
-    def error(self, status: int, body: bytes) -> boto.ClientError:
+    def error(self, status: int, body: bytes) -> ClientError:
         """The error that botocore would raise if the answer had this status and body."""
         return self._exchange.error(self.request, status, self.head.headers, body, self.failures)
 
@@ -122,11 +123,11 @@ class Exchange:
         """
         request = self._prepare(name, arguments)
         failed = FAILED.get()
-        if failed and isinstance(failed[0], (boto.BotoCoreError, boto.ClientError)):
+        if failed and isinstance(failed[0], (BotoCoreError, ClientError)):
             return self._retry(request, read, failed.pop())  # it was sent ahead: that was the first attempt
         try:
             return self._attempt(request, read, 0)
-        except (boto.BotoCoreError, boto.ClientError) as error:
+        except (BotoCoreError, ClientError) as error:
             return self._retry(request, read, error)
 
     def is_ready(self, of_use: int) -> bool:
@@ -223,7 +224,7 @@ class Exchange:
                 raise failure
             try:
                 return self._attempt(request, read, retries.failures + renewed)
-            except (boto.BotoCoreError, boto.ClientError) as error:
+            except (BotoCoreError, ClientError) as error:
                 failure = error
 
     def _attempt(
@@ -280,7 +281,7 @@ class Exchange:
 
     def error(
         self, request: Request, status: int, headers: Mapping[str, str], body: bytes, failures: int
-    ) -> boto.ClientError:
+    ) -> ClientError:
         """What botocore would raise for an answer."""
         operation = request.operation
         parsed: Any = parse_error(status, headers, body)
@@ -294,7 +295,7 @@ class Exchange:
         metadata["RetryAttempts"] = failures
         if is_transient(parsed) and failures + 1 >= self._policy.attempts:
             metadata["MaxAttemptsReached"] = True
-        kind: type[boto.ClientError] = self._wiring.error_class(parsed["Error"].get("Code"))
+        kind: type[ClientError] = self._wiring.error_class(parsed["Error"].get("Code"))
         return kind(parsed, operation.name)
 
 

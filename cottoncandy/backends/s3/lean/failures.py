@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    SSLError,
+)
+
 from cottoncandy.backends.s3.lean.connections import BadAnswer, ClosedEarly
 from cottoncandy.backends.s3.lean.documents import read_error
 
@@ -19,24 +30,24 @@ _MOST_TAGS = 500_000
 
 
 # ------------------------------------------------------------------ no answer, or half of one
-def connect_failure(error: OSError, url: str) -> boto.BotoCoreError:
+def connect_failure(error: OSError, url: str) -> BotoCoreError:
     """No connection."""
     import ssl
 
     if isinstance(error, TimeoutError):
-        return boto.ConnectTimeoutError(endpoint_url=url, error=error)
+        return ConnectTimeoutError(endpoint_url=url, error=error)
     if isinstance(error, ssl.SSLError):
-        return boto.SSLError(endpoint_url=url, error=error)
-    return boto.EndpointConnectionError(endpoint_url=url, error=error)
+        return SSLError(endpoint_url=url, error=error)
+    return EndpointConnectionError(endpoint_url=url, error=error)
 
 
-def exchange_failure(error: OSError | BadAnswer, url: str) -> boto.BotoCoreError:
+def exchange_failure(error: OSError | BadAnswer, url: str) -> BotoCoreError:
     """A connection, and no answer on it."""
     if isinstance(error, BadAnswer):
-        return boto.HTTPClientError(error=error)
+        return HTTPClientError(error=error)
     if _is_timeout(error):
-        return boto.ReadTimeoutError(endpoint_url=url, error=error)
-    return boto.ConnectionClosedError(endpoint_url=url, error=error)
+        return ReadTimeoutError(endpoint_url=url, error=error)
+    return ConnectionClosedError(endpoint_url=url, error=error)
 
 
 def is_closing(error: Exception) -> bool:
@@ -46,13 +57,13 @@ def is_closing(error: Exception) -> bool:
     return isinstance(error, (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError))
 
 
-def body_failure(error: OSError | BadAnswer, url: str, count: int, length: int | None) -> boto.BotoCoreError:
+def body_failure(error: OSError | BadAnswer, url: str, count: int, length: int | None) -> BotoCoreError:
     """A body that broke off after ``count`` bytes."""
     if isinstance(error, ClosedEarly) and length is not None:
-        return boto.IncompleteReadError(actual_bytes=count, expected_bytes=length)
+        return IncompleteReadError(actual_bytes=count, expected_bytes=length)
     if _is_timeout(error):
-        return boto.ReadTimeoutError(endpoint_url=url, error=error)
-    return boto.ResponseStreamingError(error=error)
+        return ReadTimeoutError(endpoint_url=url, error=error)
+    return ResponseStreamingError(error=error)
 
 
 def _is_timeout(error: OSError | BadAnswer) -> bool:

@@ -56,11 +56,14 @@ _CHECKSUMS = ("ChecksumAlgorithm", "ChecksumType")
 _MOST_ELEMENTS = 32
 _FLAT = re.compile(r"(?:<([A-Za-z]+)>[^<]*</\1>)*")
 _NAME = re.compile("<([A-Za-z]+)>")
+#: Characters of a page without its objects and prefixes: it has some hundred.
+_LARGEST_FRAME = 2**14
 #: Of one element, without what XML has rules for: entities, control characters, and what ends a section of it.
 _SAID = r"[^<&>\x00-\x1f\ufffe\uffff]*"
 _ELEMENT = re.compile(rf"<([A-Za-z]+)>({_SAID})</\1>|<([A-Za-z]+)/>")
+_NAMESPACE = r"http://(?:s3\.amazonaws\.com/doc|doc\.s3\.amazonaws\.com)/2006-03-01/?"
 _PLAIN = re.compile(
-    rf'(?:<\?xml version="1.0" encoding="UTF-8"\?>\n?)?<ListBucketResult(?: xmlns="[A-Za-z0-9:/._-]*")?>'
+    rf'(?:<\?xml version="1\.0" encoding="UTF-8"\?>\n?)?<ListBucketResult(?: xmlns="{_NAMESPACE}")?>'
     rf"((?:<([A-Za-z]+)>{_SAID}</\2>|<[A-Za-z]+/>)*)</ListBucketResult>\n?"
 )
 _PREFIX = re.compile("<CommonPrefixes><Prefix>([^<]*)</Prefix></CommonPrefixes>")
@@ -109,7 +112,7 @@ def _parse_plain(text: str) -> ListPage | None:
 
 def _plain_top(text: str) -> dict[str, str] | None:
     """What `_top` gives, without a parser of XML, which takes longer to load than to read the rest of a page."""
-    match = _PLAIN.fullmatch(text)
+    match = _PLAIN.fullmatch(text) if len(text) < _LARGEST_FRAME else None
     return None if match is None else {name or empty: said for name, said, empty in _ELEMENT.findall(match[1])}
 
 

@@ -104,12 +104,11 @@ def _keys_alone(objects: list[dict[str, Any]]) -> str | None:
     """The XML of objects that are named by their keys alone, escaped all at once; None for what is not that simple."""
     if set().union(*objects) != {"Key"}:
         return None
-    keys = [entry["Key"] for entry in objects]
     try:
-        text = "\0".join(keys)
-    except TypeError:
+        text = "\0".join([entry["Key"] for entry in objects])
+    except (KeyError, TypeError):
         return None
-    if text.count("\0") >= len(keys):
+    if text.count("\0") >= len(objects):
         return None
     between = "</Key></Object><Object><Key>"
     return f"<Object><Key>{_escape(text).replace(chr(0), between)}</Key></Object>"

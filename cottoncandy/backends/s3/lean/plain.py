@@ -16,7 +16,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cottoncandy.backends.s3 import boto
+from botocore.exceptions import ClientError
+
 from cottoncandy.backends.s3.lean.connections import Connector
 from cottoncandy.backends.s3.lean.model import OPERATIONS
 from cottoncandy.backends.s3.lean.operations import Operation, Unserved
@@ -241,9 +242,9 @@ class PlainWiring:
         region = plainness.region if plainness.keys else None
         return plain_operation(name), parse_target(f"{plainness.endpoint_url.rstrip('/')}/{bucket}", region)
 
-    def error_class(self, code: str | None) -> type[boto.ClientError]:
+    def error_class(self, code: str | None) -> type[ClientError]:
         """The class in which an error is raised: botocore's own for some codes come with its model."""
-        return boto.ClientError
+        return ClientError
 
     def leave(self, target: Target) -> None:
         """Nothing: whoever is sent elsewhere goes botocore's way."""
