@@ -122,6 +122,47 @@ def test_keys_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert find_plainness(ENDPOINT, None, {}, {}, {**environ, "AWS_CREDENTIAL_EXPIRATION": "2026"}) is None
 
 
+PAIR = "aws_access_key_id = AKID\naws_secret_access_key = se%cret\n"
+OTHER = "aws_access_key_id = other\naws_secret_access_key = other\naws_session_token = token\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "credentials", "plain"),
+    [
+        ("", f"[default]\n{PAIR}", True),
+        (f"[default]\nregion = mars\n{OTHER}", f"[default]\n{PAIR}", True),
+        (f"[default]\n{OTHER}", "", True),
+        (f"[profile default]\n{OTHER}", "[lab]\nregion = mars\n", True),
+        (f'[profile "default"]\n{OTHER}', "", True),
+        ("[default]\nregion = mars\n", f"[lab]\n{PAIR}", False),
+        (f"[default]\n{OTHER}", f"[ default ]\n{PAIR}", True),
+        (f"[default]\n{OTHER}", f"[profile default]\n{PAIR}", True),
+        (f"[default]\n{OTHER}", "[default]\naws_access_key_id = AKID\n", False),
+        (f"[default]\n{OTHER}", "[default]\naws_secret_access_key = lonely\n", True),
+        ("[default]\nrole_arn = arn\nsource_profile = lab\n", f"[default]\n{PAIR}", False),
+        ("[default]\ncredential_process = true\n", f"[default]\n{PAIR}", False),
+        (f"[default]\n{OTHER}[profile default]\n{PAIR}", "", False),
+        (f"[DEFAULT]\n{OTHER}[default]\nregion = mars\n", "", False),
+    ],
+)
+@pytest.mark.parametrize("environ", [{}, {"AWS_WEB_IDENTITY_TOKEN_FILE": "/there"}, {"AWS_ACCESS_KEY_ID": "alone"}])
+def test_keys_of_the_default_profile(
+    config: str, credentials: str, plain: bool, environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are those that botocore finds, or none: then botocore is asked."""
+    for name in ("config", "credentials"):
+        (tmp_path / name).write_text({"config": config, "credentials": credentials}[name])
+    files = {"AWS_CONFIG_FILE": "$THERE/config", "AWS_SHARED_CREDENTIALS_FILE": "$THERE/credentials"}
+    for name, value in {"THERE": str(tmp_path), **files, **environ}.items():
+        monkeypatch.setenv(name, value)
+    found = find_plainness(ENDPOINT, None, {}, {}, {**files, **environ})
+    assert (found is not None) == (plain and not environ)
+    if found is not None:
+        theirs = botocore.session.Session().get_credentials()
+        assert theirs is not None
+        assert found.keys == FixedKeys(theirs.access_key, theirs.secret_key, theirs.token)
+
+
 def test_who_hooks_into_all_clients_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plainness() is not None
     hooks = [*botocore.handlers.BUILTIN_HANDLERS, ("before-send", test_keys_of_the_environment)]

@@ -1,7 +1,8 @@
 """How boto3 clients are made: credentials, endpoint, configuration. And what an endpoint has taught us.
 
 A `Connection` makes one low-level client, which all threads share, and makes it anew after a fork or a close.
-Keys that boto3 finds by itself are never looked at, so credentials that rotate stay fresh.
+Keys that boto3 finds by itself are not looked at, so credentials that rotate stay fresh; but for those that do not, in
+the environment and the default profile (`lean.plain`).
 """
 
 from __future__ import annotations

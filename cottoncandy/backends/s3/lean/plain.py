@@ -10,11 +10,12 @@ from __future__ import annotations
 import configparser
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -134,21 +135,22 @@ def find_plainness(
     ----------
     endpoint_url : str
     keys : FixedKeys or None
-        None looks for them in the environment.
+        None looks for them in the environment, then in the default profile.
     config : Mapping
         Of botocore's Config: what is not as it is by default.
     arguments : Mapping
         Of boto3's client.
     environ : Mapping
     """
-    profile = _default_profile(environ)
+    files = _default_profile(environ)
     version = config.get("signature_version")
     known = config.keys() <= _KNOWN_CONFIG and arguments.keys() <= _KNOWN_ARGUMENTS and version in _SIGNERS
-    if not known or config.get("s3") not in _SAME_STYLES or profile is None or not _is_plain(environ) or _is_hooked():
+    if not known or config.get("s3") not in _SAME_STYLES or files is None or not _is_plain(environ) or _is_hooked():
         return None
-    keys = None if version == "unsigned" else keys or _keys_of(environ)
+    keys = None if version == "unsigned" else keys or _keys_of(environ) or _keys_in(files, environ)
     if keys is None and version != "unsigned":
         return None
+    profile = {**files.config, **files.credentials}
     named = arguments.get("region_name") or config.get("region_name")
     bundle = environ.get("AWS_CA_BUNDLE") or profile.get("ca_bundle") or environ.get("REQUESTS_CA_BUNDLE")
     verify = arguments.get("verify")
@@ -174,24 +176,45 @@ def _is_plain(environ: Mapping[str, str]) -> bool:
     return not any(unknown) and all(name.lower() == "no_proxy" for name in proxies)
 
 
-def _default_profile(environ: Mapping[str, str]) -> dict[str, str] | None:
-    """The options of botocore's default profile; None where it has more than is known here."""
-    options: dict[str, str] = {}
-    for variable, usual in (
-        ("AWS_CONFIG_FILE", "~/.aws/config"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
-    ):
-        parser = configparser.RawConfigParser(default_section="")
-        try:
-            parser.read_string(Path(environ.get(variable, usual)).expanduser().read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            continue
-        except (OSError, RuntimeError, ValueError, configparser.Error):
-            return None
-        for name in parser.sections():
-            if name.split() in (["default"], ["profile", "default"]):
-                options.update(parser.items(name))
-    return options if options.keys() <= _HARMLESS_OPTIONS else None
+class _Profile(NamedTuple):
+    """The options of botocore's default profile, by the files in which they stand."""
+
+    config: dict[str, str]
+    credentials: dict[str, str]
+
+
+def _default_profile(environ: Mapping[str, str]) -> _Profile | None:
+    """The default profile; None where it has more than is known here."""
+    config = _section(environ.get("AWS_CONFIG_FILE", "~/.aws/config"), _is_default)
+    credentials = _section(environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), "default".__eq__)
+    if config is None or credentials is None or not config.keys() | credentials.keys() <= _HARMLESS_OPTIONS:
+        return None
+    return _Profile(config, credentials)
+
+
+def _is_default(section: str) -> bool:
+    if not section.startswith("profile"):
+        return section == "default"
+    import shlex
+
+    with suppress(ValueError):
+        return shlex.split(section) == ["profile", "default"]
+    return False
+
+
+def _section(path: str, is_meant: Callable[[str], bool]) -> dict[str, str] | None:
+    """The options of one section of a file, none where it is not there; None where it is not that simple."""
+    parser = configparser.RawConfigParser(default_section="")
+    try:
+        parser.read_string(Path(os.path.expandvars(path)).expanduser().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, RuntimeError, ValueError, configparser.Error):
+        return None
+    sections = [name for name in parser.sections() if is_meant(name)]
+    if len(sections) > 1 or parser.has_section(configparser.DEFAULTSECT):  # whose options count for all
+        return None
+    return dict(parser.items(sections[0])) if sections else {}
 
 
 def _is_hooked() -> bool:
@@ -202,10 +225,23 @@ def _is_hooked() -> bool:
 
 
 def _keys_of(environ: Mapping[str, str]) -> FixedKeys | None:
-    access, secret = environ.get("AWS_ACCESS_KEY_ID"), environ.get("AWS_SECRET_ACCESS_KEY")
-    if not access or not secret or not (access + secret).isprintable():
+    return _pair(environ, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def _keys_in(profile: _Profile, environ: Mapping[str, str]) -> FixedKeys | None:
+    """The keys that botocore would find in its files; None where there are none, or others come first."""
+    if "AWS_WEB_IDENTITY_TOKEN_FILE" in environ or "AWS_ACCESS_KEY_ID" in environ:
         return None
-    return FixedKeys(access, secret, environ.get("AWS_SESSION_TOKEN") or None)
+    # a file that names a key has to name the whole pair
+    options = profile.credentials if "aws_access_key_id" in profile.credentials else profile.config
+    return _pair(options, "aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+
+
+def _pair(options: Mapping[str, str], access_name: str, secret_name: str, token_name: str) -> FixedKeys | None:
+    access, secret, token = (options.get(name) or "" for name in (access_name, secret_name, token_name))
+    if not access or not secret or not (access + secret + token).isprintable():
+        return None
+    return FixedKeys(access, secret, token or None)
 
 
 class PlainWiring:
