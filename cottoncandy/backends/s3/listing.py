@@ -37,9 +37,8 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
     last = ""
     for entries in _entries(bucket, {"Prefix": prefix, "Delimiter": "/"}, page_size):
         # lists of the first version may repeat prefixes on every page
-        yield from (
-            [entry for entry in entries if entry.key > last or isinstance(entry, ObjectInfo)] if last else entries
-        )
+        new = [entry for entry in entries if entry.key > last or isinstance(entry, ObjectInfo)] if last else entries
+        yield from new
         last = max(last, next((entry.key for entry in reversed(entries) if isinstance(entry, ObjectPrefix)), ""))
 
 
@@ -141,9 +140,7 @@ class _Progress:
 
     def check(self, page: ListPage, entries: list[Entry], order: Callable[[Entry], str]) -> None:
         """Refuse a page that does not bring the listing further."""
-        first, last_object = (
-            (_first_object(side) for side in (entries, reversed(entries))) if page.objects else (None,) * 2
-        )
+        first, last_object = map(_first_object, (entries, reversed(entries)) if page.objects else ((), ()))
         if self._ordered and first and order(first) <= self._last_object:
             raise ServiceError(f"{self._where}: S3 gave a listing out of order, at {first.key!r}")
         last = order(entries[-1]) if entries else ""
