@@ -252,16 +252,7 @@ print(*sys.modules)
 
 #: What an array that is neither packed nor encrypted, over a line that is not either, has no use for.
 NOT_FOR_SMALL_ARRAYS = {
-    *(
-        "botocore.session",
-        "bz2",
-        "concurrent.futures.thread",
-        "cramjam",
-        "email",
-        "http.client",
-        "isal",
-        "lz4",
-    ),
+    *("botocore.session", "bz2", "concurrent.futures.thread", "cramjam", "email", "http.client", "isal", "lz4"),
     *("numcodecs", "ssl", "tempfile", "urllib.request", "xml.etree.ElementTree", "zstandard"),
     *("browser", "chunkedarrays.table", "codecs.blocks", "codecs.blosc", "codecs.pieces", "copies", "datasets"),
     *("diskpaths", "findings", "slicing", "syncing", "backends.encrypted.backend", "verification"),
@@ -280,7 +271,7 @@ def test_a_small_array_loads_little(tmp_path: Path) -> None:
     objects, modules = told.stdout.splitlines()
     loaded = {name.removeprefix("cottoncandy.") for name in modules.split()}
     assert loaded & NOT_FOR_SMALL_ARRAYS == set()
-    assert int(objects) < 12_000  # 9,500 with Python 3.11; all of the library at once was 18,000
+    assert int(objects) < 11_000  # 9,100 to 9,700 with Python 3.10 to 3.13; all of the library at once was 18,000
 
 
 def test_what_it_does_not_know_goes_the_full_way_from_then_on() -> None:

@@ -1,4 +1,6 @@
-"""The lean way without botocore: for an endpoint and a pair of keys that are named, where nothing else is configured.
+"""The lean way without botocore: for an endpoint that is named, and keys that do not change, where nothing else is set.
+
+The keys are named as well, or stand in the environment or the default profile.
 
 botocore and the model of S3 take half a second to load, and Python's garbage collector walks through all of it again
 and again. Where it would find nothing but what is known here, it is not loaded: see `find_plainness`. Everything else,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 #: botocore's own, in seconds.
 _TIMEOUT = 60
-#: Of the environment: what changes nothing for S3 at a named endpoint with named keys, or is read here.
+#: Of the environment: what changes nothing for S3 at a named endpoint with keys that are at hand, or is read here.
 _HARMLESS_VARIABLES = {
     "AWS_ACCESS_KEY",  # the library's own
     "AWS_ACCESS_KEY_ID",
@@ -49,7 +51,7 @@ _HARMLESS_VARIABLES = {
     "AWS_SESSION_TOKEN",
     "AWS_SHARED_CREDENTIALS_FILE",
     "BOTO_DISABLE_CRT",  # which of two signers that sign alike
-    # where botocore looks for keys when it has none: clouds set some of them on all of their machines
+    # where botocore looks for keys when it has none at hand: clouds set some of them on all of their machines
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -229,7 +231,7 @@ def _keys_of(environ: Mapping[str, str]) -> FixedKeys | None:
 
 
 def _keys_in(profile: _Profile, environ: Mapping[str, str]) -> FixedKeys | None:
-    """The keys that botocore would find in its files; None where there are none, or others come first."""
+    """The keys that botocore would find in its files; None where there are none, or it looks elsewhere first."""
     if "AWS_WEB_IDENTITY_TOKEN_FILE" in environ or "AWS_ACCESS_KEY_ID" in environ:
         return None
     # a file that names a key has to name the whole pair
