@@ -423,7 +423,8 @@ def test_a_download_that_fails_leaves_the_file_as_it_was(recorded: Recorded, tmp
     fs = ObjectFileSystem(recorded.store.backend(), SMALL_PARTS)
     body = b"<Error><Code>AccessDenied</Code><Message>said the test</Message></Error>"
     opened = recorded.proxy.count("GET")
-    recorded.proxy.hook = lambda _: Response(403, body) if recorded.proxy.count("GET") > opened + 2 else None
+    # the second request is the last one where one connection keeps up with who writes
+    recorded.proxy.hook = lambda _: Response(403, body) if recorded.proxy.count("GET") > opened + 1 else None
     (tmp_path / "a").write_bytes(b"old")
     with pytest.raises(AccessDenied):
         fs.get("a", f"{tmp_path}/a")
