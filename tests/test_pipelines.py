@@ -25,9 +25,9 @@ from stores import Recorded
 
 import cottoncandy
 from benchmarks.server.running import running
-from cottoncandy.backends.s3.lean import connections
+from cottoncandy.backends.s3.lean import connections, exchange
 from cottoncandy.errors import AccessDenied, ChecksumMismatch, TransientError
-from cottoncandy.interfaces.arrays import treeupload
+from cottoncandy.interfaces.arrays import treeleaves, treeupload
 from cottoncandy.pipelines import Begun, Busy, run_ahead
 
 pytestmark = pytest.mark.lean_wire("botocore's connections answer at once")
@@ -123,6 +123,71 @@ def test_rivals_are_looked_for_when_the_last_leaf_stands(
     # when the mark stands, beside the leaves, when they stand, and when the mark is gone
     assert len(standing) == 4
     assert standing[2] >= len(tree) + 1  # and the mark
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("held_back", ["/started", "list-type"])
+def test_leaves_are_made_ready_while_nothing_may_be_sent(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, held_back: str, is_there: bool
+) -> None:
+    """All of them, until the mark stands or the look is answered; where a tree is there they go to other places."""
+    monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
+    store, proxy = recorded
+    cci, ready, first = store.interface(), threading.Event(), threading.Event()
+    if is_there:
+        cci.dict2cloud("t", {**TREE, "old": LARGE}, verbose=False)
+    backend, made = cci.backend_interface, list[str]()
+    prepare_put = backend.prepare_put
+
+    def noted(key: str, *arguments: Any, **named: Any) -> Any:
+        made.append(key)
+        if len(set(made) & {f"t/{name}" for name in TREE}) == len(TREE):
+            ready.set()
+        return prepare_put(key, *arguments, **named)
+
+    def hook(request: Request) -> None:
+        if held_back in f"{request.path}?{request.query}" and not first.is_set():
+            first.set()
+            assert ready.wait(30)
+            assert not any(request.path.endswith(f"/t/{name}") for request in proxy.requests for name in TREE)
+
+    monkeypatch.setattr(backend, "prepare_put", noted)
+    proxy.clear()
+    proxy.hook = hook
+    cci.dict2cloud("t", TREE, verbose=False)
+    proxy.hook = None
+    assert first.is_set()
+    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 2 if is_there else 1))  # once is a copy
+    assert len(made) == (1 + len(TREE)) + (len(TREE) if is_there else 0)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+
+
+def test_no_more_are_made_ready_than_may_lie_in_memory(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(treeleaves, "_MOST_READY", 5)
+    monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
+    store, proxy = recorded
+    cci, made = store.interface(), list[str]()
+    backend, prepare_put = cci.backend_interface, cci.backend_interface.prepare_put
+    monkeypatch.setattr(backend, "prepare_put", lambda key, *rest: made.append(key) or prepare_put(key, *rest))
+
+    seen = []
+    proxy.hook = lambda request: seen.append(len(made)) or (Fault("delay", 0.3) if "/started" in request.path else None)
+    cci.dict2cloud("t", TREE, verbose=False)
+    assert seen[1] == 1 + 5  # when the look came: the mark, and five leaves
+    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 1))
+
+
+def test_what_was_made_ready_long_ago_is_signed_anew(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers refuse a signature that is older than a quarter of an hour."""
+    store, proxy = recorded
+    data = store.interface().backend_interface._bucket.data
+    for stale, signed in ((30.0, "20000101T000000Z"), (-1.0, "20300101T000000Z")):
+        monkeypatch.setattr(exchange, "_STALE", stale)
+        monkeypatch.setattr("cottoncandy.backends.s3.lean.signing.time.time", lambda: 946684800.0)
+        prepared = data.prepare_put_object(Bucket=store.container, Key="a", Body=b"x")
+        monkeypatch.setattr("cottoncandy.backends.s3.lean.signing.time.time", lambda: 1893456000.0)
+        prepared.begin().result()
+        assert proxy.requests[-1].headers["x-amz-date"] == signed
 
 
 @pytest.mark.parametrize("milliseconds", [0, 30])
@@ -280,6 +345,35 @@ def test_ctrl_c(recorded: Recorded, name: str) -> None:
     assert store.raw.keys() == ["t/old"]
 
 
+@pytest.mark.parametrize("held_back", ["/started", "list-type"])
+def test_ctrl_c_before_the_leaves(recorded: Recorded, held_back: str) -> None:
+    store, proxy = recorded
+    cci, first = store.interface(), once(lambda request: held_back in f"{request.path}?{request.query}", True)
+
+    def interrupt(request: Request) -> None:
+        if first(request):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    proxy.hook = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        cci.dict2cloud("t", TREE, verbose=False)
+    assert store.raw.keys() == []
+    assert names(proxy, "PUT") == Counter()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("name", ["/started", "list-type"])
+def test_a_mark_or_a_look_that_fails_is_done_again(recorded: Recorded, fault: Any, name: str) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    proxy.hook = once(lambda request: name in f"{request.path}?{request.query}", fault)
+    cci.dict2cloud("t", TREE, compression=False, verbose=False)
+    proxy.hook = None
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+    assert len(store.raw.keys()) == len(TREE)
+    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 1))
+
+
 # ---------------------------------------------------------------------- in itself
 class Pending(Begun[int]):
     """A number, whose answer comes after some seconds, or when it is told to; a negative one fails.
@@ -388,6 +482,23 @@ def test_nothing_is_begun_behind_a_failure() -> None:
     assert [type(failure) for _, failure in left] == [ValueError, type(None), type(None)]
     assert sent(log) == [1, 2, -3, 4]
     assert ("dropped", -3) in log
+
+
+def test_other_work_is_done_while_answers_are_waited_for() -> None:
+    """But not where one is there."""
+    log: list[Any] = []
+    work = iter(range(3))
+
+    def meanwhile() -> bool:
+        log.append(("work", next(work, None)))
+        return log[-1][1] is not None
+
+    assert list(run_ahead(beginning(log, seconds=0.2), [1, 2], 2, meanwhile=meanwhile)) == []
+    assert log[:6] == [("sent", 1), ("sent", 2), ("work", 0), ("work", 1), ("work", 2), ("work", None)]
+    assert sorted(read(log)) == [1, 2]
+    log.clear()
+    assert list(run_ahead(beginning(log), [1, 2], 2, meanwhile=meanwhile)) == []
+    assert sum(what == "work" for what, _ in log) <= 1
 
 
 def test_what_is_late_is_dropped_and_left() -> None:
