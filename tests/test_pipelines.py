@@ -262,12 +262,18 @@ def test_an_error_names_the_object_and_nothing_stays(recorded: Recorded) -> None
         cci.cloud2dict("t", verbose=False)
 
 
-def test_a_server_without_acls_is_told_once(recorded: Recorded) -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_server_without_acls_is_told_once(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, is_known: bool
+) -> None:
+    """When the mark is refused, leaves are ready already."""
+    monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
     store, proxy = recorded
     cci = store.interface()
     refusal = Response(400, b"<Error><Code>AccessControlListNotSupported</Code><Message>no</Message></Error>")
     proxy.hook = lambda request: refusal if request.headers.get("x-amz-acl") else None
-    cci.upload_raw_array("before", LARGE)
+    if is_known:
+        cci.upload_raw_array("before", LARGE)
     proxy.clear()
     cci.dict2cloud("t", TREE, verbose=False)
     assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 1))

@@ -86,6 +86,11 @@ class Leaves:
             return False
         return True
 
+    def forget(self) -> None:
+        """Make nothing of what was made ready: the requests may no longer be those that are to be sent."""
+        self._ready.clear()
+        self._following = iter(self._upload.arrays)
+
     def _prepare(self, key: str) -> Prepared[Receipt] | None:
         if self._upload.arrays[key].nbytes > SMALL:
             return None

@@ -170,6 +170,7 @@ class TreeUploads(FolderArrays):
         backend, options = self.backend_interface, self._write_options(upload.acl)
 
         def write(mark: str) -> None:
+            leaves.forget()  # what it was refused for, as an ACL, they would be refused for as well
             self._upload(mark, _STARTED, {}, upload.acl)
 
         def begin(mark: str) -> Begun[Receipt] | None:
