@@ -317,9 +317,9 @@ def _plain_metadata(dtype: str, shape: tuple[int, ...], compression: str | None,
 @lru_cache
 def _read(texts: tuple[str | None, ...], size: int) -> ArrayDescription:
     known = {key: text for key, text in zip(_KEYS, texts, strict=True) if text is not None}
-    dtype = _read_dtype(known)
+    dtype, codec = _read_dtype(known), _read_codec(known)
     description = ArrayDescription(
-        dtype, _read_shape(known), _read_order(known), _read_codec(known), _read_utf8(known, dtype)
+        dtype, _read_shape(known), _read_order(known, codec), codec, _read_utf8(known, dtype)
     )
     _check_size(description, size)
     return description
@@ -365,11 +365,16 @@ def _read_shape(metadata: Mapping[str, str]) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-def _read_order(metadata: Mapping[str, str]) -> str:
+def _read_order(metadata: Mapping[str, str], codec: str | None) -> str:
+    """The order in which the bytes run.
+
+    0.4.0 takes notice of it where a body is gzip or not compressed. With another codec the bytes run in C order
+    whatever it says: it says ``F`` of read-only arrays, which all are that 0.4.0 has downloaded through such a codec.
+    """
     order = metadata.get("order", "C").upper()
     if order not in {"C", "F"}:
         raise CorruptObject(f"order is {order!r:.50}, neither 'C' nor 'F'")
-    return order
+    return order if codec is None or codecs.get_codec(codec).fortran else "C"
 
 
 def _read_codec(metadata: Mapping[str, str]) -> str | None:
