@@ -127,12 +127,14 @@ def test_metadata_that_others_wrote(root: Path, backend: LocalBackend) -> None:
     # releases before this one wrote what they were given
     (root / "plain.meta.json").write_text('{\n  "gzip": true,\n  "n": 3,\n  "x": null,\n  "u": "\u00fc"\n}', "utf-8")
     assert backend.stat("plain").metadata == {"gzip": "True", "n": "3", "x": "None", "u": "\u00fc"}
+    (root / "plain.meta.json").write_text('{"runs": ["a", "b"], "of": {"n": [1, null]}}')
+    assert backend.stat("plain").metadata == {"runs": '["a", "b"]', "of": '{"n": [1, null]}'}
 
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"{", b"[]", b'"text"', b"null", b'{"a": []}', b'{"a": {}}', b"\xff\xfe\xfd", b"[" * 100_000],
-    ids=["empty", "half", "list", "text", "null", "a list inside", "an object inside", "bytes", "deep"],
+    [b"", b"{", b"[]", b'"text"', b"null", b"\xff\xfe\xfd", b"[" * 100_000],
+    ids=["empty", "half", "list", "text", "null", "bytes", "deep"],
 )
 def test_broken_metadata(root: Path, backend: LocalBackend, text: bytes) -> None:
     (root / "name").write_bytes(b"x")

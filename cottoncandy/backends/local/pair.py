@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cottoncandy.backends.base import GIB, MIB, BytesLike
 from cottoncandy.backends.local import locks, names, tree
@@ -94,9 +94,14 @@ def _parse(text: bytes, place: str) -> dict[str, str]:
         metadata = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise CorruptObject(f"metadata file {place!r} is no JSON: restore or remove it") from error
-    if not isinstance(metadata, dict) or any(isinstance(value, dict | list) for value in metadata.values()):
-        raise CorruptObject(f"metadata file {place!r} is no JSON object of strings: restore or remove it")
-    return {key: str(value) for key, value in metadata.items()}
+    if not isinstance(metadata, dict):
+        raise CorruptObject(f"metadata file {place!r} is no JSON object: restore or remove it")
+    return {key: _as_text(value) for key, value in metadata.items()}
+
+
+def _as_text(value: Any) -> str:
+    """A value as metadata hold it. Releases before 0.5 put down whatever JSON can hold."""
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
 
 
 # ------------------------------------------------------------------ writing
