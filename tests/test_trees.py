@@ -60,6 +60,11 @@ def test_keys(store: Store) -> None:
     found = cci.cloud2dict("t", verbose=False, keys=["deep/more/y", "/w"])
     assert_same_tree(found, {"deep": {"more": {"y": TREE["deep"]["more"]["y"]}}, "w": TREE["w"]})
     assert cci.cloud2dict("t", verbose=False, keys=[]) == {}
+    assert_same_tree(
+        cci.cloud2dict("t", verbose=False, keys="deep/more/y"), {"deep": {"more": {"y": TREE["deep"]["more"]["y"]}}}
+    )
+    with pytest.raises(KeyError, match="the tree has nothing named 'wz'"):
+        cci.cloud2dict("t", verbose=False, keys="wz")  # not its letters, of which one is there
     with pytest.raises(KeyError, match="the tree has nothing named 'dee'"):
         cci.cloud2dict("t", verbose=False, keys=["w", "dee"])
 

@@ -86,7 +86,7 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         self,
         object_root: str,
         verbose: bool = True,
-        keys: Iterable[str] | None = None,
+        keys: str | Iterable[str] | None = None,
         threads: int | None = None,
         **metadata: Any,  # noqa: ARG002 - published
     ) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         object_root : str
         verbose : bool
             Print the name when all is done.
-        keys : list of str, optional
-            Download these only: names of arrays, or of groups, below the root (``['bold', 'anat/mask']``).
+        keys : str or list of str, optional
+            Download these only: one name or several, of arrays or of groups below the root (``['bold', 'anat/mask']``).
         threads : int, optional
             Arrays at a time; by default as many as are of use, up to the configured ``most_threads``.
 
@@ -116,7 +116,8 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         ObjectChanged
             If the tree is replaced again and again while it is read: old and new leaves are never mixed.
         """
-        tree = self._load_tree(object_root, keys, threads)
+        wanted = [keys] if isinstance(keys, str) else keys
+        tree = self._load_tree(object_root, wanted, threads)
         if verbose:
             print(f"downloaded arrays in {object_root!r}")  # noqa: T201 - documented to print
         return tree
