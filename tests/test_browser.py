@@ -608,3 +608,15 @@ def test_names_are_completed_inside_of_strings(shell: Any, looked_at: tuple[Any,
     proxy.hook = None
     shell.run_line_magic("unload_ext", "cottoncandy")
     assert complete("cci.ls('exp/b") == []
+
+
+@pytest.mark.parametrize("name", ["sub01/bold", "sub01/bold.arr"])
+def test_an_array_opened_as_a_dataset_is_one_from_the_first_question_on(store: Store, name: str) -> None:
+    cci = store.interface()
+    cci.upload_raw_array(name, np.zeros((3, 4), "f4"))
+    assert cci.cloud2dataset(name).shape == (3, 4)
+    assert cci.cloud2dataset(name).dtype == "f4"
+    assert np.shape(cci.cloud2dataset(name)) == (3, 4)
+    # a name that an array has stays one of a child where there is a group
+    cci.upload_raw_array("group/shape", np.ones(2))
+    assert np.array_equal(cci.cloud2dataset("group").shape.load(), np.ones(2))

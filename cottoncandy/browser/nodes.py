@@ -46,7 +46,7 @@ def browse(
     """
     name = keys.clean(name).rstrip(keys.SEPARATOR)
     kind = S3HDF5 if as_group or extensions.holds_arrays(name) else S3Directory
-    return kind(interface, name, extensions, is_leaf=False if as_group else None)
+    return kind(interface, name, extensions, as_group=as_group)
 
 
 class BrowserObject:
@@ -76,13 +76,12 @@ class S3FSLike(BrowserObject):
     loop. That of an array is sliced instead (``node[10:20]``), and looped over along the first axis.
     """
 
-    def __init__(
-        self, interface: Interface, fullpath: str, extensions: Extensions, is_leaf: bool | None = None
-    ) -> None:
+    def __init__(self, interface: Interface, fullpath: str, extensions: Extensions, *, as_group: bool = False) -> None:
         self._interface = interface
         self._fullpath = fullpath
         self._extensions = extensions
-        self._is_leaf = is_leaf
+        self._is_leaf: bool | None = None
+        self._as_group = as_group  # until it is known better
         self._children: Children | None = None
         self._is_all = False
         self._nodes: dict[str, S3FSLike] = {}
@@ -216,7 +215,7 @@ class S3FSLike(BrowserObject):
         return head
 
     def _seems_a_group(self) -> bool:
-        return bool(self._children) or "." not in keys.basename(self._fullpath)
+        return self._as_group or bool(self._children) or "." not in keys.basename(self._fullpath)
 
     def _head(self) -> ObjectHead | None:
         try:
@@ -336,11 +335,15 @@ class S3HDF5(S3FSLike):
 
     def _is_array(self) -> bool:
         """Whether it is one; a request where that is not known, and the name does not tell."""
-        if self._is_leaf is None and not self._seems_a_group():
+        if self._is_leaf is None and not self._is_told_to_be_a_group():
             self._look(PAGE)
         return bool(self._is_leaf)
 
     def _seems_a_group(self) -> bool:
+        return self._as_group or self._is_told_to_be_a_group()
+
+    def _is_told_to_be_a_group(self) -> bool:
+        """By what was listed, or by the name."""
         return bool(self._children) or self._extensions.is_group(self._fullpath)
 
     def keys(self) -> list[str]:
@@ -382,7 +385,8 @@ class S3HDF5(S3FSLike):
 
     def _load(self) -> Any:
         kinds = [self._load_array, self._load_group]
-        found = (load() for load in (kinds[::-1] if self._is_leaf is False else kinds))
+        is_group_first = self._as_group if self._is_leaf is None else not self._is_leaf
+        found = (load() for load in (kinds[::-1] if is_group_first else kinds))
         return next((loaded for loaded in found if loaded is not None), None)
 
     def _load_array(self) -> Any:
