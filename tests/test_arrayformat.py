@@ -337,6 +337,7 @@ def read(size: int = 24, **metadata: Any) -> ArrayDescription:
         ({"compression": "Zstd", "order": "F"}, "Zstd", "C"),
         ({"compression": "Blosc", "order": "F"}, "Blosc", "C"),
         ({"compression": "Zstd-blocks", "order": "F"}, "Zstd-blocks", "F"),
+        ({"descr": "bold, detrended"}, None, "C"),  # a caller's own word
         ({"compression": "False", "Content-Type": "x", "version": "1"}, None, "C"),
     ],
 )

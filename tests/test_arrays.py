@@ -355,3 +355,14 @@ def test_one_get_reads_a_small_array(recorded: Recorded) -> None:
         proxy.clear()
         cci.download_raw_array("a")
         assert [request.method for request in proxy.requests] == ["GET"]
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_raw_array_is_no_damaged_npy_file(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.arange(9))
+    with pytest.raises(NotAnArray, match=r"'a'.*download_raw_array"):
+        cci.download_npy_array("a")
+    assert not caplog.records  # it is not read twice
+    cci.upload_npy_array("b.npy", np.arange(9), dtype="of mine")
+    assert_same(cci.download_npy_array("b.npy"), np.arange(9))

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import checksums, keys, npyfiles
-from cottoncandy.arrayformat import read_checksum
+from cottoncandy.arrayformat import lowered, read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
-from cottoncandy.errors import ChecksumMismatch, CorruptObject
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
 
@@ -262,6 +262,8 @@ class RawArrays(BasicInterface):
         Raises
         ------
         ObjectNotFound
+        NotAnArray
+            If it is a raw array, which `download_raw_array` reads.
         CorruptObject
         ChecksumMismatch
             If its bytes are not those that were stored, the second time, too.
@@ -269,6 +271,8 @@ class RawArrays(BasicInterface):
         key = keys.clean_object(object_name)
         try:
             return self._load_npy(key, threads)
+        except NotAnArray:
+            raise
         except CorruptObject as error:
             log.warning("%s: reading it once more", error)
             return self._load_npy(key, threads)
@@ -282,6 +286,8 @@ class RawArrays(BasicInterface):
                 stream.seek(0)
                 array, found = npyfiles.read_array(stream)
             except CorruptObject as error:
+                if {"dtype", "shape"} <= lowered(stream.metadata).keys():
+                    raise NotAnArray(f"{where} is no .npy file but a raw array: download_raw_array reads it") from error
                 kind = CorruptObject if expected is None else ChecksumMismatch
                 raise kind(f"{where} is no .npy file: {error}") from error
             try:
