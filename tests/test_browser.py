@@ -620,3 +620,16 @@ def test_an_array_opened_as_a_dataset_is_one_from_the_first_question_on(store: S
     # a name that an array has stays one of a child where there is a group
     cci.upload_raw_array("group/shape", np.ones(2))
     assert np.array_equal(cci.cloud2dataset("group").shape.load(), np.ones(2))
+
+
+@pytest.mark.stores("local")
+def test_several_extensions_are_configured_with_commas(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_EXTENSIONS_CCGROUP", "grp, .ccg")
+    monkeypatch.setenv("COTTONCANDY_EXTENSIONS_CCDATASET", "arr, rarr")
+    cci = store.interface()
+    for group in ("a.grp", "b.ccg"):
+        cci.dict2cloud(group, {"x": np.arange(3)}, verbose=False)
+    cci.upload_raw_array("c.rarr", np.arange(4))
+    browser = cci.get_browser()
+    assert browser.a_DOT_grp.keys() == browser.b_DOT_ccg.keys() == ["x"]
+    assert_same(browser.c_DOT_rarr.load(), np.arange(4))

@@ -59,19 +59,35 @@ def identifiers(names: list[str], taken: frozenset[str] = frozenset()) -> dict[s
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """The configured extensions: of a group of arrays, and of an array."""
+    """The configured extensions: of groups of arrays, and of arrays."""
 
-    group: str = "grp"
-    dataset: str = "arr"
+    group: frozenset[str] = frozenset({"grp"})
+    dataset: frozenset[str] = frozenset({"arr"})
+
+    @classmethod
+    def from_texts(cls, group: str | None, dataset: str | None) -> Extensions:
+        """Read the configured texts: one extension, or several with commas between.
+
+        Examples
+        --------
+        >>> Extensions.from_texts('.grp, ccg', None).is_group('sub01.ccg')
+        True
+        """
+        return cls(_extensions(group) or cls().group, _extensions(dataset) or cls().dataset)
 
     def holds_arrays(self, name: str) -> bool:
         """Whether a component of the name has an extension under which arrays are kept."""
-        known = _HDF_EXTENSIONS | {self.group, self.dataset}
+        known = _HDF_EXTENSIONS | self.group | self.dataset
         return any(_extension(part) in known for part in name.split(keys.SEPARATOR))
 
     def is_group(self, name: str) -> bool:
         """Whether the name is that of a group."""
-        return _extension(keys.basename(name)) == self.group
+        return _extension(keys.basename(name)) in self.group
+
+
+def _extensions(text: str | None) -> frozenset[str]:
+    found = (extension.strip().lstrip(".").lower() for extension in (text or "").split(","))
+    return frozenset(filter(None, found))
 
 
 def _extension(component: str) -> str:

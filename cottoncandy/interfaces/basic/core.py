@@ -173,5 +173,4 @@ class InterfaceCore(InterfaceObject):
         from cottoncandy.browser import Extensions, browse
 
         group, dataset = (self._options.text("extensions", key) for key in ("ccgroup", "ccdataset"))
-        extensions = Extensions((group or "grp").lstrip("."), (dataset or "arr").lstrip("."))
-        return browse(self, name, extensions, as_group=as_group)  # type: ignore[arg-type] # mixins make up the protocol
+        return browse(self, name, Extensions.from_texts(group, dataset), as_group=as_group)  # type: ignore[arg-type] # mixins make up the protocol
