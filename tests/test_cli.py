@@ -219,6 +219,99 @@ def test_what_a_file_cannot_hold(cc: Run) -> None:
     assert extension("a.NII.GZ") == ".nii.gz"
 
 
+Records = list[tuple[str, str]]
+
+
+def records(dtype: Records, *rows: tuple[object, ...]) -> np.ndarray:
+    return np.array([*rows], dtype)
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Dtype, but for the width of text, and every value; a nan is one."""
+    names = [[(name, one.dtype[name].kind) for name in one.dtype.names or ()] for one in (one, other)]
+    kinds = (one.dtype.kind, one.shape) == (other.dtype.kind, other.shape)
+    return kinds and names[0] == names[1] and repr(one.tolist()) == repr(other.tolist())
+
+
+@pytest.mark.parametrize(
+    ("text", "table"),
+    [
+        ("1,2,3\n", np.array([[1, 2, 3]])),
+        ("1\r\n2\r\n\r\n", np.array([[1], [2]])),
+        ("1,2\n3,\n", np.array([[1, 2], [3, np.nan]])),
+        ("1,NA\n", np.array([[1, np.nan]])),
+        ("a\n1\n\n2\n", records([("a", "f8")], (1,), (np.nan,), (2,))),
+        ("\ufeffsub-01,x # y\n1,2.5\n", records([("sub-01", "i8"), ("x # y", "f8")], (1, 2.5))),
+        ("id,v\n1,\n2,3.5\n", records([("id", "i8"), ("v", "f8")], (1, np.nan), (2, 3.5))),
+        ("Ann # 1,3\nBob,4\n", records([("f0", "U7"), ("f1", "i8")], ("Ann # 1", 3), ("Bob", 4))),
+        ('name,n\n"Smith, J",1\n', records([("name", "U8"), ("n", "i8")], ("Smith, J", 1))),
+        ('n\n"a ""b""\nc"\n1', records([("f0", "U7")], ("n",), ('a "b"\nc',), ("1",))),
+        ("x,NA\n1,2\n", records([("x", "i8"), ("NA", "i8")], (1, 2))),
+        ("name,city\nAnn,Rome\n", records([("f0", "U4"), ("f1", "U4")], ("name", "city"), ("Ann", "Rome"))),
+        # no digit gets lost
+        ("007\n1_0\n", records([("f0", "U3")], ("007",), ("1_0",))),
+        ("1,9007199254740993\n.5,2\n", records([("f0", "f8"), ("f1", "i8")], (1, 2**53 + 1), (0.5, 2))),
+        ("99999999999999999999\n", records([("f0", "U20")], ("9" * 20,))),
+    ],
+)
+def test_a_table_goes_up_with_all_that_it_says_and_comes_back(text: str, table: np.ndarray, cc: Run) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    Path("made.csv").write_bytes(text.encode())
+    ok(cc("put", "made.csv", "table"))
+    assert same(cci.download_raw_array("table"), table)
+    ok(cc("get", "table", "back.csv"))
+    ok(cc("put", "back.csv", "again"))
+    assert same(cci.download_raw_array("again"), table)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1,2\n\n3\n", "bad.csv, line 3: cells in this row: 1, in the first one: 2;"),
+        ('a,b\n1,"2\n', "bad.csv, line 2: unexpected end of data"),
+        ("a,a\n1,2\n", "bad.csv: two columns are named 'a': rename one"),
+        ("\n", "bad.csv is empty"),
+        ("\udcff\n", "bad.csv is no UTF-8"),
+    ],
+)
+def test_what_is_no_table(text: str, said: str, cc: Run) -> None:
+    Path("bad.csv").write_bytes(text.encode(errors="surrogateescape"))
+    done = cc("put", "bad.csv", "x")
+    assert (done.code, Path("store/x").exists()) == (1, False)
+    assert done.err.startswith(f"cottoncandy: {said}")
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.arange(2), "0\n1\n"),
+        (np.array([[1.0, np.nan], [-0.0, 1e300]]), "1.0,nan\n-0.0,1e+300\n"),
+        (np.array([[True, False]]), "1,0\n"),
+        (records([("a,b", "U3"), ("n", "f4")], ('q"', 0.5), ("", np.nan)), '"a,b",n\n"q""",0.5\n,nan\n'),
+        (records([("f0", "i4"), ("f1", "i4")], (1, 2)), "f0,f1\n1,2\n"),
+        (np.ones((0, 3)), None),
+        (np.array([[2**64 - 1]], "uint64"), None),
+        (records([("name", "U3"), ("city", "U4")], ("Ann", "Rome")), None),  # the names would be a row
+        (records([("code", "U3"), ("n", "i8")], ("1", 2)), None),  # the text would be a number
+        (records([("day", "M8[D]")], ("2020-01-01",)), None),
+        (records([("z", "c8")], (1j,)), None),
+    ],
+)
+def test_a_table_is_written_where_it_can_be_read_again(array: np.ndarray, text: str | None, cc: Run) -> None:
+    np.save("made.npy", array)
+    ok(cc("put", "made.npy", "x"))
+    done = cc("get", "x", "x.csv")
+    if text is None:
+        assert (done.code, [*Path().glob("*.csv")]) == (1, [])
+        assert done.err.endswith(": get it as .npy\n")
+        return
+    assert Path("x.csv").read_text() == text
+    table, _ = FORMATS[".csv"].load(Path("x.csv"))
+    assert repr(np.ravel(table).tolist()) == repr((array + 0 if array.dtype == bool else array).ravel().tolist())
+
+
 # ---------------------------------------------------------------------- how it ends
 def test_it_fails_in_one_line(cc: Run) -> None:
     Path("store").mkdir()

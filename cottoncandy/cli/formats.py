@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cottoncandy.cli.tables import read_table, write_table
 from cottoncandy.errors import ConfigurationError, UnsupportedArray
 from cottoncandy.extras import with_library
 
@@ -85,32 +86,13 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-# ---------------------------------------------------------------------- tables of numbers
+# ---------------------------------------------------------------------- tables
 def _load_csv(path: Path) -> tuple[Array, Metadata]:
-    with path.open(encoding="utf-8-sig") as file:
-        first = file.readline()
-    named = not all(map(_is_number, first.strip().split(",")))
-    table = np.genfromtxt(path, delimiter=",", names=named or None, dtype=None, encoding="utf-8-sig")
-    return table, {}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return not text.strip()
-    return True
+    return read_table(path), {}
 
 
 def _save_csv(path: Path, array: Array, _: Mapping[str, str]) -> None:
-    plain = array.dtype.names is None and array.dtype.kind in "biuf" and array.ndim in {1, 2}
-    if not plain and not (array.dtype.names and array.ndim == 1):
-        raise UnsupportedArray("a .csv holds one or two dimensions of real numbers, or 1-d records")
-    # 17 digits tell a float64 exactly
-    kinds = [array.dtype[name].kind for name in array.dtype.names] if array.dtype.names else [array.dtype.kind]
-    formats = ["%.17g" if kind == "f" else "%s" if kind not in "biu" else "%d" for kind in kinds]
-    header = ",".join(array.dtype.names or ())
-    np.savetxt(path, array, fmt=formats if header else formats[0], delimiter=",", header=header, comments="")
+    write_table(path, array)
 
 
 # ---------------------------------------------------------------------- other programs' files
