@@ -312,6 +312,116 @@ def test_a_table_is_written_where_it_can_be_read_again(array: np.ndarray, text: 
     assert repr(np.ravel(table).tolist()) == repr((array + 0 if array.dtype == bool else array).ravel().tolist())
 
 
+@pytest.mark.skipif(not hasattr(getattr(np, "dtypes", None), "StringDType"), reason="numpy 2 has text of any width")
+@pytest.mark.parametrize("kind", [".npy", ".npz", ".h5", ".mat", ".csv"])
+def test_text_of_any_width_becomes_text_of_one(kind: str, cc: Run) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    words = np.array(["a", "bcd", "", "ü"], np.dtypes.StringDType(na_object=None))
+    value = records([("f0", "U3")], *[(word,) for word in words]) if kind == ".csv" else words
+    cci.dict2cloud("tree", {"grp": {"words": value, "missing": np.where(words == "", None, words).astype(words.dtype)}})
+    ok(cc("get", "tree/grp/words", f"words{kind}"))
+    ok(cc("put", f"words{kind}", "again"))  # of a pickle nothing is read
+    again = cci.download_raw_array("again" if not FORMATS[kind].holds_tree else "again/words")
+    expected = np.array([*words], "U3")
+    assert [word.rstrip() for word in np.ravel(again.astype("U3"))] == expected.tolist()
+    failed = cc("get", "tree" if FORMATS[kind].holds_tree else "tree/grp/missing", f"missing{kind}")
+    assert (failed.code, [*Path().glob("missing*")]) == (1, [])
+    what = "leaf 'grp/missing'" if FORMATS[kind].holds_tree else ""
+    assert failed.err.startswith(f"cottoncandy: missing{kind}: {what}")
+
+
+def test_an_npz_file_holds_arrays_of_any_name(cc: Run) -> None:
+    import cottoncandy
+
+    tree = {name: np.arange(3) for name in ("allow_pickle", "args", "file", "kwds")}
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    cci.dict2cloud("names", tree, verbose=False)
+    ok(cc("get", "names", "names.npz"))
+    with np.load("names.npz") as archive:
+        assert {name: archive[name].tolist() for name in archive.files} == {name: [0, 1, 2] for name in tree}
+
+
+def test_a_mat_file_holds_the_whole_tree_or_is_not_written(cc: Run) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    cci.dict2cloud("good", {**TREE, "b": {"c": TREE["b"], "x" * 63: np.ones((1, 1))}})
+    ok(cc("get", "good", "good.mat"))
+    ok(cc("put", "good.mat", "again"))
+    again = cci.cloud2dict("again", verbose=False)
+    assert [*again] == ["a", "b"]
+    assert np.array_equal(again["b"]["c"]["c"], TREE["b"]["c"])  # type: ignore[call-overload]
+    assert again["b"]["x" * 63].shape == (1, 1)
+
+    leaf = np.ones(2)
+    cci.dict2cloud("names", {"_hid": leaf, "fine": leaf, "grp": {"_x": leaf, "2y": leaf, "ж": leaf, "z" * 64: leaf}})
+    cci.dict2cloud("dates", {"grp": {"day": np.array(["2020-01-01"], "M8[D]"), "x": leaf}})
+    for name, said in [
+        ("names", f"rename '_hid', 'grp/2y', 'grp/_x', 'grp/{'z' * 64}', 'grp/ж', or get it as .npz or .h5\n"),
+        ("dates", "no dates and no spans of time, as 'grp/day': get it as .npz\n"),
+    ]:
+        failed = cc("get", name, "bad.mat")
+        assert (failed.code, [*Path().glob("bad*")]) == (1, [])
+        assert failed.err.startswith("cottoncandy: bad.mat: ")
+        assert failed.err.endswith(said)
+
+
+def test_a_mat_file_with_what_is_no_array(cc: Run) -> None:
+    from scipy import io
+
+    io.savemat("cell.mat", {"s": {"c": np.array(["a", 1.0], dtype=object)}})
+    failed = cc("put", "cell.mat", "x")
+    assert (failed.code, Path("store/x").exists()) == (1, False)
+    assert failed.err.startswith("cottoncandy: cell.mat: s.c is no array")
+
+
+def test_an_hdf5_file_with_more_than_arrays(cc: Run) -> None:
+    import cottoncandy
+
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("more.h5", "w") as file:
+        file["grp/x"] = np.arange(3)
+        file["grp/text"] = np.array([["ü", "bc"]], object)
+        file["word"] = "hello"
+        file["grp/type"] = np.dtype("f8")
+        file["grp/up"] = h5py.SoftLink("/")
+        file["nothing"] = h5py.SoftLink("/nowhere")
+        file["elsewhere"] = h5py.ExternalLink("no_such.h5", "/x")
+    done = cc("put", "more.h5", "more")
+    assert done.code == 0
+    assert done.err == (
+        "cottoncandy: more.h5: passed over, since they hold no arrays: 'elsewhere', 'grp/type', 'grp/up', 'nothing'\n"
+    )
+    tree = cottoncandy.get_interface("store", backend="local", verbose=False).cloud2dict("more", verbose=False)
+    assert (tree["word"], tree["grp"]["text"].tolist(), [*tree["grp"]]) == ("hello", [["ü", "bc"]], ["text", "x"])
+    assert tree["grp"]["text"].dtype == "U2"
+
+
+def test_hdf5_of_what_no_array_is(cc: Run) -> None:
+    import cottoncandy
+
+    h5py = pytest.importorskip("h5py")
+    made = {
+        "references": lambda group: group.__setitem__("x", group.ref),
+        "ragged": lambda group: group.create_dataset("x", (2,), h5py.vlen_dtype("i4")),
+        "empty": lambda group: group.__setitem__("x", h5py.Empty("f8")),
+        "bytes": lambda group: group.create_dataset("x", data=[b"\xff"], dtype=h5py.string_dtype()),
+    }
+    for name, make in made.items():
+        with h5py.File(f"{name}.h5", "w") as file:
+            make(file.create_group("grp"))
+        failed = cc("put", f"{name}.h5", "x")
+        assert (failed.code, Path("store/x").exists()) == (1, False)
+        assert failed.err.startswith(f"cottoncandy: {name}.h5: grp/x ")
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    cci.dict2cloud("dates", {"grp": {"day": np.array(["2020-01-01"], "M8[D]")}}, verbose=False)
+    failed = cc("get", "dates", "bad.h5")
+    assert (failed.code, [*Path().glob("bad*")]) == (1, [])
+    assert failed.err.startswith("cottoncandy: bad.h5: leaf 'grp/day', of datetime64[D], is nothing that HDF5 holds")
+
+
 # ---------------------------------------------------------------------- how it ends
 def test_it_fails_in_one_line(cc: Run) -> None:
     Path("store").mkdir()

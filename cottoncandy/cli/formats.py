@@ -6,21 +6,31 @@ A file of one kind holds one array, of another a nested dictionary of them, as a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import numpy.typing as npt
 
+from cottoncandy import trees
 from cottoncandy.cli.tables import read_table, write_table
+from cottoncandy.cli.texts import fixed_width
 from cottoncandy.errors import ConfigurationError, UnsupportedArray
 from cottoncandy.extras import with_library
 
 Array = npt.NDArray[Any]
 #: An array's metadata in the store: what its file tells beside it.
 Metadata = dict[str, str]
+
+# Names in a message.
+_MOST_LISTED = 10
+# What scipy writes: of a name that begins otherwise it leaves the array out.
+_MAT_NAME = re.compile(r"(?![_0-9])[\0-\xff]{1,63}")
 
 
 @dataclass(frozen=True)
@@ -59,31 +69,31 @@ def _load_npy(path: Path) -> tuple[Array, Metadata]:
 
 
 def _save_npy(path: Path, array: Array, _: Mapping[str, str]) -> None:
-    np.save(path, array, allow_pickle=False)
+    np.save(path, fixed_width(array, "the array"), allow_pickle=False)
 
 
 def _load_npz(path: Path) -> tuple[dict[str, Any], Metadata]:
     with np.load(path, allow_pickle=False) as archive:
-        tree: dict[str, Any] = {}
-        for name in archive.files:
-            *folders, last = name.split("/")
-            branch = tree
-            for folder in folders:
-                branch = branch.setdefault(folder, {})
-            branch[last] = archive[name]
-        return tree, {}
+        return trees.nest((name, archive[name]) for name in archive.files), {}
 
 
 def _save_npz(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, **_flat(tree))  # a file: the names may be `file` themselves
+    # not by np.savez: of an array named as one of its own arguments it makes none
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, leaf in _leaves(tree).items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, leaf, allow_pickle=False)
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat
+def _leaves(tree: Mapping[str, Any]) -> dict[str, Array]:
+    """The leaves by their names, text of any width as text of one, which numpy can write."""
+    return {name: fixed_width(leaf, f"leaf {name!r}") for name, leaf in trees.flatten(tree).items()}
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some of the names, for a message."""
+    more = len(names) - _MOST_LISTED
+    return ", ".join(map(repr, names[:_MOST_LISTED])) + (f" and {more} more" if more > 0 else "")
 
 
 # ---------------------------------------------------------------------- tables
@@ -103,29 +113,84 @@ def _load_mat(path: Path) -> tuple[dict[str, Any], Metadata]:
         found = io.loadmat(path)
     except NotImplementedError:
         raise ConfigurationError(f"{path} is of MATLAB 7.3, which is HDF5: name it .h5") from None
-    return {name: value for name, value in found.items() if not name.startswith("__")}, {}
+    return {name: _from_mat(f"{path}: {name}", value) for name, value in found.items() if not name.startswith("__")}, {}
+
+
+def _from_mat(what: str, value: Any) -> Any:
+    """A struct as a dictionary, and what is an array as it is."""
+    if type(value) is np.ndarray and value.dtype.names and value.size == 1:
+        return {name: _from_mat(f"{what}.{name}", value[name].item()) for name in value.dtype.names}
+    if type(value) is not np.ndarray or value.dtype.hasobject:
+        raise UnsupportedArray(
+            f"{what} is no array (a cell, an object, a sparse matrix, several structs): leave it out"
+        )
+    return value
 
 
 def _save_mat(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
     from scipy import io
 
-    io.savemat(str(path), tree)
+    leaves = _leaves(tree)
+    misnamed = [name for name in leaves if not all(map(_MAT_NAME.fullmatch, name.split("/")))]
+    if misnamed:
+        raise UnsupportedArray(
+            "names in a .mat begin with a letter, and have 63 characters of Latin-1 at most: "
+            f"rename {_listed(misnamed)}, or get it as .npz or .h5"
+        )
+    if dates := [name for name, leaf in leaves.items() if leaf.dtype.kind in "mM"]:
+        raise UnsupportedArray(f"a .mat holds no dates and no spans of time, as {_listed(dates)}: get it as .npz")
+    io.savemat(str(path), trees.nest(leaves.items()), long_field_names=True)
 
 
 def _load_h5(path: Path) -> tuple[dict[str, Any], Metadata]:
     h5py = with_library("h5py")
+    passed_over: list[str] = []
 
-    def read(group: Any) -> dict[str, Any]:
-        return {name: read(value) if isinstance(value, h5py.Group) else value[()] for name, value in group.items()}
+    def read(group: Any, *above: Any) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for name, value in group.items():
+            place = f"{group.name}/{name}".lstrip("/")
+            if isinstance(value, h5py.Dataset):
+                tree[name] = _from_h5(h5py, f"{path}: {place}", value)
+            elif isinstance(value, h5py.Group) and value not in {group, *above}:
+                tree[name] = read(value, group, *above)
+            else:  # a type, or a link: to nothing, or to a group that it is in
+                passed_over.append(place)
+        return tree
 
     with h5py.File(path, "r") as file:
-        return read(file), {}
+        tree = read(file)
+    if passed_over:
+        click.echo(f"cottoncandy: {path}: passed over, since they hold no arrays: {_listed(passed_over)}", err=True)
+    return tree, {}
+
+
+def _from_h5(h5py: Any, what: str, dataset: Any) -> Any:
+    text = h5py.check_string_dtype(dataset.dtype)
+    if text and text.length is None:
+        try:
+            return np.array(dataset.asstr()[()], np.str_)
+        except UnicodeDecodeError as error:
+            raise UnsupportedArray(f"{what} has text that is not of its encoding: {error}") from error
+    value = dataset[()]
+    if not isinstance(value, (np.ndarray, np.generic)) or value.dtype.hasobject:
+        raise UnsupportedArray(f"{what} is empty, or of references or rows of any length: leave it out")
+    return value
 
 
 def _save_h5(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
-    with with_library("h5py").File(path, "w") as file:
-        for name, array in _flat(tree).items():
-            file[name] = array
+    h5py = with_library("h5py")
+    with h5py.File(path, "w") as file:
+        for name, leaf in _leaves(tree).items():
+            # HDF5 has text of any width, and no dtype of numpy's text
+            is_text = leaf.dtype.kind == "U"
+            data, dtype = (leaf.astype(object), h5py.string_dtype()) if is_text else (leaf, leaf.dtype)
+            try:
+                file.create_dataset(name, data=data, dtype=dtype)
+            except (TypeError, ValueError) as error:
+                raise UnsupportedArray(
+                    f"leaf {name!r}, of {leaf.dtype}, is nothing that HDF5 holds: {error}"
+                ) from error
 
 
 def _load_nifti(path: Path) -> tuple[Array, Metadata]:
