@@ -93,9 +93,9 @@ class Call(Generic[Result]):
             self._future.cancel()
 
 
-def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:
-    """The same items; the next ``count`` are made in a thread of their own while the caller works on one."""
-    yield from chained([items], 1, count + 1)
+def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
+    """The same items; the next one is made in a thread of its own while the caller works on one."""
+    yield from chained([items], 1, 2)
 
 
 def chained(streams: Iterable[Generator[Item, None, None]], threads: int, waiting: int) -> Generator[Item, None, None]:

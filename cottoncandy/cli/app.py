@@ -19,7 +19,7 @@ import cottoncandy
 from cottoncandy.errors import CottonCandyError
 
 #: How the command ends, beside 0.
-FAILED, MISUSED = 1, 2
+FAILED = 1
 INTERRUPTED, PIPE_CLOSED = 128 + signal.SIGINT, 128 + 13  # as a shell tells of what a signal ended
 
 #: Where the scripts of `completion` say what they want.

@@ -161,7 +161,8 @@ class ObjectFileSystem(Names):
         """
         paths = self.expand_path(path, recursive=recursive)
         if recursive:
-            paths = [each for each in paths if each not in branches(paths)]
+            folders = branches(paths)
+            paths = [each for each in paths if each not in folders]
         if len(paths) == 1 and not isinstance(path, list) and paths[0] == self._strip_protocol(path):
             return self.cat_file(paths[0], **kwargs)
         read = self.cat_ranges(paths, kwargs.get("start"), kwargs.get("end"), on_error=_or_raise(on_error))

@@ -191,7 +191,7 @@ class ObjectSource:
             self._reader.close()
             self._reader = None
 
-    def _jobs(self, start: int, stop: int, threads: int = 1) -> Iterator[_Job]:
+    def _jobs(self, start: int, stop: int, threads: int) -> Iterator[_Job]:
         """Cut a range into jobs: what the open answer still has comes first, from there; the rest in even shares."""
         reader = self._reader
         if reader is not None and self._position == start and start < reader.stop:

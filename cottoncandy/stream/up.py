@@ -162,7 +162,7 @@ def _placed(bodies: Iterable[BytesLike]) -> Iterator[Part]:
         start += size
 
 
-def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: int | None = None) -> Iterator[int]:
+def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: int | None) -> Iterator[int]:
     """Sizes of the parts of what comes in pieces, as a file does; without end.
 
     They hold ``most`` bytes, or the largest object.

@@ -37,9 +37,7 @@ _KNOWN = 100_000
 _ATTEMPTS = 2
 
 
-def verify_branch(
-    backend: Backend, name: str, settings: TransferSettings, few: int, most: int | None = None
-) -> VerifyReport:
+def verify_branch(backend: Backend, name: str, settings: TransferSettings, few: int, most: int) -> VerifyReport:
     """Read the object of a name, if there is one, and all below the name; hold each to its checksum.
 
     Parameters

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from cottoncandy.backends.base.facts import (
     ObjectHead,
 )
-from cottoncandy.errors import ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.backends.base.contract import Backend
@@ -40,9 +39,7 @@ class StoredObject:
     def head(self) -> ObjectHead:
         """What the store tells of the object; asked for once."""
         if self._head is None:
-            self.load()
-        if self._head is None:  # pragma: no cover - `load` sets it or raises
-            raise ObjectNotFound(self._backend.describe(self.key))
+            self._head = self._backend.stat(self.key)
         return self._head
 
     @property

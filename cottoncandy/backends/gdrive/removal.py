@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -62,9 +63,9 @@ class Removal:
         jobs: list[Callable[[], list[_Found]]] = []
         for folder, names in groups.items():
             if len(names) >= _MANY:
-                jobs.append(lambda folder=folder, names=names: self._find_among(folder, names))  # type: ignore[misc]
+                jobs.append(partial(self._find_among, folder, names))
             else:
-                jobs += [lambda path=path: self._find_one(path) for path in names]  # type: ignore[misc]
+                jobs += [partial(self._find_one, path) for path in names]
         yield from map_threads(lambda job: job(), jobs, self._threads)
 
     def _find_one(self, path: str) -> list[_Found]:

@@ -136,25 +136,21 @@ class Connection:
         """How many bytes were received and not yet read."""
         return len(self._received) - self._at
 
-    def has_news(self, seconds: float | None = 0.0) -> bool:
-        """Whether the server has sent something, or closed, or does so within some seconds; None waits for ever.
-
-        On an idle connection either makes it useless.
-        """
+    def has_news(self) -> bool:
+        """Whether the server has sent something, or closed: on an idle connection either makes it useless."""
         if self.buffered:
             return True
         if not self.address.encrypted:
-            return self._is_readable(seconds)
-        end = None if seconds is None else time.monotonic() + seconds
-        while self._is_readable(None if end is None else max(0.0, end - time.monotonic())):
+            return self._is_readable()
+        while self._is_readable():
             if self._took_something():
                 return True
         return False
 
-    def _is_readable(self, seconds: float | None) -> bool:
+    def _is_readable(self) -> bool:
         if self._poll is None:
-            return bool(select.select([self._socket], [], [], seconds)[0])
-        return bool(self._poll.poll(None if seconds is None else 1000 * seconds))
+            return bool(select.select([self._socket], [], [], 0)[0])
+        return bool(self._poll.poll(0))
 
     def _took_something(self) -> bool:
         """Whether what came is more than a part of TLS itself, as tickets are, which come when they like."""
