@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,15 +47,22 @@ def replacing_path(target: Path) -> Iterator[Path]:
         raise
 
 
-def files_below(root: Path) -> Iterator[os.DirEntry[str]]:
+def files_below(root: Path, on_error: Callable[[Path, OSError], object] | None = None) -> Iterator[os.DirEntry[str]]:
     """What is below a directory and no directory: files, and links, pipes and devices. No link is followed.
 
-    Left out is what a killed download left behind.
+    Left out is what a killed download left behind. A directory that cannot be listed is told to ``on_error``, where it
+    is given, and passed over.
     """
-    with os.scandir(root) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
+    try:
+        with os.scandir(root) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        if on_error is None:
+            raise
+        on_error(root, error)
+        return
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            yield from files_below(Path(entry.path))
+            yield from files_below(Path(entry.path), on_error)
         elif not _IS_PART.fullmatch(entry.name):
             yield entry

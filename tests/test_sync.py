@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,13 @@ import pytest
 from recorder import Request, Response
 from stores import Recorded, Store
 
-from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import ContainerNotFound, CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.syncing import selection
 from cottoncandy.syncing.likeness import nanoseconds, recorded_time, time_text
 
 FILES = {"a.txt": b"one", "empty": b"", "sub/é +1.bin": b"two", "sub/deep/x.npy": bytes(2000), "tmp/scratch.tmp": b"!"}
+#: Before a command: root may read all, unless it is without its privileges.
+_AS_A_USER = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
 
 
 def make(root: Path, files: dict[str, bytes] = FILES) -> Path:
@@ -170,6 +175,127 @@ def test_a_second_run_goes_on_where_the_first_was_stopped(recorded: Recorded, tm
     proxy.clear()
     assert cci.sync(here, "exp").unchanged == 20
     assert (proxy.count("GET"), proxy.count("HEAD"), proxy.count()) == (1, 20, 21)
+
+
+def test_a_file_that_cannot_be_stored_keeps_no_other_from_its_place(store: Store, tmp_path: Path) -> None:
+    cci, here = store.interface(), make(tmp_path / "here")
+    here.joinpath("b\udcff").write_bytes(b"no text")  # as an old archive leaves names
+    here.joinpath("z\udcff").write_bytes(b"no text")
+    store.raw.put("exp/old", b"stays")
+    for _ in range(2):  # it is told each time
+        with pytest.raises(InvalidObjectName, match=r"here/b\\?.*no valid Unicode text \(and 1 more\)"):
+            cci.sync(here, "exp", delete=True)
+        assert stored(store, "exp/") == {**FILES, "old": b"stays"}  # nothing is deleted
+    done = cci.sync(here, "exp", delete=True, exclude="?\udcff")
+    assert (done.deleted, done.unchanged) == (("old",), len(FILES))
+
+
+@pytest.mark.stores("local")
+def test_a_name_that_the_store_refuses_keeps_no_other_from_its_place(store: Store, tmp_path: Path) -> None:
+    cci, here = store.interface(), make(tmp_path / "here", {**FILES, "0.meta.json": b"!"})
+    with pytest.raises(InvalidObjectName, match=rf"{here}/0\.meta\.json: .*are kept for the metadata"):
+        cci.sync(here, "exp", threads=1)
+    assert stored(store, "exp/") == FILES
+
+
+def test_what_may_not_be_read_keeps_no_other_from_its_place(tmp_path: Path) -> None:
+    here, there = make(tmp_path / "here", {f"{i:03}": b"%d" % i for i in range(301)}), tmp_path / "there"
+    make(here, {"closed/in": b"not listed", "half/in": b"listed"})
+    make(there, {"exp/old": b"stays"})
+    for name, mode in (("100", 0), ("200", 0), ("closed", 0), ("half", 0o600)):
+        (here / name).chmod(mode)
+    call = [*_AS_A_USER, sys.executable, "-m", "cottoncandy", "sync", str(here), f"local://{there}//exp", "--delete"]
+    try:
+        for _ in range(2):
+            done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+            told = f"cottoncandy: {here}/100: Permission denied (and 3 more)\n"
+            assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+            assert len(on_disk(there / "exp")) >= 299 + 1
+        assert on_disk(there / "exp")["300"] == b"300"
+        assert (there / "exp" / "old").exists()
+        (here / "100").chmod(0o600)
+        (here / "200").chmod(0o600)
+        left_out = ["--exclude", "closed", "--exclude", "half/*"]
+        done = subprocess.run([*call, *left_out], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout.splitlines()[:3]) == (0, ["transfer 100", "transfer 200", "delete old"])
+    finally:
+        for name in ("closed", "half"):
+            (here / name).chmod(0o700)
+
+
+def test_what_vanishes_is_passed_over(recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, proxy = recorded
+    cci, here = store.interface(), make(tmp_path / "here", {**FILES, "gone/x": b"x", "z": b"z"})
+    for name in ("gone/x", "gone/y", "z", "a.txt"):
+        store.raw.put(f"exp/{name}", b"of the last run")
+    scandir = os.scandir
+
+    def scan(path: Any) -> Any:
+        if path == here / "gone":  # z is listed already
+            shutil.rmtree(path)
+            (here / "z").unlink()
+        return scandir(path)
+
+    def lose(_: Request) -> Response | None:
+        (here / "a.txt").unlink(missing_ok=True)  # when all has been listed
+        return None
+
+    monkeypatch.setattr(os, "scandir", scan)
+    proxy.hook = lose
+    done = cci.sync(here, "exp", delete=True)
+    proxy.hook = None
+    assert (set(done.transferred), done.deleted) == (FILES.keys() - {"a.txt"}, ())
+    assert stored(store, "exp/")["gone/y"] == b"of the last run"  # a disk that goes away deletes no backup
+    assert set(cci.sync(here, "exp", delete=True).deleted) == {"gone/x", "gone/y", "z", "a.txt"}
+
+
+def test_an_object_that_vanishes_is_passed_over(recorded: Recorded, tmp_path: Path) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    for name in ("a", "b", "c"):
+        store.raw.put(f"exp/{name}", name.encode())
+
+    def lose(request: Request) -> Response | None:
+        if request.path.endswith("/b"):
+            store.raw.delete("exp/b")
+        return None
+
+    proxy.hook = lose
+    assert cci.sync("exp", tmp_path / "here").transferred == ("a", "c")
+    assert on_disk(tmp_path / "here") == {"a": b"a", "c": b"c"}
+
+
+def test_a_file_that_became_a_directory_and_one_in_the_way_of_one(recorded: Recorded, tmp_path: Path) -> None:
+    store, proxy = recorded
+    cci, here, there = store.interface(), make(tmp_path / "here"), make(tmp_path / "there", {"a.txt/mine": b"1"})
+
+    def change(_: Request) -> Response | None:
+        if (here / "a.txt").is_file():
+            (here / "a.txt").unlink()
+            (here / "a.txt").mkdir()
+        return None
+
+    proxy.hook = change
+    with pytest.raises(IsADirectoryError, match=f"^{here}/a.txt: "):
+        cci.sync(here, "exp")
+    proxy.hook = None
+    others = {name: body for name, body in FILES.items() if name != "a.txt"}
+    assert stored(store, "exp/") == others
+    store.raw.put("exp/a.txt", b"a")
+    make(there, {"sub": b"2"})
+    with pytest.raises(IsADirectoryError, match=r"a\.txt.* remove it first \(and 2 more\)"):
+        cci.sync("exp", there)
+    assert on_disk(there) == {"a.txt/mine": b"1", "sub": b"2", "empty": b"", "tmp/scratch.tmp": b"!"}
+
+
+def test_what_concerns_all_stops_at_once(recorded: Recorded, tmp_path: Path) -> None:
+    store, proxy = recorded
+    cci, here = store.interface(), make(tmp_path / "here", {f"{i:02}": b"!" for i in range(50)})
+    body = b"<Error><Code>NoSuchBucket</Code></Error>"
+    proxy.hook = lambda request: Response(404, body) if request.method == "PUT" else None
+    with pytest.raises(ContainerNotFound):
+        cci.sync(here, "exp", threads=1)
+    assert proxy.count("PUT") == 1
 
 
 def test_where_the_times_differ_the_checksum_decides(

@@ -34,7 +34,10 @@ class Synchronizing(BasicInterface):
         """Make a directory on disk and a branch of the store alike, or two branches; only what differs moves.
 
         A `pathlib.Path` is a directory on disk, a str a name in the store. Whatever stops it, running it again goes
-        on: files and objects take their place when they are whole, and what is alike is left alone.
+        on: files and objects take their place when they are whole, and what is alike is left alone. What concerns one
+        of them alone (a file that may not be read, a name that no object can have) keeps no other from its place: the
+        error comes when all others are there, names the first, and says how many more there are; nothing is deleted
+        then. What vanishes meanwhile is passed over.
 
         Alike are a file and an object of the same size and time. An upload keeps the file's time in the object's
         metadata (``mtime``), a download gives it to the file. Where the times differ, the object's MD5 decides if its
@@ -45,7 +48,8 @@ class Synchronizing(BasicInterface):
         ----------
         source, destination : str or pathlib.Path
         delete : bool
-            Delete what only the destination has, after all has been transferred. Refused where the source is empty.
+            Delete what only the destination has, after all has been transferred. Refused where the source is empty;
+            what vanished from the source meanwhile is left to the next run.
         dry_run : bool
             Change nothing, and tell what would be done.
         include, exclude : str or iterable of str
@@ -68,7 +72,11 @@ class Synchronizing(BasicInterface):
         ObjectNotFound
             If nothing is below the source.
         InvalidObjectName
-            If a name would leave the directory, or is none in the store; nothing is changed then.
+            If an object's name would leave the directory or could not be a file's, or two would be one file: nothing
+            is changed then. Or if the name of a file can be no object's: all others are transferred.
+        OSError, CottonCandyError
+            Of the kind of the first failure, where files or objects could not be transferred and all others were; or
+            what concerns all (no credentials, no such bucket, no connection, a full disk), at once.
 
         Notes
         -----
@@ -85,7 +93,7 @@ class Synchronizing(BasicInterface):
         >>> print(cci.sync(Path('exp_on_disk'), 'exp', delete=True))
         0 transferred (0.0 MB), 0 deleted, 1 unchanged
         """
-        from cottoncandy.syncing import SyncReport, pair_of, selection
+        from cottoncandy.syncing import Failures, SyncReport, pair_of, selection
 
         ends = self._end(source, source_bucket), self._end(destination, dest_bucket)
         pair = pair_of(*ends, self._settings, checksum=checksum)
@@ -93,17 +101,24 @@ class Synchronizing(BasicInterface):
         sizes = {name: size for name, size in pair.source().items() if takes(name)}
         if not sizes and delete:
             raise ObjectNotFound(f"{source} has nothing that takes part: nothing is deleted")
-        targets = {name for name in pair.target() if takes(name) and not _is_below(name, pair.skipped)}
-        pair.check(sizes)
-        common = sorted(sizes.keys() & targets)
-        verdicts = self._gather(pair.same, common, threads, "compare", str(source))
+        found = [name for name in pair.target() if takes(name)]
+        left_alone = [*pair.skipped, *pair.gone]
+        targets = {name for name in found if not _is_below(name, left_alone)}
+        may_take = selection((), exclude)  # nobody knows what a directory that cannot be listed would have to include
+        unlisted = {name: error for name, error in pair.unlisted.items() if may_take(name)}
+        failures = Failures(pair.origin, {**pair.check(sizes), **unlisted})
+        common = sorted(sizes.keys() & targets - failures.without_result)
+        verdicts = self._gather(failures.apart(pair.same), common, threads, "compare", str(source))
         alike = {name for name, same in zip(common, verdicts, strict=True) if same}
-        moved = sorted(sizes.keys() - alike)
+        moved = sorted(sizes.keys() - alike - failures.without_result)
         extra = sorted(targets - sizes.keys()) if delete else []
         if not dry_run:
             pair.threads = max(1, (threads or self._settings.threads) // max(1, len(moved)))
-            self._for_each(pair.transfer, moved, threads, "transfer", str(source))
+            self._for_each(failures.apart(pair.transfer), moved, threads, "transfer", str(source))
+        failures.require_none()
+        if not dry_run:
             pair.delete(extra)
+        moved = [name for name in moved if name not in failures.gone]
         nbytes = sum(sizes[name] for name in moved)
         return SyncReport(tuple(moved), tuple(extra), tuple(pair.skipped), len(alike), nbytes, dry_run)
 

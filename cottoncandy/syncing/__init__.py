@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from cottoncandy.syncing.failures import Failures
 from cottoncandy.syncing.plan import SyncReport, selection
 from cottoncandy.syncing.trees import Branch, Disk
 from cottoncandy.syncing.ways import Pair, pair_of
 
-__all__ = ["Branch", "Disk", "Pair", "SyncReport", "pair_of", "selection"]
+__all__ = ["Branch", "Disk", "Failures", "Pair", "SyncReport", "pair_of", "selection"]

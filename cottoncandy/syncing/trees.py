@@ -10,43 +10,91 @@ from pathlib import Path
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo
 from cottoncandy.diskfiles import files_below
-from cottoncandy.diskpaths import leads_out, path_below
+from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 
 class Disk:
-    """A directory on disk."""
+    """A directory on disk.
+
+    Attributes
+    ----------
+    skipped : list of str
+        What takes no part.
+    gone : list of str
+        What vanished while it was listed.
+    unlisted : dict of str to OSError
+        What could not be listed; a directory ends with ``/``.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.real = root.resolve()
         self.skipped: list[str] = []
+        self.gone: list[str] = []
+        self.unlisted: dict[str, OSError] = {}
 
     def list(self) -> dict[str, os.stat_result]:
-        """The files in it, by their names relative to it; what takes no part is added to ``skipped``."""
+        """The files in it, by their names relative to it; what else there is, is added to the attributes."""
         return dict(self._walk()) if self.root.exists() else {}
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
-        for entry in files_below(self.root):
-            name = Path(entry.path).relative_to(self.root).as_posix()
-            if not entry.is_file() or (entry.is_symlink() and leads_out(self.real, Path(entry.path))):
-                self.skipped.append(name)
-            else:
-                yield name, entry.stat()
+        for entry in files_below(self.root, self._cannot_list):
+            name = self._name(Path(entry.path))
+            try:
+                if self._takes_part(entry):
+                    yield name, entry.stat()
+                else:
+                    self.skipped.append(name)
+            except OSError as error:
+                self._miss(name, error)
+
+    def _takes_part(self, entry: os.DirEntry[str]) -> bool:
+        if not entry.is_symlink():
+            return entry.is_file()
+        # unlike Path's, it is False as well where a link leads in a circle, or where we may not look
+        return os.path.isfile(entry.path) and not leads_out(self.real, Path(entry.path))  # noqa: PTH113
+
+    def _cannot_list(self, directory: Path, error: OSError) -> None:
+        if directory == self.root:
+            raise error
+        self._miss(f"{self._name(directory)}{keys.SEPARATOR}", error)
+
+    def _miss(self, name: str, error: OSError) -> None:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            self.gone.append(name.rstrip(keys.SEPARATOR))
+        else:
+            self.unlisted[name] = error
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def describe(self, name: str) -> str:
+        """How an error names a file."""
+        return str(self.root / name)
+
+    def lacks(self, name: str) -> bool:
+        """Whether a file has vanished; not where the whole directory has."""
+        return self.root.is_dir() and not (self.root / name).exists()
 
     def path(self, name: str) -> Path:
-        """Where an object goes; refused are names that would leave the directory or come back as another."""
-        path = path_below(self.root, name)
+        """Where an object goes; refused are names that would leave the directory or come back as another.
+
+        Raises
+        ------
+        InvalidObjectName
+        NotADirectoryError, IsADirectoryError
+            If something is in the way.
+        """
+        path = disk_paths(self.root, [name])[name]
         if path.relative_to(self.root).as_posix() != name:
             raise InvalidObjectName(f"object {name!r} would have another name on disk: leave it out with exclude")
-        if leads_out(self.real, path):
-            raise InvalidObjectName(f"object {name!r} would be written through a link that leads out of {self.root}")
         return path
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files, and the directories that this empties."""
         for path in [self.root / name for name in names]:
-            path.unlink()
+            path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it is not empty
                 for parent in path.relative_to(self.root).parents[:-1]:
                     (self.root / parent).rmdir()
@@ -67,6 +115,14 @@ class Branch:
     def key(self, name: str) -> str:
         """The full name of an object."""
         return self.prefix + name
+
+    def describe(self, name: str) -> str:
+        """How an error names an object."""
+        return self.backend.describe(self.key(name))
+
+    def lacks(self, name: str) -> bool:
+        """Whether an object has vanished."""
+        return not self.backend.exists(self.key(name))
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cottoncandy import keys
@@ -29,9 +29,9 @@ def pair_of(source: Disk | Branch, destination: Disk | Branch, settings: Transfe
     if isinstance(destination, Branch):
         if isinstance(source, Branch):
             return _Copy(source, destination, checksum=checksum)
-        return _Upload(source, destination, settings, checksum=checksum)
+        return _Upload(source, source, destination, settings, checksum=checksum)
     if isinstance(source, Branch):
-        return _Download(destination, source, settings, checksum=checksum)
+        return _Download(source, destination, source, settings, checksum=checksum)
     raise TypeError("both are directories on disk: a name in the store is a str")
 
 
@@ -40,13 +40,22 @@ class Pair(ABC):
 
     Attributes
     ----------
+    origin : Disk or Branch
+        The source.
     skipped : list of str
         What the directory has and takes no part.
+    gone : list of str
+        What vanished from it while it was listed.
+    unlisted : dict of str to OSError
+        What of it could not be listed; a directory ends with ``/``.
     threads : int
         For each file.
     """
 
+    origin: Disk | Branch
     skipped: list[str]
+    gone: list[str]
+    unlisted: dict[str, OSError]
     threads: int = 1
 
     @abstractmethod
@@ -58,8 +67,14 @@ class Pair(ABC):
         """The names in the destination."""
 
     @abstractmethod
-    def check(self, names: Iterable[str]) -> None:
-        """Raise if one of the names cannot be in the destination."""
+    def check(self, names: Iterable[str]) -> dict[str, Exception]:
+        """Which of the names cannot be in the destination, and why.
+
+        Raises
+        ------
+        InvalidObjectName
+            If one would leave a directory, or two would be one file: then none is to be trusted.
+        """
 
     @abstractmethod
     def same(self, name: str) -> bool:
@@ -77,10 +92,12 @@ class Pair(ABC):
 class _WithDisk(Pair):
     """A directory and a branch."""
 
-    def __init__(self, disk: Disk, branch: Branch, settings: TransferSettings, *, checksum: bool) -> None:
-        self.disk, self.branch = disk, branch
+    def __init__(
+        self, origin: Disk | Branch, disk: Disk, branch: Branch, settings: TransferSettings, *, checksum: bool
+    ) -> None:
+        self.origin, self.disk, self.branch = origin, disk, branch
         self.settings, self.checksum = settings, checksum
-        self.skipped = disk.skipped
+        self.skipped, self.gone, self.unlisted = disk.skipped, disk.gone, disk.unlisted
         self.files: dict[str, os.stat_result] = {}
         self.objects: dict[str, ObjectInfo] = {}
 
@@ -89,6 +106,12 @@ class _WithDisk(Pair):
         """Whether the destination is older than the source."""
 
     def same(self, name: str) -> bool:
+        try:
+            return self._same(name)
+        except FileNotFoundError:  # one of the two has vanished: the transfer tells which
+            return False
+
+    def _same(self, name: str) -> bool:
         file, info = self.files[name], self.objects[name]
         if info.size not in self.branch.backend.listed_sizes(file.st_size):
             return False
@@ -136,10 +159,12 @@ class _Upload(_WithDisk):
         self.objects = self.branch.list()
         return self.objects
 
-    def check(self, names: Iterable[str]) -> None:
-        for name in names:
-            if keys.clean_object(self.branch.key(name)) != self.branch.key(name):
-                raise InvalidObjectName(f"file {name!r} would have another name in the store")
+    def check(self, names: Iterable[str]) -> dict[str, Exception]:
+        return _refused(self._require_own_name, names, InvalidObjectName)
+
+    def _require_own_name(self, name: str) -> None:
+        if keys.clean_object(self.branch.key(name)) != self.branch.key(name):
+            raise InvalidObjectName(f"file {name!r} would have another name in the store")
 
     def is_stale(self, file: int, stored: int | None) -> bool:
         return stored is None or stored < file
@@ -166,9 +191,10 @@ class _Download(_WithDisk):
         self.files = self.disk.list()
         return self.files
 
-    def check(self, names: Iterable[str]) -> None:
-        for name in disk_paths(self.disk.root, names):
-            self.disk.path(name)
+    def check(self, names: Iterable[str]) -> dict[str, Exception]:
+        refused = _refused(self.disk.path, names, OSError)
+        disk_paths(self.disk.root, (name for name in names if name not in refused))
+        return refused
 
     def is_stale(self, file: int, stored: int | None) -> bool:
         return stored is None or file < stored
@@ -201,7 +227,8 @@ class _Copy(Pair):
     checksum: bool
 
     def __post_init__(self) -> None:
-        self.skipped = []
+        self.origin = self.source_branch
+        self.skipped, self.gone, self.unlisted = [], [], {}
         self._from: dict[str, ObjectInfo] = {}
         self._to: dict[str, ObjectInfo] = {}
 
@@ -217,8 +244,8 @@ class _Copy(Pair):
         self._to = self.target_branch.list()
         return self._to
 
-    def check(self, names: Iterable[str]) -> None:
-        """All names are names in the store."""
+    def check(self, names: Iterable[str]) -> dict[str, Exception]:  # noqa: ARG002 - all are names in the store
+        return {}
 
     def same(self, name: str) -> bool:
         one, other = self._from[name], self._to[name]
@@ -233,3 +260,14 @@ class _Copy(Pair):
 
     def delete(self, names: list[str]) -> None:
         self.target_branch.delete(names)
+
+
+def _refused(require: Callable[[str], object], names: Iterable[str], kind: type[Exception]) -> dict[str, Exception]:
+    """The names for which a function raises this kind of error."""
+    refused: dict[str, Exception] = {}
+    for name in names:
+        try:
+            require(name)
+        except kind as error:
+            refused[name] = error
+    return refused
