@@ -155,7 +155,11 @@ def test_sync(cc: Run) -> None:
     ok(cc("sync", "local://store/exp", "local://other_store/exp"))
     assert Path("other_store/exp/sub/b.tmp").read_text() == "b"
     assert cc("sync", "here", "there").code == 2
-    assert cc("sync", "s3://b/here", "local://store/there").code == 2
+    for command in ("sync", "cp"):  # not by way of a directory, which would take dtype and shape from arrays
+        told = cc(command, "s3://b/here", "local://store/there")
+        assert (told.code, "directory" in told.err) == (2, False)
+        assert "'Between two stores'" in " ".join(told.err.split())
+    assert "\n## Between two stores\n" in (ROOT / "docs" / "howto" / "backup.md").read_text()
 
 
 # ---------------------------------------------------------------------- files that hold arrays

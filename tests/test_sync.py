@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from recorder import Request, Response
 from stores import Recorded, Store
@@ -286,6 +287,30 @@ def test_a_file_that_became_a_directory_and_one_in_the_way_of_one(recorded: Reco
     with pytest.raises(IsADirectoryError, match=r"a\.txt.* remove it first \(and 2 more\)"):
         cci.sync("exp", there)
     assert on_disk(there) == {"a.txt/mine": b"1", "sub": b"2", "empty": b"", "tmp/scratch.tmp": b"!"}
+
+
+def test_bare_bytes_in_the_place_of_a_raw_array_are_warned_of(
+    recorded: Recorded, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, proxy = recorded
+    cci, here = store.interface(), make(tmp_path / "here", {"same/size": bytes(24), "longer": b"!" * 999, "new": b"n"})
+    for name in ("same/size", "longer"):
+        cci.upload_raw_array(f"exp/{name}", np.arange(3.0), compression=False)
+    assert len(cci.sync("exp", tmp_path / "down").transferred) == 2
+    assert cci.sync(tmp_path / "down", "exp").unchanged == 2  # as it was: nothing is replaced
+    proxy.clear()
+    assert len(cci.sync(here, "exp").transferred) == 3
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert sorted(told) == [
+        f"{store.backend().describe(f'exp/{name}')} is a raw array: the bare bytes of {here / name} take its place, "
+        "without dtype and shape"
+        for name in ("longer", "same/size")
+    ]
+    assert proxy.count("HEAD") == 2  # one for each that is replaced
+    caplog.clear()
+    make(here, {"longer": b"?" * 998})
+    assert cci.sync(here, "exp").transferred == ("longer",)
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 def test_what_concerns_all_stops_at_once(recorded: Recorded, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import click
 
 from cottoncandy import keys
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, Place, is_pattern, one_store, open_store, place
+from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_pattern, one_store, open_store, place
 from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _transfer(
     places = [place(text, access) for text in names[:-1]]
     source, target = one_store(places), place(names[-1], access)
     if source.backend != target.backend:
-        raise click.UsageError(f"{action} stays inside of one store: use get and put, or sync")
+        raise click.UsageError(f"{action} stays inside of one store: {BETWEEN_STORES}")
     cci = open_store(source, access)
     found = [name for one in places for name in _matching(cci, one, recursive=recursive)]
     into = names[-1].endswith("/") or not target.name

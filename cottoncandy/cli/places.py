@@ -19,6 +19,13 @@ _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _OURS = "cottoncandy"
 
 
+#: Advice where two places are in different stores. A directory between them would keep no dtype and no shape.
+BETWEEN_STORES = (
+    "from one to another, arrays keep dtype and shape with download_stream and upload_object in Python "
+    "(docs/howto/backup.md, 'Between two stores')"
+)
+
+
 @dataclass(frozen=True)
 class Access:
     """The way to a store: what the options say.

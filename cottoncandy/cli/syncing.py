@@ -10,7 +10,7 @@ import click
 from cottoncandy.cli.completing import complete_directories
 from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
 from cottoncandy.cli.output import print_json
-from cottoncandy.cli.places import Access, Place, is_url, open_store, place
+from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_url, open_store, place
 
 
 @command()
@@ -45,7 +45,7 @@ def sync(
     if not places:
         raise click.UsageError("one of the two is in the store: write s3://BUCKET/NAME or cottoncandy:///NAME")
     if len({one.backend for one in places}) > 1:
-        raise click.UsageError("the two are in different stores: sync by way of a directory on disk")
+        raise click.UsageError(f"sync stays inside of one store: {BETWEEN_STORES}")
     first, second = (end.name if isinstance(end, Place) else end for end in ends)
     cci = open_store(places[0], access, create=isinstance(ends[1], Place), quiet=quiet)
     report = cci.sync(

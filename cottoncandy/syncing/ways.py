@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from cottoncandy import keys
+from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import ObjectInfo, WriteOptions
 from cottoncandy.diskfiles import replacing
 from cottoncandy.diskpaths import disk_paths
-from cottoncandy.errors import InvalidObjectName
+from cottoncandy.errors import CottonCandyError, InvalidObjectName
 from cottoncandy.stream import ObjectSource, TransferSettings, upload
 from cottoncandy.syncing.likeness import MTIME, fits_e_tag, nanoseconds, recorded_time, same_time, time_text
 from cottoncandy.syncing.trees import Branch, Disk
+
+log = logging.getLogger(__name__)
 
 
 def pair_of(source: Disk | Branch, destination: Disk | Branch, settings: TransferSettings, *, checksum: bool) -> Pair:
@@ -100,6 +103,7 @@ class _WithDisk(Pair):
         self.skipped, self.gone, self.unlisted = disk.skipped, disk.gone, disk.unlisted
         self.files: dict[str, os.stat_result] = {}
         self.objects: dict[str, ObjectInfo] = {}
+        self._arrays: dict[str, bool] = {}
 
     @abstractmethod
     def is_stale(self, file: int, stored: int | None) -> bool:
@@ -123,13 +127,24 @@ class _WithDisk(Pair):
     def _same_by_time(self, name: str, file: int, stored: int | None) -> bool:
         if same_time(file, stored):
             return True
-        recorded = recorded_time(self.branch.backend.stat(self.branch.key(name)).metadata)
+        recorded = recorded_time(self._metadata(name))
         if same_time(file, recorded):
             return True
         by_sum = self._fits(name)
         if by_sum is not None:
             return by_sum
         return recorded is None and not self.is_stale(file, stored)
+
+    def _metadata(self, name: str) -> Mapping[str, str]:
+        metadata = self.branch.backend.stat(self.branch.key(name)).metadata
+        self._arrays[name] = bool(arrayformat.lowered(metadata).get("dtype"))
+        return metadata
+
+    def is_array(self, name: str) -> bool:
+        """Whether an object is a raw array; one that was not looked at by then costs a request."""
+        if name not in self._arrays:
+            self._metadata(name)
+        return self._arrays[name]
 
     def _fits(self, name: str) -> bool | None:
         if self.files[name].st_size != self.objects[name].size:
@@ -169,7 +184,18 @@ class _Upload(_WithDisk):
     def is_stale(self, file: int, stored: int | None) -> bool:
         return stored is None or stored < file
 
+    def _tell_of_array(self, name: str) -> None:
+        with contextlib.suppress(CottonCandyError):  # who may write need not be allowed to look
+            if self.is_array(name):
+                log.warning(
+                    "%s is a raw array: the bare bytes of %s take its place, without dtype and shape",
+                    self.branch.describe(name),
+                    self.disk.describe(name),
+                )
+
     def transfer(self, name: str) -> None:
+        if name in self.objects:
+            self._tell_of_array(name)
         key, metadata = self.branch.key(name), {MTIME: time_text(self.files[name].st_mtime_ns)}
         with (self.disk.root / name).open("rb") as file:
             size = self.files[name].st_size
