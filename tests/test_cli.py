@@ -426,6 +426,23 @@ def test_hdf5_of_what_no_array_is(cc: Run) -> None:
     assert failed.err.startswith("cottoncandy: bad.h5: leaf 'grp/day', of datetime64[D], is nothing that HDF5 holds")
 
 
+# ---------------------------------------------------------------------- what is left alone
+@pytest.mark.parametrize("kind", [".npy", *sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree)])
+def test_a_file_is_not_replaced_by_what_is_not_there(kind: str, cc: Run) -> None:
+    Path(f"mine{kind}").write_text("mine")
+    ok(cc("put", "--as", "file", f"mine{kind}", "plain/file.txt"))
+    for arguments, said in [
+        (("get", "typo", f"mine{kind}"), "does not exist"),
+        (("get", "typo", f"mine{kind}", "-n"), "does not exist"),
+        (("get", "plain", f"mine{kind}"), "is a directory" if kind == ".npy" else "no arrays are below this name"),
+    ]:
+        done = cc(*arguments)
+        assert (done.code, done.out) == (1, "")
+        assert said in done.err
+    assert Path(f"mine{kind}").read_text() == "mine"
+    assert not list(Path().glob(".cottoncandy-*"))
+
+
 # ---------------------------------------------------------------------- how it ends
 def test_it_fails_in_one_line(cc: Run) -> None:
     Path("store").mkdir()

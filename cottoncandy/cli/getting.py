@@ -121,7 +121,7 @@ class _Job:
         found = FORMATS[extension(self.path)]
         value: Any
         if self.head is None:
-            value, metadata = cci.cloud2dict(self.name, verbose=False), {}
+            value, metadata = self._tree(cci), {}
         else:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
             value = {self.path.name.split(".")[0]: value} if found.holds_tree else value
@@ -130,6 +130,13 @@ class _Job:
                 found.save(part, value, metadata)
         except UnsupportedArray as error:  # the file at hand has a name that nobody knows
             raise UnsupportedArray(f"{self.path}: {error}") from error
+
+    def _tree(self, cci: DefaultInterface) -> dict[str, Any]:
+        found = cci.cloud2dict(self.name, verbose=False)
+        if not found:
+            where = cci.backend_interface.describe(self.name)
+            raise ObjectNotFound(f"{where}: no arrays are below this name: get what is there with -r")
+        return found
 
 
 def _jobs(
@@ -166,13 +173,13 @@ def _job(cci: DefaultInterface, name: str, path: Path, kind: str | None, *, exac
     try:
         head = cci.backend_interface.stat(keys.clean_object(name))
     except ObjectNotFound:
+        if next(cci.find(keys.as_directory(name), limit=1), None) is None:
+            raise
         if exact and extension(path) and FORMATS[extension(path)].holds_tree and kind != "file":
             return _Job(name, path, None, is_array=True)
-        if next(cci.find(keys.as_directory(name), limit=1), None) is not None:
-            raise InvalidObjectName(
-                f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5"
-            ) from None
-        raise
+        raise InvalidObjectName(
+            f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5"
+        ) from None
     is_array = kind == "array" or (kind is None and "dtype" in head.metadata and "shape" in head.metadata)
     if str(path) == _STDOUT or not is_array:
         return _Job(name, path, head, is_array=False)
