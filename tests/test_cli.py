@@ -443,6 +443,44 @@ def test_a_file_is_not_replaced_by_what_is_not_there(kind: str, cc: Run) -> None
     assert not list(Path().glob(".cottoncandy-*"))
 
 
+def test_a_pattern_stops_at_a_slash_and_takes_directories_with_r_only(cc: Run) -> None:
+    def stored() -> list[str]:
+        return ok(cc("ls", "-r")).split()
+
+    Path("x").write_text("x")
+    for name in ("sub01", "sub02/bold", "sub03/run[1]/bold", "sub03/run1/bold", "other"):
+        ok(cc("put", "--as", "file", "x", name))
+    before = stored()
+    only_directories = cc("rm", "sub*/r*", "--yes")
+    assert (only_directories.code, only_directories.out) == (1, "")
+    assert "local://store/sub03/run1 is a directory: use -r" in only_directories.err
+    for action in (("cp",), ("get",)):
+        refused = cc(*action, "sub0[23]", "out")
+        assert (refused.code, refused.out) == (1, "")
+        assert "only directories match it: use -r" in refused.err
+    assert "no match" in cc("rm", "sub*/typo").err
+    assert (stored(), Path("out").exists()) == (before, False)
+
+    ok(cc("get", "sub*", "out"))
+    assert [path.name for path in Path("out").rglob("*")] == ["sub01"]
+    ok(cc("get", "-r", "sub0[23]", "branches"))
+    assert sorted(str(path) for path in Path("branches").rglob("bold")) == [
+        *("branches/sub02/bold", "branches/sub03/run1/bold", "branches/sub03/run[1]/bold"),
+    ]
+    objects_go = cc("rm", "sub*")
+    assert (objects_go.code, objects_go.out) == (1, "deleted 1 object\n")
+    assert "local://store/sub02 is a directory: use -r" in objects_go.err
+    assert stored() == [name for name in before if name != "sub01"]
+    assert ok(cc("rm", "-r", "sub03/run[[]*")) == "deleted 1 object\n"
+    assert ok(cc("rm", "-r", "sub*", "-n")).split()[2::3] == [
+        "local://store/sub02/bold",
+        "local://store/sub03/run1/bold",
+    ]
+    assert cc("rm", "-r", "*").code == 2  # the whole bucket, and nobody to ask
+    assert ok(cc("rm", "-r", "sub*")) == "deleted 2 objects\n"
+    assert stored() == ["other"]
+
+
 # ---------------------------------------------------------------------- how it ends
 def test_it_fails_in_one_line(cc: Run) -> None:
     Path("store").mkdir()

@@ -14,7 +14,17 @@ from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead
 from cottoncandy.cli.completing import complete_names_then_files
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, is_pattern, one_store, open_store, place, shows_progress
+from cottoncandy.cli.places import (
+    Access,
+    Place,
+    is_pattern,
+    matching,
+    objects_of,
+    one_store,
+    open_store,
+    place,
+    shows_progress,
+)
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
@@ -55,12 +65,10 @@ def get(
     places = [place(text, access) for text in sources]
     first = one_store(places)
     cci = open_store(first, access, quiet=quiet)
-    patterns = {one.name for one in places if is_pattern(cci, one.name)}
-    several = recursive or len(places) > 1 or bool(patterns)
+    found = {one.name: _found(cci, one, recursive=recursive) for one in places}
+    several = len(places) > 1 or found[first.name] is not None
     jobs = [
-        job
-        for one in places
-        for job in _jobs(cci, one.name, destination, many=recursive or one.name in patterns, several=several, kind=kind)
+        job for name, below in found.items() for job in _jobs(cci, name, below, destination, several=several, kind=kind)
     ]
     _refuse_doubles(jobs)
     jobs = [job for job in jobs if not (no_clobber and job.path.exists())]
@@ -139,21 +147,27 @@ class _Job:
         return found
 
 
+def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str] | None:
+    """The objects that a pattern matches, or, with -r, that are below a name; None where the name is of one file."""
+    if is_pattern(cci, one.name):
+        return [key for name in matching(cci, one, recursive=recursive) for key in objects_of(cci, name)]
+    return [info.key for info in cci.find(one.name)] if recursive else None
+
+
 def _jobs(
-    cci: DefaultInterface, name: str, destination: str, *, many: bool, several: bool, kind: str | None
+    cci: DefaultInterface, name: str, found: list[str] | None, destination: str, *, several: bool, kind: str | None
 ) -> Iterator[_Job]:
     """What one of the names asks for."""
     target = Path(destination)
     into_directory = several or destination.endswith("/") or target.is_dir()
-    if not many:
+    if found is None:
         path = target / keys.basename(name) if into_directory else target
         yield _job(cci, name, path, kind, exact=not into_directory)
         return
     prefix = _kept_after(name)
-    below = [info.key.removeprefix(prefix) for info in cci.find(name)]
-    if not below:
+    if not found:
         raise ObjectNotFound(f"{cci.backend_interface.describe(name)}: nothing has this name, or matches it")
-    for rest, path in disk_paths(target, below).items():
+    for rest, path in disk_paths(target, [key.removeprefix(prefix) for key in found]).items():
         job = _job(cci, prefix + rest, path, kind, exact=False)
         if leads_out(target.resolve(), job.path):  # by the name with an extension, that it had not before
             raise InvalidObjectName(f"{job.path} is a link that leads out of {target}: remove it")

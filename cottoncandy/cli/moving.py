@@ -9,7 +9,7 @@ import click
 
 from cottoncandy import keys
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
-from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_pattern, one_store, open_store, place
+from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_pattern, matching, one_store, open_store, place
 from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _transfer(
     if source.backend != target.backend:
         raise click.UsageError(f"{action} stays inside of one store: {BETWEEN_STORES}")
     cci = open_store(source, access)
-    found = [name for one in places for name in _matching(cci, one, recursive=recursive)]
+    found = [name for one in places for name in _named(cci, one, recursive=recursive)]
     into = names[-1].endswith("/") or not target.name
     if len(found) > 1 and not into:
         raise click.UsageError(f"{names[-1]!r} takes one of them only: end it with / to {action} into it")
@@ -70,13 +70,9 @@ def _run(transfer: Callable[..., object], *places: str | None, overwrite: bool) 
         raise ObjectExists(told) from error
 
 
-def _matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
+def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
     if is_pattern(cci, one.name):
-        found = [entry.key for entry in cci.scandir(one.name)]
-        names = [name.rstrip("/") for name in found if recursive or not name.endswith("/")]
-        if not names:
-            raise ObjectNotFound(f"{one.at(one.name)}: {'only directories match it: use -r' if found else 'no match'}")
-        return names
+        return [name.rstrip("/") for name in matching(cci, one, recursive=recursive)]
     name = keys.clean_object(one.name)
     if not recursive and not cci.exists_object(name):
         if next(cci.find(keys.as_directory(name), limit=1), None) is not None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cottoncandy import keys
+from cottoncandy.errors import ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -130,6 +133,35 @@ def open_store(where: Place, access: Access, *, create: bool = False, quiet: boo
 def is_pattern(cci: DefaultInterface, name: str) -> bool:
     """Whether a name is a pattern; not where an object has just this name, as ``scan[1].txt``."""
     return keys.has_magic(name) and not cci.exists_object(name)
+
+
+def matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
+    """What a pattern matches, as `ls` lists it: ``*`` does not cross ``/``.
+
+    Parameters
+    ----------
+    recursive : bool
+        Whether directories are wanted as well; their names end with ``/``.
+
+    Raises
+    ------
+    ObjectNotFound
+        If nothing matches, or directories only, which are not wanted.
+    """
+    found = [entry.key for entry in cci.scandir(one.name)]
+    names = [name for name in found if recursive or not name.endswith(keys.SEPARATOR)]
+    if not names:
+        raise ObjectNotFound(f"{one.at(one.name)}: {'only directories match it: use -r' if found else 'no match'}")
+    return names
+
+
+def objects_of(cci: DefaultInterface, name: str) -> Iterator[str]:
+    """An object's own name, or of a directory, which ends with ``/``, those of all that is below it."""
+    if not name.endswith(keys.SEPARATOR):
+        yield name
+        return
+    for info in cci.find(f"{glob.escape(name)}*"):  # a directory that is called `run[1]` is no pattern
+        yield info.key
 
 
 def one_store(places: list[Place]) -> Place:

@@ -17,7 +17,17 @@ from cottoncandy.cli.options import (
     recursive_option,
 )
 from cottoncandy.cli.output import date_text, print_json
-from cottoncandy.cli.places import Access, Place, one_store, open_store, place, shows_progress
+from cottoncandy.cli.places import (
+    Access,
+    Place,
+    is_pattern,
+    matching,
+    objects_of,
+    one_store,
+    open_store,
+    place,
+    shows_progress,
+)
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.progress import Progress
 
@@ -37,45 +47,54 @@ def rm(
 ) -> None:
     """Delete objects, what a pattern matches, or with -r all below a name.
 
-    A name is a directory and no prefix: rm -r exp leaves exp2 alone. With -r, a terminal is asked first.
+    A name is a directory and no prefix: rm -r exp leaves exp2 alone. The * of a pattern does not cross /, and
+    directories that match stay without -r. With -r, a terminal is asked first.
     """
     places = [place(text, access) for text in names]
     where = one_store(places)
     cci = open_store(where, access)
-    found = sorted({name for one in places for name in _found(cci, one, recursive=recursive)})
+    named = {name for one in places for name in _named(cci, one, recursive=recursive)}
+    left = set() if recursive else {name for name in named if name.endswith(keys.SEPARATOR)}
+    found = sorted({key for name in named - left for key in objects_of(cci, name)})
     if not dry_run:
         if recursive and not sure:
             _ask(len(found), places)
         with Progress(shows_progress(quiet=quiet)).many("delete", names[0], len(found)) as count:
             cci.backend_interface.delete(count.through(found))
+    _tell(where, found, dry_run=dry_run, quiet=quiet, as_json=as_json)
+    if left:
+        raise InvalidObjectName(f"{where.at(min(left).rstrip(keys.SEPARATOR))} is a directory: use -r")
+
+
+def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json: bool) -> None:
     if as_json:
         print_json({"deleted": found, "dry_run": dry_run})
     elif dry_run:
         for name in found:
             click.echo(f"would delete {where.at(name)}")
-    elif not quiet:
+    elif found and not quiet:
         click.echo(f"deleted {len(found)} object{'' if len(found) == 1 else 's'}")
 
 
 def _ask(count: int, places: list[Place]) -> None:
     if sys.stdin.isatty():
         click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
-    elif not all(one.name for one in places):
+    elif not all(keys.without_trivial_magic(one.name) for one in places):
         raise click.UsageError("this would empty the bucket: say --yes")
 
 
-def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
-    exact = bool(one.name) and not one.name.endswith("/")
+def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
+    """What a name means: objects, and directories, which end with ``/``."""
+    if is_pattern(cci, one.name):
+        return matching(cci, one, recursive=True)
+    exact = bool(one.name) and not one.name.endswith(keys.SEPARATOR)
     found = [one.name] if exact and cci.exists_object(one.name) else []
-    if keys.has_magic(one.name):
-        found = found or [info.key for info in cci.find(one.name)]
-    elif recursive:
-        found += [info.key for info in cci.find(keys.as_directory(one.name) or "/")]
-    if found:
-        return found
-    if not recursive and next(cci.find(keys.as_directory(one.name) or "/", limit=1), None) is not None:
-        raise InvalidObjectName(f"{one.at(one.name)} is a directory: use -r")
-    raise ObjectNotFound(f"{one.at(one.name)}: nothing has this name, or matches it")
+    directory = keys.as_directory(one.name) or keys.SEPARATOR
+    if (recursive or not found) and next(objects_of(cci, directory), None) is not None:
+        found.append(directory)
+    if not found:
+        raise ObjectNotFound(f"{one.at(one.name)}: nothing has this name, or matches it")
+    return found
 
 
 @command()
