@@ -481,6 +481,30 @@ def test_a_pattern_stops_at_a_slash_and_takes_directories_with_r_only(cc: Run) -
     assert stored() == ["other"]
 
 
+def test_of_several_with_one_base_name_none_is_lost(cc: Run) -> None:
+    for name in ("s1/x", "s2/x", "s2/y", "s3/t.npy", "s3/t.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(name)
+        ok(cc("put", "--as", "file", name, name))
+    listed = ok(cc("ls", "-r"))
+    for arguments, target in [
+        (("put", "s1/x", "s2/x", "all/"), "local://store/all/x"),
+        (("put", "s1/x", "s2/x", "all/", "-n"), "local://store/all/x"),
+        (("put", "-r", "s1", "s2", "all/"), "local://store/all/x"),
+        (("put", "--as", "array", "s3/t.npy", "s3/t.csv", "all/"), "local://store/all/t"),
+        (("mv", "-f", "s?/x", "all/"), "local://store/all/x"),
+        (("cp", "-f", "s1/x", "s2/x", "all/"), "local://store/all/x"),
+        (("cp", "s1/x", "s2/x", "local://elsewhere/all/"), "local://elsewhere/all/x"),
+        (("get", "s1/x", "s2/x", "all"), "all/x"),
+    ]:
+        done = cc(*arguments)
+        assert (done.code, done.out) == (1, "")
+        assert f"would both be written to {target}: {arguments[0]} one at a time" in done.err
+    assert (ok(cc("ls", "-r")), Path("all").exists()) == (listed, False)
+    assert ok(cc("mv", "s2/x", "s2/*", "all/")).count("mv ") == 2  # named twice, it is one
+    assert ok(cc("ls", "all")).split() == ["all/x", "all/y"]
+
+
 # ---------------------------------------------------------------------- how it ends
 def test_it_fails_in_one_line(cc: Run) -> None:
     Path("store").mkdir()

@@ -23,6 +23,7 @@ from cottoncandy.cli.places import (
     one_store,
     open_store,
     place,
+    refuse_doubles,
     shows_progress,
 )
 from cottoncandy.config import Options
@@ -70,7 +71,8 @@ def get(
     jobs = [
         job for name, below in found.items() for job in _jobs(cci, name, below, destination, several=several, kind=kind)
     ]
-    _refuse_doubles(jobs)
+    # an array `a` is written to a.npy, as a file of that name is
+    refuse_doubles("get", ((job.name, str(job.path)) for job in jobs if str(job.path) != _STDOUT))
     jobs = [job for job in jobs if not (no_clobber and job.path.exists())]
     if dry_run:
         for job in jobs:
@@ -80,17 +82,6 @@ def get(
         for_each(count.wrap(lambda job: job.run(cci)), jobs, Options.load().integer("basic", "threads"))
     if not quiet and destination != _STDOUT:
         click.echo(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
-
-
-def _refuse_doubles(jobs: list[_Job]) -> None:
-    """Raise if two objects would become one file: an array ``a`` is written to ``a.npy``, as a file of that name is."""
-    names: dict[Path, str] = {}
-    for job in jobs:
-        other = names.setdefault(job.path, job.name)
-        if other != job.name and str(job.path) != _STDOUT:
-            raise InvalidObjectName(
-                f"{other!r} and {job.name!r} would both be written to {job.path}: get one at a time"
-            )
 
 
 @dataclass(frozen=True)

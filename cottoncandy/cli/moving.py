@@ -9,7 +9,17 @@ import click
 
 from cottoncandy import keys
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
-from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_pattern, matching, one_store, open_store, place
+from cottoncandy.cli.places import (
+    BETWEEN_STORES,
+    Access,
+    Place,
+    is_pattern,
+    matching,
+    one_store,
+    open_store,
+    place,
+    refuse_doubles,
+)
 from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -50,12 +60,13 @@ def _transfer(
     if source.backend != target.backend:
         raise click.UsageError(f"{action} stays inside of one store: {BETWEEN_STORES}")
     cci = open_store(source, access)
-    found = [name for one in places for name in _named(cci, one, recursive=recursive)]
+    found = dict.fromkeys(name for one in places for name in _named(cci, one, recursive=recursive))
     into = names[-1].endswith("/") or not target.name
     if len(found) > 1 and not into:
         raise click.UsageError(f"{names[-1]!r} takes one of them only: end it with / to {action} into it")
-    for name in found:
-        there = keys.join(target.name, keys.basename(name)) if into else target.name
+    ways = [(name, keys.join(target.name, keys.basename(name)) if into else target.name) for name in found]
+    refuse_doubles(action, ((source.at(name), target.at(there)) for name, there in ways))
+    for name, there in ways:
         if not dry_run:
             _run(getattr(cci, action), name, there, source.container, target.container, overwrite=overwrite)
         if dry_run or not quiet:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cottoncandy import keys
-from cottoncandy.errors import ObjectNotFound
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -175,3 +175,26 @@ def one_store(places: list[Place]) -> Place:
     if any((other.backend, other.container) != (first.backend, first.container) for other in places):
         raise click.UsageError("these are in several buckets: name those of one at a time")
     return first
+
+
+def refuse_doubles(action: str, ways: Iterable[tuple[str, str]]) -> None:
+    """Raise if two sources would become one: of several in one directory, all but the last would be lost.
+
+    Parameters
+    ----------
+    action : str
+        What the command is called.
+    ways : iterable of (str, str)
+        From where to where.
+
+    Raises
+    ------
+    InvalidObjectName
+    """
+    sources: dict[str, str] = {}
+    for source, target in ways:
+        other = sources.setdefault(target, source)
+        if other != source:
+            raise InvalidObjectName(
+                f"{other!r} and {source!r} would both be written to {target}: {action} one at a time"
+            )

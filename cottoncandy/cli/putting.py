@@ -13,7 +13,7 @@ import click
 from cottoncandy import keys
 from cottoncandy.cli.completing import complete_files_then_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, is_url, open_store, place, shows_progress
+from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, shows_progress
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import files_below
 from cottoncandy.parallel import for_each
@@ -59,6 +59,7 @@ def put(
     where = place(target, access)
     into = target.endswith("/") or not where.name or len(sources) > 1 or recursive
     jobs = [job for source in sources for job in _jobs(source, where.name, into=into, recursive=recursive, kind=kind)]
+    refuse_doubles("put", ((job.source, where.at(job.name)) for job in jobs))
     if dry_run:
         for job in jobs:
             click.echo(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
