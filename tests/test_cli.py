@@ -587,6 +587,7 @@ def test_every_command_has_help(name: str, cc: Run) -> None:
     told = ok(cc(name, "--help"))
     assert told.startswith(f"Usage: cottoncandy {name}")
     assert name in ok(cc("--help"))
+    assert "\\b" not in told  # click's mark for lines that stay as they are
 
 
 # ---------------------------------------------------------------------- as a process

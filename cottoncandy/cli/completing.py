@@ -17,13 +17,13 @@ _BASH = 'COMP_WORDBREAKS="${COMP_WORDBREAKS//:}"\n'
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print what a SHELL needs to complete commands, options and the names of objects.
+    """Print what a SHELL needs to complete commands, options and the names of objects.
 
     \b
     bash: eval "$(cottoncandy completion bash)"        in ~/.bashrc
     zsh:  eval "$(cottoncandy completion zsh)"         in ~/.zshrc, after compinit
     fish: cottoncandy completion fish | source         in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301 - click takes a backspace for its mark
     kind = get_completion_class(shell)
     if kind is None:  # pragma: no cover - click knows all three
         raise click.UsageError(f"no completion for {shell}")

@@ -30,12 +30,12 @@ def _options_like(_: click.Context, __: click.Parameter, incomplete: str) -> lis
 @click.option("--path", "show_path", is_flag=True, help="Print where your own file is.")
 @json_option
 def config(option: str | None, value: str | None, *, show_path: bool, as_json: bool) -> None:
-    r"""Show all options and where each was found, one of them, or set one in your own file.
+    """Show all options and where each was found, one of them, or set one in your own file.
 
     \b
     cottoncandy config basic.default_bucket              print it
     cottoncandy config basic.default_bucket my-bucket    set it
-    """
+    """  # noqa: D301 - click takes a backspace for its mark
     if show_path:
         click.echo(str(user_file_path()))
     elif option is None:
