@@ -426,6 +426,25 @@ def test_hdf5_of_what_no_array_is(cc: Run) -> None:
     assert failed.err.startswith("cottoncandy: bad.h5: leaf 'grp/day', of datetime64[D], is nothing that HDF5 holds")
 
 
+def test_an_array_goes_to_the_output_as_npy(cc: Run) -> None:
+    array = np.zeros((2, 3), ">i2")
+    np.save("bold.npy", array)
+    ok(cc("put", "bold.npy", "bold"))
+    ok(cc("put", "bold.npy", "bold.npy"))
+    stored = Path("store/bold").read_bytes()
+    for arguments, written in [
+        (("bold", "-"), Path("bold.npy").read_bytes()),
+        (("bold", "-", "--as", "array"), Path("bold.npy").read_bytes()),
+        (("bold", "-", "--as", "file"), stored),
+        (("bold.npy", "-"), Path("bold.npy").read_bytes()),
+    ]:
+        process = start("get", *arguments)
+        assert process.communicate(timeout=30) == (written, b"")
+        assert process.returncode == 0
+    no_array = cc("get", "bold.npy", "-", "--as", "array")
+    assert (no_array.code, no_array.out) == (1, "")
+
+
 # ---------------------------------------------------------------------- what is left alone
 @pytest.mark.parametrize("kind", [".npy", *sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree)])
 def test_a_file_is_not_replaced_by_what_is_not_there(kind: str, cc: Run) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,8 +61,9 @@ def get(
     """Download objects, arrays and trees to disk.
 
     The last name of several is where to: a file, a directory, or - for the output. A plain object comes down byte for
-    byte. A raw array is written as the extension of the destination says: .npy (also where it says nothing), .npz,
-    .csv, .mat, .h5, .nii or .nii.gz. A tree of arrays goes into one .npz, .mat or .h5, or with -r into files.
+    byte. A raw array is written as the extension of the destination says: .npy (also where it says nothing, and to the
+    output), .npz, .csv, .mat, .h5, .nii or .nii.gz. A tree of arrays goes into one .npz, .mat or .h5, or with -r into
+    files.
     """
     *sources, destination = names if len(names) > 1 else (*names, ".")
     places = [place(text, access) for text in sources]
@@ -110,9 +113,19 @@ class _Job:
             cci.download_to_file(self.name, self.path)
 
     def _to_stdout(self, cci: DefaultInterface) -> None:
+        if self.is_array:
+            self._npy_to_stdout(cci)
+            return
         with cci.download_stream(self.name) as stream:
             for part in stream.parts():
                 sys.stdout.buffer.write(part)
+
+    def _npy_to_stdout(self, cci: DefaultInterface) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "array.npy")
+            replace(self, path=path).run(cci)
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
 
     def _save(self, cci: DefaultInterface) -> None:
         from cottoncandy.cli.formats import FORMATS, extension
@@ -186,6 +199,6 @@ def _job(cci: DefaultInterface, name: str, path: Path, kind: str | None, *, exac
             f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5"
         ) from None
     is_array = kind == "array" or (kind is None and "dtype" in head.metadata and "shape" in head.metadata)
-    if str(path) == _STDOUT or not is_array:
-        return _Job(name, path, head, is_array=False)
-    return _Job(name, path if extension(path) else path.with_name(f"{path.name}.npy"), head, is_array=True)
+    if is_array and str(path) != _STDOUT and not extension(path):
+        path = path.with_name(f"{path.name}.npy")
+    return _Job(name, path, head, is_array=is_array)
