@@ -104,12 +104,12 @@ class _Job:
 
         found = FORMATS[extension(self.source)]
         value, own = found.load(Path(self.source))
-        told: dict[str, Any] = {**own, **metadata}
+        chosen = True if compression is None else False if compression == "no" else compression
+        told: dict[str, Any] = {**own, **metadata, "compression": chosen, "acl": acl}
         if found.holds_tree:
-            cci.dict2cloud(self.name, value, acl=acl, verbose=False, **told)
+            cci.dict2cloud(self.name, value, verbose=False, **told)
         else:
-            chosen = True if compression is None else False if compression in {"no", "none"} else compression
-            cci.upload_raw_array(self.name, value, compression=chosen, acl=acl, **told)
+            cci.upload_raw_array(self.name, value, **told)
 
 
 def _jobs(source: str, name: str, *, into: bool, recursive: bool, kind: str | None) -> Iterator[_Job]:
