@@ -577,8 +577,18 @@ def test_config(cc: Run) -> None:
         ("basic.threads", "many", "give a number above 0"),
         ("basic.lean_wire", "perhaps", "give True or False"),
         ("basic.thread", "8", "near is basic.threads"),
+        ("progress.show", "maybe", "True, False, 'auto'"),
+        ("compression.small_array", "foo", "foo"),
+        ("compression.large_array", "True", "True"),
     ]:
-        assert said in cc("config", option, value).err
+        refused = cc("config", option, value)
+        assert (refused.code, refused.out) == (1, "")
+        assert said in refused.err
+    for option, value in [
+        *(("progress.show", "auto"), ("progress.show", "False")),
+        *(("compression.small_array", "zstd-blocks"), ("compression.large_array", "None")),
+    ]:
+        ok(cc("config", option, value))
     assert path.read_text().count("\nthreads = 9\n") == 1
     assert "# Connections of one call" in path.read_text()
     path.write_text("[login]\naccess_key = x")

@@ -15,6 +15,7 @@ from cottoncandy.cli.output import print_json
 from cottoncandy.config import Options, create_user_file, defaults_path, user_file_path
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import ConfigurationError
+from cottoncandy.progress import Progress
 
 #: What is not shown.
 _SECRET = {("login", "access_key"), ("login", "secret_key"), ("encryption", "key")}
@@ -98,13 +99,19 @@ def _set(section: str, key: str, value: str) -> None:
 
 
 def _check(section: str, key: str, value: str) -> None:
-    """Refuse what no call could use, where the default tells what is wanted."""
+    """Refuse what no call could use, where the default tells what is wanted, or it is one of a few words."""
+    from cottoncandy import codecs
+
     default = _defaults().get(section, key)
     tried = Options.load({f"COTTONCANDY_{section}_{key}".upper(): value}, create=False)
     if default.isdecimal():
         tried.number(section, key)
     elif default == "True":
         tried.flag(section, key)
+    elif (section, key) == ("progress", "show"):
+        Progress(tried.choice(section, key))
+    elif section == "compression" and (codec := tried.text(section, key)):
+        codecs.get_codec(codec)
 
 
 def _home(path: Path) -> str:
