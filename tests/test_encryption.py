@@ -462,6 +462,39 @@ def test_without_the_key_it_is_told_and_no_noise_is_given(store: Store) -> None:
     assert store.interface(encryption_key=KEY).download_raw_array("dir/moved").tolist() == [0, 1, 2, 3, 4]
 
 
+# The argument of one who has not the key `KEY`.
+STRANGERS = pytest.mark.parametrize("key", [OTHER, False], ids=["another key", "no key"])
+
+
+def everything(store: Store) -> dict[str, tuple[bytes, dict[str, str]]]:
+    """All that lies in the store."""
+    return {name: store.raw.get(name) for name in [*store.raw.keys()]}
+
+
+@pytest.mark.stores("local", "moto")
+@STRANGERS
+def test_a_tree_whose_old_leaves_cannot_be_told_stays(store: Store, key: bytes | bool) -> None:
+    owner, other = store.interface(encryption_key=KEY), store.interface(encryption_key=key)
+    owner.dict2cloud("t", {"a": np.zeros(2), "b": {"c": np.ones(2)}}, verbose=False)
+    before = everything(store)
+    with pytest.raises(WrongKey, match="'t/b/c'"):
+        other.dict2cloud("t", {"a": np.full(2, 7.0)}, verbose=False)
+    assert everything(store) == before
+    assert owner.cloud2dict("t", verbose=False).keys() == {"a", "b"}
+
+
+@pytest.mark.stores("local", "moto")
+@STRANGERS
+def test_a_tree_of_which_no_leaf_goes_is_replaced_without_its_key(store: Store, key: bytes | bool) -> None:
+    owner, other = store.interface(encryption_key=KEY), store.interface(encryption_key=key)
+    owner.dict2cloud("t", {"a": np.zeros(2)}, verbose=False)
+    other.dict2cloud("t", {"a": np.full(2, 7.0), "b": np.ones(2)}, verbose=False)
+    assert store.raw.keys() == ["t/a", "t/b"]
+    for reader in [other, *([] if key else [owner])]:
+        found = reader.cloud2dict("t", verbose=False)
+        assert {name: leaf.tolist() for name, leaf in found.items()} == {"a": [7, 7], "b": [1, 1]}
+
+
 @pytest.mark.stores(exclude=["ceph-tls"])
 def test_plain_objects_beside(store: Store) -> None:
     plain, safe, array = store.interface(), store.interface(encryption_key=KEY), np.arange(60_000.0).reshape(300, 200)

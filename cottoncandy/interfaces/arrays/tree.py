@@ -49,6 +49,12 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         **metadata
             For each array: ``compression``, and user metadata.
 
+        Raises
+        ------
+        WrongKey
+            If something that lies below that name, and that the dictionary has no leaf for, is encrypted, and no key at
+            hand tells whether it is a leaf of the old tree. That one stays as it is.
+
         See Also
         --------
         cloud2dict

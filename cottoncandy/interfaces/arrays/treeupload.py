@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 from cottoncandy import keys, trees
 from cottoncandy.backends.base import ObjectInfo, Receipt
+from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound, TransientError
 from cottoncandy.interfaces.arrays.folder import FolderArrays
@@ -231,25 +232,29 @@ class TreeUploads(FolderArrays):
     def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, left: _Left) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
 
-        But not before those have ended who may have found nobody, and so need not look again.
+        But not before those have ended who may have found nobody, and so need not look again. What keeps old leaves
+        from being told from other objects is found out before the new tree counts: then the old one stays.
         """
         stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
         with self._all_or_none(waiting.values()):
             self._send_leaves(upload, Leaves(upload, waiting))
             seen = self._look_at_tree(stage)
-        mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
+            mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
+            (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
+            seen = replace(seen, own=own)
+            stale = self._stale_leaves(seen, upload.threads)
         try:
             self._write_last(mark, _COMPLETE, waiting.values(), upload.acl)
         except TransientError:
             left.is_unknown = bool(left.leaves)  # the tree may be there, and they be its own
             raise
         left.leaves = ()
-        (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
         if alone:
             self._wait_for(alone, watch)
             seen = self._look_at_tree(own)
-        self._settle_tree(replace(seen, own=own), upload.threads, upload.acl)
+            stale = self._stale_leaves(seen, upload.threads)  # that took long, and others were at work
+        self._settle_tree(seen, stale, upload.threads, upload.acl)
 
     def _wait_for(self, alone: Collection[trees.Stage], watch: _Watch) -> None:
         """Wait until these uploads are over; or for so long that they look again themselves when they are.
@@ -272,14 +277,14 @@ class TreeUploads(FolderArrays):
         others = [other for other in found if other.root == own.root and other.version != own.version]
         return _Seen(plain, others, own)
 
-    def _settle_tree(self, seen: _Seen, threads: int | None, acl: str | None) -> None:
+    def _settle_tree(self, seen: _Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
         """Bring the newest tree that is complete to its places, whoever sent it; then it need not wait any longer.
 
         While others are at work it goes on to wait, and readers get it there: they may still write to the places. Each
         of them looks, when it has written, whether another tree is the newest; so the last one to look leaves that one.
         """
         for _ in range(_ROUNDS):
-            before, failure = seen, self._take_places(seen, threads, acl)
+            before, failure = seen, self._take_places(seen, stale, threads, acl)
             seen = self._look_at_tree(seen.own)
             is_same = seen.newest.version == before.newest.version
             # of another who came and went since the look before, leaves may have stayed
@@ -291,17 +296,20 @@ class TreeUploads(FolderArrays):
                 return
             if is_same and seen.newest is seen.own and seen.rivals:
                 break  # the rivals end it, when they have come so far
+            stale = self._stale_leaves(seen, threads)
         self._end_tree(seen, alone=False)
 
-    def _take_places(self, seen: _Seen, threads: int | None, acl: str | None) -> CottonCandyError | None:
-        """Copy the newest tree to its places; what kept it from that and may be a rival's doing."""
+    def _take_places(
+        self, seen: _Seen, stale: Sequence[str], threads: int | None, acl: str | None
+    ) -> CottonCandyError | None:
+        """Copy the newest tree to the places of the stale one; what kept it from that and may be a rival's doing."""
         newest, waiting = seen.newest, seen.waiting
 
         def settle(key: str) -> None:
             self.backend_interface.copy(waiting[key], key, options=self._write_options(acl))
 
         # first: a directory cannot hold `a` and `a/b`
-        self._remove_leaves(newest.root, seen.strangers, threads)
+        self._deleted(newest.root, stale)
         try:
             self._for_each(settle, waiting, threads, "copy", newest.root, largest=0)
         except (ObjectNotFound, InvalidObjectName) as error:
@@ -328,14 +336,23 @@ class TreeUploads(FolderArrays):
             begin=leaves.begin,
         )
 
-    def _remove_leaves(self, root: str, candidates: Sequence[str], threads: int | None) -> None:
-        """Remove those objects that an earlier `dict2cloud` of this root, or of one above it, wrote."""
+    def _stale_leaves(self, seen: _Seen, threads: int | None) -> list[str]:
+        """Those of the strangers that an earlier `dict2cloud` of this root, or of one above it, wrote.
+
+        Raises
+        ------
+        WrongKey
+            If one is encrypted, and no key at hand tells.
+        """
+        root, candidates = seen.own.root, seen.strangers
 
         def is_ours(key: str) -> bool:
             try:
-                return is_leaf(self.backend_interface.stat(key).metadata, key, root)
+                head = self.backend_interface.stat(key)
             except ObjectNotFound:
                 return False
+            refuse_encrypted(self.backend_interface, head)
+            return is_leaf(head.metadata, key, root)
 
         verdicts = self._gather(is_ours, candidates, threads, "look at", root)
         stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
@@ -343,4 +360,4 @@ class TreeUploads(FolderArrays):
             log.info(
                 "%d objects below %r were not written by dict2cloud: left alone", len(candidates) - len(stale), root
             )
-        self._deleted(root, stale)
+        return stale
