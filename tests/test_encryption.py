@@ -28,6 +28,7 @@ from cottoncandy.backends.encrypted.reader import SealedTag
 from cottoncandy.backends.encrypted.wrapping import encrypted
 from cottoncandy.config import Options
 from cottoncandy.errors import (
+    AccessDenied,
     ChecksumMismatch,
     ConfigurationError,
     DecryptionError,
@@ -493,6 +494,38 @@ def test_a_tree_of_which_no_leaf_goes_is_replaced_without_its_key(store: Store, 
     for reader in [other, *([] if key else [owner])]:
         found = reader.cloud2dict("t", verbose=False)
         assert {name: leaf.tolist() for name, leaf in found.items()} == {"a": [7, 7], "b": [1, 1]}
+
+
+@pytest.mark.stores("local", "moto")
+@STRANGERS
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_an_array_in_chunks_whose_table_cannot_be_read_stays(store: Store, key: bytes | bool, is_lazy: bool) -> None:
+    dask = pytest.importorskip("dask.array")
+    owner, other = store.interface(encryption_key=KEY), store.interface(encryption_key=key)
+    owner.upload_dask_array("d", np.arange(6))
+    before = everything(store)
+    with pytest.raises(WrongKey, match=r"'d/metadata\.json'"):
+        other.upload_dask_array("d", dask.from_array(np.arange(8), chunks=4) if is_lazy else np.arange(8))
+    assert everything(store) == before
+
+
+@pytest.mark.stores("local", "moto")
+def test_who_fails_leaves_what_his_key_does_not_open(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else has put an object in the place of a leaf that was sent."""
+    owner, other = store.interface(encryption_key=KEY), store.interface(encryption_key=OTHER)
+    put = other.backend_interface.put
+
+    def put_or_fail(key: str, *arguments: Any, **named: Any) -> Any:
+        if key == "t/c":
+            owner.upload_raw_array("t/a", np.ones(3))
+            raise AccessDenied("no room")
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(other.backend_interface, "put", put_or_fail)
+    with pytest.raises(AccessDenied):
+        other.dict2cloud("t", {"a": np.zeros(2), "b": np.zeros(2), "c": np.zeros(2)}, verbose=False, threads=1)
+    assert store.raw.keys() == ["t/a"]
+    assert owner.download_raw_array("t/a").tolist() == [1, 1, 1]
 
 
 @pytest.mark.stores(exclude=["ceph-tls"])

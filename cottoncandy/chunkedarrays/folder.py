@@ -15,7 +15,7 @@ from cottoncandy.chunkedarrays.names import (
     chunk_name,
     chunk_number,
     is_mark,
-    version_of,
+    version_at,
 )
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.documents import load_document
@@ -74,10 +74,7 @@ class ChunkFolder:
 
     def version_at(self, key: str) -> str | None:
         """The upload that an object belongs to; None where it is gone, or of none that we know."""
-        try:
-            return version_of(self.backend.stat(key).metadata)
-        except ObjectNotFound:
-            return None
+        return version_at(self.backend, key)
 
     def numbers(self) -> dict[int, ObjectInfo]:
         """The chunks that lie here, by number; of whatever upload."""

@@ -6,8 +6,13 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from cottoncandy import arrayformat
+from cottoncandy.errors import ObjectNotFound, WrongKey
+
+if TYPE_CHECKING:
+    from cottoncandy.backends.base import Backend
 
 TABLE = "metadata.json"
 PREFIX = "pt"
@@ -27,6 +32,14 @@ def new_version() -> str:
 def version_of(metadata: Mapping[str, str]) -> str | None:
     """The upload that a part belongs to; None for one of 0.4.0."""
     return arrayformat.lowered(metadata).get(VERSION)
+
+
+def version_at(backend: Backend, key: str) -> str | None:
+    """The upload that an object belongs to; None where it is gone, or of none that we know."""
+    try:
+        return version_of(backend.stat(key).metadata)
+    except (ObjectNotFound, WrongKey):
+        return None  # what is ours, our key opens
 
 
 def chunk_name(number: int) -> str:

@@ -18,7 +18,7 @@ from cottoncandy.chunkedarrays.names import TABLE, VERSION, new_version
 from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
-from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
+from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError, WrongKey
 from cottoncandy.parallel import gather
 from cottoncandy.rawarrays import CompressionDefaults, store_array
 
@@ -206,8 +206,16 @@ class ChunkUpload:
 def remove_chunks(folder: ChunkFolder, version: str) -> None:
     """Remove the chunks of an upload that failed; the error that tells why is the first one."""
     try:
-        others = folder.unnamed(folder.current())
+        others = folder.unnamed(_readable_table(folder))
         versions = gather(folder.version_at, others, folder.settings.threads)
         folder.backend.delete([key for key, found in zip(others, versions, strict=True) if found == version])
     except CottonCandyError as error:
         log.warning("parts of an upload that failed could not be removed: %s", error)
+
+
+def _readable_table(folder: ChunkFolder) -> ChunkTable | None:
+    """The table of the array that readers get; None where no key opens it, so that it is of no upload of ours."""
+    try:
+        return folder.current()
+    except WrongKey:
+        return None

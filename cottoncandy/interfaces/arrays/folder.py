@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
-from cottoncandy.chunkedarrays.names import TABLE, version_of
-from cottoncandy.errors import CottonCandyError, ObjectExists, ObjectNotFound, TransientError
+from cottoncandy.chunkedarrays.names import TABLE, version_at
+from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
 from cottoncandy.interfaces.arrays.raw import RawArrays
 
 log = logging.getLogger(__name__)
@@ -61,11 +61,7 @@ class FolderArrays(RawArrays):
         yield from (path for path, found in zip(paths, versions, strict=True) if found == version)
 
     def _version_at(self, path: str) -> str | None:
-        """The upload that an object is of; None where there is none."""
-        try:
-            return version_of(self.backend_interface.stat(path).metadata)
-        except ObjectNotFound:
-            return None
+        return version_at(self.backend_interface, path)
 
     def _discard(self, parts: Iterable[str]) -> bool:
         """Remove parts of an array that failed; the error that tells why is the first one. Whether they are gone."""
