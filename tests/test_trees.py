@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from recorder import Response
 from samples import DTYPES, assert_same
 from stores import Recorded, Store
 
-from cottoncandy.errors import CorruptObject, InvalidObjectName, UnsupportedArray
+from cottoncandy.errors import AccessDenied, CorruptObject, InvalidObjectName, UnsupportedArray
 
 TREE: dict[str, Any] = {
     "w": np.arange(12.0).reshape(3, 4),
@@ -324,6 +325,22 @@ def test_one_request_for_each_array(recorded: Recorded) -> None:
     assert sorted(request.path.partition("/t/")[2] for request in proxy.requests if "/t/" in request.path) == names
     assert len(proxy.requests) == len(names) + 1
     assert {request.method for request in proxy.requests} == {"GET"}
+
+
+def test_who_fails_looks_at_what_is_there_alone(recorded: Recorded) -> None:
+    """Which of its leaves have come so far, a listing tells; whether they are still its own, a look at each."""
+    store, proxy = recorded
+    cci, names = store.interface(), [f"{number:03}" for number in range(300)]
+    refusal = Response(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    proxy.hook = lambda request: refusal if request.method == "PUT" and request.path.endswith("/t/007") else None
+    proxy.clear()
+    with pytest.raises(AccessDenied, match="'t/007'"):
+        cci.dict2cloud("t", dict.fromkeys(names, np.arange(5)), verbose=False, threads=1)
+    assert store.raw.keys() == []
+    looks = [request.path.rpartition("/")[2] for request in proxy.requests if request.method == "HEAD"]
+    assert sorted(looks) == names[:7]
+    # before and beside the first leaf, and when it failed
+    assert [request.method for request in proxy.requests].count("GET") == 3
 
 
 def test_the_requests_of_a_tree_that_is_replaced(recorded: Recorded) -> None:

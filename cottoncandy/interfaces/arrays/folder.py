@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from cottoncandy import keys
@@ -54,9 +54,12 @@ class FolderArrays(RawArrays):
         options = replace(self._write_options(acl), if_absent=if_absent)
         return store_document(self.backend_interface, name, body, options, self._settings)
 
-    def _of_upload(self, version: str, paths: Iterable[str]) -> Iterator[str]:
-        """Those of these objects that are of an upload, when they are asked for: another's may lie there by then."""
-        paths = list(paths)
+    def _of_upload(self, version: str, directory: str, paths: Collection[str]) -> Iterator[str]:
+        """Those of these objects that are of an upload, when they are asked for: another's may lie there by then.
+
+        Of thousands few may have been sent: a listing tells which are there at all.
+        """
+        paths = [info.key for info in self._listed(keys.as_directory(directory)) if info.key in paths]
         versions = self._gather(self._version_at, paths, None, "look at")
         yield from (path for path, found in zip(paths, versions, strict=True) if found == version)
 

@@ -82,7 +82,7 @@ class PartedArrays(FolderArrays):
         except ObjectExists:
             return self._replace(upload, version, set())
         try:
-            own = self._of_upload(version, paths)
+            own = self._of_upload(version, upload.directory, paths)
             self._publish(upload.directory, upload.table(version), own, upload.acl, if_absent=True)
         except ObjectExists:
             return False
@@ -113,7 +113,7 @@ class PartedArrays(FolderArrays):
         def send(path: str) -> None:
             self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
 
-        with self._all_or_none(self._of_upload(version, paths)):
+        with self._all_or_none(self._of_upload(version, directory, paths)):
             self._for_each(send, paths, upload.threads, "upload", directory)
         return list(paths)
 

@@ -201,7 +201,7 @@ class TreeUploads(FolderArrays):
         try:
             if look is None and [info.key for info in self._listed(upload.stage.below)] != [upload.stage.started_mark]:
                 return False
-            left.leaves = self._of_upload(upload.stage.version, upload.arrays)
+            left.leaves = self._of_upload(upload.stage.version, upload.stage.root, upload.arrays)
             self._send_leaves(upload, leaves)
             is_alone = look is None or self._is_alone(upload, look)
         finally:
