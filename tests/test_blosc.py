@@ -72,7 +72,10 @@ def test_however_it_is_packed(
 @pytest.mark.parametrize("shuffle", [blosc.NOSHUFFLE, blosc.SHUFFLE, blosc.BITSHUFFLE])
 @pytest.mark.parametrize("block", [0, 4096, 100_000])
 @pytest.mark.parametrize("itemsize", [1, 4, 12])
-def test_what_the_library_makes_is_read(compressor: bytes, shuffle: int, block: int, itemsize: int) -> None:
+def test_what_the_library_makes_is_read(
+    compressor: bytes, shuffle: int, block: int, itemsize: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blosc, "use_threads", True)
     data = smooth(5_000_000 // itemsize * itemsize)
     # its threads put the blocks where there is room, in any order
     body = blosc.compress(np.frombuffer(data, f"V{itemsize}"), compressor, 3, shuffle, block)
@@ -150,3 +153,15 @@ def test_a_sample_tells_what_is_worth_packing(itemsize: int) -> None:
     assert is_compressible(memoryview(smooth(size)), itemsize)
     assert not is_compressible(memoryview(RNG.bytes(size)), itemsize) or itemsize == 10**6
     assert not is_compressible(memoryview(RNG.standard_normal(MIB).tobytes()), 8)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("nbytes", [1000, 2**19, 2**20 + 8, 3 * 2**20, 9 * 2**20])
+def test_a_lock_that_an_interrupt_left_behind_keeps_nobody_waiting(
+    nbytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's own, of the main thread: processes that were forked share it, too."""
+    monkeypatch.setattr(blosc, "use_threads", None)
+    data = smooth(nbytes)
+    with blosc.get_mutex():
+        assert decode(encode(data, 8), len(data)) == data
