@@ -305,6 +305,14 @@ def test_an_idle_connection_that_was_closed_is_replaced_without_a_word(make: Mak
     assert [asked.connection for asked in server.requests] == [1, 2]
 
 
+def test_an_answer_too_many_is_not_the_answer_to_what_comes_next(make: Make) -> None:
+    lean, server = make(reply(body=b"one"), reply(body=b"two"), attempts=1)
+    assert read(lean) == b"one"
+    server._open[-1].sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
+    assert read(lean) == b"two"
+    assert [asked.connection for asked in server.requests] == [1, 2]
+
+
 def test_a_connection_that_dies_under_the_request_is_replaced_once(make: Make) -> None:
     # the second request is read, and then the connection closed: nothing of an answer was received
     lean, server = make(reply(), raw(b"", close=True), reply(), reply(), raw(b"", close=True), reset(), attempts=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import pickle
@@ -670,3 +671,19 @@ def test_a_copy_where_the_kernel_cannot_copy(
     with pytest.raises(ObjectChanged, match="source"):
         backend.copy("source", "copy")
     assert keys(backend) == ["source"]
+
+
+@pytest.mark.parametrize("most", [1, 7, 100])
+def test_metadata_are_written_whole_where_the_system_takes_some_bytes_at_a_time(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """As it does where the disk is nearly full."""
+
+    class Slow(io.FileIO):
+        def write(self, body: object, /) -> int:
+            return super().write(memoryview(body)[:most]) or 0  # type: ignore[arg-type]
+
+    monkeypatch.setattr("cottoncandy.backends.local.pair.io.FileIO", Slow)
+    metadata = {"note": "x" * 500, "other": "y"}
+    backend.put("a", b"z" * 300, metadata)
+    assert read(backend, "a") == (b"z" * 300, metadata)

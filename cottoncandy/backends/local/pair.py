@@ -105,6 +105,13 @@ def _as_text(value: Any) -> str:
 
 
 # ------------------------------------------------------------------ writing
+def _write_all(file: io.FileIO, body: BytesLike) -> None:
+    view = memoryview(body)
+    while view.nbytes:
+        # one call of the system writes 2 GiB - 4096 at most, or less on a full disk
+        view = view.cast("B")[file.write(view) :]
+
+
 class Draft:
     """Bytes on their way to become an object: nothing of them can be seen before `publish`.
 
@@ -154,10 +161,7 @@ class Draft:
 
     def write(self, body: BytesLike) -> None:
         """Append bytes, from where they lie."""
-        view = memoryview(body)
-        while view.nbytes:
-            # one call of the system writes 2 GiB - 4096 at most, or less on a full disk
-            view = view.cast("B")[self._file.write(view) :]
+        _write_all(self._file, body)
 
     def append_file(self, source: io.FileIO, size: int) -> None:
         """Append another file of this size: inside the kernel where it can do that, or share the blocks.
@@ -235,7 +239,9 @@ class Draft:
 
     def _write_metadata(self, place: str, metadata: Mapping[str, str]) -> None:
         with io.FileIO(place, "wb") as file:
-            file.write(json.dumps(dict(metadata)).encode("ascii"))  # older releases read it as their locale has it
+            _write_all(
+                file, json.dumps(dict(metadata)).encode("ascii")
+            )  # older releases read it as their locale has it
             if self._fsync:
                 os.fsync(file.fileno())
 

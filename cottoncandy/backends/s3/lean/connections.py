@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 RECEIVE = 2**16
 #: A body up to this size is copied behind its head, to leave in one packet.
 SMALL_BODY = 2**16
-#: Seconds that an idle connection is taken as it is: to look at it is a system call, and no server closes so soon. If
-#: one does, the request is sent again over another.
-_FRESH = 1.0
 #: Connections without which one thread does not do what threads do; and with which it does in any case.
 _ENOUGH = (8, 64)
 #: Seconds to connect that nobody need do something else meanwhile.
@@ -62,14 +59,11 @@ class Connection:
     address : Address
     reused : bool
         Whether an exchange was completed on it before.
-    idle_since : float
-        When that was, by `time.monotonic`.
     """
 
     def __init__(self, sock: socket.socket, address: Address) -> None:
         self.address = address
         self.reused = False
-        self.idle_since = 0.0
         self.home: object = None  # where the pool that made it kept its idle ones
         self._socket = sock
         self._flags = 0 if address.encrypted else _WAIT_FOR_ALL
@@ -252,8 +246,8 @@ class ConnectionPool:
                 connection = idle.pop()
             except IndexError:  # another thread was faster
                 break
-            # of one that rested for long the server may have taken leave
-            if time.monotonic() - connection.idle_since < _FRESH or not connection.has_news():
+            # the server may have taken leave; or said more than was asked, which would be the answer to what comes next
+            if not connection.has_news():
                 return connection
             connection.close()
         home = self._idle
@@ -290,7 +284,6 @@ class ConnectionPool:
             connection.close()
             return
         connection.reused = True
-        connection.idle_since = time.monotonic()
         idle.append(connection)
 
     def close(self) -> None:
