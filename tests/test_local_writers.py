@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from local_files import files, keys, read
@@ -416,3 +417,33 @@ def test_no_key_collides_with_our_own_files(
         backend.put(ours, b"", {})
     with pytest.raises(InvalidObjectName):
         backend.put(ours.removesuffix(".meta.json"), b"", {})  # whose metadata it would be
+
+
+@needs_posix
+@pytest.mark.parametrize("step", ["__exit__", "_release"])
+def test_ctrl_c_does_not_leave_a_directory_locked(backend: LocalBackend, root: Path, step: str) -> None:
+    """It comes when the lock is about to be released; others, also other processes, would wait for ever."""
+    import fcntl
+
+    backend.put("dir/a", b"old", {})
+
+    def interrupt(frame: FrameType, event: str, _argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name == step and code.co_filename.endswith("locks.py"):
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            backend.put("dir/a", b"new", {})
+    finally:
+        sys.settrace(None)
+        signal.signal(signal.SIGINT, before)
+    descriptor = os.open(root / "dir", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(descriptor)
+    assert read(backend, "dir/a") == (b"new", {})

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from cottoncandy.interrupts import put_off
+
 # Where directories cannot be locked (Windows, NFS), the writers of this process still wait for each other.
 _lock = threading.Lock()
 
@@ -59,7 +61,8 @@ else:
     class locked:  # noqa: N801 - it reads as a verb
         """Keep other writers out of a directory for as long as a block runs.
 
-        A class, not a generator: Ctrl-C between two of its steps must not leave the lock behind.
+        Ctrl-C is put off until it is released: between two steps it would leave the lock behind, and all who write
+        there, other processes too, would wait for ever.
 
         Raises
         ------
@@ -78,6 +81,8 @@ else:
                     self._acquire()
                     # while this waited, the directory may have been removed, and made anew
                     if is_still(self._descriptor, self._directory):
+                        self._interrupts = put_off()
+                        self._interrupts.__enter__()
                         return
                 except BaseException:
                     self._release()
@@ -85,7 +90,10 @@ else:
                 self._release()
 
         def __exit__(self, *error: object) -> None:
-            self._release()
+            try:
+                self._release()
+            finally:
+                self._interrupts.__exit__(None, None, None)
 
         def _acquire(self) -> None:
             if not _flock(self._descriptor, fcntl.LOCK_EX):
