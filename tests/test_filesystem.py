@@ -511,14 +511,3 @@ def test_a_directory_and_one_inside_of_it_are_one_store(store: Store) -> None:
     cci.mv("sub", "/", dest_bucket=store.container, overwrite=True)
     assert cci.download_object("sub/a") == b"1"
     assert cci.download_object("sub/deep/b") == b"2"
-
-
-@pytest.mark.stores("local", "moto")
-def test_a_star_behind_a_directory_is_all_that_is_below(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    cci = store.interface()
-    for name in ("d/a", "d/b/c", "d2", "e"):
-        store.raw.put(name, b"x")
-    assert cci.rm("d/*", recursive=True) == {"DeletedCount": 2}
-    assert cci.rm("*", recursive=True) == {"DeletedCount": 0}  # the whole bucket is to be named as such
-    assert store.raw.keys() == ["d2", "e"]
-    assert capsys.readouterr().out == "deleting 2 objects...\ndeleting 0 objects...\n"

@@ -330,8 +330,7 @@ class FileSystemInterface(Synchronizing):
         Parameters
         ----------
         object_name : str
-            A prefix is no directory: ``rm('exp', recursive=True)`` leaves ``exp2`` alone. There are no patterns, but
-            ``exp/*`` is all that is below ``exp``.
+            A prefix is no directory: ``rm('exp', recursive=True)`` leaves ``exp2`` alone.
         recursive : bool
             Needed to remove a branch; without it, a message is printed instead.
         delete : bool
@@ -360,7 +359,7 @@ class FileSystemInterface(Synchronizing):
         if recursive and not object_name:
             raise InvalidObjectName("'' names nothing: rm('/', recursive=True) removes all objects of the bucket")
         if recursive:
-            return self._rm_branch(keys.without_trivial_magic(name) or name, delete)
+            return self._rm_branch(name, delete)
         if name and not name.endswith(keys.SEPARATOR) and backend.exists(name):
             return {"DeletedCount": backend.delete([name], trash=not delete)}
         if next(backend.list_objects(keys.as_directory(name), page_size=1), None) is None:
