@@ -27,7 +27,7 @@ import cottoncandy
 from benchmarks.server.running import running
 from cottoncandy.backends.s3.lean import connections, exchange
 from cottoncandy.errors import AccessDenied, ChecksumMismatch, TransientError
-from cottoncandy.interfaces.arrays import treeleaves, treeupload
+from cottoncandy.interfaces.arrays import treeupload
 from cottoncandy.pipelines import Begun, Busy, run_ahead
 
 pytestmark = pytest.mark.lean_wire("botocore's connections answer at once")
@@ -123,58 +123,6 @@ def test_rivals_are_looked_for_when_the_last_leaf_stands(
     # when the mark stands, beside the leaves, when they stand, and when the mark is gone
     assert len(standing) == 4
     assert standing[2] >= len(tree) + 1  # and the mark
-
-
-@pytest.mark.parametrize("is_there", [False, True])
-@pytest.mark.parametrize("held_back", ["/started", "list-type"])
-def test_leaves_are_made_ready_while_nothing_may_be_sent(
-    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, held_back: str, is_there: bool
-) -> None:
-    """All of them, until the mark stands or the look is answered; where a tree is there they go to other places."""
-    monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
-    store, proxy = recorded
-    cci, ready, first = store.interface(), threading.Event(), threading.Event()
-    if is_there:
-        cci.dict2cloud("t", {**TREE, "old": LARGE}, verbose=False)
-    backend, made = cci.backend_interface, list[str]()
-    prepare_put = backend.prepare_put
-
-    def noted(key: str, *arguments: Any, **named: Any) -> Any:
-        made.append(key)
-        if len(set(made) & {f"t/{name}" for name in TREE}) == len(TREE):
-            ready.set()
-        return prepare_put(key, *arguments, **named)
-
-    def hook(request: Request) -> None:
-        if held_back in f"{request.path}?{request.query}" and not first.is_set():
-            first.set()
-            assert ready.wait(30)
-            assert not any(request.path.endswith(f"/t/{name}") for request in proxy.requests for name in TREE)
-
-    monkeypatch.setattr(backend, "prepare_put", noted)
-    proxy.clear()
-    proxy.hook = hook
-    cci.dict2cloud("t", TREE, verbose=False)
-    proxy.hook = None
-    assert first.is_set()
-    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 2 if is_there else 1))  # once is a copy
-    assert len(made) == (1 + len(TREE)) + (len(TREE) if is_there else 0)
-    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
-
-
-def test_no_more_are_made_ready_than_may_lie_in_memory(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(treeleaves, "_MOST_READY", 5)
-    monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
-    store, proxy = recorded
-    cci, made = store.interface(), list[str]()
-    backend, prepare_put = cci.backend_interface, cci.backend_interface.prepare_put
-    monkeypatch.setattr(backend, "prepare_put", lambda key, *rest: made.append(key) or prepare_put(key, *rest))
-
-    seen = []
-    proxy.hook = lambda request: seen.append(len(made)) or (Fault("delay", 0.3) if "/started" in request.path else None)
-    cci.dict2cloud("t", TREE, verbose=False)
-    assert seen[1] == 1 + 5  # when the look came: the mark, and five leaves
-    assert names(proxy, "PUT") == Counter(dict.fromkeys(TREE, 1))
 
 
 def test_what_was_made_ready_long_ago_is_signed_anew(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,7 @@
-"""The leaves of a tree on their way to the store: some are made ready while one waits for something else."""
+"""The leaves of a tree on their way to the store."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,8 @@ from cottoncandy import trees
 from cottoncandy.backends.base import Receipt
 from cottoncandy.pipelines import SMALL, Begun, Prepared
 
-log = logging.getLogger(__name__)
-
 #: Sends the array of a name to a place; or makes the request that does so later, if that is wished.
 Send = Callable[[str, str, bool], Any]
-
-# Requests that wait to be sent: of 64 KiB each at most, where the arrays are compressed.
-_MOST_READY = 512
 
 
 @dataclass(frozen=True)
@@ -62,8 +56,6 @@ class Leaves:
     def __init__(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
         self._upload = upload
         self._places = places
-        self._following = iter(upload.arrays)
-        self._ready: dict[str, Prepared[Receipt] | None] = {}
 
     def send(self, key: str) -> None:
         """Send a leaf, and wait until it is there."""
@@ -71,25 +63,8 @@ class Leaves:
 
     def begin(self, key: str) -> Begun[Receipt] | None:
         """Send a leaf whose answer is read later; None where it is too large for that, or the store does not do it."""
-        prepared = self._ready.pop(key, None) or self._prepare(key)
+        prepared = self._prepare(key)
         return None if prepared is None else prepared.begin()
-
-    def make_ready(self) -> bool:
-        """Make the request for one leaf more, which then need only be sent; False where that is of no use."""
-        key = next(self._following, None) if len(self._ready) < _MOST_READY else None
-        if key is None:
-            return False
-        try:
-            self._ready[key] = self._prepare(key)
-        except Exception as failure:  # noqa: BLE001 - it is raised when the leaf is sent
-            log.debug("%s", failure)
-            return False
-        return True
-
-    def forget(self) -> None:
-        """Make nothing of what was made ready: the requests may no longer be those that are to be sent."""
-        self._ready.clear()
-        self._following = iter(self._upload.arrays)
 
     def _prepare(self, key: str) -> Prepared[Receipt] | None:
         if self._upload.arrays[key].nbytes > SMALL:

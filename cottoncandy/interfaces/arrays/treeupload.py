@@ -10,16 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from cottoncandy import keys, trees
-from cottoncandy.backends.base import ObjectInfo, Receipt
+from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound, TransientError
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treeleaves import Leaves, TreeUpload
 from cottoncandy.interfaces.arrays.treemark import is_leaf
-from cottoncandy.parallel import for_each, gather
 from cottoncandy.pipelines import Begun
-from cottoncandy.stream import prepare_upload
 
 log = logging.getLogger(__name__)
 
@@ -141,10 +139,9 @@ class TreeUploads(FolderArrays):
         mark = upload.stage.started_mark
         with self._marked(mark) as left:
             watch, leaves = _Watch(), Leaves(upload, {key: key for key in upload.arrays})
-            self._write_mark(upload, leaves)
-            there = self._first_look(upload, leaves)
+            self._upload(mark, _STARTED, {}, upload.acl)
+            there = list(self._listed(upload.stage.below))
             if [info.key for info in there] != [mark]:
-                del leaves  # they go to other places
                 self._replace_tree(upload, _alone(upload.stage, there), _Watch(), left)
                 return True
             if not self._is_sent_alone(upload, leaves, watch, left):
@@ -165,31 +162,6 @@ class TreeUploads(FolderArrays):
             if not left.is_unknown and self._discard(left.leaves):
                 self._discard([mark])
             raise
-
-    def _write_mark(self, upload: TreeUpload, leaves: Leaves) -> None:
-        """Write the mark; leaves are made ready until it stands."""
-        backend, options = self.backend_interface, self._write_options(upload.acl)
-
-        def write(mark: str) -> None:
-            leaves.forget()  # what it was refused for, as an ACL, they would be refused for as well
-            self._upload(mark, _STARTED, {}, upload.acl)
-
-        def begin(mark: str) -> Begun[Receipt] | None:
-            prepared = prepare_upload(backend, mark, _STARTED, {}, options)
-            return None if prepared is None else prepared.begin()
-
-        later = begin if self._answers_later() else None
-        for_each(write, [upload.stage.started_mark], 1, begin=later, meanwhile=leaves.make_ready)
-
-    def _first_look(self, upload: TreeUpload, leaves: Leaves) -> list[ObjectInfo]:
-        """All that is there, behind the mark; leaves are made ready until that is known."""
-        begin = self.backend_interface.begin_list if self._answers_later() else None
-
-        def look(below: str) -> list[ObjectInfo]:
-            return list(self._listed(below))
-
-        (there,) = gather(look, [upload.stage.below], 1, begin=begin, meanwhile=leaves.make_ready)
-        return there
 
     def _is_sent_alone(self, upload: TreeUpload, leaves: Leaves, watch: _Watch, left: _Left) -> bool:
         """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
