@@ -14,7 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
-from cottoncandy.pipelines import Begin, Begun, Meanwhile, again, run_ahead
+from cottoncandy.pipelines import Begin, Begun, again, run_ahead
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -75,7 +75,6 @@ def for_each(
     pace: Pace | None = None,
     begin: Begin[Item, Any] | None = None,
     only_reads: bool = False,
-    meanwhile: Meanwhile | None = None,
 ) -> None:
     """Call the function on every item with several threads; the first failure is raised, and stops the rest.
 
@@ -99,13 +98,11 @@ def for_each(
         those that are left.
     only_reads : bool
         Whether what is begun only reads.
-    meanwhile : callable, optional
-        What is done while the answers to what is begun are waited for; see `run_ahead`.
     """
     if begin is None:
         _work_through(function, items, threads, most, pace)
         return
-    left = run_ahead(begin, items, most or threads, only_reads=only_reads, meanwhile=meanwhile)
+    left = run_ahead(begin, items, most or threads, only_reads=only_reads)
     first = next(left, None)
     if first is not None:
         _work_through(lambda one: again(function, *one), chain([first], left), threads, most, pace)
@@ -129,7 +126,6 @@ def gather(
     most: int | None = None,
     pace: Pace | None = None,
     begin: Begin[Item, Result] | None = None,
-    meanwhile: Meanwhile | None = None,
 ) -> list[Result]:
     """``[function(item) for item in items]`` with several threads, as `for_each` does it. What is begun only reads."""
     results: list[Any] = [None] * len(items)
@@ -142,16 +138,7 @@ def gather(
         return None if begun is None else begun.then(partial(results.__setitem__, numbered[0]))
 
     numbered = enumerate(items)
-    for_each(
-        work,
-        numbered,
-        threads,
-        most=most,
-        pace=pace,
-        begin=begin_one if begin else None,
-        only_reads=True,
-        meanwhile=meanwhile,
-    )
+    for_each(work, numbered, threads, most=most, pace=pace, begin=begin_one if begin else None, only_reads=True)
     return results
 
 

@@ -68,20 +68,6 @@ class Begun(ABC, Generic[Result]):
         return _Then(self, function)
 
 
-class Prepared(Generic[Result]):
-    """A request that is made, and not yet sent. `begin` sends it."""
-
-    __slots__ = ("begin",)
-
-    def __init__(self, begin: Callable[[], Begun[Result]]) -> None:
-        self.begin = begin
-
-    def then(self, function: Callable[[Result], Other]) -> Prepared[Other]:
-        """What a function makes of the result."""
-        begin = self.begin
-        return Prepared(lambda: begin().then(function))
-
-
 class _Then(Begun[Other], Generic[Result, Other]):
     def __init__(self, begun: Begun[Result], function: Callable[[Result], Other]) -> None:
         self._begun = begun
@@ -106,17 +92,10 @@ class _Then(Begun[Other], Generic[Result, Other]):
 
 #: Begins what is to be done for an item; None where that takes more than a request and its answer.
 Begin = Callable[[Item], "Begun[Result] | None"]
-#: Does a piece of other work, while there is nothing but to wait; False where there is no more.
-Meanwhile = Callable[[], bool]
 
 
 def run_ahead(
-    begin: Begin[Item, Any],
-    items: Iterable[Item],
-    most: int,
-    *,
-    only_reads: bool = False,
-    meanwhile: Meanwhile | None = None,
+    begin: Begin[Item, Any], items: Iterable[Item], most: int, *, only_reads: bool = False
 ) -> Iterator[tuple[Item, Exception | None]]:
     """Do what can be done with one request each, up to ``most`` at a time, as long as all goes well.
 
@@ -128,8 +107,6 @@ def run_ahead(
     only_reads : bool
         Whether a request that is under way may be forgotten. Ctrl-C waits for others: what the store still does would
         come behind the back of who cleans up.
-    meanwhile : callable, optional
-        Called again and again while answers are waited for, as long as it gives True.
 
     Returns
     -------
@@ -143,7 +120,7 @@ def run_ahead(
     except OSError:  # no file may be opened any more
         return ((item, None) for item in following)
     context: AbstractContextManager[list[int]] = nullcontext([]) if only_reads else put_off()
-    with context as came, _Pipeline(begin, most, selector, meanwhile or _nothing) as pipeline:
+    with context as came, _Pipeline(begin, most, selector) as pipeline:
         try:
             for item in following:
                 if not pipeline.take(item) or came:
@@ -169,14 +146,10 @@ def again(function: Callable[[Item], Result], item: Item, failure: Exception | N
         FAILED.reset(token)
 
 
-def _nothing() -> bool:
-    return False
-
-
 class _Pipeline(Generic[Item]):
     """The requests that are under way, by the sockets at which their answers come; the oldest first."""
 
-    def __init__(self, begin: Begin[Item, Any], most: int, selector: BaseSelector, meanwhile: Meanwhile) -> None:
+    def __init__(self, begin: Begin[Item, Any], most: int, selector: BaseSelector) -> None:
         self.left: list[tuple[Item, Exception | None]] = []
         self._begin = begin
         self._most = most
@@ -184,7 +157,6 @@ class _Pipeline(Generic[Item]):
         self._waiting: dict[int, tuple[Item, Begun[Any]]] = {}
         self._news: deque[int] = deque()
         self._selector = selector
-        self._meanwhile = meanwhile
 
     def __enter__(self) -> Self:
         return self
@@ -262,9 +234,6 @@ class _Pipeline(Generic[Item]):
             while self._news:
                 if self._waiting[number := self._news.popleft()][1].answered():
                     return *self._out(number), True
-            if self._meanwhile():
-                self._look(0)
-                continue
             oldest, (_, begun) = next(iter(self._waiting.items()))
             left = None if begun.until is None else max(0.0, begun.until - time.monotonic())
             self._look(left)

@@ -16,7 +16,7 @@ from cottoncandy import arrayformat, checksums, codecs, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
-from cottoncandy.stream import ObjectSource, TransferSettings, prepare_upload, upload
+from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
 if TYPE_CHECKING:
     from cottoncandy.config import Options
@@ -114,7 +114,7 @@ def store_array(
 ) -> Any:
     """Upload an array as one object, from the memory where it lies.
 
-    Gives the receipt. A small array's request may be sent ``later``: then what `prepare_upload` gives.
+    Gives the receipt. A small array may be sent so that it is answered ``later``: then what `begin_upload` gives.
     """
     array = as_array(array, lambda: backend.describe(key))
     if metadata:
@@ -131,7 +131,7 @@ def store_array(
         own[checksums.KEY] = checksums.checksum(view, threads or settings.threads)
     body = view if description.compression is None else _encode(description, view, backend)
     if later:
-        return prepare_upload(backend, key, body, {**metadata, **own}, options)
+        return begin_upload(backend, key, body, {**metadata, **own}, options)
     most = len(view) * _MOST_PACKED + MIB
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads, most=most)
 

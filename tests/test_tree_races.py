@@ -192,7 +192,7 @@ def test_who_fails_takes_nothing_of_another_with_him(store: Store, monkeypatch: 
         return put(key, *arguments, **named)
 
     monkeypatch.setattr(backend, "put", put_late)
-    monkeypatch.setattr(backend, "prepare_put", lambda *arguments, **named: None)
+    monkeypatch.setattr(backend, "begin_put", lambda *arguments, **named: None)
     with pytest.raises(AccessDenied, match="no room"):
         cci.dict2cloud(NAME, same_names(2), verbose=False)
     assert number_of(other.cloud2dict(NAME, verbose=False), same_names) == 1
@@ -230,23 +230,19 @@ def test_who_found_nobody_looks_again_when_it_took_long(
     """And when the mark is gone, so that nobody finds it any more and leaves his end to this one."""
     monkeypatch.setattr(treeupload, "_SOON", math.inf if is_soon_over else 0.0)
     cci, steps = store.interface(), list[str]()
-    backend, delete = cci.backend_interface, cci.backend_interface.delete
+    look, delete = cci.backend_interface.list_objects, cci.backend_interface.delete
 
-    def noted(look: Callable[..., Any]) -> Callable[..., Any]:
-        def noted_look(*arguments: Any, **named: Any) -> Any:
-            steps.append("looks")
-            return look(*arguments, **named)
-
-        return noted_look
+    def noted_look(*arguments: Any, **named: Any) -> Any:
+        steps.append("looks")
+        return look(*arguments, **named)
 
     def noted_delete(names: Any, *arguments: Any, **named: Any) -> Any:
         deleted = delete(names, *arguments, **named)
         steps.append("unmarked")
         return deleted
 
-    monkeypatch.setattr(backend, "list_objects", noted(backend.list_objects))
-    monkeypatch.setattr(backend, "begin_list", noted(backend.begin_list))
-    monkeypatch.setattr(backend, "delete", noted_delete)
+    monkeypatch.setattr(cci.backend_interface, "list_objects", noted_look)
+    monkeypatch.setattr(cci.backend_interface, "delete", noted_delete)
     cci.dict2cloud(NAME, {"a": np.ones(3)}, verbose=False)
     assert "".join(steps).endswith("looksunmarked" if is_soon_over else "looksunmarkedlooks")
     assert steps.count("unmarked") == 1
@@ -262,7 +258,7 @@ def _call_at_a_leaf(cci: DefaultInterface, call: Callable[[], object], monkeypat
         return put(key, *arguments, **named)
 
     monkeypatch.setattr(backend, "put", put_late)
-    monkeypatch.setattr(backend, "prepare_put", lambda *arguments, **named: None)
+    monkeypatch.setattr(backend, "begin_put", lambda *arguments, **named: None)
 
 
 @pytest.mark.stores("local", "moto")
@@ -323,7 +319,7 @@ def _sending(store: Store, tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
         return put(key, *arguments, **named)
 
     monkeypatch.setattr(cci.backend_interface, "put", put_late)
-    monkeypatch.setattr(cci.backend_interface, "prepare_put", lambda *arguments, **named: None)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(cci.dict2cloud, NAME, tree, verbose=False, threads=1)
         assert at_leaf.wait(20)
@@ -398,7 +394,7 @@ def met_by_another(store: Store, monkeypatch: pytest.MonkeyPatch, send: Callable
 
     monkeypatch.setattr(treeupload, "_SOON", 0.0)
     monkeypatch.setattr(cci.backend_interface, "put", meet_and_send)
-    monkeypatch.setattr(cci.backend_interface, "prepare_put", lambda *arguments, **named: None)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
     return cci
 
 
@@ -470,7 +466,7 @@ def test_leaves_that_cannot_be_removed_do_not_count(
 
     monkeypatch.setattr(cci.backend_interface, "put", put_or_fail)
     monkeypatch.setattr(cci.backend_interface, "delete", delete_or_fail)
-    monkeypatch.setattr(cci.backend_interface, "prepare_put", lambda *arguments, **named: None)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
     with pytest.raises(type(failure)):
         cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
     assert len(store.raw.keys()) > 1
@@ -573,7 +569,7 @@ def test_a_tree_that_was_read_does_not_vanish(
 
     monkeypatch.setattr(cci.backend_interface, "put", put_and_look)
     monkeypatch.setattr(cci.backend_interface, "delete", delete_and_look)
-    monkeypatch.setattr(cci.backend_interface, "prepare_put", lambda *arguments, **named: None)
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
     with suppress(Killed):
         cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
     look()
@@ -783,7 +779,7 @@ def test_a_reader_finds_nothing_while_the_first_tree_is_sent(store: Store, monke
         return receipt
 
     monkeypatch.setattr(backend, "put", put_and_look)
-    monkeypatch.setattr(backend, "prepare_put", lambda *arguments, **named: None)
+    monkeypatch.setattr(backend, "begin_put", lambda *arguments, **named: None)
     cci.dict2cloud(NAME, same_names(1), verbose=False, threads=1)
     assert reads == [{}] * len(reads)
     assert len(reads) > 4

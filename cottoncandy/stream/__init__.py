@@ -11,13 +11,13 @@ from __future__ import annotations
 from cottoncandy.stream.file import CloudStream
 from cottoncandy.stream.settings import TransferSettings
 from cottoncandy.stream.source import ObjectSource, read_range
-from cottoncandy.stream.up import prepare_upload, stream_part_sizes, upload
+from cottoncandy.stream.up import begin_upload, stream_part_sizes, upload
 
 __all__ = [
     "CloudStream",
     "ObjectSource",
     "TransferSettings",
-    "prepare_upload",
+    "begin_upload",
     "read_range",
     "stream_part_sizes",
     "upload",

@@ -13,7 +13,7 @@ from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
-from cottoncandy.pipelines import Prepared
+from cottoncandy.pipelines import Begun
 from cottoncandy.stream.settings import TransferSettings
 
 log = logging.getLogger(__name__)
@@ -74,25 +74,26 @@ def upload(
         return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
 
 
-def prepare_upload(
+def begin_upload(
     backend: Backend,
     key: str,
     body: BytesLike | Iterable[BytesLike],
     metadata: Mapping[str, str],
     options: WriteOptions,
-) -> Prepared[Receipt] | None:
-    """Make the request for a small object, to be sent later; None where that is not served (`Backend.prepare_put`)."""
+) -> Begun[Receipt] | None:
+    """Send a small object, whose receipt comes later; None where that is not served (`Backend.begin_put`)."""
     if not isinstance(body, (bytes, bytearray, memoryview)):
         body = b"".join(body)
-    prepared, size = backend.prepare_put(key, body, metadata, options), len(body)
+    begun = backend.begin_put(key, body, metadata, options)
+    count = progress.current()
+    if begun is None or count is None:
+        return begun
 
     def counted(receipt: Receipt) -> Receipt:
-        count = progress.current()  # of who waits for the answer
-        if count is not None:
-            count.add(size)
+        count.add(len(body))
         return receipt
 
-    return None if prepared is None else prepared.then(counted)
+    return begun.then(counted)
 
 
 def _put(

@@ -21,7 +21,7 @@ from cottoncandy.backends.base.facts import (
 from cottoncandy.backends.base.moving import MultipartUpload, ObjectReader
 from cottoncandy.backends.base.stored import StoredObject
 from cottoncandy.errors import CorruptObject, NotSupported, ObjectChanged, ObjectNotFound, TransientError
-from cottoncandy.pipelines import Begun, Prepared
+from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Backend(ABC):
 
     # ------------------------------------------------------------------ sent now, answered later
     def answers_later(self, of_use: int) -> bool:
-        """Whether `begin_open` and `prepare_put` are of use, where so many requests at a time would be."""
+        """Whether `begin_open` and `begin_put` are of use, where so many requests at a time would be."""
         return False
 
     def begin_open(self, key: str, stop: int, *, e_tag: str | None = None) -> Begun[ObjectReader] | None:
@@ -108,14 +108,14 @@ class Backend(ABC):
         """
         return None
 
-    def prepare_put(
+    def begin_put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
-    ) -> Prepared[Receipt] | None:
-        """Make the request that sends an object, in the same manner: `put`, sent later and answered later."""
+    ) -> Begun[Receipt] | None:
+        """Send an object, in the same manner: `put`, whose answer is read later."""
         return None
 
-    def begin_list(self, prefix: str) -> Begun[list[ObjectInfo]] | None:
-        """Ask for all objects whose name begins so, in the same manner: `list_objects`.
+    def begin_names(self, prefix: str) -> Begun[list[str]] | None:
+        """Ask for the names of all objects that begin so, in the same manner.
 
         It fails where they are more than one answer holds.
         """

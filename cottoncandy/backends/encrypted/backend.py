@@ -225,8 +225,8 @@ class EncryptedBackend(Backend):
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         return self.inner.list_level(prefix, page_size=page_size)
 
-    def begin_list(self, prefix: str) -> Begun[list[ObjectInfo]] | None:
-        return self.inner.begin_list(prefix)
+    def begin_names(self, prefix: str) -> Begun[list[str]] | None:
+        return self.inner.begin_names(prefix)
 
     def listed_sizes(self, size: int) -> tuple[int, ...]:
         """Encrypted as it is here, or plain where that is not refused."""

@@ -239,9 +239,8 @@ class Draft:
 
     def _write_metadata(self, place: str, metadata: Mapping[str, str]) -> None:
         with io.FileIO(place, "wb") as file:
-            _write_all(
-                file, json.dumps(dict(metadata)).encode("ascii")
-            )  # older releases read it as their locale has it
+            # in ASCII: older releases read it as their locale has it
+            _write_all(file, json.dumps(dict(metadata)).encode("ascii"))
             if self._fsync:
                 os.fsync(file.fileno())
 

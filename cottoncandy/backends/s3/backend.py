@@ -26,7 +26,7 @@ from cottoncandy.backends.s3.session import Connection, log_boto
 from cottoncandy.backends.s3.settings import Settings
 from cottoncandy.config import Options
 from cottoncandy.errors import NotSupported
-from cottoncandy.pipelines import Begun, Prepared
+from cottoncandy.pipelines import Begun
 
 # What serves neither to open a bucket nor to move one array is imported where it is used: Python's garbage collector
 # walks through all that is loaded, again and again, and what runs next finds the processor's caches empty.
@@ -138,18 +138,18 @@ class S3Backend(Backend):
         """Send one GET."""
         return reader.begin_open(self._bucket, key, stop, e_tag)
 
-    def begin_list(self, prefix: str) -> Begun[list[ObjectInfo]] | None:
+    def begin_names(self, prefix: str) -> Begun[list[str]] | None:
         """Send one LIST."""
         from cottoncandy.backends.s3 import listing
 
-        return listing.begin_list(self._bucket, prefix)
+        return listing.begin_names(self._bucket, prefix)
 
     # ------------------------------------------------------------------ writing
-    def prepare_put(
+    def begin_put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
-    ) -> Prepared[Receipt] | None:
-        """Make the request of one PUT."""
-        return writing.prepare_put(self._bucket, key, body, metadata, options)
+    ) -> Begun[Receipt] | None:
+        """Send one PUT."""
+        return writing.begin_put(self._bucket, key, body, metadata, options)
 
     def put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()

@@ -42,25 +42,23 @@ def list_level(bucket: Bucket, prefix: str, page_size: int | None) -> Iterator[E
         last = max(last, next((entry.key for entry in reversed(entries) if isinstance(entry, ObjectPrefix)), ""))
 
 
-def begin_list(bucket: Bucket, prefix: str) -> Begun[list[ObjectInfo]] | None:
-    """Send one LIST, for all objects whose keys start with ``prefix``; ValueError for more than a page of them.
+def begin_names(bucket: Bucket, prefix: str) -> Begun[list[str]] | None:
+    """Send one LIST, for all keys that start with ``prefix``; ValueError for more than a page of them.
 
     Not to a server that lists by directories: of these, one is read long after the other.
     """
     if bucket.facts.no_list_v2 or bucket.facts.lists_by_directory:
         return None
 
-    def objects(page: ListPage) -> list[ObjectInfo]:
-        bucket.facts.lists_by_directory |= goes_by_directory(page)
+    def names(page: ListPage) -> list[str]:
         if page.truncated:
-            raise ValueError("a page does not hold all objects")
-        entries = _of_page(page)
-        return [entry for entry in entries if isinstance(entry, ObjectInfo) and entry.key.startswith(prefix)]
+            raise ValueError("a page does not hold all names")
+        return [key for key, _, _, _ in page.objects if key.startswith(prefix)]
 
     begun: Begun[ListPage] | None = bucket.data.begin_list_page(
         Bucket=bucket.name, Prefix=prefix, **bucket.connection.payer
     )
-    return None if begun is None else begun.then(objects)
+    return None if begun is None else begun.then(names)
 
 
 def _entries(bucket: Bucket, what: dict[str, Any], page_size: int | None) -> Iterator[list[Entry]]:

@@ -15,7 +15,7 @@ from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.errors import Kind, code_of, is_not_implemented, is_precondition, message_of, was_retried
 from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
-from cottoncandy.pipelines import Prepared
+from cottoncandy.pipelines import Begun
 
 log = logging.getLogger(__name__)
 
@@ -64,20 +64,20 @@ def put_object(
     return receipt(response, response.get("ETag"))
 
 
-def prepare_put(
+def begin_put(
     bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
-) -> Prepared[Receipt] | None:
-    """Make the one request that sends an object; None where more may be needed."""
+) -> Begun[Receipt] | None:
+    """Send an object with one request, whose answer is read later; None where more may be needed."""
     if options.if_absent or options.extra:
         return None
     facts, (acl, _) = bucket.facts, _acl(bucket, options)
     if facts.no_acl or bucket.container in facts.buckets_without_acl:
         acl = {}
     checked = user_metadata(bucket, key, metadata, options)
-    prepared: Prepared[Response] | None = bucket.data.prepare_put_object(
+    begun: Begun[Response] | None = bucket.data.begin_put_object(
         Bucket=bucket.name, Key=key, Body=body, Metadata=checked, **bucket.connection.payer, **acl
     )
-    return prepared and prepared.then(lambda response: receipt(response, response.get("ETag")))
+    return begun and begun.then(lambda response: receipt(response, response.get("ETag")))
 
 
 def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[], str | None]) -> Response:

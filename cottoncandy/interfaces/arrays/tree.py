@@ -9,9 +9,8 @@ from typing import Any
 from cottoncandy import keys, trees
 from cottoncandy.chunkedarrays.names import VERSION, new_version
 from cottoncandy.interfaces.arrays.treedownload import TreeDownloads
-from cottoncandy.interfaces.arrays.treeleaves import TreeUpload
 from cottoncandy.interfaces.arrays.treemark import MARK, mark
-from cottoncandy.interfaces.arrays.treeupload import TreeUploads
+from cottoncandy.interfaces.arrays.treeupload import TreeUpload, TreeUploads
 from cottoncandy.rawarrays import as_array, refuse_names
 
 

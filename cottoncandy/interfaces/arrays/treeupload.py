@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import numpy.typing as npt
 
 from cottoncandy import keys, trees
-from cottoncandy.backends.base import ObjectInfo
+from cottoncandy.backends.base import ObjectInfo, Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound, TransientError
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.interfaces.arrays.treeleaves import Leaves, TreeUpload
 from cottoncandy.interfaces.arrays.treemark import is_leaf
-from cottoncandy.pipelines import Begun
+from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
 
+# What sends the array of a name to a place; a small one so that it is answered later, if that is wished.
+_Send = Callable[[str, str, bool], Any]
+_Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
 _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
@@ -111,6 +116,28 @@ def _forgotten() -> datetime:
     return datetime.now(timezone.utc) - FORGOTTEN
 
 
+@dataclass(frozen=True)
+class TreeUpload:
+    """One call of `dict2cloud`.
+
+    Attributes
+    ----------
+    stage : Stage
+        What it has beside the leaves while it is at work.
+    arrays : Mapping
+        The leaves by the names of their objects.
+    send : callable
+    threads : int or None
+    acl : str or None
+    """
+
+    stage: trees.Stage
+    arrays: _Arrays
+    send: _Send
+    threads: int | None
+    acl: str | None
+
+
 @dataclass
 class _Left:
     """What an upload that fails has left.
@@ -138,13 +165,13 @@ class TreeUploads(FolderArrays):
         """
         mark = upload.stage.started_mark
         with self._marked(mark) as left:
-            watch, leaves = _Watch(), Leaves(upload, {key: key for key in upload.arrays})
+            watch = _Watch()
             self._upload(mark, _STARTED, {}, upload.acl)
             there = list(self._listed(upload.stage.below))
             if [info.key for info in there] != [mark]:
                 self._replace_tree(upload, _alone(upload.stage, there), _Watch(), left)
                 return True
-            if not self._is_sent_alone(upload, leaves, watch, left):
+            if not self._is_sent_alone(upload, watch, left):
                 self._replace_tree(upload, [], watch, left)
                 return True
             left.leaves = ()
@@ -163,7 +190,7 @@ class TreeUploads(FolderArrays):
                 self._discard([mark])
             raise
 
-    def _is_sent_alone(self, upload: TreeUpload, leaves: Leaves, watch: _Watch, left: _Left) -> bool:
+    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
         """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
 
         The first look may have missed one who ended meanwhile: a listing shows one name before the other. A second one
@@ -174,32 +201,32 @@ class TreeUploads(FolderArrays):
             if look is None and [info.key for info in self._listed(upload.stage.below)] != [upload.stage.started_mark]:
                 return False
             left.leaves = self._of_upload(upload.stage.version, upload.stage.root, upload.arrays)
-            self._send_leaves(upload, leaves)
+            self._send_leaves(upload, {key: key for key in upload.arrays})
             is_alone = look is None or self._is_alone(upload, look)
         finally:
             if look is not None:
                 look.drop()
         return is_alone and (watch.seconds < _SOON or self._is_alone(upload))
 
-    def _begin_look(self, upload: TreeUpload) -> Begun[list[ObjectInfo]] | None:
-        """Ask for all that is there; None where that is not answered later."""
+    def _begin_look(self, upload: TreeUpload) -> Begun[list[str]] | None:
+        """Ask for the names of all that is there; None where that is not answered later."""
         try:
-            return self.backend_interface.begin_list(upload.stage.below)
+            return self.backend_interface.begin_names(upload.stage.below)
         except Exception as failure:  # noqa: BLE001 - what is wrong is told where it is asked in the usual way
             log.debug("%s", failure)
             return None
 
-    def _is_alone(self, upload: TreeUpload, look: Begun[list[ObjectInfo]] | None = None) -> bool:
+    def _is_alone(self, upload: TreeUpload, look: Begun[list[str]] | None = None) -> bool:
         """Whether there are no other names than one's own, by a look that was begun, or else a new one."""
-        there: Iterable[ObjectInfo] | None = None
+        names: Iterable[str] | None = None
         if look is not None:
             try:
-                there = look.result()
+                names = look.result()
             except Exception as failure:  # noqa: BLE001 - as above
                 log.debug("%s", failure)
-        if there is None:
-            there = self._listed(upload.stage.below)
-        return all(info.key in upload.arrays or info.key == upload.stage.started_mark for info in there)
+        if names is None:
+            names = (info.key for info in self._listed(upload.stage.below))
+        return all(name in upload.arrays or name == upload.stage.started_mark for name in names)
 
     def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, left: _Left) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
@@ -210,7 +237,7 @@ class TreeUploads(FolderArrays):
         stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
         with self._all_or_none(waiting.values()):
-            self._send_leaves(upload, Leaves(upload, waiting))
+            self._send_leaves(upload, waiting)
             seen = self._look_at_tree(stage)
             mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
             (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
@@ -297,15 +324,21 @@ class TreeUploads(FolderArrays):
         if alone:
             self.backend_interface.delete([name for name in newest.objects if name not in started])
 
-    def _send_leaves(self, upload: TreeUpload, leaves: Leaves) -> None:
+    def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
+        arrays, send = upload.arrays, upload.send
+
+        def begin(key: str) -> Begun[Receipt] | None:
+            begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
+            return begun
+
         self._for_each(
-            leaves.send,
-            upload.arrays,
+            lambda key: send(key, places[key], False),
+            arrays,
             upload.threads,
             "upload",
             upload.stage.root,
-            largest=upload.largest,
-            begin=leaves.begin,
+            largest=max(array.nbytes for array in arrays.values()) if arrays else 0,
+            begin=begin,
         )
 
     def _stale_leaves(self, seen: _Seen, threads: int | None) -> list[str]:

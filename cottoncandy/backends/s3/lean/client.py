@@ -14,7 +14,7 @@ from cottoncandy.backends.s3.lean.documents import read_document
 from cottoncandy.backends.s3.lean.exchange import Answer, Exchange, Result
 from cottoncandy.backends.s3.lean.operations import Unserved
 from cottoncandy.backends.s3.lean.plain import Plainness, PlainWiring
-from cottoncandy.pipelines import Begun, Prepared
+from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -93,28 +93,22 @@ class HotCalls(ABC):
         """`get_object`, whose answer is read later, and which is not tried again; None where that is not served."""
         return self._begin("GetObject", arguments, _object)
 
-    def prepare_put_object(self, **arguments: Any) -> Prepared[dict[str, Any]] | None:
-        """`put_object`, in the same manner, and sent later."""
-        return self._prepare("PutObject", arguments, _headers)
+    def begin_put_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
+        """`put_object`, in the same manner."""
+        return self._begin("PutObject", arguments, _headers)
 
     def begin_list_page(self, **arguments: Any) -> Begun[ListPage] | None:
         """`list_page`, in the same manner."""
         arguments["EncodingType"] = "url"
         return self._begin("ListObjectsV2", arguments, _page)
 
-    def _prepare(
-        self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]
-    ) -> Prepared[Result] | None:
+    def _begin(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Begun[Result] | None:
         if self._exchange is None:
             return None
         try:
-            return self._exchange.prepare(name, arguments, read)
+            return self._exchange.begin(name, arguments, read)
         except Unserved:
             return None
-
-    def _begin(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Begun[Result] | None:
-        prepared = self._prepare(name, arguments, read)
-        return None if prepared is None else prepared.begin()
 
     # ------------------------------------------------------------------ which way
     def _call(self, name: str, method: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Result:

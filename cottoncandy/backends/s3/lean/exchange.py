@@ -29,7 +29,7 @@ from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
-from cottoncandy.pipelines import FAILED, Begun, Busy, Prepared
+from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,6 @@ _LARGEST_ERROR = 2**20
 _LARGEST_DOCUMENT = 2**23
 _UNREADABLE = b"<Error><Code>UnreadableAnswer</Code><Message>%s</Message></Error>"
 _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<Error[\s>]")
-#: Seconds for which a signature is sent as it is; servers take it for fifteen minutes, or while the keys serve.
-_STALE = 30.0
 #: Of characters that travel as they are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
 
@@ -136,27 +134,19 @@ class Exchange:
         """Whether it is of use to `begin` what is to be sent."""
         return self._pool.is_ready(of_use)
 
-    def prepare(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Prepared[Result]:
-        """Make a request that is sent later, once, and whose answer is read later still.
-
-        To begin it raises `Busy`, where nothing was sent, or an error of botocore's.
+    def begin(self, name: str, arguments: Mapping[str, Any], read: Callable[[Answer], Result]) -> Sent[Result]:
+        """Send a request, once; its answer is read later.
 
         Raises
         ------
-        Unserved
+        Unserved, Busy
+            Nothing was sent.
+        botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError
         """
         request = self._prepare(name, arguments)
-        head, made = self._head_of(request), time.monotonic()
-
-        def begin() -> Sent[Result]:
-            is_stale = time.monotonic() - made > _STALE
-            return self._send(request, self._head_of(request) if is_stale else head, read)
-
-        return Prepared(begin)
-
-    def _send(self, request: Request, head: bytes, read: Callable[[Answer], Result]) -> Sent[Result]:
         if not self._pool.is_at_hand(request.target.address):
             raise Busy("no connection at hand")
+        head = self._head_of(request)
         try:
             connection = self._pool.take(request.target.address)
         except OSError as error:
