@@ -33,6 +33,7 @@ __all__ = [
     "check_dtype",
     "descr_of",
     "describe",
+    "is_array",
     "parse_dtype",
     "read_checksum",
 ]
@@ -199,6 +200,11 @@ def lowered(metadata: Mapping[str, str]) -> Lowered:
 @lru_cache(maxsize=256)
 def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple([name.lower() for name in names])
+
+
+def is_array(metadata: Mapping[str, str]) -> bool:
+    """Whether an object's metadata tell of a raw array; whether they make sense is looked at when it is read."""
+    return bool(lowered(metadata).get("dtype"))
 
 
 def read_checksum(metadata: Mapping[str, str], where: str) -> str | None:

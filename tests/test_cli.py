@@ -426,6 +426,17 @@ def test_hdf5_of_what_no_array_is(cc: Run) -> None:
     assert failed.err.startswith("cottoncandy: bad.h5: leaf 'grp/day', of datetime64[D], is nothing that HDF5 holds")
 
 
+@pytest.mark.parametrize("metadata", [{"DType": "<f8", "Compression": "False"}, {"dtype": "<f8", "shape": ""}])
+def test_an_array_is_one_whatever_a_store_did_to_its_metadata(metadata: dict[str, str], cc: Run) -> None:
+    """Some stores change the case of names, others lose what is empty, as the shape of a 0-d array."""
+    import cottoncandy
+
+    backend = cottoncandy.get_interface("store", backend="local", verbose=False).backend_interface
+    backend.put("number", np.float64(2.5).tobytes(), metadata)
+    ok(cc("get", "number"))
+    assert np.load("number.npy") == 2.5
+
+
 def test_an_array_goes_to_the_output_as_npy(cc: Run) -> None:
     array = np.zeros((2, 3), ">i2")
     np.save("bold.npy", array)

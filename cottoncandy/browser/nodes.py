@@ -215,7 +215,7 @@ class S3FSLike(BrowserObject):
         return head
 
     def _seems_a_group(self) -> bool:
-        return self._as_group or bool(self._children) or "." not in keys.basename(self._fullpath)
+        return bool(self._children) or "." not in keys.basename(self._fullpath)
 
     def _head(self) -> ObjectHead | None:
         try:

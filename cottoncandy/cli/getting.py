@@ -186,6 +186,7 @@ def _kept_after(name: str) -> str:
 
 
 def _job(cci: DefaultInterface, name: str, path: Path, kind: str | None, *, exact: bool) -> _Job:
+    from cottoncandy import arrayformat
     from cottoncandy.cli.formats import FORMATS, extension
 
     try:
@@ -198,7 +199,7 @@ def _job(cci: DefaultInterface, name: str, path: Path, kind: str | None, *, exac
         raise InvalidObjectName(
             f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5"
         ) from None
-    is_array = kind == "array" or (kind is None and "dtype" in head.metadata and "shape" in head.metadata)
+    is_array = kind == "array" or (kind is None and arrayformat.is_array(head.metadata))
     if is_array and str(path) != _STDOUT and not extension(path):
         path = path.with_name(f"{path.name}.npy")
     return _Job(name, path, head, is_array=is_array)

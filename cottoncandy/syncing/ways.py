@@ -137,7 +137,7 @@ class _WithDisk(Pair):
 
     def _metadata(self, name: str) -> Mapping[str, str]:
         metadata = self.branch.backend.stat(self.branch.key(name)).metadata
-        self._arrays[name] = bool(arrayformat.lowered(metadata).get("dtype"))
+        self._arrays[name] = arrayformat.is_array(metadata)
         return metadata
 
     def is_array(self, name: str) -> bool:

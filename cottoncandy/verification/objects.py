@@ -9,7 +9,7 @@ from contextlib import closing
 import numpy as np
 
 from cottoncandy import checksums, codecs, npyfiles
-from cottoncandy.arrayformat import ArrayDescription, allocate, lowered, read_checksum
+from cottoncandy.arrayformat import ArrayDescription, allocate, is_array, read_checksum
 from cottoncandy.bodies import BytesLike
 from cottoncandy.errors import CorruptObject
 from cottoncandy.rawarrays import unpack_in_place
@@ -32,7 +32,7 @@ def check_object(source: ObjectSource, findings: Findings) -> None:
     metadata, where = source.head.metadata, source.backend.describe(source.key)
     expected = read_checksum(metadata, where)
     description = None
-    if lowered(metadata).get("dtype"):
+    if is_array(metadata):
         description = ArrayDescription.from_metadata(metadata, source.head.size, where)
     if expected is not None:
         checksums.compare(_checksum(source, description), expected)

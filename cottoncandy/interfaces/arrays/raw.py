@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import checksums, keys, npyfiles
-from cottoncandy.arrayformat import lowered, read_checksum
+from cottoncandy.arrayformat import is_array, read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray
 from cottoncandy.interfaces.basic import BasicInterface
@@ -286,7 +286,7 @@ class RawArrays(BasicInterface):
                 stream.seek(0)
                 array, found = npyfiles.read_array(stream)
             except CorruptObject as error:
-                if {"dtype", "shape"} <= lowered(stream.metadata).keys():
+                if is_array(stream.metadata):
                     raise NotAnArray(f"{where} is no .npy file but a raw array: download_raw_array reads it") from error
                 kind = CorruptObject if expected is None else ChecksumMismatch
                 raise kind(f"{where} is no .npy file: {error}") from error
