@@ -24,7 +24,7 @@ from cottoncandy.codecs.pieces import THREADS, slices
 from cottoncandy.pools import map_threads
 
 #: Bytes of data that are packed at once.
-_WHOLE = 2**20
+_WHOLE = 4 * 2**20
 #: Blocks of one slice.
 _BLOCKS = 2
 #: Bytes of data in one buffer. The format's own limit is that the packed size, too, is below 2**31, however badly the
