@@ -52,6 +52,15 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("cottoncandy")
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """What puts Ctrl-C off, or takes its place, gives it back."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    after = signal.signal(signal.SIGINT, before)
+    assert after is before
+
+
 # ------------------------------------------------------------------ which stores
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--stores", help=f"comma-separated, of: {', '.join(STORES)} (default: all)")

@@ -296,8 +296,9 @@ def interrupted_behind_call(number: int, work: Callable[[], object]) -> bool:
     def profile(frame: object, event: str, argument: object) -> None:
         if event == "c_return" and next(count) == number:
             sys.setprofile(None)
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.setprofile(profile)
         work()
@@ -305,6 +306,7 @@ def interrupted_behind_call(number: int, work: Callable[[], object]) -> bool:
         return True
     finally:
         sys.setprofile(None)
+        signal.signal(signal.SIGINT, before)
     return False
 
 
