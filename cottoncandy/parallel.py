@@ -14,6 +14,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
+from cottoncandy import interrupts
 from cottoncandy.pipelines import Begin, Begun, again, run_ahead
 
 Item = TypeVar("Item")
@@ -47,9 +48,10 @@ class Worker(threading.Thread):
     def started(self) -> bool:
         """Start; False where the system has no thread left, or the interpreter is about to exit."""
         try:
-            self.start()
+            with interrupts.put_off():
+                self.start()
         except RuntimeError as error:
-            if isinstance(error.__context__, KeyboardInterrupt):  # it came to the condition that `start` waits for
+            if isinstance(error.__context__, KeyboardInterrupt):  # the second one, where `start` waits for a condition
                 raise KeyboardInterrupt from error
             return False
         return True
@@ -79,7 +81,8 @@ def for_each(
     """Call the function on every item with several threads; the first failure is raised, and stops the rest.
 
     The caller's thread is one of them. An item is drawn when a thread is free for it, so no more than ``threads``
-    are under way; in any of the threads, but never in two at once. Those under way are waited for, also on Ctrl-C.
+    are under way; in any of the threads, but never in two at once. Those under way are waited for, also on Ctrl-C; they
+    try nothing again then, and what they only read is broken off (`cottoncandy.interrupts.CancelScope`).
 
     Parameters
     ----------
@@ -200,18 +203,28 @@ class _Crew(Generic[Item]):
         self._working = 1
         self._pace = pace
         self._lock = threading.Lock()
+        self._scope = interrupts.CancelScope()
         self._helpers: list[Worker] = []
         self._failures: list[BaseException] = []
 
     def work_to_the_end(self) -> None:
-        self._work()
-        try:
-            self._join()
-        except BaseException as interrupt:  # noqa: BLE001 - Ctrl-C is raised below, when no helper works any more
-            self._failures.insert(0, interrupt)
-            self._join()
+        with self._scope.entered():
+            self._work()
+        while not self._has_ended():
+            pass
         if self._failures:
             self._raise()
+
+    def _has_ended(self) -> bool:
+        """Wait until no helper works any more; False where Ctrl-C came."""
+        try:
+            self._join()
+        except BaseException as interrupt:  # noqa: BLE001 - raised when no helper works any more
+            insists = any(not isinstance(failure, Exception) for failure in self._failures)
+            self._failures.insert(0, interrupt)
+            self._scope.cancel_writes() if insists else self._scope.cancel()
+            return False
+        return True
 
     def _work(self) -> None:
         try:
@@ -223,6 +236,7 @@ class _Crew(Generic[Item]):
                     return
         except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
             self._failures.append(failure)
+            self._scope.cancel()
 
     def _draw(self) -> object:
         with self._lock:
@@ -264,7 +278,8 @@ class _Crew(Generic[Item]):
                 helper.wait()
 
     def _raise(self) -> None:
-        failure = self._failures[0]
+        # Ctrl-C makes others fail, and is what is told
+        failure = next((one for one in self._failures if not isinstance(one, Exception)), self._failures[0])
         self._failures.clear()
         try:
             raise failure

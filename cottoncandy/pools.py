@@ -12,7 +12,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from cottoncandy.interrupts import put_off
+from cottoncandy.interrupts import CancelScope, put_off
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -48,15 +48,19 @@ def map_threads(
     from concurrent.futures import ThreadPoolExecutor
 
     pending: deque[Call[Result]] = deque()
-    window = window or 2 * threads
+    window, scope = window or 2 * threads, CancelScope()
     with ThreadPoolExecutor(threads, thread_name_prefix="cottoncandy") as pool:
         try:
             for item in items:
                 if len(pending) >= window:
                     yield pending.popleft().result()
-                pending.append(Call(pool, partial(function, item)))
+                with scope.entered():
+                    pending.append(Call(pool, partial(function, item)))
             while pending:
                 yield pending.popleft().result()
+        except BaseException:
+            scope.cancel()
+            raise
         finally:
             for call in pending:
                 call.cancel()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NoReturn
 
-from cottoncandy import progress
+from cottoncandy import interrupts, progress
 from cottoncandy.errors import TransientError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Retries:
     def wait(
         self, error: BaseException, retry_after: float | None = None, idle: float = 0.0, reason: str | None = None
     ) -> None:
-        """Wait until it is sensible to try again; raise the error where it is not.
+        """Wait until it is sensible to try again; raise the error where it is not, and when that is of no more use.
 
         Parameters
         ----------
@@ -136,6 +136,8 @@ class Retries:
         reason : str, optional
             How the log tells the error; its text by default.
         """
+        if interrupts.is_cancelled():
+            raise error
         policy = self._policy
         now = policy.clock()
         if not self.failures:
@@ -150,7 +152,9 @@ class Retries:
             raise error
         level = logging.INFO if self.failures < _TROUBLE else logging.WARNING
         log.log(level, "%s: %s: try %d of %d in %.2f s", *said, self.failures + 1, policy.attempts, delay)
-        policy.sleep(delay)
+        interrupts.wait(delay, policy.sleep)
+        if interrupts.is_cancelled():
+            raise error
 
     def progressed(self) -> None:
         """Forget the failures so far: bytes have arrived since."""

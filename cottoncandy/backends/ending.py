@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from cottoncandy.backends.base import MultipartUpload
 from cottoncandy.errors import TransientError
-from cottoncandy.interrupts import undisturbed
+from cottoncandy.interrupts import shielded, undisturbed
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ def ended(upload: MultipartUpload) -> None:
 def once(upload: MultipartUpload) -> Iterator[None]:
     """Abort an upload: a store that has refused it is not asked again at exit, but Ctrl-C leaves it to be done."""
     try:
-        yield
+        with shielded():
+            yield
     except Exception:
         ended(upload)
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from cottoncandy.allornothing import Parts
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, new_version
 from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
-from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError, WrongKey
+from cottoncandy.errors import CottonCandyError, ObjectExists, WrongKey
 from cottoncandy.parallel import gather
 from cottoncandy.rawarrays import CompressionDefaults, store_array
 
@@ -133,14 +133,9 @@ class ChunkUpload:
             threads=how.threads,
         )
 
-    @contextlib.contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """Remove the chunks when something fails: no table names them yet."""
-        try:
-            yield
-        except BaseException:
-            self.discard()
-            raise
+    def parts(self) -> Parts:
+        """The chunks, which are removed when something fails before a table names them."""
+        return Parts(self.discard)
 
     def discard(self) -> None:
         """Remove the chunks of an upload that failed."""
@@ -165,10 +160,19 @@ class ChunkUpload:
         before = self.folder.current()
         return table, self.folder.outdated(before, spared=set(table.keys)), before
 
-    def publish(self, prepared: Prepared) -> Receipt:
-        """Write the table: from here on, readers get the new array. Then remove the old one."""
+    def publish(self, prepared: Prepared, parts: Parts | None = None) -> Receipt:
+        """Write the table: from here on, readers get the new array. Then remove the old one.
+
+        Parameters
+        ----------
+        prepared : tuple
+        parts : Parts, optional
+            The context in which the chunks were sent.
+        """
         table, outdated, before = prepared
-        receipt = self._write_table(table)
+        parts = parts or self.parts()
+        with parts, parts.naming():
+            receipt = self._write_table(table)
         self.folder.backend.delete(outdated)
         if self._is_outdone(before):
             self.discard()
@@ -194,13 +198,7 @@ class ChunkUpload:
 
     def _write_table(self, table: ChunkTable) -> Receipt:
         folder, options = self.folder, WriteOptions(acl=self.format.acl)
-        try:
-            return store_document(folder.backend, folder.key(TABLE), table.to_json().encode(), options, folder.settings)
-        except TransientError:
-            raise  # only the answer may have been lost: then the table stands, and needs its chunks
-        except CottonCandyError:
-            self.discard()
-            raise
+        return store_document(folder.backend, folder.key(TABLE), table.to_json().encode(), options, folder.settings)
 
 
 def remove_chunks(folder: ChunkFolder, version: str) -> None:

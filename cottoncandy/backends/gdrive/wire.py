@@ -6,6 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from cottoncandy.backends.gdrive import errors
 from cottoncandy.backends.gdrive.auth import Login
 from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.errors import ServiceError, TransientError
+from cottoncandy.interrupts import put_off
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -190,7 +192,8 @@ class Wire:
     def _send(self, call: Call) -> Answer:
         session, idle = self._take()
         try:
-            with errors.translated(call.where):
+            # what the service did after an interrupted request would come behind the back of who cleans up
+            with errors.translated(call.where), nullcontext() if call.method == "GET" else put_off():
                 response = session.request(
                     call.method,
                     call.uri,

@@ -20,6 +20,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
+from cottoncandy.interrupts import put_off
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
 
 log = logging.getLogger(__name__)
@@ -178,6 +179,7 @@ class BotocoreRetries:
             events = client.meta.events
             events.unregister("needs-retry.s3", unique_id="retry-config-s3")
             events.register("needs-retry.s3", self.again)
+        _have_ctrl_c_wait(client)
 
     def again(
         self,
@@ -206,6 +208,30 @@ class BotocoreRetries:
                 response[1]["ResponseMetadata"]["MaxAttemptsReached"] = attempts >= self.policy.attempts
             return None
         return 0.0
+
+
+class _Session:
+    """botocore's HTTP session; where a request changes something, Ctrl-C waits for the answer."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def send(self, request: Any) -> Any:
+        if request.method in {"GET", "HEAD"}:
+            return self._session.send(request)
+        with put_off():
+            return self._session.send(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def _have_ctrl_c_wait(client: Any) -> None:
+    # private to botocore, whose events would hide a request from others who answer it
+    endpoint: Any = getattr(client, "_endpoint", None)
+    session = getattr(endpoint, "http_session", None)
+    if hasattr(session, "send") and not isinstance(session, _Session):
+        endpoint.http_session = _Session(session)
 
 
 def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None) -> ClientError | None:

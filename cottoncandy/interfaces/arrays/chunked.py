@@ -200,9 +200,9 @@ def _send_all(arr: Any, chunks: Chunks, upload: ChunkUpload, threads: int) -> Re
 
     folder, blocks = upload.folder, list(enumerate(chunking.blocks(chunks)))
     with (
-        upload.all_or_nothing(),
+        upload.parts() as parts,
         folder.settings.progress.many("upload", folder.directory, len(blocks), "chunks") as count,
     ):
         sent = gather(count.wrap(send), blocks, threads)
         prepared = upload.prepare(chunks, sent)
-    return upload.publish(prepared)
+        return upload.publish(prepared, parts)

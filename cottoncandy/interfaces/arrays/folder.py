@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from cottoncandy import keys
+from cottoncandy.allornothing import Parts
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import TABLE, version_at
-from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
+from cottoncandy.errors import CottonCandyError
 from cottoncandy.interfaces.arrays.raw import RawArrays
+from cottoncandy.interrupts import shielded
 
 log = logging.getLogger(__name__)
 
@@ -19,34 +20,16 @@ log = logging.getLogger(__name__)
 class FolderArrays(RawArrays):
     """What arrays of several objects share: all of a new array is seen, or nothing of it."""
 
-    @contextlib.contextmanager
-    def _all_or_none(self, parts: Iterable[str]) -> Iterator[None]:
-        """Remove the parts when sending them fails: no table names them yet."""
-        try:
-            yield
-        except BaseException:
-            self._discard(parts)
-            raise
+    def _all_or_none(self, parts: Iterable[str]) -> Parts:
+        """Remove the parts when something fails before a table names them."""
+        return Parts(lambda: self._discard(parts))
 
     def _publish(
-        self, directory: str, table: str, parts: Iterable[str], acl: str | None = None, *, if_absent: bool = False
+        self, directory: str, table: str, parts: Parts, acl: str | None = None, *, if_absent: bool = False
     ) -> Receipt:
         """Write the table: from here on, readers get the new array."""
-        return self._write_last(keys.join(directory, TABLE), table.encode(), parts, acl, if_absent=if_absent)
-
-    def _write_last(
-        self, name: str, body: bytes, parts: Iterable[str], acl: str | None, *, if_absent: bool = False
-    ) -> Receipt:
-        """Write the object that makes the parts one array. Where that is refused, they are removed."""
-        try:
-            return self._write_table(name, body, acl, if_absent=if_absent)
-        except TransientError:
-            raise  # only the answer may have been lost: then the table stands, and needs its parts
-        except ObjectExists:
-            raise  # the names of the parts are those of another array
-        except CottonCandyError:
-            self._discard(parts)
-            raise
+        with parts.naming():
+            return self._write_table(keys.join(directory, TABLE), table.encode(), acl, if_absent=if_absent)
 
     def _write_table(self, name: str, body: bytes, acl: str | None, *, if_absent: bool = False) -> Receipt:
         from cottoncandy.documents import store_document
@@ -69,7 +52,8 @@ class FolderArrays(RawArrays):
     def _discard(self, parts: Iterable[str]) -> bool:
         """Remove parts of an array that failed; the error that tells why is the first one. Whether they are gone."""
         try:
-            self.backend_interface.delete(parts)
+            with shielded():
+                self.backend_interface.delete(parts)
         except CottonCandyError as error:
             log.warning("parts of an upload that failed could not be removed: %s", error)
             return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from cottoncandy import keys
+from cottoncandy.allornothing import Parts
 from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays.names import FORGOTTEN, TABLE, VERSION, new_version, version_of
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
@@ -77,15 +78,14 @@ class PartedArrays(FolderArrays):
 
         What lies under the names of its parts is another's: it stays until the new array stands.
         """
+        names = {name: name for name in upload.parts}
+        parts = self._parts(upload, names, version)
         try:
-            paths = self._send_parts(upload, {name: name for name in upload.parts}, version, if_absent=True)
+            with parts:
+                self._send_parts(upload, names, version, if_absent=True)
+                self._publish(upload.directory, upload.table(version), parts, upload.acl, if_absent=True)
         except ObjectExists:
-            return self._replace(upload, version, set())
-        try:
-            own = self._of_upload(version, upload.directory, paths)
-            self._publish(upload.directory, upload.table(version), own, upload.acl, if_absent=True)
-        except ObjectExists:
-            return False
+            return False if parts.may_be_named else self._replace(upload, version, set())
         return True
 
     def _replace(self, upload: _Upload, version: str, old: set[str]) -> bool:
@@ -94,8 +94,9 @@ class PartedArrays(FolderArrays):
 
         directory, acl = upload.directory, upload.acl
         names = {name: staged_name(name, version) for name in upload.parts}
-        paths = self._send_parts(upload, names, version)
-        self._publish(directory, upload.table(version, parts=names), paths, acl)
+        with self._parts(upload, names, version) as parts:
+            paths = self._send_parts(upload, names, version)
+            self._publish(directory, upload.table(version, parts=names), parts, acl)
         self._settle(directory, names, upload.threads, acl)
         self._write_table(keys.join(directory, TABLE), upload.table(version).encode(), acl)
         # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
@@ -113,9 +114,13 @@ class PartedArrays(FolderArrays):
         def send(path: str) -> None:
             self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
 
-        with self._all_or_none(self._of_upload(version, directory, paths)):
-            self._for_each(send, paths, upload.threads, "upload", directory)
+        self._for_each(send, paths, upload.threads, "upload", directory)
         return list(paths)
+
+    def _parts(self, upload: _Upload, names: Mapping[str, str], version: str) -> Parts:
+        """What `_send_parts` sends."""
+        paths = {keys.join(upload.directory, names[name]) for name in upload.parts}
+        return self._all_or_none(self._of_upload(version, upload.directory, paths))
 
     def _version_there(self, directory: str) -> str | None:
         """The upload that the table is of; None where there is none."""

@@ -236,18 +236,19 @@ class TreeUploads(FolderArrays):
         """
         stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
-        with self._all_or_none(waiting.values()):
+        with self._all_or_none(waiting.values()) as parts:
             self._send_leaves(upload, waiting)
             seen = self._look_at_tree(stage)
             mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
             (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
             seen = replace(seen, own=own)
             stale = self._stale_leaves(seen, upload.threads)
-        try:
-            self._write_last(mark, _COMPLETE, waiting.values(), upload.acl)
-        except TransientError:
-            left.is_unknown = bool(left.leaves)  # the tree may be there, and they be its own
-            raise
+            try:
+                with parts.naming():
+                    self._write_table(mark, _COMPLETE, upload.acl)
+            except TransientError:
+                left.is_unknown = bool(left.leaves)  # the tree may be there, and they be its own
+                raise
         left.leaves = ()
         if alone:
             self._wait_for(alone, watch)

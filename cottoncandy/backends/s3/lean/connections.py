@@ -15,6 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,8 @@ from cottoncandy import progress
 
 if TYPE_CHECKING:
     import ssl
+
+    from cottoncandy.interrupts import CancelScope
 
 #: Bytes that are asked for where it is not known how many will come: a head, and a small body with it.
 RECEIVE = 2**16
@@ -65,6 +68,7 @@ class Connection:
         self.address = address
         self.reused = False
         self.home: object = None  # where the pool that made it kept its idle ones
+        self._scope: CancelScope | None = None
         self._socket = sock
         self._flags = 0 if address.encrypted else _WAIT_FOR_ALL
         self._received = b""
@@ -168,8 +172,25 @@ class Connection:
         """The socket's number, for `select`."""
         return self._socket.fileno()
 
+    def begin(self, scope: CancelScope, *, only_reads: bool) -> None:
+        """Have the scope break off the exchange that begins, if that is cancelled before its end."""
+        self._scope = scope
+        scope.begin(self, only_reads=only_reads)
+
+    def end(self) -> None:
+        """The exchange is complete, or the connection is closed."""
+        if self._scope is not None:
+            self._scope.end(self)
+            self._scope = None
+
+    def break_off(self) -> None:
+        """Have a thread that waits for the server find the connection closed."""
+        with suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # TLS would say good-bye first
+
     def close(self) -> None:
         """Close the socket. May be called twice."""
+        self.end()
         self._socket.close()
 
 
@@ -278,6 +299,7 @@ class ConnectionPool:
 
     def give(self, connection: Connection) -> None:
         """Take a connection back whose exchange is complete."""
+        connection.end()
         home = self._idle
         idle = home.get(connection.address) if connection.home is home else None
         if idle is None or connection.buffered or len(idle) >= self._most_idle:

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cottoncandy.backends.s3.lean.answers import Head, ResponseBody, open_body, read_head
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
-from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection, ConnectionPool
+from cottoncandy.backends.s3.lean.connections import SMALL_BODY, BadAnswer, Connection, ConnectionPool
 from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.failures import (
     connect_failure,
@@ -29,6 +29,7 @@ from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
+from cottoncandy.interrupts import current_scope, is_cancelled, put_off
 from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
@@ -267,11 +268,14 @@ class Exchange:
                 connection = self._pool.take(request.target.address, fresh=fresh)
             except OSError as error:
                 raise connect_failure(error, request.url) from error
+            scope = current_scope()
+            if scope is not None:
+                connection.begin(scope, only_reads=request.operation.only_reads)
             try:
-                return connection, _talk(connection, head, request.body), int(fresh)
+                return connection, _talk(connection, request, head), int(fresh)
             except (OSError, BadAnswer) as error:
                 connection.close()
-                if not (is_closing(error) and connection.reused and not connection.buffered):
+                if not (is_closing(error) and connection.reused and not connection.buffered) or is_cancelled():
                     raise exchange_failure(error, request.url) from error
                 fresh = True  # the server has closed an idle connection, and most likely not seen the request
                 log.info("%s %s: an idle connection was closed: sent again", request.operation.name, request.url)
@@ -357,13 +361,34 @@ def _quote(text: str) -> str:
     return quote(text, safe="-_.~")
 
 
-def _talk(connection: Connection, head: bytes, body: memoryview) -> Head:
-    """Send a request and read the head of its answer."""
+def _talk(connection: Connection, request: Request, head: bytes) -> Head:
+    """Send a request and read the head of its answer.
+
+    Where something is changed, Ctrl-C waits for the answer: what the server did after that would come behind the back
+    of who cleans up. While a large body is sent it need not: the server does nothing with a part of one.
+    """
+    if request.operation.only_reads:
+        return _answer(connection, is_whole=_send(connection, head, request.body))
+    if len(request.body) > SMALL_BODY:
+        is_whole = _send(connection, head, request.body)
+        with put_off():
+            return _answer(connection, is_whole=is_whole)
+    with put_off():
+        return _answer(connection, is_whole=_send(connection, head, request.body))
+
+
+def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
+    """Send a request; False where the server has answered before it was sent whole."""
     try:
         connection.send(head, body)
     except OSError:
         # a server that refuses a request may answer and close before it has read the whole body
         if not connection.has_news():
             raise
-        return read_head(connection)._replace(keep_alive=False)
-    return read_head(connection)
+        return False
+    return True
+
+
+def _answer(connection: Connection, *, is_whole: bool) -> Head:
+    head = read_head(connection)
+    return head if is_whole else head._replace(keep_alive=False)

@@ -260,6 +260,8 @@ class Operation:
         Of HTTP.
     streams : bool
         Whether the answer's body is an object's bytes.
+    only_reads : bool
+        Whether the store is afterwards as it was before.
     output_shape
         Of the model.
 
@@ -273,6 +275,7 @@ class Operation:
         self.name: str = model.name
         self.method: str = model.http["method"]
         self.streams: bool = model.has_streaming_output
+        self.only_reads = self.method in {"GET", "HEAD"}
         query = model.http["requestUri"].partition("?")[2]
         self._query = {name: value for name, _, value in (part.partition("=") for part in query.split("&") if part)}
         inputs = model.input_shape.members

@@ -1,0 +1,67 @@
+"""Parts of one thing, which an object that is written last makes one: all of them count, or none stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
+from cottoncandy.interrupts import put_off, shielded
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """A context in which parts are sent, and named last. What fails before, or is interrupted, is removed.
+
+    Parameters
+    ----------
+    discard : callable
+        Removes them.
+
+    Attributes
+    ----------
+    may_be_named : bool
+        Whether they may count: then they stay.
+
+    Examples
+    --------
+    >>> with Parts(lambda: print('removed')) as parts:
+    ...     with parts.naming():
+    ...         print('the table is written')
+    the table is written
+    """
+
+    def __init__(self, discard: Callable[[], object]) -> None:
+        self._discard = discard
+        self.may_be_named = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None and not self.may_be_named:
+            with shielded():
+                self._discard()
+
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Write what names them. Ctrl-C waits for that: who interrupts has all of it, or nothing."""
+        try:
+            with put_off():
+                self.may_be_named = True
+                yield
+        except TransientError:
+            raise  # only the answer may have been lost
+        except ObjectExists:
+            raise  # the names of the parts are those of another's
+        except CottonCandyError:
+            self.may_be_named = False
+            raise

@@ -1,0 +1,222 @@
+"""Ctrl-C at any moment: the old is there or the new, nothing half done stays, and nobody is kept waiting."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+from recorder import Request, Response
+from stores import BOTH_WIRES, Recorded
+
+from cottoncandy import interrupts
+from cottoncandy.errors import ObjectNotFound
+
+#: Seconds, far below the minute for which an answer is waited for and the three for which one tries again.
+SOON = 20
+TIMEOUT = 60
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def released() -> Iterator[threading.Event]:
+    """What a hook waits for that does not answer."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+# ---------------------------------------------------------------------- nothing half done
+def small_tree(number: int) -> Any:
+    return {f"d{i % 2}": {f"leaf{j}": np.full(10, number) for j in range(2)} for i in range(2)}
+
+
+def large_tree(number: int) -> Any:
+    return {f"leaf{i}": np.full(20_000, number) for i in range(4)}
+
+
+def sparse(number: int) -> Any:
+    return scipy.sparse.csr_matrix(np.full((3, 4), number))
+
+
+def dense(number: int) -> Any:
+    return np.full((4, 5), number)
+
+
+def first_leaf(tree: Any) -> Any:
+    leaf = tree
+    while isinstance(leaf, dict):
+        assert len(leaf) in {2, 4}  # all of it
+        leaf = next(iter(leaf.values()))
+    return leaf
+
+
+# what is uploaded, how, and one number of what is read; the readers raise where there is nothing
+KINDS: dict[str, tuple[Callable[[int], Any], Callable[[Any, Any], Any], Callable[[Any], int]]] = {
+    "small tree": (
+        small_tree,
+        lambda cci, tree: cci.dict2cloud("it", tree, verbose=False),
+        lambda cci: first_leaf(cci.cloud2dict("it", verbose=False))[0],
+    ),
+    "large tree": (
+        large_tree,
+        lambda cci, tree: cci.dict2cloud("it", tree, verbose=False),
+        lambda cci: first_leaf(cci.cloud2dict("it", verbose=False))[0],
+    ),
+    "sparse": (
+        sparse,
+        lambda cci, array: cci.upload_sparse_array("it", array),
+        lambda cci: cci.download_sparse_array("it").toarray()[0, 0],
+    ),
+    "chunks": (
+        dense,
+        lambda cci, array: cci.upload_dask_array("it", array, axis=0, buffersize=80),
+        lambda cci: cci.download_dask_array("it").compute()[0, 0],
+    ),
+}
+
+
+def number_there(cci: Any, read: Callable[[Any], int]) -> int:
+    """The number of what readers get; 0 where that is nothing."""
+    if not cci.exists_object("it/metadata.json") and not cci.glob("it/*", verbose=False):
+        return 0
+    try:
+        return int(read(cci))
+    except (ObjectNotFound, IndexError):
+        return 0
+
+
+def interrupted_at(recorded: Recorded, moment: int, act: Callable[[], object]) -> bool:
+    """Act, and press Ctrl-C when the store has the request of this number; whether that was before its end."""
+    count = itertools.count(1)
+
+    def hook(_: Request) -> None:
+        if next(count) == moment:
+            press_ctrl_c()
+
+    recorded.proxy.hook = hook
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        recorded.proxy.hook = None
+    return False
+
+
+@BOTH_WIRES
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_what_is_new_is_there_or_nothing(recorded: Recorded, kind: str) -> None:
+    make, send, read = KINDS[kind]
+    store = recorded.store
+    for moment in itertools.count(1):
+        was_interrupted = interrupted_at(recorded, moment, lambda: send(store.interface(), make(1)))
+        if not was_interrupted:
+            break
+        got = number_there(store.interface(), read)
+        assert got in {0, 1}
+        if got == 0:
+            assert store.raw.keys() == [], moment
+        for key in [*store.raw.keys()]:
+            store.raw.delete(key)
+    assert moment > 4
+
+
+@BOTH_WIRES
+@pytest.mark.parametrize("kind", [*KINDS])
+def test_what_is_replaced_is_the_old_or_the_new(recorded: Recorded, kind: str) -> None:
+    make, send, read = KINDS[kind]
+    store = recorded.store
+    send(store.interface(), make(1))
+    plain = sorted(store.raw.keys())
+    for moment in itertools.count(1):
+        was_interrupted = interrupted_at(recorded, moment, lambda: send(store.interface(), make(2)))
+        got = number_there(store.interface(), read)
+        assert got in ({1, 2} if was_interrupted else {2}), moment
+        if got == 1:
+            assert sorted(store.raw.keys()) == plain, moment
+        if not was_interrupted:
+            break
+        send(store.interface(), make(1))
+        assert number_there(store.interface(), read) == 1
+        plain = sorted(store.raw.keys())
+    assert moment > 6
+
+
+# ---------------------------------------------------------------------- nobody is kept waiting
+def ended_soon(act: Callable[[], object]) -> bool:
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        act()
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("cottoncandy")] == []
+    return time.monotonic() - began < SOON
+
+
+@pytest.mark.lean_wire("botocore's connections are not ours to break off")
+def test_a_server_that_does_not_answer_those_who_read(recorded: Recorded, released: threading.Event) -> None:
+    cci = recorded.store.interface()
+    cci.dict2cloud("it", {f"leaf{i:02}": np.arange(200_000) for i in range(12)}, verbose=False)
+    stalled = itertools.count(1)
+
+    def hook(request: Request) -> None:
+        if request.method == "GET" and "leaf" in request.path:
+            if next(stalled) == 3:
+                press_ctrl_c()
+            released.wait(TIMEOUT)
+
+    recorded.proxy.hook = hook
+    assert ended_soon(lambda: cci.cloud2dict("it", verbose=False, threads=4))
+
+
+@BOTH_WIRES
+@pytest.mark.parametrize("write", [False, True])
+def test_a_server_that_is_too_busy(recorded: Recorded, write: bool) -> None:
+    cci = recorded.store.interface()
+    tree = {f"leaf{i:02}": np.arange(20_000) for i in range(12)}
+    cci.dict2cloud("it", tree, verbose=False, threads=4)
+    refused = itertools.count(1)
+
+    def hook(request: Request) -> Response | None:
+        if request.method != ("PUT" if write else "GET") or "leaf" not in request.path:
+            return None
+        if next(refused) == 4:
+            press_ctrl_c()
+        return Response(503, b"<Error><Code>SlowDown</Code></Error>", {"Retry-After": "25"})
+
+    recorded.proxy.hook = hook
+    assert ended_soon(
+        lambda: (
+            cci.dict2cloud("it", tree, verbose=False, threads=4)
+            if write
+            else cci.cloud2dict("it", verbose=False, threads=4)
+        )
+    )
+
+
+@pytest.mark.lean_wire("botocore's connections are not ours to break off")
+def test_who_insists_does_not_wait_for_those_who_write(recorded: Recorded, released: threading.Event) -> None:
+    cci = recorded.store.interface()
+    stalled = itertools.count(1)
+
+    def hook(request: Request) -> None:
+        if request.method == "PUT" and "leaf" in request.path:
+            if next(stalled) == 4:
+                press_ctrl_c()
+                while not interrupts._Main.came:  # noted, and put off: the caller waits for an answer, too
+                    released.wait(0.01)
+                press_ctrl_c()
+            released.wait(TIMEOUT)
+
+    recorded.proxy.hook = hook
+    tree = {f"leaf{i:02}": np.arange(200_000) for i in range(12)}
+    assert ended_soon(lambda: cci.dict2cloud("it", tree, verbose=False, threads=4))
