@@ -13,6 +13,7 @@ in each process that a test starts. ``@pytest.mark.lean_wire("why")`` is for a t
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -59,6 +60,16 @@ def ctrl_c_is_heard() -> Iterator[None]:
     yield
     after = signal.signal(signal.SIGINT, before)
     assert after is before
+
+
+@pytest.fixture(autouse=True)
+def log_is_as_before() -> Iterator[None]:
+    """The command sets it up for a process of its own."""
+    log = logging.getLogger("cottoncandy")
+    level, handlers = log.level, log.handlers.copy()
+    yield
+    log.setLevel(level)
+    log.handlers[:] = handlers
 
 
 # ------------------------------------------------------------------ which stores

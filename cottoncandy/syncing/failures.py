@@ -86,4 +86,6 @@ def _text(error: Exception, place: str) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return text if place in text else f"{place}: {text}"
+    told = text if place in text else f"{place}: {text}"
+    # names that are no text can be written to no file and no terminal
+    return told.encode(errors="backslashreplace").decode()
