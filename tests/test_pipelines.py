@@ -215,6 +215,21 @@ def test_a_server_without_acls_is_told_once(
     assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
 
 
+def test_a_server_that_refuses_acls_when_several_are_under_way(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the first refusal all is known: those of the others are of what is sent no more."""
+    monkeypatch.setattr(connections, "_AT_ONCE", 60)
+    store, proxy = recorded
+    cci = store.interface()
+    refusal = Response(400, b"<Error><Code>AccessControlListNotSupported</Code><Message>no</Message></Error>")
+    leaves = set(TREE)
+    proxy.hook = lambda request: refusal if request.headers.get("x-amz-acl") and request.path[-2:] in leaves else None
+    cci.dict2cloud("t", TREE, verbose=False)
+    assert max(names(proxy, "PUT").values()) <= 3
+    assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+
+
 def test_an_answer_that_does_not_come_is_asked_for_again(recorded: Recorded) -> None:
     """After the time that the user gives each answer; the others' answers are taken."""
     store, proxy = recorded

@@ -125,7 +125,10 @@ class Exchange:
         request = self._prepare(name, arguments)
         failed = FAILED.get()
         if failed and isinstance(failed[0], (BotoCoreError, ClientError)):
-            return self._retry(request, read, failed.pop())  # it was sent ahead: that was the first attempt
+            failure = failed.pop()  # it was sent ahead: that was the first attempt
+            if may_pass(failure):
+                return self._retry(request, read, failure)
+            # a refusal may be of what is asked no more by now, as an ACL
         try:
             return self._attempt(request, read, 0)
         except (BotoCoreError, ClientError) as error:
