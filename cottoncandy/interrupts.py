@@ -16,6 +16,10 @@ Result = TypeVar("Result")
 _LOOK = 0.1
 
 
+class Insistence(KeyboardInterrupt):
+    """Ctrl-C, for the second time: what was sent to be written may still arrive."""
+
+
 class _Main:
     """Of the main thread.
 
@@ -52,7 +56,15 @@ def put_off() -> Iterator[list[int]]:
         if scope is not None:
             scope.cancel_writes() if insists else scope.cancel()
         if insists:
+            hear(number, frame)
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        try:
             on_ctrl_c(number, frame)
+        except KeyboardInterrupt:
+            if len(came) > 1:
+                raise Insistence from None
+            raise
 
     signal.signal(signal.SIGINT, take_note)
     try:
@@ -62,7 +74,7 @@ def put_off() -> Iterator[list[int]]:
         _Main.came = None
         signal.signal(signal.SIGINT, on_ctrl_c)
         if came:
-            on_ctrl_c(came[0], None)
+            hear(came[0], None)
 
 
 def _is_main() -> bool:

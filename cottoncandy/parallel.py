@@ -221,7 +221,7 @@ class _Crew(Generic[Item]):
             self._join()
         except BaseException as interrupt:  # noqa: BLE001 - raised when no helper works any more
             insists = any(not isinstance(failure, Exception) for failure in self._failures)
-            self._failures.insert(0, interrupt)
+            self._failures.insert(0, interrupts.Insistence() if insists else interrupt)
             self._scope.cancel_writes() if insists else self._scope.cancel()
             return False
         return True

@@ -220,3 +220,9 @@ def test_who_insists_does_not_wait_for_those_who_write(recorded: Recorded, relea
     recorded.proxy.hook = hook
     tree = {f"leaf{i:02}": np.arange(200_000) for i in range(12)}
     assert ended_soon(lambda: cci.dict2cloud("it", tree, verbose=False, threads=4))
+    keys = recorded.store.raw.keys()
+    assert [key.rpartition("/")[2] for key in keys] == ["started"]
+    released.set()
+    while len(recorded.store.raw.keys()) < 2:  # they arrive behind the clean-up, and count for nothing
+        released.wait(0.01)
+    assert recorded.store.interface().cloud2dict("it", verbose=False) == {}

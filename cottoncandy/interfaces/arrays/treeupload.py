@@ -19,6 +19,7 @@ from cottoncandy.chunkedarrays.names import FORGOTTEN
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound, TransientError
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treemark import is_leaf
+from cottoncandy.interrupts import Insistence
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
@@ -185,8 +186,9 @@ class TreeUploads(FolderArrays):
         left = _Left()
         try:
             yield left
-        except BaseException:
-            if not left.is_unknown and self._discard(left.leaves):
+        except BaseException as failure:
+            is_gone = not left.is_unknown and self._discard(left.leaves)
+            if is_gone and not isinstance(failure, Insistence):  # of what may still arrive nothing must count
                 self._discard([mark])
             raise
 
