@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 from botocore.client import Config
-from lean_faults import ScriptedServer, Step, error, hold, reply, reset
+from lean_faults import ScriptedServer, Step, error, hold, raw, reply, reset
 
 from cottoncandy.backends.s3 import S3Backend
 from cottoncandy.config import Options
 from cottoncandy.errors import AccessDenied, TransientError
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
+from cottoncandy.stream import TransferSettings, read_range
 
 Open = Callable[..., tuple[S3Backend, ScriptedServer]]
 
@@ -59,6 +60,16 @@ def test_nothing_is_tried_behind_the_total() -> None:
     assert now[0] == 7.0
     with pytest.raises(ConnectionError):  # what the store asks for is longer than the user wants to wait
         policy.start("it").wait(ConnectionError(), retry_after=11.0)
+
+
+def test_failures_are_forgotten_for_what_is_worth_it() -> None:
+    retries = RetryPolicy(attempts=3, sleep=lambda _: None).start("it")
+    for _ in range(9):  # each time a share of it: together they are enough
+        retries.wait(ConnectionError())
+        retries.progressed(2**15)
+    assert retries.failures == 1
+    fail(retries, ConnectionError(), lambda: retries.progressed(1))
+    assert retries.failures == 3
 
 
 def test_what_a_server_asks_for() -> None:
@@ -223,6 +234,30 @@ def test_nobody_there_is_an_error_in_time(open_s3: Open) -> None:
     with pytest.raises(TransientError, match=f"no connection to {server.url}"):
         read(backend)
     assert time.monotonic() - began < 3
+
+
+# ------------------------------------------------------------------ a line that breaks again and again
+def broken_answers(size: int, step: int) -> list[Step]:
+    """Answers that bring so many bytes each, and then break: each begins where the one before broke."""
+    head = 'HTTP/1.1 206 x\r\nContent-Length: {}\r\nContent-Range: bytes {}-{}/{}\r\nETag: "e"\r\n\r\n'
+    return [
+        raw(head.format(size - start, start, size - 1, size).encode() + b"x" * min(step, size - start), close=True)
+        for start in range(0, size, step)
+    ]
+
+
+def test_an_answer_of_one_byte_is_no_progress(open_s3: Open) -> None:
+    backend, server = open_s3(*broken_answers(100, 1), attempts=5, longest_wait=0.01)
+    with pytest.raises(TransientError, match="'key' in bucket 'bucket'"):
+        read_range(backend, "key", TransferSettings())
+    assert len(server.requests) == 5
+
+
+def test_a_line_that_breaks_and_moves_on_is_gone_on_with(open_s3: Open) -> None:
+    backend, server = open_s3(*broken_answers(20 * 2**16, 2**16), attempts=2, longest_wait=0.01)
+    content = read_range(backend, "key", TransferSettings())
+    assert bytes(content) == b"x" * 20 * 2**16
+    assert len(server.requests) == 20
 
 
 # ------------------------------------------------------------------ credentials that have expired
