@@ -193,6 +193,40 @@ def test_an_answer_200_that_holds_an_error(open_s3: Open) -> None:
     ]
 
 
+# ------------------------------------------------------------------ an answer before the body was sent
+LARGE = bytes(50 << 20)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def before_the_body(answer: bytes) -> Step:
+    """An answer, and a connection that is closed, while the body is still to be read."""
+    return raw(answer, close=True, reads_body=False)
+
+
+@pytest.mark.parametrize("interim", [b"", CONTINUE], ids=["at once", "continue"])
+def test_a_yes_before_the_body_is_none(open_s3: Open, interim: bytes) -> None:
+    """botocore sends no body where the answer comes in the place of ``100 Continue``, and forgives broken pipes."""
+    early = before_the_body(interim + b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "e"\r\n\r\n')
+    backend, server = open_s3(
+        early, raw(CONTINUE + b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'), longest_wait=0.01
+    )
+    backend.put("key", LARGE, {})
+    assert [len(asked.body) for asked in server.requests] == [0, len(LARGE)]
+    server.then(*[early] * 9)
+    with pytest.raises(TransientError, match="'key' in bucket 'bucket'"):
+        backend.put("key", LARGE, {})
+    assert len(server.requests) == 2 + 8
+
+
+@pytest.mark.parametrize("interim", [b"", CONTINUE], ids=["at once", "continue"])
+def test_a_no_before_the_body_counts(open_s3: Open, interim: bytes) -> None:
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>"
+    backend, server = open_s3(before_the_body(interim + refusal))
+    with pytest.raises(AccessDenied):
+        backend.put("key", LARGE, {})
+    assert len(server.requests) == 1
+
+
 # ------------------------------------------------------------------ a server that is gone
 def test_a_server_that_never_answers_is_an_error_in_time(open_s3: Open) -> None:
     over = threading.Event()

@@ -361,9 +361,12 @@ def _talk(connection: Connection, head: bytes, body: memoryview) -> Head:
     """Send a request and read the head of its answer."""
     try:
         connection.send(head, body)
-    except OSError:
+    except OSError as error:
         # a server that refuses a request may answer and close before it has read the whole body
         if not connection.has_news():
             raise
-        return read_head(connection)._replace(keep_alive=False)
+        answer = read_head(connection)
+        if answer.status < 300:
+            raise BadAnswer(f"status {answer.status} before the whole body was sent") from error
+        return answer._replace(keep_alive=False)
     return read_head(connection)
