@@ -114,8 +114,15 @@ def read(backend: S3Backend) -> bytes:
 
 @pytest.mark.parametrize(
     "fault",
-    [error(503, "SlowDown"), error(400, "RequestTimeout"), error(409, "OperationAborted"), reply(520), reset()],
-    ids=["busy", "timeout", "aborted", "520", "reset"],
+    [
+        error(503, "SlowDown"),
+        error(400, "RequestTimeout"),
+        error(409, "OperationAborted"),
+        reply(520),
+        reply(502, b"<!DOCTYPE html><html><body>Bad gateway<br></body></html>"),
+        reset(),
+    ],
+    ids=["busy", "timeout", "aborted", "520", "page", "reset"],
 )
 def test_what_may_pass_is_tried_again(open_s3: Open, fault: Step, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "cottoncandy")
@@ -225,6 +232,65 @@ def test_a_no_before_the_body_counts(open_s3: Open, interim: bytes) -> None:
     with pytest.raises(AccessDenied):
         backend.put("key", LARGE, {})
     assert len(server.requests) == 1
+
+
+# ------------------------------------------------------------------ a page in the place of an answer
+PAGES = {
+    "html": reply(200, b"<!DOCTYPE html>\n<html><body>Please log in<br></body></html>", Content_Type="text/html"),
+    "xhtml": reply(200, b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body/></html>"),
+    "text": reply(200, b"Please log in", Content_Type="text/html; charset=utf-8"),
+}
+COMPLETED = b"<CompleteMultipartUploadResult><ETag>&quot;e-1&quot;</ETag></CompleteMultipartUploadResult>"
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=list(PAGES))
+def test_a_login_page_stores_and_deletes_nothing(open_s3: Open, page: Step) -> None:
+    """Such networks answer each request with their own page, and with 200."""
+    backend, server = open_s3(page, reply(ETag='"e"'), attempts=2, longest_wait=0.01)
+    assert backend.put("key", b"x", {})["ETag"] == '"e"'
+    server.then(reply(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"))
+    upload = backend.start_upload("key", {})
+    server.then(page, reply(ETag='"p"'), page, reply(204))
+    upload.send_part(1, b"x")
+    assert backend.delete(["a"]) == 1
+    assert len(server.requests) == 2 + 1 + 2 + 2
+    calls: list[Callable[[], object]] = [
+        lambda: backend.put("key", b"x", {}),
+        lambda: backend.start_upload("key", {}),
+        lambda: upload.send_part(1, b"x"),
+        upload.complete,
+        lambda: backend.delete(["a", "b"]),
+        lambda: backend.delete(["a"]),
+        upload.abort,
+    ]
+    for call in calls:
+        server.then(page, page)
+        with pytest.raises(TransientError, match="bucket 'bucket'"):
+            call()
+        server.skip()  # what botocore cannot parse is not asked for again
+
+
+def test_another_document_is_no_list_of_failures(open_s3: Open) -> None:
+    listing = reply(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    backend, _ = open_s3(listing, listing, attempts=2, longest_wait=0.01)
+    with pytest.raises(TransientError, match="bucket 'bucket'"):
+        backend.delete(["a", "b"])
+
+
+def test_a_page_can_be_an_object(open_s3: Open) -> None:
+    page = b"<!DOCTYPE html><html></html>"
+    backend, _ = open_s3(
+        reply(206, page, Content_Type="text/html", Content_Range=f"bytes 0-{len(page) - 1}/{len(page)}")
+    )
+    assert bytes(read_range(backend, "key", TransferSettings())) == page
+
+
+def test_a_copy_that_a_login_page_answers(open_s3: Open) -> None:
+    """Who moves an object deletes the source then."""
+    backend, server = open_s3(reply(Content_Length="1", ETag='"e"'), *[PAGES["xhtml"]] * 2, attempts=2)
+    with pytest.raises(TransientError, match="'other' in bucket 'bucket'"):
+        backend.copy("key", "other")
+    assert [asked.method for asked in server.requests] == ["HEAD", "PUT", "PUT"]
 
 
 # ------------------------------------------------------------------ a server that is gone

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from cottoncandy.backends.s3.body import Payload
+from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
 
 log = logging.getLogger(__name__)
@@ -228,6 +229,8 @@ def _doubt(operation: Any, http: Any, body: Any) -> str | None:
     if _in_body(operation) and not http.content:
         # an answer whose length is not told has ended early: botocore would take it for one without fields
         return "the answer is empty"
+    if not operation.has_streaming_output and is_foreign(operation.name, http.headers, http.content):
+        return FOREIGN
     return None if _was_sent(http, body) else "the answer came before the whole body was sent"
 
 
