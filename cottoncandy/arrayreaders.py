@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from cottoncandy.backends.base import Backend, ObjectHead, ObjectReader
 from cottoncandy.codecs import Codec
 from cottoncandy.codecs.blocks import BlockIndex
 from cottoncandy.errors import CorruptObject
+from cottoncandy.forks import ForkSafeLock
 from cottoncandy.parallel import for_each
 from cottoncandy.retry import read_resuming
 from cottoncandy.stream import TransferSettings
@@ -44,7 +44,7 @@ class Kept(Generic[Value]):
     def __init__(self, make: Callable[[], Value]) -> None:
         self._make = make
         self._values: list[Value] = []
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def get(self) -> Value:
         """The value."""
@@ -195,7 +195,7 @@ class _Recent:
 
     def __init__(self) -> None:
         self._blocks: dict[int, Array] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def get(self, number: int) -> Array | None:
         return self._blocks.get(number)

@@ -324,6 +324,9 @@ def create_user_file(path: Path) -> None:
     except OSError as error:
         # a read-only home, or another process was faster: nothing is lost, the defaults serve
         log.debug("no configuration file made at %s: %s", path, error)
+    else:
+        if os.environ.get(CONFIG_FILE_VARIABLE):  # by a slip of the pen, all that the meant one says is left out
+            log.warning("%s, which %s names, was not there: it was made, and sets nothing", path, CONFIG_FILE_VARIABLE)
 
 
 def _template(defaults: str) -> str:

@@ -9,42 +9,66 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from cottoncandy.errors import CottonCandyError
+
 # What `replacing` writes to; one stays behind only where a process was killed.
 _PART = ".cottoncandy-"
 _IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}(?:\..+)?")
 
 
 @contextlib.contextmanager
-def replacing(target: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the target's place when all went well."""
+def replacing(target: Path, what: str) -> Iterator[BinaryIO]:
+    """A file to write that takes the target's place when all went well.
+
+    Parameters
+    ----------
+    target : Path
+    what : str
+        How an error names what is written.
+    """
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a directory: name a file")
     target = target.resolve()
     if target.exists() and not target.is_file():
-        with target.open("wb") as file:  # a device or a pipe is written to, not replaced
+        with _naming(target, what), target.open("wb") as file:  # a device or a pipe is written to, not replaced
             yield file
         return
-    part = target.parent / f"{_PART}{os.urandom(8).hex()}"
+    with _taking_the_place(target, _part(target), what) as part, part.open("xb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def replacing_path(target: Path, what: str) -> Iterator[Path]:
+    """A path to write to, with the target's extension, that takes the target's place when all went well."""
+    target = target.resolve()
+    with _taking_the_place(target, _part(target, "".join(target.suffixes[-2:])), what) as part:
+        yield part
+
+
+def _part(target: Path, extension: str = "") -> Path:
+    return target.parent / f"{_PART}{os.urandom(8).hex()}{extension}"
+
+
+@contextlib.contextmanager
+def _taking_the_place(target: Path, part: Path, what: str) -> Iterator[Path]:
     try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(target)
+        with _naming(target, what, part):
+            yield part
+            part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
 
 
 @contextlib.contextmanager
-def replacing_path(target: Path) -> Iterator[Path]:
-    """A path to write to, with the target's extension, that takes the target's place when all went well."""
-    target = target.resolve()
-    part = target.parent / f"{_PART}{os.urandom(8).hex()}{''.join(target.suffixes[-2:])}"
+def _naming(target: Path, what: str, part: Path | None = None) -> Iterator[None]:
+    """Name the file, and what was to be in it: where a disk is full, the system tells neither."""
     try:
-        yield part
-        part.replace(target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        if isinstance(error, CottonCandyError) or error.errno is None or error.filename not in {None, str(part)}:
+            raise
+        raise OSError(error.errno, f"{what} is not written: {error.strerror}", str(target)) from error
 
 
 def files_below(root: Path, on_error: Callable[[Path, OSError], object] | None = None) -> Iterator[os.DirEntry[str]]:

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 #: From this failure of one request on the log warns: what passes by itself has mostly passed by then.
 _TROUBLE = 3
+#: Bytes that have to arrive before the failures so far are forgotten: an answer that brings one and breaks would be
+#: asked for without end, and a bad line brings as much in a few tries.
+_WORTH = 64 * 1024
 
 
 def _draw() -> float:
@@ -117,6 +120,7 @@ class Retries:
         self._policy = policy
         self._where = where
         self._began = 0.0
+        self._arrived = 0
         self.failures = 0
 
     def wait(
@@ -156,9 +160,12 @@ class Retries:
         if interrupts.is_cancelled():
             raise error
 
-    def progressed(self) -> None:
-        """Forget the failures so far: bytes have arrived since."""
-        self.failures = 0
+    def progressed(self, count: int) -> None:
+        """Count bytes that have arrived since; when they are worth it, forget the failures so far."""
+        if self.failures:
+            self._arrived += count
+        if self._arrived >= _WORTH:
+            self.failures = self._arrived = 0
 
 
 def retry_after(value: str | None) -> float | None:
@@ -193,8 +200,8 @@ def read_resuming(
     Parameters
     ----------
     policy : RetryPolicy
-        How often an answer may break with no byte between. To ask again where an answer does not even begin is the
-        backend's own affair.
+        How often an answer may break with little or nothing between. To ask again where an answer does not even begin
+        is the backend's own affair.
     view : memoryview
     open_at : callable
         ``open_at(count)`` asks for what comes behind the first ``count`` bytes of the view, of the same version.
@@ -206,7 +213,7 @@ def read_resuming(
     Raises
     ------
     TransientError
-        When it broke too often with no byte between.
+        When it broke too often with little or nothing between.
     """
     retries: Retries | None = None
     done, count = 0, progress.current()
@@ -219,7 +226,7 @@ def read_resuming(
                     arrived = answer.readinto(view[done : done + step]) or _ended_early(where)
                     done += arrived
                     if retries is not None:
-                        retries.progressed()
+                        retries.progressed(arrived)
                     if count is not None:
                         count.add(arrived)
         except TransientError as error:

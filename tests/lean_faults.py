@@ -132,6 +132,10 @@ class ScriptedServer:
         """Go on with these steps."""
         self._steps.extend(steps)
 
+    def skip(self) -> None:
+        """Leave out the steps that are left."""
+        self._steps.clear()
+
     def _start(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, daemon=True)
         self._threads.append(thread)

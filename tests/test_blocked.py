@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
 import textwrap
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as some
+from recorder import Request
 from samples import ALL, assert_same
 from stores import Recorded, Store
 from test_objects import small_parts
@@ -161,6 +164,43 @@ def test_rows_one_by_one_read_each_block_once(recorded: Recorded) -> None:
     again = pickle.loads(pickle.dumps(opened))
     assert len(pickle.dumps(opened)) < 20_000
     assert np.array_equal(again[3], _SMOOTH[3])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("compression", ["Zstd", "Zstd-blocks"])
+def test_a_slice_in_a_forked_child_while_another_thread_slices(recorded: Recorded, compression: str) -> None:
+    """The thread that was reading, and held others back from it, is not in the child."""
+    store, proxy = recorded
+    cci = store.interface()
+    cci.upload_raw_array("a", _SMOOTH, compression=compression)
+    opened = cci.open_array("a")
+    reads, forked, first = threading.Event(), threading.Event(), threading.Lock()
+
+    def hook(request: Request) -> None:
+        if request.method == "GET" and first.acquire(blocking=False):
+            reads.set()
+            forked.wait(30)
+
+    proxy.hook = hook
+    sliced: list[Any] = []
+    thread = threading.Thread(target=lambda: sliced.append(opened[5]))
+    thread.start()
+    assert reads.wait(30)
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(15)
+        try:
+            os._exit(0 if np.array_equal(opened[7], _SMOOTH[7]) else 1)
+        finally:
+            os._exit(2)
+    try:
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        forked.set()
+        thread.join()
+    assert np.array_equal(sliced[0], _SMOOTH[5])
 
 
 # ---------------------------------------------------------------------- lies

@@ -96,6 +96,21 @@ def test_the_place_of_the_users_file(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert (tmp_path / "new" / "mine.cfg").exists()
 
 
+def test_a_named_file_that_is_not_there_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Options.load()
+    assert not caplog.records  # the usual one is made without a word
+    path = tmp_path / "mine.cfgg"
+    monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(path))
+    Options.load()
+    assert str(path) in caplog.text
+    assert "COTTONCANDY_CONFIG_FILE" in caplog.text
+    caplog.clear()
+    Options.load()
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("home", ["/home/somebody", "", "relative", "~", None])
 @pytest.mark.parametrize("base", ["/etc/somebody", "", " ", "relative", "~/config", " /etc", None])
 def test_the_folder_is_that_of_platformdirs(

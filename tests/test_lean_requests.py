@@ -7,6 +7,7 @@ import hashlib
 import io
 import logging
 import re
+import socket
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +26,7 @@ from botocore.handlers import disable_signing
 from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
-from lean_faults import Asked, ScriptedServer, error, needs_arguments, plain_client, reply
+from lean_faults import Asked, ScriptedServer, Step, error, needs_arguments, plain_client, reply
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean import LeanClient
@@ -41,13 +42,25 @@ FREE = {"authorization", "x-amz-date", "x-amz-content-sha256", "amz-sdk-invocati
 sums_by_default = pytest.mark.skipif(
     "request_checksum_calculation" not in Config.OPTION_DEFAULTS, reason="this botocore makes no checksums by default"
 )
-XML = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+#: What answers a request has this root, by what is asked for in the query.
+ROOTS = {
+    "delete": "DeleteResult",
+    "uploads": "InitiateMultipartUploadResult",
+    "uploadId": "CompleteMultipartUploadResult",
+}
 
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     """A server that says yes to everything."""
-    with ScriptedServer(*[reply(body=XML)] * 50) as server:
+    with ScriptedServer() as server:
+
+        def say_yes(sock: socket.socket) -> bool:
+            asked = sent(server).target.partition("?")[2].partition("=")[0]
+            root = ROOTS.get(asked, "ListBucketResult")
+            return reply(body=f"<{root}><IsTruncated>false</IsTruncated></{root}>".encode()).act(sock)
+
+        server.then(*[Step(say_yes)] * 50)
         yield server
 
 

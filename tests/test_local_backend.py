@@ -7,14 +7,17 @@ import io
 import json
 import os
 import pickle
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from local_files import directories, files, keys, read
+from test_config import nobody
 
 from cottoncandy import diskpaths
 from cottoncandy.backends.base import WriteOptions
@@ -44,6 +47,29 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def backend(root: Path) -> LocalBackend:
     return LocalBackend.connect(str(root))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no rights of this kind")
+def test_a_directory_that_may_not_be_read_keeps_no_other_from_being_listed() -> None:
+    # not in pytest's folder, into which nobody may look
+    root = Path(tempfile.mkdtemp())
+    try:
+        root.chmod(0o755)
+        backend = LocalBackend.connect(str(root))
+        for key in ("locked/a", "open/a", "outer/locked/a"):
+            backend.put(key, b"x", {})
+        for locked in (root / "locked", root / "outer/locked"):
+            locked.chmod(0)
+        with nobody():
+            assert [entry.key for entry in backend.list_level("")] == ["locked/", "open/", "outer/"]
+            assert [entry.key for entry in backend.list_level("outer/")] == ["outer/locked/"]
+            for listing in (backend.list_level("locked/"), backend.list_objects(), backend.list_objects("outer/")):
+                with pytest.raises(PermissionError, match="locked"):  # none is left out without a word
+                    list(listing)
+    finally:
+        for locked in root.rglob("locked"):
+            locked.chmod(0o755)
+        shutil.rmtree(root)
 
 
 # ------------------------------------------------------------------ the directory

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import pickle
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +299,44 @@ def test_extra_arguments_are_boto3s(store: Store, tmp_path: Path) -> None:
     head = store.raw.client.head_object(Bucket=store.container, Key="a")
     assert head["ContentType"] == "text/plain"
     assert head["StorageClass"] == "STANDARD_IA"
+
+
+@contextmanager
+def files_end_at(nbytes: int) -> Iterator[None]:
+    """While the disk is nearly full: no file grows beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.mark.stores("local")
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="needs a limit on the size of files")
+def test_a_disk_that_is_full_names_the_file_and_the_object(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    cci.upload_object("big", BYTES)
+    target, other = tmp_path / "target", tmp_path / "other"
+    target.write_bytes(b"old")
+    calls: dict[Path, Callable[[], object]] = {
+        target: lambda: cci.download_to_file("big", target),
+        other: lambda: cci.fs.get_file("big", str(other)),
+        tmp_path / "synced" / "big": lambda: cci.sync("", tmp_path / "synced"),
+    }
+    if Path("/dev/full").exists():
+        calls[Path("/dev/full")] = lambda: cci.download_to_file("big", "/dev/full")
+    for path, call in calls.items():
+        with files_end_at(100_000), pytest.raises(OSError, match=r"object 'big'.*is not written") as caught:
+            call()
+        assert str(path) in str(caught.value)
+        if path.parent != tmp_path / "synced":  # which goes on with the other files, and tells of this one then
+            assert caught.value.filename == str(path)
+            assert caught.value.errno in {errno.EFBIG, errno.ENOSPC}
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.rglob(".cottoncandy-*")) == []
 
 
 @pytest.mark.stores("local", "moto")

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 from botocore.client import Config
-from lean_faults import ScriptedServer, Step, error, hold, reply, reset
+from lean_faults import ScriptedServer, Step, error, hold, raw, reply, reset
 
 from cottoncandy.backends.s3 import S3Backend
 from cottoncandy.config import Options
 from cottoncandy.errors import AccessDenied, TransientError
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
+from cottoncandy.stream import TransferSettings, read_range
 
 Open = Callable[..., tuple[S3Backend, ScriptedServer]]
 
@@ -59,6 +60,16 @@ def test_nothing_is_tried_behind_the_total() -> None:
     assert now[0] == 7.0
     with pytest.raises(ConnectionError):  # what the store asks for is longer than the user wants to wait
         policy.start("it").wait(ConnectionError(), retry_after=11.0)
+
+
+def test_failures_are_forgotten_for_what_is_worth_it() -> None:
+    retries = RetryPolicy(attempts=3, sleep=lambda _: None).start("it")
+    for _ in range(9):  # each time a share of it: together they are enough
+        retries.wait(ConnectionError())
+        retries.progressed(2**15)
+    assert retries.failures == 1
+    fail(retries, ConnectionError(), lambda: retries.progressed(1))
+    assert retries.failures == 3
 
 
 def test_what_a_server_asks_for() -> None:
@@ -103,8 +114,15 @@ def read(backend: S3Backend) -> bytes:
 
 @pytest.mark.parametrize(
     "fault",
-    [error(503, "SlowDown"), error(400, "RequestTimeout"), error(409, "OperationAborted"), reply(520), reset()],
-    ids=["busy", "timeout", "aborted", "520", "reset"],
+    [
+        error(503, "SlowDown"),
+        error(400, "RequestTimeout"),
+        error(409, "OperationAborted"),
+        reply(520),
+        reply(502, b"<!DOCTYPE html><html><body>Bad gateway<br></body></html>"),
+        reset(),
+    ],
+    ids=["busy", "timeout", "aborted", "520", "page", "reset"],
 )
 def test_what_may_pass_is_tried_again(open_s3: Open, fault: Step, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "cottoncandy")
@@ -182,6 +200,99 @@ def test_an_answer_200_that_holds_an_error(open_s3: Open) -> None:
     ]
 
 
+# ------------------------------------------------------------------ an answer before the body was sent
+LARGE = bytes(50 << 20)
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def before_the_body(answer: bytes) -> Step:
+    """An answer, and a connection that is closed, while the body is still to be read."""
+    return raw(answer, close=True, reads_body=False)
+
+
+@pytest.mark.parametrize("interim", [b"", CONTINUE], ids=["at once", "continue"])
+def test_a_yes_before_the_body_is_none(open_s3: Open, interim: bytes) -> None:
+    """botocore sends no body where the answer comes in the place of ``100 Continue``, and forgives broken pipes."""
+    early = before_the_body(interim + b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "e"\r\n\r\n')
+    backend, server = open_s3(
+        early, raw(CONTINUE + b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'), longest_wait=0.01
+    )
+    backend.put("key", LARGE, {})
+    assert [len(asked.body) for asked in server.requests] == [0, len(LARGE)]
+    server.then(*[early] * 9)
+    with pytest.raises(TransientError, match="'key' in bucket 'bucket'"):
+        backend.put("key", LARGE, {})
+    assert len(server.requests) == 2 + 8
+
+
+@pytest.mark.parametrize("interim", [b"", CONTINUE], ids=["at once", "continue"])
+def test_a_no_before_the_body_counts(open_s3: Open, interim: bytes) -> None:
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 40\r\n\r\n<Error><Code>AccessDenied</Code></Error>"
+    backend, server = open_s3(before_the_body(interim + refusal))
+    with pytest.raises(AccessDenied):
+        backend.put("key", LARGE, {})
+    assert len(server.requests) == 1
+
+
+# ------------------------------------------------------------------ a page in the place of an answer
+PAGES = {
+    "html": reply(200, b"<!DOCTYPE html>\n<html><body>Please log in<br></body></html>", Content_Type="text/html"),
+    "xhtml": reply(200, b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body/></html>"),
+    "text": reply(200, b"Please log in", Content_Type="text/html; charset=utf-8"),
+}
+COMPLETED = b"<CompleteMultipartUploadResult><ETag>&quot;e-1&quot;</ETag></CompleteMultipartUploadResult>"
+
+
+@pytest.mark.parametrize("page", PAGES.values(), ids=list(PAGES))
+def test_a_login_page_stores_and_deletes_nothing(open_s3: Open, page: Step) -> None:
+    """Such networks answer each request with their own page, and with 200."""
+    backend, server = open_s3(page, reply(ETag='"e"'), attempts=2, longest_wait=0.01)
+    assert backend.put("key", b"x", {})["ETag"] == '"e"'
+    server.then(reply(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"))
+    upload = backend.start_upload("key", {})
+    server.then(page, reply(ETag='"p"'), page, reply(204))
+    upload.send_part(1, b"x")
+    assert backend.delete(["a"]) == 1
+    assert len(server.requests) == 2 + 1 + 2 + 2
+    calls: list[Callable[[], object]] = [
+        lambda: backend.put("key", b"x", {}),
+        lambda: backend.start_upload("key", {}),
+        lambda: upload.send_part(1, b"x"),
+        upload.complete,
+        lambda: backend.delete(["a", "b"]),
+        lambda: backend.delete(["a"]),
+        upload.abort,
+    ]
+    for call in calls:
+        server.then(page, page)
+        with pytest.raises(TransientError, match="bucket 'bucket'"):
+            call()
+        server.skip()  # what botocore cannot parse is not asked for again
+
+
+def test_another_document_is_no_list_of_failures(open_s3: Open) -> None:
+    listing = reply(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    backend, _ = open_s3(listing, listing, attempts=2, longest_wait=0.01)
+    with pytest.raises(TransientError, match="bucket 'bucket'"):
+        backend.delete(["a", "b"])
+
+
+def test_a_page_can_be_an_object(open_s3: Open) -> None:
+    page = b"<!DOCTYPE html><html></html>"
+    backend, _ = open_s3(
+        reply(206, page, Content_Type="text/html", Content_Range=f"bytes 0-{len(page) - 1}/{len(page)}")
+    )
+    assert bytes(read_range(backend, "key", TransferSettings())) == page
+
+
+def test_a_copy_that_a_login_page_answers(open_s3: Open) -> None:
+    """Who moves an object deletes the source then."""
+    backend, server = open_s3(reply(Content_Length="1", ETag='"e"'), *[PAGES["xhtml"]] * 2, attempts=2)
+    with pytest.raises(TransientError, match="'other' in bucket 'bucket'"):
+        backend.copy("key", "other")
+    assert [asked.method for asked in server.requests] == ["HEAD", "PUT", "PUT"]
+
+
 # ------------------------------------------------------------------ a server that is gone
 def test_a_server_that_never_answers_is_an_error_in_time(open_s3: Open) -> None:
     over = threading.Event()
@@ -223,6 +334,30 @@ def test_nobody_there_is_an_error_in_time(open_s3: Open) -> None:
     with pytest.raises(TransientError, match=f"no connection to {server.url}"):
         read(backend)
     assert time.monotonic() - began < 3
+
+
+# ------------------------------------------------------------------ a line that breaks again and again
+def broken_answers(size: int, step: int) -> list[Step]:
+    """Answers that bring so many bytes each, and then break: each begins where the one before broke."""
+    head = 'HTTP/1.1 206 x\r\nContent-Length: {}\r\nContent-Range: bytes {}-{}/{}\r\nETag: "e"\r\n\r\n'
+    return [
+        raw(head.format(size - start, start, size - 1, size).encode() + b"x" * min(step, size - start), close=True)
+        for start in range(0, size, step)
+    ]
+
+
+def test_an_answer_of_one_byte_is_no_progress(open_s3: Open) -> None:
+    backend, server = open_s3(*broken_answers(100, 1), attempts=5, longest_wait=0.01)
+    with pytest.raises(TransientError, match="'key' in bucket 'bucket'"):
+        read_range(backend, "key", TransferSettings())
+    assert len(server.requests) == 5
+
+
+def test_a_line_that_breaks_and_moves_on_is_gone_on_with(open_s3: Open) -> None:
+    backend, server = open_s3(*broken_answers(20 * 2**16, 2**16), attempts=2, longest_wait=0.01)
+    content = read_range(backend, "key", TransferSettings())
+    assert bytes(content) == b"x" * 20 * 2**16
+    assert len(server.requests) == 20
 
 
 # ------------------------------------------------------------------ credentials that have expired

@@ -462,6 +462,24 @@ def test_a_put_whose_answer_was_lost_is_a_success(store: Store, monkeypatch: pyt
             backend.put("key", b"ours", {}, WriteOptions(if_absent=True))
 
 
+@pytest.mark.stores("moto")
+def test_a_put_with_other_metadata_is_not_ours(store: Store) -> None:
+    """What marks an upload has the same bytes whoever writes it: its metadata tells whose it is."""
+    first = nth(1, lambda request: request.method == "PUT", Fault("drop"))
+
+    def hook(request: Request) -> Any:
+        verdict = first(request)
+        if verdict:
+            store.raw.put("key", b"mark", {"version": "theirs"})
+        return verdict
+
+    with before(store, hook, **TWICE) as (backend, _):
+        if not backend._bucket.connection.accepts("PutObject", "IfNoneMatch"):
+            pytest.skip("this botocore knows no If-None-Match")
+        with pytest.raises(ObjectExists):
+            backend.put("key", b"mark", {"version": "ours"}, WriteOptions(if_absent=True))
+
+
 @BOTH_WIRES
 @pytest.mark.stores("moto")
 def test_a_put_that_breaks_is_sent_again_whole(store: Store) -> None:
@@ -578,6 +596,59 @@ def test_a_copy_that_fails_leaves_nothing(store: Store) -> None:
         in_parts(backend).copy("from", "to")
     assert store.raw.keys() == ["from"]
     assert store.raw.leftovers() == []
+
+
+def is_copy(request: Request) -> bool:
+    return operation(request) == "PUT copy"
+
+
+def copied_once_then_held(store: Store, theirs: Any = None) -> Hook:
+    """The first CopyObject is done and its answer lost; or it is dropped, and another one is faster.
+
+    The second one finds the condition broken.
+    """
+    first = nth(1, is_copy, Fault("drop" if theirs else "lose"))
+    second = nth(2, is_copy, HELD)
+
+    def hook(request: Request) -> Any:
+        broken, held = first(request), second(request)
+        if broken and theirs:
+            store.raw.put("to", *theirs)
+        return broken or held
+
+    return hook
+
+
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_copy_whose_answer_was_lost_is_a_success(store: Store, in_parts: bool) -> None:
+    """An object that came in parts may have another ETag than its copy: then the bytes are compared."""
+    with before(store, copied_once_then_held(store), **TWICE) as (backend, proxy):
+        if not backend._bucket.connection.accepts("CopyObject", "IfNoneMatch"):
+            pytest.skip("this botocore knows no If-None-Match in a copy")
+        upload(backend).complete() if in_parts else backend.put("key", EXPECTED, {"kind": "test"})
+        receipt = backend.copy("key", "to", options=WriteOptions(if_absent=True))
+        assert sum(map(is_copy, proxy.requests)) == 2
+        assert receipt["ETag"] == backend.stat("to").e_tag
+        with pytest.raises(ObjectExists):
+            backend.copy("key", "to", options=WriteOptions(if_absent=True))
+    assert store.raw.get("to") == store.raw.get("key")
+
+
+@pytest.mark.stores("moto")
+@pytest.mark.parametrize(
+    "theirs",
+    [(b"OURS", {"kind": "test"}), (b"ours", {"kind": "other"}), (b"ours, and more", {"kind": "test"})],
+    ids=["bytes", "metadata", "size"],
+)
+def test_anothers_object_is_not_taken_for_our_copy(store: Store, theirs: Any) -> None:
+    store.raw.put("key", b"ours", {"kind": "test"})
+    with before(store, copied_once_then_held(store, theirs), **TWICE) as (_, proxy):
+        cci = store.interface(endpoint_url=proxy.url)
+        with pytest.raises(ObjectExists, match="'to'"):
+            cci.mv("key", "to", overwrite=False)
+    assert store.raw.get("key") == (b"ours", {"kind": "test"})
+    assert store.raw.get("to") == theirs
 
 
 @SERVERS

@@ -92,7 +92,7 @@ def _set(section: str, key: str, value: str) -> None:
     path = user_file_path()
     create_user_file(path)
     text = path.read_text(encoding="utf-8-sig")
-    with replacing(path) as file:
+    with replacing(path, f"{section}.{key}") as file:
         os.chmod(file.name, 0o600)  # noqa: PTH101 - a name, no path
         file.write(_with_option(text, section, key, value).encode())
     click.echo(f"{section}.{key} is set in {_home(path)}")

@@ -138,7 +138,7 @@ class _Job:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
             value = {self.path.name.split(".")[0]: value} if found.holds_tree else value
         try:
-            with replacing_path(self.path) as part:
+            with replacing_path(self.path, cci.backend_interface.describe(self.name)) as part:
                 found.save(part, value, metadata)
         except UnsupportedArray as error:  # the file at hand has a name that nobody knows
             raise UnsupportedArray(f"{self.path}: {error}") from error

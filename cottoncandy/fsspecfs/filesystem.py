@@ -196,7 +196,7 @@ class ObjectFileSystem(Names):
                 _copy(stream, outfile or lpath, callback)
                 return
             Path(lpath).parent.mkdir(parents=True, exist_ok=True)
-            with replacing(Path(lpath)) as file:
+            with replacing(Path(lpath), self._backend.describe(key)) as file:
                 _copy(stream, file, callback)
 
     def put_file(

@@ -230,7 +230,7 @@ class _Download(_WithDisk):
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             self._open(name) as source,
-            replacing(path) as file,
+            replacing(path, self.branch.describe(name)) as file,
             contextlib.closing(source.parts(self.threads)) as parts,
         ):
             for part in parts:

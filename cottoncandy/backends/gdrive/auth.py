@@ -20,10 +20,10 @@ from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials as UserCredentials
 
 from cottoncandy.backends.gdrive import errors
-from cottoncandy.backends.gdrive.locks import ForkSafeLock
 from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.config import warn_if_public
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.forks import ForkSafeLock
 from cottoncandy.redaction import redact_logs
 
 if TYPE_CHECKING:

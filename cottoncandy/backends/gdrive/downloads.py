@@ -94,7 +94,7 @@ class DriveReader(ObjectReader):
             return 0
         count = self._read(view)
         self._position += count
-        self._retries.progressed()
+        self._retries.progressed(count)
         if self._digest is not None:
             self._digest.update(view[:count])
         if self._position == self.stop:

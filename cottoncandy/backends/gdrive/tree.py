@@ -17,9 +17,9 @@ from typing import NamedTuple, TypeVar
 from cottoncandy import keys
 from cottoncandy.backends.gdrive.api import Api, quoted, within
 from cottoncandy.backends.gdrive.files import DriveFile, newest_first, oldest_first
-from cottoncandy.backends.gdrive.locks import ForkSafeLock
 from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.errors import ObjectNotFound
+from cottoncandy.forks import ForkSafeLock
 
 log = logging.getLogger(__name__)
 

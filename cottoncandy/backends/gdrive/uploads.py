@@ -154,8 +154,7 @@ class Session:
                 if file is not None or (self.position == stop and total is None):
                     return file
                 self._require_progress(before, stop, asking=asking)
-                if self.position > before:
-                    retries.progressed()
+                retries.progressed(self.position - before)
                 asking = self.position == stop
             except SessionLost:
                 raise

@@ -260,7 +260,13 @@ class LocalBackend(Backend):
     def _info_or_prefix(self, entry: tree.Entry) -> ObjectInfo | ObjectPrefix | None:
         if not entry.is_directory:
             return _info(entry)
-        return ObjectPrefix(entry.key) if any(tree.walk(self.path, entry.key, _info)) else None
+        return ObjectPrefix(entry.key) if self._holds_objects(entry) else None
+
+    def _holds_objects(self, directory: tree.Entry) -> bool:
+        try:
+            return any(tree.walk(self.path, directory.key, _info))
+        except PermissionError:  # there may be some: who goes down is told
+            return True
 
     # ------------------------------------------------------------------ containers
     def list_containers(self) -> list[str]:

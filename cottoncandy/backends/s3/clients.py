@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.parsers import ResponseParserFactory
 
+from cottoncandy.backends.s3.foreign import is_page
 from cottoncandy.backends.s3.lean import may_explode
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
@@ -160,7 +161,9 @@ def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
     if not (length.isdecimal() and len(length) < 19):
         raise UnreadableAnswer(reason=f"content length {length[:100]!r}")
     body = response_dict.get("body")
-    if isinstance(body, bytes) and may_explode(body):
+    if isinstance(body, bytes) and is_page(body):
+        response_dict["body"] = b""  # the status tells, and what is tried again looks at the page itself
+    elif isinstance(body, bytes) and may_explode(body):
         raise UnreadableAnswer(reason="XML with declarations, or nothing but tags, for which no S3 server has a use")
 
 

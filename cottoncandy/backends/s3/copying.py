@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from cottoncandy.backends.base import ObjectReader, Receipt, WriteOptions
+from botocore.exceptions import ClientError
+
+from cottoncandy import partsizes
+from cottoncandy.backends.base import MIB, ObjectReader, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.reader import open_object
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
+    has_metadata,
+    lost_answer,
     precondition,
     refuse_existing,
     with_acl,
@@ -36,6 +41,8 @@ _KEPT = (
     "StorageClass",
     "WebsiteRedirectLocation",
 )
+#: Bytes that are compared at a time, where only they can tell whether an object is a copy.
+_COMPARED = 8 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +78,13 @@ def copy_object(
             refuse_existing(bucket, key)
         return receipt(head, head.get("ETag"))  # S3 refuses to copy an object onto itself
     place = source.source(source_key)
+    if metadata is not None:
+        head = {**head, "Metadata": metadata}
     if head["ContentLength"] <= sizes.at_once:
         more: dict[str, Any] = {"CopySourceIfMatch": e_tag} if e_tag else {}
         if metadata is not None:
             more |= _kept(head) | {"MetadataDirective": "REPLACE", "Metadata": dict(metadata)}
-        return _copy_at_once(place, bucket, key, options, more)
-    if metadata is not None:
-        head = {**head, "Metadata": metadata}
+        return _copy_at_once(place, head, bucket, key, options, more)
     part = max(sizes.part, -(-head["ContentLength"] // sizes.most_parts))
     return _copy_in_parts(place, head, bucket, key, options, part)
 
@@ -87,7 +94,7 @@ def _kept(head: Response) -> dict[str, Any]:
 
 
 def _copy_at_once(
-    place: Mapping[str, str], bucket: Bucket, key: str, options: WriteOptions, own: Mapping[str, Any]
+    place: Mapping[str, str], head: Response, bucket: Bucket, key: str, options: WriteOptions, own: Mapping[str, Any]
 ) -> Receipt:
     parameters = {**own, **accepted(bucket, "CopyObject", options.extra)}
 
@@ -98,8 +105,26 @@ def _copy_at_once(
         return response
 
     with bucket.door(key, precondition(options)):
-        response = with_condition(bucket, key, "CopyObject", options, partial(with_acl, bucket, options, call))
+        try:
+            response = with_condition(bucket, key, "CopyObject", options, partial(with_acl, bucket, options, call))
+        except ClientError as error:
+            made = lost_answer(bucket, key, error, partial(_is_copy, place, head, bucket, key))
+            return receipt(made, made.get("ETag"))
     return receipt(response, response["CopyObjectResult"].get("ETag"))
+
+
+def _is_copy(place: Mapping[str, str], head: Response, bucket: Bucket, key: str, found: Response) -> bool:
+    """Whether what was found under the key is the source once more; who moves an object deletes the source then.
+
+    A copy's ETag is another one where the source came in parts or is encrypted: then the bytes tell.
+    """
+    if found["ContentLength"] != head["ContentLength"] or not has_metadata(found, head.get("Metadata", {})):
+        return False
+    of_source, of_copy = quoted(head.get("ETag")), quoted(found.get("ETag"))
+    return (of_source is not None and of_source == of_copy) or all(
+        _read(bucket, place, start, stop, of_source) == _read(bucket, bucket.source(key), start, stop, of_copy)
+        for start, stop in partsizes.spans(head["ContentLength"], _COMPARED)
+    )
 
 
 def _copy_in_parts(

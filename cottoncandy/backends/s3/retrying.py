@@ -20,6 +20,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
+from cottoncandy.backends.s3.body import Payload
+from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
 from cottoncandy.interrupts import put_off
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
 
@@ -191,7 +193,7 @@ class BotocoreRetries:
         **_: Any,
     ) -> float | None:
         """Wait, and say that the request is to be sent again; None where it is not."""
-        failure = caught_exception or _refusal(operation, response)
+        failure = caught_exception or _refusal(operation, response, request_dict.get("body"))
         if failure is None:
             return None
         kept = request_dict["context"]
@@ -234,19 +236,41 @@ def _have_ctrl_c_wait(client: Any) -> None:
         endpoint.http_session = _Session(session)
 
 
-def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None) -> ClientError | None:
+def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None, body: Any) -> ClientError | None:
     """The error that botocore is about to make of an answer, if it is one."""
     if response is None:
         return None
     name, (http, parsed) = operation.name, response
-    if http.status_code < 300 and _in_body(operation) and not http.content:
-        # an answer whose length is not told has ended early: botocore would take it for one without fields
-        http.status_code, parsed["Error"] = 500, {"Code": "InternalError", "Message": "the answer is empty"}
+    if http.status_code < 300 and (reason := _doubt(operation, http, body)):
+        http.status_code, parsed["Error"] = 500, {"Code": "InternalError", "Message": reason}
     if http.status_code < 300:
         return None
     # of an error that came with a status 200 older releases correct the answer's status alone
     metadata = {**parsed["ResponseMetadata"], "HTTPStatusCode": http.status_code}
     return ClientError({**parsed, "ResponseMetadata": metadata}, name)  # type: ignore[typeddict-item]
+
+
+def _doubt(operation: Any, http: Any, body: Any) -> str | None:
+    """Why an answer that says yes is not to be believed, though botocore does; None where it is."""
+    if _in_body(operation) and not http.content:
+        # an answer whose length is not told has ended early: botocore would take it for one without fields
+        return "the answer is empty"
+    if not operation.has_streaming_output and is_foreign(operation.name, http.headers, http.content):
+        return FOREIGN
+    return None if _was_sent(http, body) else "the answer came before the whole body was sent"
+
+
+def _was_sent(http: Any, body: Any) -> bool:
+    """Whether all of a body had left when the answer came.
+
+    botocore sends no body where the answer takes the place of ``100 Continue``, which is of a class of its own then;
+    and urllib3 forgives a pipe that breaks.
+    """
+    from botocore.awsrequest import AWSHTTPResponse
+
+    inner = getattr(body, "_raw", body)  # sums and chunks are put around it
+    read = inner.ended if isinstance(inner, Payload) else True
+    return read and not isinstance(getattr(http.raw, "_original_response", None), AWSHTTPResponse)
 
 
 def _in_body(operation: Any) -> bool:

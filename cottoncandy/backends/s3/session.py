@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from cottoncandy.backends.s3.errors import Door, Place
@@ -180,7 +180,7 @@ class Connection:
         endpoint = self.settings.endpoint_url
         return is_amazon(endpoint) if endpoint else self._made().amazon
 
-    @cached_property
+    @property
     def acl(self) -> str | None:
         """The default ACL for this endpoint: Amazon gets one only where the user chose it."""
         settings = self.settings

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
-from cottoncandy.backends.s3.bucket import Bucket, Response, receipt
+from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.errors import code_of
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -127,7 +127,7 @@ class S3Upload(MultipartUpload):
                     self._bucket, self.key, "CompleteMultipartUpload", self._options, self._complete
                 )
             except ClientError as error:
-                response = lost_answer(self._bucket, self.key, error, self._expected_e_tag)
+                response = lost_answer(self._bucket, self.key, error, self._has_made)
         ending.ended(self)
         # Ceph 16 answers an empty ETag
         return receipt(response, response.get("ETag") or self._bucket.head(self.key).get("ETag"))
@@ -139,6 +139,9 @@ class S3Upload(MultipartUpload):
             **self._where, MultipartUpload={"Parts": parts}, **{**parameters, **more}
         )
         return response
+
+    def _has_made(self, head: Response) -> bool:
+        return quoted(head.get("ETag")) == self._expected_e_tag()
 
     def _expected_e_tag(self) -> str | None:
         """MD5 of the parts' MD5s; None where the server's ETags are something else."""

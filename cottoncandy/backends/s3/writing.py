@@ -55,9 +55,7 @@ def put_object(
         response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
     except ClientError as error:
         with bucket.door(key, precondition(options)):
-            response = lost_answer(
-                bucket, key, error, lambda: quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
-            )
+            response = lost_answer(bucket, key, error, lambda head: _has_stored(head, body, checked))
     except Exception as error:
         bucket.let_out(error, key, precondition(options))
         raise
@@ -80,10 +78,11 @@ def begin_put(
     return begun and begun.then(lambda response: receipt(response, response.get("ETag")))
 
 
-def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[], str | None]) -> Response:
-    """The head of what a write made though it failed, if it did: the answer was lost, and botocore asked again.
+def lost_answer(bucket: Bucket, key: str, error: ClientError, is_ours: Callable[[Response], bool]) -> Response:
+    """The head of what a write made though it failed, if it did: the answer was lost, and the request sent again.
 
-    The second request then finds the upload gone, or the object there.
+    The second request then finds the upload gone, or the object there; ``is_ours`` says of a head whether it is what
+    was written. What is another's stays an error.
     """
     gone = code_of(error) == "NoSuchUpload"
     if not (gone or (is_precondition(error) and was_retried(error))):
@@ -92,9 +91,28 @@ def lost_answer(bucket: Bucket, key: str, error: ClientError, e_tag: Callable[[]
         head = bucket.head(key)
     except ObjectNotFound:
         raise error from None
-    if quoted(head.get("ETag")) != e_tag():
+    if not is_ours(head):
         raise error
     return head
+
+
+def _has_stored(head: Response, body: BytesLike, metadata: Mapping[str, str]) -> bool:
+    e_tag = quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
+    return quoted(head.get("ETag")) == e_tag and has_metadata(head, metadata)
+
+
+def has_metadata(head: Response, metadata: Mapping[str, str]) -> bool:
+    """Whether an object has this metadata, as it comes back from servers.
+
+    Headers have names in any case, and no blanks around values; Ceph 16 makes ``-`` of ``_``, and SeaweedFS loses what
+    is empty.
+    """
+    return _as_headers(head.get("Metadata", {})) == _as_headers(metadata)
+
+
+def _as_headers(metadata: Mapping[str, str]) -> dict[str, str]:
+    stripped = ((name.lower().replace("_", "-"), value.strip()) for name, value in metadata.items())
+    return {name: value for name, value in stripped if value}
 
 
 # ---------------------------------------------------------------------- parameters

@@ -104,7 +104,7 @@ class Files(Objects):
         with (
             self._whole(key, threads) as stream,
             self._settings.progress.transfer("download", key, stream.size),
-            replacing(target) as file,
+            replacing(target, self.backend_interface.describe(key)) as file,
             contextlib.closing(stream.parts()) as parts,
         ):
             for part in parts:

@@ -265,7 +265,7 @@ def _headers(answer: Answer) -> dict[str, Any]:
     """The response of an operation that answers in its headers."""
     if not answer.body.ended:
         with answer.body:
-            answer.body.read(_LARGEST_REST)
+            answer.refuse_foreign(answer.body.read(_LARGEST_REST))
     return answer.response()
 
 

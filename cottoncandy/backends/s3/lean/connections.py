@@ -205,7 +205,8 @@ class Connector:
     options : Sequence
         Socket options, as `socket.socket.setsockopt` takes them.
     tls : callable
-        Gives the TLS context; called when the first encrypted connection is made.
+        Gives the TLS context, always the same one; called when the first encrypted connection is made. No
+        `functools.cached_property`: before Python 3.12 one holds a lock meanwhile, which a forked child inherits.
     """
 
     connect_timeout: float | None

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
 from cottoncandy.backends.s3.lean.answers import Head, ResponseBody, open_body, read_head
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
 from cottoncandy.backends.s3.lean.connections import SMALL_BODY, BadAnswer, Connection, ConnectionPool
@@ -82,10 +83,16 @@ class Answer:
             content = self.body.read(_LARGEST_DOCUMENT)
         try:
             if not _ERROR_DOCUMENT.match(content) and not may_explode(content):
+                self.refuse_foreign(content)
                 return parse(content)
         except NotXML as error:
             raise self.error(500, b"") from error
         raise self.error(500, content)
+
+    def refuse_foreign(self, content: bytes) -> None:
+        """Raise what passes where the body is no store's."""
+        if is_foreign(self.request.operation.name, self.head.headers, content):
+            raise self.error(500, _UNREADABLE % FOREIGN.encode())
 
     def error(self, status: int, body: bytes) -> ClientError:
         """The error that botocore would raise if the answer had this status and body."""
@@ -394,4 +401,8 @@ def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
 
 def _answer(connection: Connection, *, is_whole: bool) -> Head:
     head = read_head(connection)
-    return head if is_whole else head._replace(keep_alive=False)
+    if is_whole:
+        return head
+    if head.status < 300:
+        raise BadAnswer(f"status {head.status} before the whole body was sent")
+    return head._replace(keep_alive=False)

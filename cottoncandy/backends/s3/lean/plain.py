@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -25,9 +25,6 @@ from cottoncandy.backends.s3.lean.connections import Connector
 from cottoncandy.backends.s3.lean.model import OPERATIONS
 from cottoncandy.backends.s3.lean.operations import Operation, Unserved
 from cottoncandy.backends.s3.lean.target import BUCKET_NAME, Target, parse_target, tls_context
-
-if TYPE_CHECKING:
-    import ssl
 
 #: botocore's own, in seconds.
 _TIMEOUT = 60
@@ -293,11 +290,9 @@ class PlainWiring:
     @property
     def connector(self) -> Connector:
         """How to connect."""
-        return Connector(self._plainness.connect_timeout, self._plainness.read_timeout, (), lambda: self._tls)
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return tls_context(self._plainness.verify, None, None)
+        plainness = self._plainness
+        tls = partial(tls_context, plainness.verify, None, None)
+        return Connector(plainness.connect_timeout, plainness.read_timeout, (), lru_cache(tls))
 
 
 @lru_cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import botocore
@@ -196,9 +196,8 @@ class Wiring:
         config = self._client.meta.config
         with _private():
             options = tuple(self._session._socket_options)
-        return Connector(config.connect_timeout, config.read_timeout, options, lambda: self._tls)
+        return Connector(config.connect_timeout, config.read_timeout, options, lru_cache(self._tls))
 
-    @cached_property
     def _tls(self) -> ssl.SSLContext:
         with _private():
             verify, certificate, key = self._session._verify, self._session._cert_file, self._session._key_file
