@@ -212,28 +212,20 @@ class BotocoreRetries:
         return 0.0
 
 
-class _Session:
-    """botocore's HTTP session; where a request changes something, Ctrl-C waits for the answer."""
-
-    def __init__(self, session: Any) -> None:
-        self._session = session
-
-    def send(self, request: Any) -> Any:
-        if request.method in {"GET", "HEAD"}:
-            return self._session.send(request)
-        with put_off():
-            return self._session.send(request)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-
 def _have_ctrl_c_wait(client: Any) -> None:
+    """Where a request changes something, Ctrl-C waits for the answer."""
     # private to botocore, whose events would hide a request from others who answer it
-    endpoint: Any = getattr(client, "_endpoint", None)
-    session = getattr(endpoint, "http_session", None)
-    if hasattr(session, "send") and not isinstance(session, _Session):
-        endpoint.http_session = _Session(session)
+    session: Any = getattr(getattr(client, "_endpoint", None), "http_session", None)
+    send: Any = getattr(session, "send", None)
+
+    def undisturbed(request: Any) -> Any:
+        if request.method in {"GET", "HEAD"}:
+            return send(request)
+        with put_off():
+            return send(request)
+
+    if send is not None:
+        session.send = undisturbed
 
 
 def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None, body: Any) -> ClientError | None:
