@@ -20,7 +20,7 @@ from cottoncandy.codecs.blocks import BlockIndex
 from cottoncandy.errors import CorruptObject
 from cottoncandy.forks import ForkSafeLock
 from cottoncandy.parallel import for_each
-from cottoncandy.retry import read_resuming
+from cottoncandy.resuming import read_resuming
 from cottoncandy.stream import TransferSettings
 
 __all__ = ["BlockReader", "Kept", "Memory", "PlainReader", "Version"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import graphlib
 import os
 import subprocess
 import sys
@@ -133,3 +135,38 @@ def test_the_names_of_the_page_are_there_after_the_import(tmp_path: Path) -> Non
     print(cottoncandy.__version__)
     """
     assert run(code, tmp_path).count(".") >= 2
+
+
+# ---------------------------------------------------------------------- the direction of imports
+def imports_of(path: Path, names: set[str]) -> set[str]:
+    """The modules that a file imports, anywhere in it; not those of its own package that only a type checker sees."""
+    tree, package = ast.parse(path.read_text()), ".".join(path.relative_to(ROOT).parts[:-1])
+    for_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            targets = {f"{node.module}.{alias.name}" for alias in node.names}
+            targets = {target if target in names else node.module for target in targets}
+        elif isinstance(node, ast.Import):
+            targets = {alias.name for alias in node.names}
+        else:
+            continue
+        is_inside = id(node) in for_types and all(target.startswith(f"{package}.") for target in targets)
+        found |= set() if is_inside else targets & names
+    return found
+
+
+def test_imports_make_no_circle() -> None:
+    """Those that are made late, or for types alone, too: each way through the house goes down."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (ROOT / "cottoncandy").rglob("*.py")
+    }
+    assert len(files) > 200
+    graph = {name: imports_of(path, {*files}) - {name} for name, path in files.items()}
+    graphlib.TopologicalSorter(graph).prepare()

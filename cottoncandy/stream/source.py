@@ -17,7 +17,7 @@ from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import TransientError, WrongKey
 from cottoncandy.parallel import for_each
 from cottoncandy.pools import map_threads
-from cottoncandy.retry import read_resuming
+from cottoncandy.resuming import read_resuming
 from cottoncandy.stream.settings import TransferSettings
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from cottoncandy.backends.s3.writing import (
 )
 from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
-from cottoncandy.retry import read_resuming
+from cottoncandy.resuming import read_resuming
 
 log = logging.getLogger(__name__)
 
