@@ -54,14 +54,14 @@ class Parts:
     @contextmanager
     def naming(self) -> Iterator[None]:
         """Write what names them. Ctrl-C waits for that: who interrupts has all of it, or nothing."""
-        try:
-            with put_off():
-                self.may_be_named = True
+        with put_off():
+            self.may_be_named = True
+            try:
                 yield
-        except TransientError:
-            raise  # only the answer may have been lost
-        except ObjectExists:
-            raise  # the names of the parts are those of another's
-        except CottonCandyError:
-            self.may_be_named = False
-            raise
+            except TransientError:
+                raise  # only the answer may have been lost
+            except ObjectExists:
+                raise  # the names of the parts are those of another's
+            except CottonCandyError:
+                self.may_be_named = False
+                raise

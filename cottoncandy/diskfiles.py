@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from typing import BinaryIO
 
 from cottoncandy.errors import CottonCandyError
 
+_OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 # What `replacing` writes to; one stays behind only where a process was killed.
 _PART = ".cottoncandy-"
 _IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}(?:\..+)?")
@@ -66,7 +68,8 @@ def _naming(target: Path, what: str, part: Path | None = None) -> Iterator[None]
     try:
         yield
     except OSError as error:
-        if isinstance(error, CottonCandyError) or error.errno is None or error.filename not in {None, str(part)}:
+        is_of_disk = error.filename is None and error.errno in _OF_DISKS  # those of a connection have others
+        if isinstance(error, CottonCandyError) or not (is_of_disk or (part and error.filename == str(part))):
             raise
         raise OSError(error.errno, f"{what} is not written: {error.strerror}", str(target)) from error
 

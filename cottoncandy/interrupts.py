@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
 
@@ -20,16 +22,23 @@ class Insistence(KeyboardInterrupt):
     """Ctrl-C, for the second time: what was sent to be written may still arrive."""
 
 
+class Cancelled(Exception):
+    """What was to be done is of no more use: what it is a part of has failed, or is interrupted, and raises why."""
+
+
 class _Main:
-    """Of the main thread.
+    """Of the main thread, while Ctrl-C is put off.
 
     Attributes
     ----------
     came : list of int or None
-        What has come while Ctrl-C is put off; None where it is raised at once.
+        What has come; None where it is raised at once.
+    handler : callable or None
+        Who is told when it is put off no longer.
     """
 
     came: list[int] | None = None
+    handler: Callable[[int, FrameType | None], object] | None = None
 
 
 # ------------------------------------------------------------------ Ctrl-C
@@ -38,7 +47,7 @@ def put_off() -> Iterator[list[int]]:
     """Raise Ctrl-C, if it comes, when the context is left; a second one is raised at once.
 
     The list that it gives is no longer empty then, so that who sees it may come to an end. Nothing is tried again by
-    then (`cottoncandy.retry`).
+    then (`cottoncandy.retry`). A program that has a handler of its own, which may not want to end, has that called.
     """
     if _Main.came is not None and _is_main():  # whoever put it off before raises it
         yield _Main.came
@@ -46,39 +55,52 @@ def put_off() -> Iterator[list[int]]:
     came: list[int] = []
     # elsewhere than to the main thread it does not come; where it is ignored, or not Python's, neither
     on_ctrl_c = signal.getsignal(signal.SIGINT) if _is_main() else None
-    if not callable(on_ctrl_c):
+    if not callable(on_ctrl_c) or not _handled_by(partial(_take_note, came, on_ctrl_c)):
         yield came
         return
-
-    def take_note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        scope, insists = _SCOPE.get(), len(came) > 1
-        if scope is not None:
-            scope.cancel_writes() if insists else scope.cancel()
-        if insists:
-            hear(number, frame)
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        try:
-            on_ctrl_c(number, frame)
-        except KeyboardInterrupt:
-            if len(came) > 1:
-                raise Insistence from None
-            raise
-
-    signal.signal(signal.SIGINT, take_note)
     try:
-        _Main.came = came
+        _Main.came, _Main.handler = came, on_ctrl_c
         yield came
     finally:
-        _Main.came = None
+        _Main.came = _Main.handler = None
         signal.signal(signal.SIGINT, on_ctrl_c)
         if came:
-            hear(came[0], None)
+            _tell(on_ctrl_c, came[0], None, insists=len(came) > 1)
+
+
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> bool:
+    try:
+        signal.signal(signal.SIGINT, handler)
+    except ValueError:  # what `threading` takes for the main thread is another one: Python is part of a program
+        return False
+    return True
+
+
+def _take_note(came: list[int], on_ctrl_c: Any, number: int, frame: FrameType | None) -> None:
+    came.append(number)
+    scope, insists = _SCOPE.get(), len(came) > 1
+    if scope is not None and on_ctrl_c is signal.default_int_handler:
+        scope.cancel_writes() if insists else scope.cancel()
+    if insists:
+        _tell(on_ctrl_c, number, frame, insists=True)
+
+
+def _tell(on_ctrl_c: Any, number: int, frame: FrameType | None, *, insists: bool) -> None:
+    try:
+        on_ctrl_c(number, frame)
+    except KeyboardInterrupt:
+        if insists:
+            raise Insistence from None
+        raise
 
 
 def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
+
+
+def _is_to_end() -> bool:
+    """Whether Ctrl-C came to the caller's thread while it was put off, and is going to be raised."""
+    return bool(_Main.came) and _Main.handler is signal.default_int_handler and _is_main()
 
 
 def undisturbed(function: Callable[[], Result], undo: Callable[[Result], object]) -> Result:
@@ -117,8 +139,10 @@ class CancelScope:
 
     def __init__(self) -> None:
         self._outer = _SCOPE.get()
-        self._is_cancelled = False
+        self._is_cancelled = self._cancels_writes = False
         self._under_way: dict[Breakable, bool] = {}
+        # for who breaks off and who ends; the handler of Ctrl-C may come between the steps of its own thread
+        self._lock = threading.RLock()
 
     @property
     def is_cancelled(self) -> bool:
@@ -140,27 +164,32 @@ class CancelScope:
         What the store still did would come behind the back of who cleans up.
         """
         self._is_cancelled = True
-        self._break_off(also_writes=False)
+        self._break_off()
 
     def cancel_writes(self) -> None:
         """Break off what writes as well."""
-        self._is_cancelled = True
-        self._break_off(also_writes=True)
+        self._is_cancelled = self._cancels_writes = True
+        self._break_off()
 
-    def _break_off(self, *, also_writes: bool) -> None:
-        for one, only_reads in list(self._under_way.items()):
-            if only_reads or also_writes:
-                one.break_off()
+    def _break_off(self) -> None:
+        with self._lock:  # what is ended meanwhile may be another's by then
+            for one, only_reads in list(self._under_way.items()):
+                if only_reads or self._cancels_writes:
+                    one.break_off()
 
     def begin(self, one: Breakable, *, only_reads: bool) -> None:
         """Take note of what a thread waits at, until its `end`."""
-        self._under_way[one] = only_reads
+        with self._lock:
+            self._under_way[one] = only_reads
+        if self._cancels_writes or (self._is_cancelled and only_reads):
+            self._break_off()
         if self._outer is not None:
             self._outer.begin(one, only_reads=only_reads)
 
     def end(self, one: Breakable) -> None:
         """Nobody waits there any more."""
-        self._under_way.pop(one, None)
+        with self._lock:
+            self._under_way.pop(one, None)
         if self._outer is not None:
             self._outer.end(one)
 
@@ -171,6 +200,13 @@ _SCOPE: ContextVar[CancelScope | None] = ContextVar("cottoncandy_cancel_scope", 
 def current_scope() -> CancelScope | None:
     """The scope that what the caller does belongs to."""
     return _SCOPE.get()
+
+
+def go_on() -> None:
+    """Raise `Cancelled` where the scope that the caller's work belongs to is cancelled."""
+    scope = _SCOPE.get()
+    if scope is not None and scope.is_cancelled:
+        raise Cancelled
 
 
 @contextmanager
@@ -186,7 +222,7 @@ def shielded() -> Iterator[None]:
 def is_cancelled() -> bool:
     """Whether what the caller does is of no more use: its scope is cancelled, or Ctrl-C came while it was put off."""
     scope = _SCOPE.get()
-    return (scope is not None and scope.is_cancelled) or bool(_Main.came and _is_main())
+    return (scope is not None and scope.is_cancelled) or _is_to_end()
 
 
 def wait(seconds: float, sleep: Callable[[float], object]) -> None:
@@ -197,3 +233,23 @@ def wait(seconds: float, sleep: Callable[[float], object]) -> None:
     while seconds > 0 and not is_cancelled():
         sleep(min(seconds, _LOOK))
         seconds -= _LOOK
+
+
+# ------------------------------------------------------------------ forked children
+class _Fork:
+    by_main = True
+
+
+def _before_fork() -> None:
+    _Fork.by_main = _is_main()
+
+
+def _after_fork() -> None:
+    """In a child of another thread nobody leaves the context in which the main thread was."""
+    if not _Fork.by_main and _Main.handler is not None:
+        signal.signal(signal.SIGINT, _Main.handler)
+        _Main.came = _Main.handler = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)

@@ -116,6 +116,7 @@ def _work_through(
 ) -> None:
     if threads <= 1 and (most or 1) <= 1:
         for item in items:
+            interrupts.go_on()
             function(item)
     else:
         _Crew(function, items, threads, most or threads, pace or Pace()).work_to_the_end()
@@ -240,6 +241,8 @@ class _Crew(Generic[Item]):
 
     def _draw(self) -> object:
         with self._lock:
+            if not self._failures:
+                interrupts.go_on()  # who had done a part of it would take that for all
             item = _END if self._failures else next(self._items, _END)
             if item is not _END and self._working < self._wanted:
                 self._start_helper()

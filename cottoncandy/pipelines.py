@@ -16,7 +16,7 @@ from itertools import chain
 from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from cottoncandy.interrupts import put_off
+from cottoncandy.interrupts import go_on, put_off
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -123,6 +123,7 @@ def run_ahead(
     with context as came, _Pipeline(begin, most, selector) as pipeline:
         try:
             for item in following:
+                go_on()
                 if not pipeline.take(item) or came:
                     break
             pipeline.drain()

@@ -114,16 +114,20 @@ def chained(streams: Iterable[Generator[Item, None, None]], threads: int, waitin
     waiting : int
         Items of each that wait for the caller at most.
     """
-    following = iter(streams)
+    following, scope = iter(streams), CancelScope()
     drawing: deque[_Ahead[Item]] = deque()
     try:
         while True:
             while len(drawing) < threads and (stream := next(following, None)) is not None:
-                drawing.append(_Ahead(stream, waiting))
+                with put_off():  # Ctrl-C would leave one at work that nobody knows of
+                    drawing.append(_Ahead(stream, waiting, scope))
             if not drawing:
                 return
             yield from drawing[0].items()
             drawing.popleft().close()
+    except BaseException:
+        scope.cancel()
+        raise
     finally:
         for one in drawing:
             one.stop()
@@ -138,15 +142,17 @@ class _Ahead(Generic[Item]):
     end.
     """
 
-    def __init__(self, stream: Generator[Item, None, None], count: int) -> None:
+    def __init__(self, stream: Generator[Item, None, None], count: int, scope: CancelScope) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
         self._stream = stream
+        self._scope = scope
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cottoncandy")
         self._pending = deque(self._draw() for _ in range(count))
 
     def _draw(self) -> Call[Any]:
-        return Call(self._thread, self._next)
+        with self._scope.entered():
+            return Call(self._thread, self._next)
 
     def _next(self) -> object:
         return next(self._stream, _END)

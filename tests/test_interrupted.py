@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,10 @@ from recorder import Request, Response
 from stores import BOTH_WIRES, Recorded
 
 from cottoncandy import interrupts
-from cottoncandy.errors import ObjectNotFound
+from cottoncandy.allornothing import Parts
+from cottoncandy.errors import AccessDenied, ObjectNotFound, TransientError
+from cottoncandy.parallel import for_each
+from cottoncandy.pools import ahead
 
 #: Seconds, far below the minute for which an answer is waited for and the three for which one tries again.
 SOON = 20
@@ -96,6 +103,10 @@ def number_there(cci: Any, read: Callable[[Any], int]) -> int:
         return 0
 
 
+# Ctrl-C at the moment at which a socket was opened leaves it to the garbage collector
+forgets_sockets = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
 def interrupted_at(recorded: Recorded, moment: int, act: Callable[[], object]) -> bool:
     """Act, and press Ctrl-C when the store has the request of this number; whether that was before its end."""
     count = itertools.count(1)
@@ -114,6 +125,7 @@ def interrupted_at(recorded: Recorded, moment: int, act: Callable[[], object]) -
     return False
 
 
+@forgets_sockets
 @BOTH_WIRES
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_what_is_new_is_there_or_nothing(recorded: Recorded, kind: str) -> None:
@@ -129,9 +141,11 @@ def test_what_is_new_is_there_or_nothing(recorded: Recorded, kind: str) -> None:
             assert store.raw.keys() == [], moment
         for key in [*store.raw.keys()]:
             store.raw.delete(key)
+    gc.collect()
     assert moment > 4
 
 
+@forgets_sockets
 @BOTH_WIRES
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_what_is_replaced_is_the_old_or_the_new(recorded: Recorded, kind: str) -> None:
@@ -150,15 +164,20 @@ def test_what_is_replaced_is_the_old_or_the_new(recorded: Recorded, kind: str) -
         send(store.interface(), make(1))
         assert number_there(store.interface(), read) == 1
         plain = sorted(store.raw.keys())
+    gc.collect()
     assert moment > 6
 
 
 # ---------------------------------------------------------------------- nobody is kept waiting
+def ours() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name.startswith("cottoncandy")}
+
+
 def ended_soon(act: Callable[[], object]) -> bool:
-    began = time.monotonic()
+    before, began = ours(), time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         act()
-    assert [thread for thread in threading.enumerate() if thread.name.startswith("cottoncandy")] == []
+    assert ours() <= before
     return time.monotonic() - began < SOON
 
 
@@ -226,3 +245,150 @@ def test_who_insists_does_not_wait_for_those_who_write(recorded: Recorded, relea
     while len(recorded.store.raw.keys()) < 2:  # they arrive behind the clean-up, and count for nothing
         released.wait(0.01)
     assert recorded.store.interface().cloud2dict("it", verbose=False) == {}
+
+
+def test_a_read_that_begins_when_all_is_cancelled(recorded: Recorded, released: threading.Event) -> None:
+    backend = recorded.store.interface().backend_interface
+    backend.put("name", b"x", {})
+    recorded.proxy.hook = lambda _: released.wait(TIMEOUT) and None
+    scope, began = interrupts.CancelScope(), time.monotonic()
+    with scope.entered():
+        scope.cancel()
+        with pytest.raises(TransientError):
+            backend.stat("name")
+    assert time.monotonic() - began < SOON
+
+
+def test_a_listing_that_is_read_ahead(recorded: Recorded, released: threading.Event) -> None:
+    cci = recorded.store.interface()
+    cci.upload_object("name", b"x")
+
+    def stall(_: Request) -> None:
+        press_ctrl_c()
+        released.wait(TIMEOUT)
+
+    def names() -> Iterator[object]:
+        while True:
+            yield cci.backend_interface.stat("name")
+
+    recorded.proxy.hook = stall
+    assert ended_soon(lambda: list(ahead(names())))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------- what else Ctrl-C may mean, and where
+def test_a_program_that_only_takes_note_of_it_goes_on(recorded: Recorded, request: pytest.FixtureRequest) -> None:
+    wishes: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: wishes.append(number))
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    cci, count = recorded.store.interface(), itertools.count(1)
+
+    def hook(request: Request) -> Response | None:
+        if next(count) % 5 == 0:
+            press_ctrl_c()
+            return Response(503, b"<Error><Code>SlowDown</Code></Error>")
+        return None
+
+    recorded.proxy.hook = hook
+    cci.dict2cloud("it", large_tree(1), verbose=False)
+    assert first_leaf(cci.cloud2dict("it", verbose=False))[0] == 1
+    assert wishes
+
+
+def test_a_refusal_while_ctrl_c_is_put_off_removes_the_parts() -> None:
+    removed: list[int] = []
+
+    def refuse() -> None:
+        with Parts(lambda: removed.append(1)) as parts, parts.naming():
+            press_ctrl_c()
+            raise AccessDenied("no")
+
+    with pytest.raises(KeyboardInterrupt):
+        refuse()
+    assert removed == [1]
+
+
+def test_a_part_of_the_work_is_not_taken_for_all_of_it() -> None:
+    """What fails beside it keeps the rest from being done: who goes on behind that would complete what is not whole."""
+    began, failed = threading.Event(), threading.Event()
+    completed: list[int] = []
+
+    def inner(number: int) -> None:
+        if number == 1:
+            began.set()
+            assert failed.wait(TIMEOUT)
+
+    def work(item: int) -> None:
+        if item == 0:
+            assert began.wait(TIMEOUT)
+            raise ValueError("the first one")
+        for_each(inner, iter(range(1000)), 2)
+        completed.append(item)
+
+    class Scope(interrupts.CancelScope):
+        def cancel(self) -> None:
+            super().cancel()
+            failed.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interrupts, "CancelScope", Scope)
+        with pytest.raises(ValueError, match="the first one"):
+            for_each(work, [0, 1], 2)
+    assert completed == []
+
+
+def run(script: str) -> str:
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=TIMEOUT, check=True, cwd=root
+    )
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="of POSIX")
+def test_a_child_that_another_thread_forks_hears_it() -> None:
+    assert (
+        run("""
+import os, signal, threading
+from cottoncandy import interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
+inside, over = threading.Event(), threading.Event()
+def fork():
+    inside.wait()
+    child = os.fork()
+    if not child:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            print("goes on", flush=True)
+        except KeyboardInterrupt:
+            print("interrupted", interrupts.is_cancelled(), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+    over.set()
+threading.Thread(target=fork).start()
+with interrupts.put_off():
+    inside.set()
+    over.wait()
+""")
+        == "interrupted False\n"
+    )
+
+
+def test_a_program_whose_main_thread_is_not_pythons() -> None:
+    assert (
+        run("""
+import _thread, time
+said = []
+def work():  # who imports threading first has the thread that it takes for the main one
+    try:
+        from cottoncandy.interrupts import put_off
+        with put_off():
+            said.append("works")
+    except BaseException as error:
+        said.append(repr(error))
+_thread.start_new_thread(work, ())
+while not said:
+    time.sleep(0.01)
+print(said[0])
+""")
+        == "works\n"
+    )

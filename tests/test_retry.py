@@ -17,7 +17,7 @@ import pytest
 from botocore.client import Config
 from lean_faults import ScriptedServer, Step, error, hold, raw, reply, reset
 
-from cottoncandy.backends.s3 import S3Backend
+from cottoncandy.backends.s3 import S3Backend, foreign
 from cottoncandy.config import Options
 from cottoncandy.errors import AccessDenied, TransientError
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
@@ -239,6 +239,7 @@ PAGES = {
     "html": reply(200, b"<!DOCTYPE html>\n<html><body>Please log in<br></body></html>", Content_Type="text/html"),
     "xhtml": reply(200, b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body/></html>"),
     "text": reply(200, b"Please log in", Content_Type="text/html; charset=utf-8"),
+    "script": reply(200, b"<script>location = '/login'</script>", Content_Type="text/html"),
 }
 COMPLETED = b"<CompleteMultipartUploadResult><ETag>&quot;e-1&quot;</ETag></CompleteMultipartUploadResult>"
 
@@ -268,6 +269,33 @@ def test_a_login_page_stores_and_deletes_nothing(open_s3: Open, page: Step) -> N
         with pytest.raises(TransientError, match="bucket 'bucket'"):
             call()
         server.skip()  # what botocore cannot parse is not asked for again
+
+
+def test_nobody_waits_for_what_stands_before_a_document() -> None:
+    for piece, end in ((b"<!---->", b""), (b" ", b""), (b"<?x?>", b"<"), (b"<!--", b"")):
+        assert not foreign.is_page(piece * 100_000 + end)
+    assert foreign.is_page(b"\xef\xbb\xbf<?xml version='1.0'?> <!-- a --><!DOCTYPE html>\n<HTML>")
+
+
+def test_a_login_page_where_botocore_tries_again_by_its_own(open_s3: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    backend, server = open_s3(*[PAGES["html"]] * 2)
+    with pytest.raises(TransientError, match="bucket 'bucket'"):
+        list(backend.list_objects())
+    server.then(*[PAGES["html"]] * 2)
+    with pytest.raises(TransientError, match="bucket 'bucket'"):
+        backend.delete(["a", "b"])
+    server.then(PAGES["html"], reply(ETag='"e"'))
+    assert backend.put("key", b"x", {})["ETag"] == '"e"'
+    assert len(server.requests) == 6
+
+
+def test_nothing_is_sent_at_once(open_s3: Open) -> None:
+    """Nobody needs to be told to go on with a body of no bytes."""
+    backend, server = open_s3(reply(ETag='"e"'))
+    assert backend.put("key", b"", {})["ETag"] == '"e"'
+    assert len(server.requests) == 1
 
 
 def test_another_document_is_no_list_of_failures(open_s3: Open) -> None:

@@ -19,6 +19,7 @@ from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
 from cottoncandy.errors import CottonCandyError, ObjectExists, WrongKey
+from cottoncandy.interrupts import shielded
 from cottoncandy.parallel import gather
 from cottoncandy.rawarrays import CompressionDefaults, store_array
 
@@ -204,9 +205,10 @@ class ChunkUpload:
 def remove_chunks(folder: ChunkFolder, version: str) -> None:
     """Remove the chunks of an upload that failed; the error that tells why is the first one."""
     try:
-        others = folder.unnamed(_readable_table(folder))
-        versions = gather(folder.version_at, others, folder.settings.threads)
-        folder.backend.delete([key for key, found in zip(others, versions, strict=True) if found == version])
+        with shielded():
+            others = folder.unnamed(_readable_table(folder))
+            versions = gather(folder.version_at, others, folder.settings.threads)
+            folder.backend.delete([key for key, found in zip(others, versions, strict=True) if found == version])
     except CottonCandyError as error:
         log.warning("parts of an upload that failed could not be removed: %s", error)
 

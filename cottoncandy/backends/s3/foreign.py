@@ -13,9 +13,27 @@ _ROOTS = {
     "CreateMultipartUpload": "InitiateMultipartUploadResult",
     "DeleteObjects": "DeleteResult",
 }
-_ROOT = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?:\s|<\?.*?\?>|<!--.*?-->|<!doctype[^>]*>)*<(?:[\w.-]+:)?([\w.-]+)", re.IGNORECASE | re.DOTALL
-)
+# What may stand before the outermost element, and its beginning; one piece at a time, so that no text takes long.
+_BEFORE = re.compile(rb"\s+|\xef\xbb\xbf|<\?.*?\?>|<!--.*?-->|<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
+_ROOT = re.compile(rb"<(?:[\w.-]{1,100}:)?([\w.-]{1,100})")
+#: Elements that a page begins with. Some stores tell of XML, too, that it is HTML.
+_OF_PAGES = {
+    "",
+    "a",
+    "body",
+    "center",
+    "div",
+    "form",
+    "h1",
+    "head",
+    "html",
+    "link",
+    "meta",
+    "p",
+    "script",
+    "style",
+    "title",
+}
 
 
 def is_foreign(operation: str, headers: Mapping[str, str], content: bytes) -> bool:
@@ -28,7 +46,7 @@ def is_foreign(operation: str, headers: Mapping[str, str], content: bytes) -> bo
     root = _root(content)
     if operation in _ROOTS:
         return root != _ROOTS[operation].lower()
-    by_type = not root and headers.get("content-type", "").lower().startswith("text/html")
+    by_type = root in _OF_PAGES and headers.get("content-type", "").lower().startswith("text/html")
     return (root == "html" or by_type) and "etag" not in headers
 
 
@@ -39,5 +57,8 @@ def is_page(content: bytes) -> bool:
 
 def _root(content: bytes) -> str:
     """The name of the outermost element, in lower case; empty where there is none."""
-    match = _ROOT.match(content)
-    return match[1].decode().lower() if match else ""
+    start = 0
+    while before := _BEFORE.match(content, start):
+        start = before.end()
+    root = _ROOT.match(content, start)
+    return root[1].decode().lower() if root else ""

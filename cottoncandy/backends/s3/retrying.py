@@ -177,10 +177,12 @@ class BotocoreRetries:
         self.policy = policy
         signer = getattr(client, "_request_signer", None)
         self._renewal = Renewal(lambda: getattr(signer, "_credentials", None))
+        events = client.meta.events
         if (client.meta.config.retries or {}).get("mode") in _MODES:
-            events = client.meta.events
             events.unregister("needs-retry.s3", unique_id="retry-config-s3")
             events.register("needs-retry.s3", self.again)
+        else:
+            events.register_first("needs-retry.s3", _doubted)
         _have_ctrl_c_wait(client)
 
     def again(
@@ -210,6 +212,13 @@ class BotocoreRetries:
                 response[1]["ResponseMetadata"]["MaxAttemptsReached"] = attempts >= self.policy.attempts
             return None
         return 0.0
+
+
+def _doubted(
+    operation: Any, request_dict: Mapping[str, Any], response: tuple[Any, dict[str, Any]] | None = None, **_: Any
+) -> None:
+    """Have botocore's own retries see a failure in a yes that is not to be believed."""
+    _refusal(operation, response, request_dict.get("body"))
 
 
 def _have_ctrl_c_wait(client: Any) -> None:
@@ -260,9 +269,10 @@ def _was_sent(http: Any, body: Any) -> bool:
     """
     from botocore.awsrequest import AWSHTTPResponse
 
-    inner = getattr(body, "_raw", body)  # sums and chunks are put around it
-    read = inner.ended if isinstance(inner, Payload) else True
-    return read and not isinstance(getattr(http.raw, "_original_response", None), AWSHTTPResponse)
+    payload = getattr(body, "_raw", body)  # sums and chunks are put around it
+    if not isinstance(payload, Payload) or not len(payload):  # for no bytes nobody has to say that they may come
+        return True
+    return payload.ended and not isinstance(getattr(http.raw, "_original_response", None), AWSHTTPResponse)
 
 
 def _in_body(operation: Any) -> bool:

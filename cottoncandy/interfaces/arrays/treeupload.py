@@ -16,7 +16,7 @@ from cottoncandy import keys, trees
 from cottoncandy.backends.base import ObjectInfo, Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import FORGOTTEN
-from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound, TransientError
+from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treemark import is_leaf
 from cottoncandy.interrupts import Insistence
@@ -248,8 +248,9 @@ class TreeUploads(FolderArrays):
             try:
                 with parts.naming():
                     self._write_table(mark, _COMPLETE, upload.acl)
-            except TransientError:
-                left.is_unknown = bool(left.leaves)  # the tree may be there, and they be its own
+            except BaseException:
+                # where the tree may be there, they may be its own: others bring it to its places
+                left.is_unknown = parts.may_be_named and bool(left.leaves)
                 raise
         left.leaves = ()
         if alone:

@@ -162,6 +162,7 @@ class Exchange:
             connection = self._pool.take(request.target.address)
         except OSError as error:
             raise connect_failure(error, request.url) from error
+        _enter_scope(connection, request)
         try:
             connection.send(head, request.body)
         except OSError as error:
@@ -278,9 +279,7 @@ class Exchange:
                 connection = self._pool.take(request.target.address, fresh=fresh)
             except OSError as error:
                 raise connect_failure(error, request.url) from error
-            scope = current_scope()
-            if scope is not None:
-                connection.begin(scope, only_reads=request.operation.only_reads)
+            _enter_scope(connection, request)
             try:
                 return connection, _talk(connection, request, head), int(fresh)
             except (OSError, BadAnswer) as error:
@@ -369,6 +368,12 @@ def _query(parameters: Mapping[str, str]) -> str:
 
 def _quote(text: str) -> str:
     return quote(text, safe="-_.~")
+
+
+def _enter_scope(connection: Connection, request: Request) -> None:
+    scope = current_scope()
+    if scope is not None:
+        connection.begin(scope, only_reads=request.operation.only_reads)
 
 
 def _talk(connection: Connection, request: Request, head: bytes) -> Head:
