@@ -33,8 +33,9 @@ KEY = "xxh3-list"
 BLOCK = 2**20
 # Bytes that one job of a thread takes; less than two of them are hashed before a thread has started.
 _JOB = 16 * BLOCK
-# Bytes that a thread gathers at a time, of what lies scattered.
-_GATHERED = 4 * BLOCK
+# Bytes that all threads gather at a time, of what lies scattered: the more, the less often what is near each other is
+# read, and nothing else takes memory meanwhile.
+_GATHERED = 32 * BLOCK
 _CORES = os.cpu_count() or 1
 _FORM = re.compile("[0-9a-f]{16}")
 
@@ -56,18 +57,15 @@ def checksum(view: BytesLike | Scattered, threads: int = 1) -> str:
     view = view if isinstance(view, Scattered) else memoryview(view)
     if 0 < len(view) <= BLOCK:
         return xxhash.xxh3_64_hexdigest(xxhash.xxh3_64_digest(contiguous(view)))
-    digests = partial(_digests, BufferPool())
-    if len(view) < 2 * _JOB or threads < 2:
-        return _combined([digests(view)])
-    jobs = [view[start : start + _JOB] for start in range(0, len(view), _JOB)]
-    return _combined(gather(digests, jobs, min(threads, _CORES)))
+    threads = max(1, min(threads, _CORES)) if len(view) >= 2 * _JOB else 1
+    size = _JOB if isinstance(view, memoryview) else max(1, min(_JOB, _GATHERED // threads) // BLOCK) * BLOCK
+    jobs = [view[start : start + size] for start in range(0, len(view), size)]
+    return _combined(gather(partial(_digests, BufferPool()), jobs, threads))
 
 
 def _digests(buffers: BufferPool, view: Bytes) -> bytes:
-    if isinstance(view, Scattered):
-        parts = (view[start : start + _GATHERED] for start in range(0, len(view), _GATHERED))
-        return b"".join([_digests(buffers, part.gather(buffers)) for part in parts])
-    return b"".join([xxhash.xxh3_64_digest(view[start : start + BLOCK]) for start in range(0, len(view), BLOCK)])
+    data = contiguous(view, buffers)
+    return b"".join([xxhash.xxh3_64_digest(data[start : start + BLOCK]) for start in range(0, len(data), BLOCK)])
 
 
 def _combined(digests: Iterable[bytes]) -> str:
