@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from cottoncandy import checksums, codecs, stringarrays
 from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
+from cottoncandy.scattered import Bytes, Scattered
 
 __all__ = [
     "RESERVED_KEYS",
@@ -429,9 +430,11 @@ def _check_size(description: ArrayDescription, size: int) -> None:
 # ---------------------------------------------------------------------- arrays
 #: Of dtypes whose memory Python itself sees as bytes.
 _CASTS = frozenset("?bBhHiIlLqQfd")
+# Bytes: so many are copied before they are sent, where they do not lie in the stored order.
+_GATHERED_AT_ONCE = 16 * 2**20
 
 
-def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, memoryview]:
+def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, Bytes]:
     """What to store of an array.
 
     Parameters
@@ -446,8 +449,9 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, m
     ArrayDescription
         Its `compression` may be another than was asked for: None for an empty array, which 0.4.0 can read in no
         codec but gzip, and the codec for large data where there is one.
-    memoryview
-        Contiguous bytes: the array's own memory, if it can be stored in the order in which it lies; else a copy.
+    memoryview or Scattered
+        The bytes: of the array's own memory, if it can be stored in the order in which it lies; else a copy, or what
+        gathers one piece by piece.
 
     Raises
     ------
@@ -464,13 +468,18 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, m
     # under all other codecs 0.4.0 reads whatever it finds as C
     keeps_order = codec is None or codec.fortran
     order = "F" if keeps_order and array.flags.fnc else "C"
-    stored = array.T if order == "F" else np.asarray(array, order="C")
-    return ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None), bytes_of(stored)
+    description = ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None)
+    stored = array.T if order == "F" else array
+    if stored.flags.c_contiguous:
+        return description, bytes_of(stored)
+    scattered = Scattered(stored)
+    piecewise = len(scattered) > _GATHERED_AT_ONCE and (codec is None or codec.gathers)
+    return description, scattered if piecewise else scattered.gather()
 
 
 def _describe_text(array: Array, compression: str | None) -> tuple[ArrayDescription, memoryview]:
     view = stringarrays.pack(array)
-    description, view = describe(np.frombuffer(view, np.uint8), compression)
+    description, _ = describe(np.frombuffer(view, np.uint8), compression)
     return replace(description, dtype=array.dtype, shape=array.shape, utf8=len(view)), view
 
 

@@ -15,12 +15,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from functools import partial
 
 import xxhash
 
 from cottoncandy.bodies import BytesLike
+from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import ChecksumMismatch, CorruptObject
 from cottoncandy.parallel import gather
+from cottoncandy.scattered import Bytes, Scattered, contiguous
 
 __all__ = ["BLOCK", "KEY", "Filled", "Running", "checksum", "compare", "parse"]
 
@@ -30,16 +33,19 @@ KEY = "xxh3-list"
 BLOCK = 2**20
 # Bytes that one job of a thread takes; less than two of them are hashed before a thread has started.
 _JOB = 16 * BLOCK
+# Bytes that all threads gather at a time, of what lies scattered: the more, the less often what is near each other is
+# read, and nothing else takes memory meanwhile.
+_GATHERED = 32 * BLOCK
 _CORES = os.cpu_count() or 1
 _FORM = re.compile("[0-9a-f]{16}")
 
 
-def checksum(view: BytesLike, threads: int = 1) -> str:
+def checksum(view: BytesLike | Scattered, threads: int = 1) -> str:
     """The checksum of bytes in memory: 16 hexadecimal digits.
 
     Parameters
     ----------
-    view : bytes-like
+    view : bytes-like or Scattered
     threads : int
         How many may work on it, where it is large.
 
@@ -48,17 +54,18 @@ def checksum(view: BytesLike, threads: int = 1) -> str:
     >>> checksum(b'array'), checksum(bytes(3 * 2**20)) == checksum(bytes(3 * 2**20), threads=2)
     ('dce13278cc08caca', True)
     """
+    view = view if isinstance(view, Scattered) else memoryview(view)
     if 0 < len(view) <= BLOCK:
-        return xxhash.xxh3_64_hexdigest(xxhash.xxh3_64_digest(view))
-    view = memoryview(view)
-    if len(view) < 2 * _JOB or threads < 2:
-        return _combined([_digests(view)])
-    jobs = [view[start : start + _JOB] for start in range(0, len(view), _JOB)]
-    return _combined(gather(_digests, jobs, min(threads, _CORES)))
+        return xxhash.xxh3_64_hexdigest(xxhash.xxh3_64_digest(contiguous(view)))
+    threads = max(1, min(threads, _CORES)) if len(view) >= 2 * _JOB else 1
+    size = _JOB if isinstance(view, memoryview) else max(1, min(_JOB, _GATHERED // threads) // BLOCK) * BLOCK
+    jobs = [view[start : start + size] for start in range(0, len(view), size)]
+    return _combined(gather(partial(_digests, BufferPool()), jobs, threads))
 
 
-def _digests(view: memoryview) -> bytes:
-    return b"".join([xxhash.xxh3_64_digest(view[start : start + BLOCK]) for start in range(0, len(view), BLOCK)])
+def _digests(buffers: BufferPool, view: Bytes) -> bytes:
+    data = contiguous(view, buffers)
+    return b"".join([xxhash.xxh3_64_digest(data[start : start + BLOCK]) for start in range(0, len(data), BLOCK)])
 
 
 def _combined(digests: Iterable[bytes]) -> str:

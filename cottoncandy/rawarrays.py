@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from cottoncandy import arrayformat, checksums, codecs, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
+from cottoncandy.scattered import Bytes
 from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
 if TYPE_CHECKING:
@@ -136,9 +137,10 @@ def store_array(
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads, most=most)
 
 
-def _encode(description: arrayformat.ArrayDescription, view: memoryview, backend: Backend) -> Any:
+def _encode(description: arrayformat.ArrayDescription, view: Bytes, backend: Backend) -> Any:
     codec = codecs.get_codec(str(description.compression))
-    encode = partial(codec.encode, view, description.stored.dtype.itemsize)
+    # `describe` gives what lies scattered to those codecs alone that take it
+    encode = partial(codec.encode, cast("memoryview", view), description.stored.dtype.itemsize)
     return encode() if backend.limits.parallel_parts else in_order(encode)
 
 

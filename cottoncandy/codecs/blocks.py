@@ -28,6 +28,7 @@ from cottoncandy.codecs.registry import BytesLike, Codec, get_codec
 from cottoncandy.errors import ChecksumMismatch, CorruptObject
 from cottoncandy.parallel import for_each
 from cottoncandy.pools import map_threads
+from cottoncandy.scattered import Bytes, contiguous
 
 __all__ = ["SUFFIX", "BlockIndex", "block_size", "in_blocks", "packed_in_blocks"]
 
@@ -61,6 +62,7 @@ def in_blocks(codec: Codec) -> Codec:
         pieces=partial(_pieces, codec),
         fortran=True,  # 0.4.0 does not know it at all
         expansion=codec.expansion,
+        gathers=True,
     )
 
 
@@ -71,9 +73,9 @@ def packed_in_blocks(name: str | None) -> Codec | None:
 
 
 # ---------------------------------------------------------------------- packing
-def _encode(codec: Codec, view: memoryview, itemsize: int) -> Iterator[BytesLike]:
+def _encode(codec: Codec, view: Bytes, itemsize: int) -> Iterator[BytesLike]:
     size, lengths = block_size(itemsize), []
-    pack = partial(_pack, codec, itemsize)
+    pack = partial(_pack, codec, itemsize, BufferPool())
     for block in map_threads(pack, slices(view, size), _threads(len(view), size)):
         lengths.append(len(block) - _HEADER.size)
         yield block
@@ -84,8 +86,8 @@ def _threads(nbytes: int, size: int) -> int:
     return min(THREADS, -(-nbytes // size))
 
 
-def _pack(codec: Codec, itemsize: int, data: memoryview) -> bytearray:
-    block = bytearray(_HEADER.size)
+def _pack(codec: Codec, itemsize: int, buffers: BufferPool, view: Bytes) -> bytearray:
+    block, data = bytearray(_HEADER.size), contiguous(view, buffers)
     for piece in in_order(partial(codec.encode, data, itemsize)):
         block += piece
     packed = len(block) - _HEADER.size

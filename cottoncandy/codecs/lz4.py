@@ -12,10 +12,11 @@ import cramjam
 import lz4.frame
 
 from cottoncandy.codecs.lz4block import pack
-from cottoncandy.codecs.pieces import Source, reading, slices
+from cottoncandy.codecs.pieces import Source, one_by_one, reading
 from cottoncandy.codecs.registry import BytesLike, Codec, InPlace
 from cottoncandy.codecs.standard import decoder, unpacker
 from cottoncandy.errors import CorruptObject
+from cottoncandy.scattered import Bytes
 
 #: LZ4_MAX_INPUT_SIZE: bytes of data in one block. https://github.com/lz4/lz4/blob/dev/lib/lz4.h
 LARGEST = 0x7E000000
@@ -25,7 +26,7 @@ _EXPANSION = 255
 _LENGTH = 4
 
 
-def _encode(view: memoryview, _itemsize: int) -> Iterator[BytesLike]:
+def _encode(view: Bytes, _itemsize: int) -> Iterator[BytesLike]:
     yield len(view).to_bytes(_LENGTH, "little")
     yield from pack(view)
 
@@ -78,10 +79,10 @@ def _unpack_in_place(memory: memoryview, packed: int, nbytes: int) -> None:
 
 
 # ---------------------------------------------------------------------- frames
-def _encode_frame(view: memoryview, _itemsize: int) -> Iterator[BytesLike]:
+def _encode_frame(view: Bytes, _itemsize: int) -> Iterator[BytesLike]:
     engine = lz4.frame.LZ4FrameCompressor(block_size=lz4.frame.BLOCKSIZE_MAX4MB, content_checksum=True)
     yield engine.begin(len(view))
-    for piece in slices(view):
+    for piece in one_by_one(view):
         if packed := engine.compress(piece):
             yield packed
     yield engine.flush()
@@ -95,8 +96,16 @@ LZ4 = Codec(
     beyond="LZ4Frame",
     expansion=_EXPANSION,
     in_place=InPlace(_room, _unpack_in_place),
+    gathers=True,
 )
 # a name of its own: no old reader may take a frame for a block
 # https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
 _FRAME_PIECES = unpacker("LZ4Frame", lz4.frame.LZ4FrameDecompressor)
-LZ4_FRAME = Codec("LZ4Frame", _encode_frame, decoder(_FRAME_PIECES), expansion=_EXPANSION, pieces=_FRAME_PIECES)
+LZ4_FRAME = Codec(
+    "LZ4Frame",
+    _encode_frame,
+    decoder(_FRAME_PIECES),
+    expansion=_EXPANSION,
+    pieces=_FRAME_PIECES,
+    gathers=True,
+)

@@ -16,9 +16,10 @@ from typing import NamedTuple
 import cramjam
 
 from cottoncandy.buffers import BufferPool
-from cottoncandy.codecs.pieces import THREADS, slices
+from cottoncandy.codecs.pieces import THREADS, one_by_one, slices
 from cottoncandy.codecs.registry import BytesLike
 from cottoncandy.pools import map_threads
+from cottoncandy.scattered import Bytes, contiguous
 
 __all__ = ["SLICE", "pack"]
 
@@ -64,22 +65,22 @@ class _Packed(NamedTuple):
     between: memoryview
 
 
-def pack(view: memoryview) -> Iterator[BytesLike]:
-    """The block of some data, in pieces. Literals are those of the data's own memory."""
+def pack(view: Bytes) -> Iterator[BytesLike]:
+    """The block of some data, in pieces. Literals are those of the data's own memory, or gathered once more."""
     if len(view) <= SLICE:
-        yield memoryview(cramjam.lz4.compress_block(view, store_size=False))
+        yield memoryview(cramjam.lz4.compress_block(contiguous(view), store_size=False))
         return
     buffers, start, written = BufferPool(), 0, 0
     for packed, size in map_threads(lambda data: (_pack(buffers, data), len(data)), slices(view, SLICE), THREADS):
         if packed is not None:
             literals = view[written : start + packed.first]
             yield _token(len(literals), packed.match)
-            yield literals
+            yield from one_by_one(literals)
             yield packed.between
             written = start + size - packed.last
         start += size
     yield _token(len(view) - written, 0)
-    yield view[written:]
+    yield from one_by_one(view[written:])
 
 
 def _token(literals: int, match: int) -> bytes:
@@ -90,9 +91,9 @@ def _token(literals: int, match: int) -> bytes:
     return bytes([_IN_TOKEN << 4 | match]) + b"\xff" * full + bytes([rest])
 
 
-def _pack(buffers: BufferPool, data: memoryview) -> _Packed | None:
+def _pack(buffers: BufferPool, data: Bytes) -> _Packed | None:
     """A slice; None where all of it is literals, or may as well be."""
-    block = bytes(cramjam.lz4.compress_block(data, store_size=False))
+    block = bytes(cramjam.lz4.compress_block(contiguous(data, buffers), store_size=False))
     if len(block) >= len(data):
         return None
     first, last = _literals(block, 0), _last_sequence(block, buffers.take(len(data) + max(_ENDS)))

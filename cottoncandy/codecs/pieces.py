@@ -6,23 +6,27 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, overload
 
+from cottoncandy.buffers import BufferPool
 from cottoncandy.codecs.registry import BytesLike
 from cottoncandy.errors import CorruptObject
 from cottoncandy.extras import loaded_kinds
+from cottoncandy.scattered import Bytes, Scattered, contiguous
 
 try:
     from isal import isal_zlib as deflate
 except ImportError:  # a platform that isal has no wheel for: the same formats, slower
     import zlib as deflate  # type: ignore[no-redef]
 
-__all__ = ["SLICE", "THREADS", "Source", "deflate", "fill", "reading", "slices"]
+__all__ = ["SLICE", "THREADS", "Source", "deflate", "fill", "one_by_one", "reading", "slices"]
 
 #: Threads of a codec at most: with four, what they hold and what is being sent come to more than 64 MiB.
 THREADS = min(3, os.cpu_count() or 1)
 #: Data passes a codec in slices of this size: the interpreter's share is small, and a slice stays in the cache.
 SLICE = 2**20
+# What lies scattered is gathered in larger ones: more of what is near to each other goes at once.
+_GATHERED = 4 * SLICE
 
 #: What the engines raise for bytes that they cannot make sense of.
 _ENGINE_ERRORS: tuple[Any, ...] = (
@@ -51,10 +55,21 @@ def reading(name: str) -> Iterator[None]:
         raise CorruptObject(f"the {name} stream is broken: {error}") from error
 
 
-def slices(view: BytesLike, size: int = SLICE) -> Iterator[memoryview]:
-    """Contiguous bytes in slices of at most ``size``; none when there are none."""
-    view = memoryview(view)
+@overload
+def slices(view: BytesLike, size: int = SLICE) -> Iterator[memoryview]: ...
+@overload
+def slices(view: Bytes, size: int = SLICE) -> Iterator[Bytes]: ...
+def slices(view: BytesLike | Bytes, size: int = SLICE) -> Iterator[Bytes]:
+    """Bytes in slices of at most ``size``; none when there are none. What lies scattered is not gathered yet."""
+    view = view if isinstance(view, Scattered) else memoryview(view)
     return (view[start : start + size] for start in range(0, len(view), size))
+
+
+def one_by_one(view: Bytes) -> Iterator[memoryview]:
+    """Contiguous slices, for who needs one after the other; what lies scattered is gathered as they are drawn."""
+    buffers = BufferPool()
+    for part in slices(view, _GATHERED):
+        yield from slices(contiguous(part, buffers))
 
 
 def fill(pieces: Iterator[BytesLike], out: memoryview) -> None:

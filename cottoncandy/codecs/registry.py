@@ -50,6 +50,7 @@ class Codec:
     encode : callable
         ``encode(view, itemsize)`` yields the packed bytes of a contiguous memoryview of format ``B``, whose
         items have ``itemsize`` bytes. In bounded memory, where the format allows it; it may yield a `Late` first.
+        With ``gathers``, the view may be a `cottoncandy.scattered.Scattered`, too.
     decode : callable
         ``decode(chunks, out)`` fills the memoryview ``out`` with what the packed ``chunks`` hold. Raises
         `CorruptObject` when they are broken, end too early, or hold more or less than ``out`` takes. A chunk is
@@ -69,6 +70,9 @@ class Codec:
         pieces counts. None where a body is unpacked as a whole only.
     in_place : InPlace or None
         For a body that is unpacked as a whole only, so that it takes no memory beside that of its data.
+    gathers : bool
+        Whether it gathers what it packs slice by slice, where that lies scattered; if not, an array that does not lie
+        in its stored order is copied first.
     """
 
     name: str
@@ -80,6 +84,7 @@ class Codec:
     expansion: int | None = None
     pieces: Pieces | None = None
     in_place: InPlace | None = None
+    gathers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
-from cottoncandy.codecs.pieces import SLICE, deflate, fill, reading, slices
+from cottoncandy.codecs.pieces import SLICE, deflate, fill, one_by_one, reading, slices
 from cottoncandy.codecs.registry import BytesLike, Codec, Decode, Encode, Pieces
 from cottoncandy.errors import CorruptObject
+from cottoncandy.scattered import Bytes
 
 #: Packed bytes go into an engine in slices of this size: it keeps a copy of what it could not use yet.
 _FEED = 2**16
@@ -51,11 +52,11 @@ class Unpacker(Protocol):
 
 
 def encoder(new: Callable[[int], Packer]) -> Encode:
-    """Encoding by an engine that ``new(nbytes)`` makes."""
+    """Encoding by an engine that ``new(nbytes)`` makes; it gathers what lies scattered."""
 
-    def encode(view: memoryview, _itemsize: int) -> Iterator[BytesLike]:
+    def encode(view: Bytes, _itemsize: int) -> Iterator[BytesLike]:
         engine = new(len(view))
-        for piece in slices(view):
+        for piece in one_by_one(view):
             if packed := engine.compress(piece):
                 yield packed
         yield engine.flush()
@@ -142,6 +143,7 @@ def _deflate_codec(name: str, wbits: int, *, fortran: bool) -> Codec:
         pieces=pieces,
         # the longest match, 258 bytes, takes 2 bits: https://zlib.net/zlib_tech.html
         expansion=1032,
+        gathers=True,
     )
 
 
@@ -156,4 +158,5 @@ BZ2 = Codec(
     pieces=_BZ2_PIECES,
     # in a block of 900 kB 5 bytes may stand for 259, and it packs into some 40 bytes: about 2**20
     expansion=2**21,
+    gathers=True,
 )

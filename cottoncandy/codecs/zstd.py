@@ -77,4 +77,4 @@ def _blocks(source: Source, head: bytes, *, checksum: bool) -> Iterator[bytes]:
 
 
 # 128 KiB in a block of kind 1, which has 4 bytes
-ZSTD = Codec("Zstd", encoder(_packer), decoder(_pieces), expansion=2**15, pieces=_pieces)
+ZSTD = Codec("Zstd", encoder(_packer), decoder(_pieces), expansion=2**15, pieces=_pieces, gathers=True)

@@ -14,22 +14,23 @@ from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
+from cottoncandy.scattered import Scattered, contiguous
 from cottoncandy.stream.settings import TransferSettings
 
 log = logging.getLogger(__name__)
 
 #: A part's number, from 1 on, its bytes, and where in the object it begins.
-Part = tuple[int, BytesLike, int]
+Part = tuple[int, BytesLike | Scattered, int]
 
-# Bytes of a part that is gathered from a stream, as of compressed bytes; each thread holds one. The least that S3
-# takes.
+# Bytes of a part that is gathered from a stream, as of compressed bytes, or from an array that lies scattered; each
+# thread holds one. The least that S3 takes.
 _STREAM_PART = 5 * MIB
 
 
 def upload(
     backend: Backend,
     key: str,
-    body: BytesLike | Iterable[BytesLike | Late],
+    body: BytesLike | Scattered | Iterable[BytesLike | Late],
     metadata: Mapping[str, str],
     options: WriteOptions,
     settings: TransferSettings,
@@ -44,9 +45,10 @@ def upload(
     ----------
     backend : Backend
     key : str
-    body : bytes-like, or iterable of bytes-like
-        Contiguous memory is sent from where it lies; the pieces of an iterable are gathered into parts, so at
-        most a few parts are in memory. The first piece may be a `Late`, where parts may go in any order.
+    body : bytes-like, Scattered, or iterable of bytes-like
+        Contiguous memory is sent from where it lies; what lies scattered, and the pieces of an iterable, are gathered
+        into parts, so at most a few parts are in memory. The first piece may be a `Late`, where parts may go in any
+        order.
     metadata : Mapping of str to str
     options : WriteOptions
     settings : TransferSettings
@@ -66,10 +68,12 @@ def upload(
         size = len(body)
         if size <= min(settings.upload_threshold, backend.limits.largest_put):
             return _put(backend, key, body, metadata, options, settings)
+    elif isinstance(body, Scattered):
+        size = len(body)
     parts = _parts(body, backend, settings, most if size is None else size)
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
-        return _put(backend, key, drawn[0][1] if drawn else b"", metadata, options, settings)
+        return _put(backend, key, contiguous(drawn[0][1]) if drawn else b"", metadata, options, settings)
     with settings.progress.transfer("upload", key, size):
         return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
 
@@ -77,12 +81,14 @@ def upload(
 def begin_upload(
     backend: Backend,
     key: str,
-    body: BytesLike | Iterable[BytesLike],
+    body: BytesLike | Scattered | Iterable[BytesLike],
     metadata: Mapping[str, str],
     options: WriteOptions,
 ) -> Begun[Receipt] | None:
     """Send a small object, whose receipt comes later; None where that is not served (`Backend.begin_put`)."""
-    if not isinstance(body, (bytes, bytearray, memoryview)):
+    if isinstance(body, Scattered):
+        body = body.gather()
+    elif not isinstance(body, (bytes, bytearray, memoryview)):
         body = b"".join(body)
     begun = backend.begin_put(key, body, metadata, options)
     count = progress.current()
@@ -125,9 +131,11 @@ def _upload_parts(
     options: WriteOptions,
     threads: int,
 ) -> Receipt:
-    sending = backend.start_upload(key, metadata, options)
+    sending, buffers = backend.start_upload(key, metadata, options), BufferPool()
     try:
-        for_each(lambda part: _send_part(sending, *part), parts, threads if backend.limits.parallel_parts else 1)
+        for_each(
+            lambda part: _send_part(sending, buffers, *part), parts, threads if backend.limits.parallel_parts else 1
+        )
         return sending.complete()
     except BaseException:
         # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one
@@ -138,22 +146,28 @@ def _upload_parts(
         raise
 
 
-def _send_part(upload: MultipartUpload, number: int, body: BytesLike, start: int) -> None:
+def _send_part(
+    upload: MultipartUpload, buffers: BufferPool, number: int, body: BytesLike | Scattered, start: int
+) -> None:
     with progress.sending(len(body)):
-        upload.send_part(number, body, start)
+        upload.send_part(number, contiguous(body, buffers), start)
 
 
 def _parts(
-    body: memoryview | Iterable[BytesLike | Late], backend: Backend, settings: TransferSettings, most: int | None
+    body: memoryview | Scattered | Iterable[BytesLike | Late],
+    backend: Backend,
+    settings: TransferSettings,
+    most: int | None,
 ) -> Iterator[Part]:
     limits = backend.limits
-    if not isinstance(body, memoryview):
+    if not isinstance(body, (memoryview, Scattered)):
         return _gather_all(iter(body), stream_part_sizes(settings, limits, most), most)
-    step = partsizes.part_size(len(body), settings.upload_part, limits)
+    wanted = settings.upload_part if isinstance(body, memoryview) else min(settings.upload_part, _STREAM_PART)
+    step = partsizes.part_size(len(body), wanted, limits)
     return _placed(body[start:stop] for start, stop in partsizes.spans(len(body), step))
 
 
-def _placed(bodies: Iterable[BytesLike]) -> Iterator[Part]:
+def _placed(bodies: Iterable[BytesLike | Scattered]) -> Iterator[Part]:
     """Parts in their order, with what is to be known of each."""
     number = start = 0
     for body in bodies:
@@ -183,7 +197,7 @@ def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int], most: 
     yield from gathered
     if head.value is None or len(head.value) != head.size:
         raise ValueError("an encoder has not told the beginning of its body")
-    memoryview(first)[: head.size] = head.value
+    memoryview(cast("BytesLike", first))[: head.size] = head.value
     yield number, first, start
 
 

@@ -18,5 +18,14 @@ __all__ = ["BLOSC", "BLOSC_CHUNKS", "is_compressible"]
 # of zstd, the densest that Blosc has inside
 _EXPANSION = 2**15
 
-BLOSC = Codec("Blosc", encode, decode, largest=LARGEST, beyond="BloscChunks", expansion=_EXPANSION, pieces=pieces)
-BLOSC_CHUNKS = Codec("BloscChunks", encode_chunks, decode, expansion=_EXPANSION, pieces=pieces)
+BLOSC = Codec(
+    "Blosc",
+    encode,
+    decode,
+    largest=LARGEST,
+    beyond="BloscChunks",
+    expansion=_EXPANSION,
+    pieces=pieces,
+    gathers=True,
+)
+BLOSC_CHUNKS = Codec("BloscChunks", encode_chunks, decode, expansion=_EXPANSION, pieces=pieces, gathers=True)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cottoncandy.bodies import BytesLike, Late
+from cottoncandy.buffers import BufferPool
 from cottoncandy.codecs.blosc.format import (
     BITS,
     BLOCK,
@@ -22,6 +23,7 @@ from cottoncandy.codecs.blosc.format import (
 from cottoncandy.codecs.blosc.ways import Way, choose, pack
 from cottoncandy.codecs.pieces import THREADS, slices
 from cottoncandy.pools import map_threads
+from cottoncandy.scattered import Bytes, contiguous
 
 #: Bytes of data that are packed at once.
 _WHOLE = 4 * 2**20
@@ -34,7 +36,7 @@ LARGEST = 2**31 - 2**24
 _CHUNK = 8 * 2**20
 
 
-def encode(view: memoryview, itemsize: int) -> Iterator[BytesLike | Late]:
+def encode(view: Bytes, itemsize: int) -> Iterator[BytesLike | Late]:
     """One buffer, its header and table first: those of a large one are known last."""
     way = choose(view, itemsize)
     if len(view) <= _WHOLE or itemsize > BLOCK:
@@ -44,18 +46,22 @@ def encode(view: memoryview, itemsize: int) -> Iterator[BytesLike | Late]:
     lengths: list[int] = []
     late = Late(HEADER + 4 * (-(-len(view) // form.block)))
     yield late
-    make = partial(_pack_slice, form, way)
+    make = partial(_pack_slice, BufferPool(), form, way)
     for packed in map_threads(make, _cut(view, form.block), max(2, THREADS)):
         lengths += packed.lengths
         yield packed.blocks
     late.value = beginning(form._replace(size=len(view)), lengths)
 
 
-def encode_chunks(view: memoryview, itemsize: int) -> Iterator[BytesLike]:
+def encode_chunks(view: Bytes, itemsize: int) -> Iterator[BytesLike]:
     """Buffer behind buffer: each tells its own length, so nothing else is needed."""
     way = choose(view, itemsize)
-    parts = slices(view, max(1, _CHUNK // itemsize) * itemsize)
-    yield from map_threads(lambda part: _in_order(pack(part, itemsize, way)), parts, THREADS, window=THREADS)
+    parts, buffers = slices(view, max(1, _CHUNK // itemsize) * itemsize), BufferPool()
+
+    def make(part: Bytes) -> bytes:
+        return _in_order(pack(contiguous(part, buffers), itemsize, way))
+
+    yield from map_threads(make, parts, THREADS, window=THREADS)
 
 
 @lru_cache
@@ -64,7 +70,7 @@ def _form(itemsize: int, way: Way) -> Header:
     return Header.parse(pack(memoryview(bytes(2 * BLOCK // itemsize * itemsize)), itemsize, way))
 
 
-def _cut(view: memoryview, block: int) -> Iterator[memoryview]:
+def _cut(view: Bytes, block: int) -> Iterator[Bytes]:
     """Slices of some blocks.
 
     A last block that is smaller goes with the one before: Blosc never splits it, unless it is the only one.
@@ -80,8 +86,9 @@ class _Packed(NamedTuple):
     blocks: memoryview
 
 
-def _pack_slice(form: Header, way: Way, data: memoryview) -> _Packed:
+def _pack_slice(buffers: BufferPool, form: Header, way: Way, view: Bytes) -> _Packed:
     """Blocks of the common size; the last one may be smaller."""
+    data = contiguous(view, buffers)
     raw = pack(data, form.itemsize, way)
     header = Header.parse(raw[:HEADER])
     if header.form != form.form:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cottoncandy.codecs.blosc.format import BLOCK, library
+from cottoncandy.scattered import Bytes, contiguous
 
 __all__ = ["WAYS", "Way", "choose", "is_compressible", "pack"]
 
@@ -37,10 +38,12 @@ _WORTH = 0.85
 _LEAST = 4 * 2**20
 
 
-def pack(data: memoryview, itemsize: int, way: Way = _DENSE) -> bytes:
+def pack(data: Bytes, itemsize: int, way: Way = _DENSE) -> bytes:
     """One buffer."""
     # numcodecs takes the item's size from the array; Blosc itself takes items over 255 bytes for bytes
-    packed: bytes = library().compress(np.frombuffer(data, f"V{itemsize}"), *way, _wanted_block(itemsize, way))
+    packed: bytes = library().compress(
+        np.frombuffer(contiguous(data), f"V{itemsize}"), *way, _wanted_block(itemsize, way)
+    )
     return packed
 
 
@@ -53,13 +56,13 @@ def _wanted_block(itemsize: int, way: Way) -> int:
     return BLOCK // itemsize if way.compressor == b"lz4" and itemsize <= _MOST_STREAMS else BLOCK
 
 
-def choose(view: memoryview, itemsize: int) -> Way:
+def choose(view: Bytes, itemsize: int) -> Way:
     """The fastest way of those that pack the data about as densely as any.
 
     Parameters
     ----------
-    view : memoryview
-        Contiguous, of format ``B``.
+    view : memoryview or Scattered
+        A memoryview is contiguous, of format ``B``.
     itemsize : int
         Bytes of an item.
 
@@ -78,13 +81,13 @@ def choose(view: memoryview, itemsize: int) -> Way:
     return next(way for way, size in zip(WAYS, sizes, strict=True) if size <= _ALIKE * min(sizes))
 
 
-def is_compressible(view: memoryview, itemsize: int) -> bool:
+def is_compressible(view: Bytes, itemsize: int) -> bool:
     """Whether it pays to pack the data.
 
     Parameters
     ----------
-    view : memoryview
-        Contiguous, of format ``B``.
+    view : memoryview or Scattered
+        A memoryview is contiguous, of format ``B``.
     itemsize : int
         Bytes of an item.
 
@@ -103,11 +106,11 @@ def _sizes(sample: memoryview, itemsize: int) -> list[int]:
     return [len(pack(sample, itemsize, way)) for way in WAYS]
 
 
-def _sample(view: memoryview, itemsize: int) -> memoryview | None:
+def _sample(view: Bytes, itemsize: int) -> memoryview | None:
     """Some slices of the data, one behind the other; None where the items are too large, or too few."""
     each, items = _SLICE // itemsize, len(view) // itemsize
     count = min(_SLICES, max(2, len(view) // 2**20))
     if not each or items < count * each:
         return None
     starts = (number * (items - each) // (count - 1) * itemsize for number in range(count))
-    return memoryview(b"".join(view[start : start + each * itemsize] for start in starts))
+    return memoryview(b"".join(contiguous(view[start : start + each * itemsize]) for start in starts))

@@ -46,8 +46,9 @@ class RawArrays(BasicInterface):
     ) -> Receipt:
         """Upload an array as it lies in memory, with its shape and dtype as metadata.
 
-        A contiguous array is not copied: an uncompressed one is sent from its own memory. So a `numpy.memmap` is not
-        loaded; but one in Fortran order is copied for any codec but gzip and those in blocks.
+        No array is copied as a whole: an uncompressed one is sent from its own memory, and what does not lie in the
+        order in which it is stored (``array[::-1]``; Fortran order, for any codec but gzip and those in blocks) is
+        gathered piece by piece. So a `numpy.memmap` is not loaded.
 
         Parameters
         ----------
