@@ -31,6 +31,17 @@ SOON = 20
 TIMEOUT = 60
 
 
+# Ctrl-C at the moment at which a socket is opened leaves it to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def forgotten_sockets() -> Iterator[None]:
+    """No later test is told of them."""
+    yield
+    gc.collect()
+
+
 def press_ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
@@ -103,10 +114,6 @@ def number_there(cci: Any, read: Callable[[Any], int]) -> int:
         return 0
 
 
-# Ctrl-C at the moment at which a socket was opened leaves it to the garbage collector
-forgets_sockets = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-
-
 def interrupted_at(recorded: Recorded, moment: int, act: Callable[[], object]) -> bool:
     """Act, and press Ctrl-C when the store has the request of this number; whether that was before its end."""
     count = itertools.count(1)
@@ -125,7 +132,6 @@ def interrupted_at(recorded: Recorded, moment: int, act: Callable[[], object]) -
     return False
 
 
-@forgets_sockets
 @BOTH_WIRES
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_what_is_new_is_there_or_nothing(recorded: Recorded, kind: str) -> None:
@@ -141,11 +147,9 @@ def test_what_is_new_is_there_or_nothing(recorded: Recorded, kind: str) -> None:
             assert store.raw.keys() == [], moment
         for key in [*store.raw.keys()]:
             store.raw.delete(key)
-    gc.collect()
     assert moment > 4
 
 
-@forgets_sockets
 @BOTH_WIRES
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_what_is_replaced_is_the_old_or_the_new(recorded: Recorded, kind: str) -> None:
@@ -164,7 +168,6 @@ def test_what_is_replaced_is_the_old_or_the_new(recorded: Recorded, kind: str) -
         send(store.interface(), make(1))
         assert number_there(store.interface(), read) == 1
         plain = sorted(store.raw.keys())
-    gc.collect()
     assert moment > 6
 
 
