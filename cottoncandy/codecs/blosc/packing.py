@@ -32,8 +32,8 @@ _BLOCKS = 2
 #: Bytes of data in one buffer. The format's own limit is that the packed size, too, is below 2**31, however badly the
 #: data packs (BLOSC_MAX_BUFFERSIZE): https://github.com/Blosc/c-blosc/blob/main/blosc/blosc.h
 LARGEST = 2**31 - 2**24
-#: Data in one buffer of BloscChunks.
-_CHUNK = 8 * 2**20
+#: Bytes of data in one buffer of BloscChunks: several of them, and what becomes of them, are in memory at a time.
+_CHUNK = 2 * 2**20
 
 
 def encode(view: Bytes, itemsize: int) -> Iterator[BytesLike | Late]:
