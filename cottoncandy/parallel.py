@@ -209,23 +209,30 @@ class _Crew(Generic[Item]):
         self._failures: list[BaseException] = []
 
     def work_to_the_end(self) -> None:
-        with self._scope.entered():
-            self._work()
-        while not self._has_ended():
+        self._broken_off(self._work_in_scope)
+        while self._broken_off(self._join):
             pass
         if self._failures:
             self._raise()
 
-    def _has_ended(self) -> bool:
-        """Wait until no helper works any more; False where Ctrl-C came."""
+    def _work_in_scope(self) -> None:
+        with self._scope.entered():
+            self._work()
+
+    def _broken_off(self, function: Callable[[], None]) -> bool:
+        """Call it; whether Ctrl-C came. It is raised when no helper works any more."""
         try:
-            self._join()
-        except BaseException as interrupt:  # noqa: BLE001 - raised when no helper works any more
-            insists = any(not isinstance(failure, Exception) for failure in self._failures)
-            self._failures.insert(0, interrupts.Insistence() if insists else interrupt)
-            self._scope.cancel_writes() if insists else self._scope.cancel()
-            return False
-        return True
+            function()
+        except BaseException as interrupt:  # noqa: BLE001
+            self._take_note(interrupt)
+            return True
+        return False
+
+    def _take_note(self, interrupt: BaseException) -> None:
+        """Of Ctrl-C, which came to the caller's thread: who waits goes on to wait, but for less."""
+        insists = any(not isinstance(failure, Exception) for failure in self._failures)
+        self._failures.insert(0, interrupts.Insistence() if insists else interrupt)
+        self._scope.cancel_writes() if insists else self._scope.cancel()
 
     def _work(self) -> None:
         try:

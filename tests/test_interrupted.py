@@ -226,16 +226,19 @@ def test_a_server_that_is_too_busy(recorded: Recorded, write: bool) -> None:
 
 
 @pytest.mark.lean_wire("botocore's connections are not ours to break off")
-def test_who_insists_does_not_wait_for_those_who_write(recorded: Recorded, released: threading.Event) -> None:
-    cci = recorded.store.interface()
-    stalled = itertools.count(1)
+def test_who_insists_does_not_wait_for_those_who_write(
+    recorded: Recorded, released: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cci, heard = recorded.store.interface(), threading.Event()
+    stalled, cancel = itertools.count(1), interrupts.CancelScope.cancel
+    monkeypatch.setattr(interrupts.CancelScope, "cancel", lambda scope: (heard.set(), cancel(scope)))
 
     def hook(request: Request) -> None:
         if request.method == "PUT" and "leaf" in request.path:
             if next(stalled) == 4:
                 press_ctrl_c()
-                while not interrupts._Main.came:  # noted, and put off: the caller waits for an answer, too
-                    released.wait(0.01)
+                assert heard.wait(TIMEOUT)
+                released.wait(0.5)  # as a hand does: the caller waits by then
                 press_ctrl_c()
             released.wait(TIMEOUT)
 

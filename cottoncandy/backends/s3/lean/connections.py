@@ -172,6 +172,12 @@ class Connection:
         """The socket's number, for `select`."""
         return self._socket.fileno()
 
+    def wait(self) -> None:
+        """Until the server answers, or leaves; of no use for anything else afterwards."""
+        if not self.buffered:
+            with suppress(OSError):
+                self._socket.recv(1)
+
     def begin(self, scope: CancelScope, *, only_reads: bool) -> None:
         """Have the scope break off the exchange that begins, if that is cancelled before its end."""
         self._scope = scope

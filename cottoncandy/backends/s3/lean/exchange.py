@@ -30,7 +30,7 @@ from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
-from cottoncandy.interrupts import current_scope, is_cancelled, put_off
+from cottoncandy.interrupts import current_scope, is_cancelled, wait_in_spite
 from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
@@ -380,16 +380,16 @@ def _talk(connection: Connection, request: Request, head: bytes) -> Head:
     """Send a request and read the head of its answer.
 
     Where something is changed, Ctrl-C waits for the answer: what the server did after that would come behind the back
-    of who cleans up. While a large body is sent it need not: the server does nothing with a part of one.
+    of who cleans up. With a part of a large body it does nothing.
     """
-    if request.operation.only_reads:
-        return _answer(connection, is_whole=_send(connection, head, request.body))
-    if len(request.body) > SMALL_BODY:
+    is_whole = len(request.body) <= SMALL_BODY  # it leaves in one piece
+    try:
         is_whole = _send(connection, head, request.body)
-        with put_off():
-            return _answer(connection, is_whole=is_whole)
-    with put_off():
-        return _answer(connection, is_whole=_send(connection, head, request.body))
+        return _answer(connection, is_whole=is_whole)
+    except KeyboardInterrupt:
+        if is_whole and not request.operation.only_reads:
+            wait_in_spite(connection.wait)
+        raise
 
 
 def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
