@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import arrayformat, checksums, codecs, stringarrays
+from cottoncandy import arrayformat, checksums, codecs, dtypes, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
@@ -82,7 +82,7 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
         reason = "text of any width goes by upload_raw_array, or give a fixed one: astype('U')"
         raise UnsupportedArray(f"{describe()}: {reason}")
     try:
-        arrayformat.check_dtype(array.dtype)
+        dtypes.check_dtype(array.dtype)
     except UnsupportedArray as error:
         raise UnsupportedArray(f"{describe()}: {error}") from None
     return array

@@ -16,7 +16,7 @@ import wire
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cottoncandy import arrayformat, codecs
+from cottoncandy import arrayformat, codecs, dtypes
 from cottoncandy.arrayformat import ArrayDescription, allocate, describe
 from cottoncandy.errors import CorruptObject, CottonCandyError, UnknownCodec, UnsupportedArray
 
@@ -485,9 +485,9 @@ def test_no_metadata_raises_anything_else(metadata: dict[str, str], size: int) -
 @given(descr=_DESCR, size=st.integers(0, 40))
 def test_no_descr_raises_anything_else(descr: str, size: int) -> None:
     try:
-        dtype = arrayformat.parse_dtype(f"|V{size}", json.loads(descr))
+        dtype = dtypes.parse_dtype(f"|V{size}", json.loads(descr))
     except CottonCandyError:
         return
     assert dtype.itemsize == size
     assert not dtype.hasobject
-    arrayformat.check_dtype(dtype)
+    dtypes.check_dtype(dtype)

@@ -16,7 +16,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from cottoncandy import arrayformat
+from cottoncandy import dtypes
 from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.codecs.blocks import packed_in_blocks
 from cottoncandy.errors import CorruptObject
@@ -126,7 +126,7 @@ class ChunkTable:
             "chunks": [list(sizes) for sizes in self.chunks],
         }
         if self.dtype.names:
-            document["descr"] = arrayformat.descr_of(self.dtype)
+            document["descr"] = dtypes.descr_of(self.dtype)
         if self.version:
             document[VERSION] = self.version
         if self.compression:
@@ -154,7 +154,7 @@ class ChunkTable:
         chunks, shape = tuple(map(_lengths, document["chunks"])), _lengths(document["shape"])
         if tuple(map(sum, chunks)) != shape or not all(chunks):
             raise ValueError("the chunks do not make up the shape")
-        dtype = arrayformat.parse_dtype(document["dtype"], document.get("descr"))
+        dtype = dtypes.parse_dtype(document["dtype"], document.get("descr"))
         if math.prod(shape) * dtype.itemsize > sys.maxsize:
             raise ValueError(f"an array of shape {reprlib.repr(shape)} cannot be")
         by_index = {tuple(index): str(key) for index, key in document["dask"]}
