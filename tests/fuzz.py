@@ -27,7 +27,7 @@ from botocore.exceptions import BotoCoreError
 from cottoncandy import arrayformat, codecs, diskpaths, keys, npyfiles, sparsearrays
 from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.gdrive import properties
-from cottoncandy.backends.s3.lean import answers, documents, failures, listing
+from cottoncandy.backends.s3.lean import answers, bodies, documents, failures, listing
 from cottoncandy.backends.s3.lean.connections import Address, BadAnswer, Connection
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.codecs.blocks import BlockIndex
@@ -130,7 +130,7 @@ def answer(data: bytes) -> None:
         connection = Connection(ours, Address("here", 80, False))
         try:
             found = answers.read_head(connection)
-            with answers.open_body(connection, "GET", found, _Asked(), lambda _: None) as body:
+            with bodies.open_body(connection, "GET", found, _Asked(), lambda _: None) as body:
                 content = body.read()
         except (BadAnswer, OSError, BotoCoreError):
             return

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
 from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
 from cottoncandy.backends.s3.errors import status_of
-from cottoncandy.backends.s3.lean.answers import ResponseBody
+from cottoncandy.backends.s3.lean.bodies import ResponseBody
 from cottoncandy.errors import ObjectChanged, ServiceError, TransientError
 from cottoncandy.pipelines import Begun
 

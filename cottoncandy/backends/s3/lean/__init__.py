@@ -16,8 +16,9 @@ caller's memory. Arguments, responses and errors are boto3's, and what is not se
         documents     XML to responses
         checksums     as the configuration asks for them
         signing       Signature Version 4
-        answers       heads and bodies of HTTP/1.1
-          connections   sockets, and the pool
+        bodies        of answers
+          answers       their heads
+            connections   sockets, and the pool
         failures      what goes wrong, in botocore's errors
       listing     pages of a listing
 """

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
-from cottoncandy.backends.s3.lean.answers import Head, ResponseBody, open_body, read_head
+from cottoncandy.backends.s3.lean.answers import Head, read_head
+from cottoncandy.backends.s3.lean.bodies import ResponseBody, open_body
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
 from cottoncandy.backends.s3.lean.connections import SMALL_BODY, BadAnswer, Connection, ConnectionPool
 from cottoncandy.backends.s3.lean.documents import NotXML
