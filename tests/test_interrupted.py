@@ -150,7 +150,6 @@ def test_what_is_new_is_there_or_nothing(recorded: Recorded, kind: str) -> None:
     assert moment > 4
 
 
-@BOTH_WIRES
 @pytest.mark.parametrize("kind", [*KINDS])
 def test_what_is_replaced_is_the_old_or_the_new(recorded: Recorded, kind: str) -> None:
     make, send, read = KINDS[kind]
