@@ -42,9 +42,9 @@ class BufferPool:
         ----------
         nbytes : int
         """
-        self._size = max(self._size, nbytes, 1)
         whole = self._returned()
         if whole is None or whole.size < nbytes:  # as large as any that was asked for, so that the next one fits
+            self._size = max(self._size, _rounded(nbytes))
             whole = np.empty(self._size, np.uint8)
         # every view of it holds this array: numpy looks for what is below an array, but not behind a memoryview
         lent = np.frombuffer(whole.data, np.uint8, nbytes)
@@ -60,3 +60,9 @@ class BufferPool:
         except IndexError:
             return None
         return self._lent.pop(id(lost))[1]
+
+
+def _rounded(nbytes: int) -> int:
+    """A little more: what is packed differs a little from piece to piece, and each larger one would be new memory."""
+    step = 1 << max(nbytes.bit_length() - 4, 0)
+    return max(-(-nbytes // step) * step, 1)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,6 +85,20 @@ def test_what_the_library_makes_is_read(
     assert decode(body, len(data)) == data
 
 
+@pytest.mark.parametrize("step", [1, 7919, 3 * MIB], ids=["bytes", "pieces", "whole"])
+@pytest.mark.parametrize("kind", ["smooth", "noise", "zeros"])
+@pytest.mark.parametrize("size", [0, 8, 100_000, 3 * 2**19])
+def test_a_small_buffer_arrives_in_pieces_or_whole(kind: str, size: int, step: int) -> None:
+    if step == 1 and size > 8:
+        size = 20_000
+    data = sample(kind, size)
+    # several, as BloscChunks has them; the library packs those of more blocks than one in any order
+    body = encode(data, 4) + blosc.compress(np.frombuffer(data, "f4"), b"lz4", 3, 1, 2**16)
+    assert decode(body, 2 * len(data), step) == 2 * data
+    with pytest.raises(CorruptObject):
+        decode(body[:-1], 2 * len(data), step)
+
+
 @pytest.mark.parametrize("threads", [True, False, None])
 def test_whatever_others_let_the_library_do(threads: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blosc, "use_threads", threads)
@@ -91,18 +108,19 @@ def test_whatever_others_let_the_library_do(threads: bool | None, monkeypatch: p
     assert decode(body, len(data)) == data
 
 
-def test_a_table_that_lies_is_refused() -> None:
-    data = smooth(6 * MIB)
+@pytest.mark.parametrize("mib", [1.5, 6])
+def test_a_table_that_lies_is_refused(mib: float) -> None:
+    data = smooth(int(mib * MIB))
     body = bytearray(encode(data, 4))
     for wrong in (0, 15, 17, len(body), 2**32 - 1):
         broken = body.copy()
         broken[16:20] = wrong.to_bytes(4, "little")
         with pytest.raises(CorruptObject):
-            decode(bytes(broken), len(data))
+            decode(bytes(broken), len(data), 2 * MIB)
     broken = body.copy()
     broken[20:24] = broken[16:20]  # two blocks at one place
     with pytest.raises(CorruptObject):
-        decode(bytes(broken), len(data))
+        decode(bytes(broken), len(data), 2 * MIB)
 
 
 @pytest.mark.parametrize("mib", [2, 3, 4, 9])
@@ -165,3 +183,41 @@ def test_a_lock_that_an_interrupt_left_behind_keeps_nobody_waiting(
     data = smooth(nbytes)
     with blosc.get_mutex():
         assert decode(encode(data, 8), len(data)) == data
+
+
+# what three threads hold at most, in MiB, while they unpack blocks of 512 KiB
+_HELD = """
+import threading
+import numpy as np
+from pathlib import Path
+from cottoncandy.codecs.blosc import ways
+from cottoncandy.codecs.blosc.format import library
+
+def hwm():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+def work(out):
+    for _ in range(30):
+        library().decompress(packed, out)
+
+packed = ways.pack(memoryview(np.arange(2**18, dtype="f4")).cast("B"), 4)
+outs = np.zeros((3, 2**20), "u1")
+library().decompress(packed, outs[0])
+Path("/proc/self/clear_refs").write_text("5")
+before = hwm()
+threads = [threading.Thread(target=work, args=(out,)) for out in outs]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print((hwm() - before) / 2**10)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process's memory is read from Linux's /proc")
+def test_a_thread_holds_no_more_than_it_uses() -> None:
+    """Whatever the allocator: none of its variables is set here, as in tests of how much is in use."""
+    command = [sys.executable, "-W", "error", "-c", _HELD]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert float(done.stdout) < 8  # in each thread, the library takes twice the size of a block

@@ -108,6 +108,11 @@ class Source:
             self._rest = memoryview(chunk)
         return True
 
+    @property
+    def ahead(self) -> memoryview:
+        """What has arrived and was not read yet, where it lies."""
+        return self._rest
+
     def _take(self, most: int) -> memoryview:
         taken, self._rest = self._rest[:most], self._rest[most:]
         return taken

@@ -5,6 +5,7 @@ Source: https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -36,7 +37,32 @@ def library() -> Any:
         raise UnknownCodec("the codec Blosc needs numcodecs: pip install numcodecs") from error
     if blosc.use_threads is None:
         blosc.use_threads = False
+    if not _THREAD.is_settled:
+        _THREAD.is_settled = True
+        _settle(blosc)
     return blosc
+
+
+class _Thread(threading.local):
+    is_settled = False
+
+
+_THREAD = _Thread()
+#: Scraps of a size that glibc keeps for a thread (TCACHE_FILL_COUNT), and one more:
+#: https://sourceware.org/git/?p=glibc.git;a=blob;f=malloc/malloc.c
+_KEPT = 8
+
+
+def _settle(blosc: Any) -> None:
+    """Let the allocator keep its scraps while they are small.
+
+    For each call the library takes aligned memory, twice the size of a block, and glibc cuts what it has to that size.
+    The first seven scraps of a size stay with the thread, unmerged, where they are: memory that was freed below one is
+    too short for the next call, which takes new one. So each thread came to hold seven times the memory it used.
+    """
+    few = bytes(256)
+    for _ in range(_KEPT):
+        blosc.decompress(blosc.compress(few, b"lz4", 1, 1, 0))
 
 
 class Header(NamedTuple):

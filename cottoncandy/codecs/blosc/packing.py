@@ -102,6 +102,8 @@ def _pack_slice(buffers: BufferPool, form: Header, way: Way, view: Bytes) -> _Pa
 def _in_order(raw: bytes) -> bytes:
     """A buffer whose blocks lie in the order of their data: Blosc's own threads put them where there is room."""
     header = Header.parse(raw[:HEADER])
+    if header.blocks <= 1:
+        return raw
     starts = block_starts(header, memoryview(raw)[HEADER:])
     if not np.any(np.diff(starts) < 0):
         return raw

@@ -67,8 +67,12 @@ def _all_groups(chunks: Iterator[BytesLike], nbytes: int) -> Iterator[_Group]:
     """What is to be unpacked, buffer by buffer, until the stream ends."""
     source, buffers, start = Source("Blosc", chunks), BufferPool(), 0
     while source.more():
+        ahead = source.ahead
         header = _read_header(source, nbytes - start)
-        yield from _groups(source, buffers, header, start)
+        if nbytes <= _THREADED and header.size > 0 and header.packed <= len(ahead):
+            yield _at_once(source, header, ahead[: header.packed], start)
+        else:
+            yield from _groups(source, buffers, header, start)
         start += header.size
     if start < nbytes:
         raise CorruptObject(f"there are {start} bytes of data, and the array has {nbytes}")
@@ -95,6 +99,26 @@ class _Group(NamedTuple):
     copied: bool = False
 
 
+def _at_once(source: Source, header: Header, packed: memoryview, origin: int) -> _Group:
+    """A buffer that has arrived whole, where it lies: who unpacks alone need not have it cut."""
+    rest = source.read(header.packed - HEADER)
+    if not header.flags & COPIED:
+        _layout(header, rest)
+    return _Group(packed, origin, origin + header.size)
+
+
+def _layout(header: Header, table: BytesLike) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], list[int]]:
+    """The numbers of the blocks in the order of their bytes, and how many each has."""
+    starts = block_starts(header, table)
+    order = np.argsort(starts, kind="stable")
+    lengths = np.diff(starts[order], append=header.packed).tolist()
+    if starts[order[0]] != HEADER + 4 * header.blocks or min(lengths) < 1:
+        raise CorruptObject("the Blosc stream is broken: its blocks do not lie one behind the other")
+    if max(lengths) > header.largest_block:
+        raise CorruptObject("the Blosc stream is broken: a block is larger than any data of its size is packed")
+    return order, lengths
+
+
 def _groups(source: Source, buffers: BufferPool, header: Header, origin: int) -> Iterator[_Group]:
     """A buffer, which begins at ``origin`` of the array, cut into small ones in the order of their bytes.
 
@@ -109,13 +133,7 @@ def _groups(source: Source, buffers: BufferPool, header: Header, origin: int) ->
             source.readinto(data)
             yield _Group(data, start, stop, copied=True)
         return
-    starts = block_starts(header, source.read(4 * header.blocks))
-    order = np.argsort(starts, kind="stable")
-    lengths = np.diff(starts[order], append=header.packed).tolist()
-    if starts[order[0]] != HEADER + 4 * header.blocks or min(lengths) < 1:
-        raise CorruptObject("the Blosc stream is broken: its blocks do not lie one behind the other")
-    if max(lengths) > header.largest_block:
-        raise CorruptObject("the Blosc stream is broken: a block is larger than any data of its size is packed")
+    order, lengths = _layout(header, source.read(4 * header.blocks))
     for begin, end in _runs(order, max(1, BLOCK // header.block)):
         first = int(order[begin]) * header.block
         last = min(int(order[end - 1] + 1) * header.block, header.size)
