@@ -22,6 +22,7 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ERROR = b"<?xml version='1.0' encoding='UTF-8'?><Error><Code>%s</Code><Message>no</Message></Error>"
 
 
@@ -155,11 +156,11 @@ class ScriptedServer:
                 sock = self._tls.wrap_socket(sock, server_side=True)
             with sock, sock.makefile("rb") as file:
                 while line := file.readline():
-                    step = self._hear(line, file, number)
+                    step = self._hear(line, file, sock, number)
                     if not step.act(sock):
                         break
 
-    def _hear(self, line: bytes, file: io.BufferedReader, number: int) -> Step:
+    def _hear(self, line: bytes, file: io.BufferedReader, sock: socket.socket, number: int) -> Step:
         method, target, _ = line.decode().split(" ", 2)
         headers = {}
         while field := file.readline().decode().rstrip("\r\n"):
@@ -170,6 +171,8 @@ class ScriptedServer:
             self.requests.append(asked)
             step = self._steps.popleft() if self._steps else reply(599)
         if step.reads_body:
+            if headers.get("expect") == "100-continue":  # botocore waits a second for it
+                sock.sendall(CONTINUE)
             asked.body = file.read(int(headers.get("content-length", 0)))
         return step
 

@@ -473,15 +473,17 @@ def test_delete_takes_these_names_and_no_others(store: Store, backend: Backend) 
 
 
 @pytest.mark.stores(exclude=["ceph-tls"])
-def test_thousands_of_names(store: Store, backend: Backend) -> None:
-    keys = [f"many/{i:04}" for i in range(2500)]
+def test_thousands_of_names(store: Store, backend: Backend, wire: str) -> None:
+    # the fake of Drive is slow, and botocore's pages are no others: more than one of them
+    count = 1100 if store.name == "gdrive" or wire == "botocore" else 2500
+    keys = [f"many/{i:04}" for i in range(count)]
     put_many(backend, [*keys, "many2", "man", "many-too/x"])
 
     assert listed(backend, "many/") == keys
     assert level(backend, "many/") == keys
     assert level(backend) == ["man", "many-too/", "many/", "many2"]
-    assert len(listed(backend)) == 2503
-    assert backend.delete([*keys, "many/missing"]) == 2501
+    assert len(listed(backend)) == count + 3
+    assert backend.delete([*keys, "many/missing"]) == count + 1
     assert store.raw.keys() == ["man", "many-too/x", "many2"]
     assert store.raw.leftovers() == []
 

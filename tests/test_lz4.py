@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
 
 import lz4.block
 import numpy as np
@@ -144,11 +145,16 @@ def test_the_room_is_enough_for_what_the_engine_writes_beyond_a_match() -> None:
                 assert _unpack_in_place(_encode(data), len(data)) == data
 
 
+@cache
+def _sample_and_body(seed: int) -> tuple[bytes, bytes]:
+    data = list(_samples(seed))[-4]
+    return data, _encode(data)
+
+
 @settings(max_examples=300, deadline=None)
 @given(place=st.floats(0, 1), junk=st.binary(max_size=40), cut=st.integers(0, 40), seed=st.integers(0, 9))
 def test_a_broken_body_is_told(place: float, junk: bytes, cut: int, seed: int) -> None:
-    data = list(_samples(seed))[-4]
-    body = _encode(data)
+    data, body = _sample_and_body(seed)
     start = int(place * len(body))
     broken = (body[:start] + junk + body[start + len(junk) :])[: len(body) - cut]
     try:

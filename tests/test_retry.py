@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.client import Config
-from lean_faults import ScriptedServer, Step, error, hold, raw, reply, reset
+from lean_faults import CONTINUE, ScriptedServer, Step, error, hold, raw, reply, reset
 
 from cottoncandy.backends.s3 import S3Backend, foreign
 from cottoncandy.config import Options
@@ -202,7 +202,6 @@ def test_an_answer_200_that_holds_an_error(open_s3: Open) -> None:
 
 # ------------------------------------------------------------------ an answer before the body was sent
 LARGE = bytes(50 << 20)
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def before_the_body(answer: bytes) -> Step:
@@ -214,9 +213,7 @@ def before_the_body(answer: bytes) -> Step:
 def test_a_yes_before_the_body_is_none(open_s3: Open, interim: bytes) -> None:
     """botocore sends no body where the answer comes in the place of ``100 Continue``, and forgives broken pipes."""
     early = before_the_body(interim + b'HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: "e"\r\n\r\n')
-    backend, server = open_s3(
-        early, raw(CONTINUE + b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n'), longest_wait=0.01
-    )
+    backend, server = open_s3(early, reply(ETag='"e"'), longest_wait=0.01)
     backend.put("key", LARGE, {})
     assert [len(asked.body) for asked in server.requests] == [0, len(LARGE)]
     server.then(*[early] * 9)
