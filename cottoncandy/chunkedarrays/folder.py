@@ -12,11 +12,13 @@ from cottoncandy.chunkedarrays.names import (
     FORGOTTEN,
     PREFIX,
     TABLE,
+    belongs_to,
     chunk_name,
     chunk_number,
     is_mark,
     version_at,
 )
+from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectNotFound
@@ -62,8 +64,11 @@ class ChunkFolder:
         ObjectNotFound
         CorruptObject
         """
-        text, e_tag = load_document(self.backend, self.key(TABLE), self.settings, LARGEST_TABLE)
+        text, e_tag = self._read()
         return ChunkTable.from_json(text, self.describe()), e_tag
+
+    def _read(self) -> tuple[bytes, str | None]:
+        return load_document(self.backend, self.key(TABLE), self.settings, LARGEST_TABLE)
 
     def current(self) -> ChunkTable | None:
         """The table of the array that readers get; None where there is none that can be read."""
@@ -71,6 +76,13 @@ class ChunkFolder:
             return self.read_table()[0]
         except (ObjectNotFound, CorruptObject):
             return None
+
+    def standing(self) -> Standing:
+        """What readers get here, of whatever kind that array is."""
+        try:
+            return Standing.from_json(self._read()[0])
+        except (ObjectNotFound, CorruptObject):
+            return Standing()
 
     def version_at(self, key: str) -> str | None:
         """The upload that an object belongs to; None where it is gone, or of none that we know."""
@@ -86,19 +98,19 @@ class ChunkFolder:
         named = {keys.basename(key) for key in table.keys} if table else set()
         return [info.key for info in self.numbers().values() if keys.basename(info.key) not in named]
 
-    def outdated(self, table: ChunkTable | None, spared: Container[str]) -> list[str]:
-        """What nobody needs when a new array stands: the chunks of the old table, and what was left long ago.
+    def outdated(self, old: Standing, spared: Container[str]) -> list[str]:
+        """What nobody needs when a new array stands: what the old table names, and chunks that were left long ago.
 
         Others may be those of an upload that is under way.
         """
-        named = {keys.basename(key) for key in table.keys} if table else set()
-        forgotten = datetime.now(timezone.utc) - FORGOTTEN
-        return [
+        chunks, forgotten = old.chunks, datetime.now(timezone.utc) - FORGOTTEN
+        left = [
             info.key
             for info in self._listed()
             if info.key not in spared
-            and (keys.basename(info.key) in named or (info.last_modified and info.last_modified < forgotten))
+            and (keys.basename(info.key) in chunks or (info.last_modified and info.last_modified < forgotten))
         ]
+        return left + [key for key in map(self.key, old.parts) if belongs_to(self.backend, key, old.version)]
 
     def _listed(self) -> Iterator[ObjectInfo]:
         """The chunks, and the marks of uploads: no other object is touched."""

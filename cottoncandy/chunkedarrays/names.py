@@ -42,6 +42,15 @@ def version_at(backend: Backend, key: str) -> str | None:
         return None  # what is ours, our key opens
 
 
+def belongs_to(backend: Backend, key: str, version: str | None) -> bool:
+    """Whether a raw array that an upload has written lies there still; None is one of 0.4.0."""
+    try:
+        metadata = backend.stat(key).metadata
+    except (ObjectNotFound, WrongKey):
+        return False
+    return arrayformat.is_array(metadata) and version_of(metadata) == version
+
+
 def chunk_name(number: int) -> str:
     """The name of a chunk beside its table: ``pt0000``."""
     return f"{PREFIX}{number:04d}"

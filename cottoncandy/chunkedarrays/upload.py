@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 #: What a chunk is in the table: its object's name, and its shape.
 Sent = tuple[str, tuple[int, ...]]
-#: The table, the objects that nobody needs when it stands, and the one that stood before.
-Prepared = tuple[ChunkTable, list[str], ChunkTable | None]
+#: The table, the objects that nobody needs when it stands, and the version of the one that stood before.
+Prepared = tuple[ChunkTable, list[str], str | None]
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ class ChunkUpload:
             If a chunk is not of the shape that it should be.
         """
         table = self._table(chunks, sent)
-        before = self.folder.current()
-        return table, self.folder.outdated(before, spared=set(table.keys)), before
+        old = self.folder.standing()
+        return table, self.folder.outdated(old, spared=set(table.keys)), old.version
 
     def publish(self, prepared: Prepared, parts: Parts | None = None) -> Receipt:
         """Write the table: from here on, readers get the new array. Then remove the old one.
@@ -179,13 +179,13 @@ class ChunkUpload:
             self.discard()
         return receipt
 
-    def _is_outdone(self, before: ChunkTable | None) -> bool:
+    def _is_outdone(self, before: str | None) -> bool:
         """Whether another upload, at the same time, has put its table over ours: it does not know our chunks.
 
         A store that still shows what was there before tells nothing.
         """
         now = self.folder.current()
-        return now is not None and now.version not in {self.version, before and before.version}
+        return now is not None and now.version not in {self.version, before}
 
     def _table(self, chunks: Chunks, sent: Sequence[Sent]) -> ChunkTable:
         for (key, shape), expected in zip(sent, product(*chunks), strict=True):

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from cottoncandy import keys
 from cottoncandy.allornothing import Parts
 from cottoncandy.backends.base import ObjectInfo
-from cottoncandy.chunkedarrays.names import FORGOTTEN, TABLE, VERSION, new_version, version_of
+from cottoncandy.chunkedarrays.folder import LARGEST_TABLE
+from cottoncandy.chunkedarrays.names import FORGOTTEN, TABLE, VERSION, belongs_to, new_version, version_of
+from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
@@ -70,7 +72,7 @@ class PartedArrays(FolderArrays):
 
     def _is_stored(self, upload: _Upload) -> bool:
         """Send an array; False where others, who write it at the same time, have mixed their parts with these."""
-        old, version = self._old_parts(upload.form, upload.directory), new_version()
+        old, version = self._standing(upload.directory), new_version()
         return self._create(upload, version) if old is None else self._replace(upload, version, old)
 
     def _create(self, upload: _Upload, version: str) -> bool:
@@ -85,10 +87,10 @@ class PartedArrays(FolderArrays):
                 self._send_parts(upload, names, version, if_absent=True)
                 self._publish(upload.directory, upload.table(version), parts, upload.acl, if_absent=True)
         except ObjectExists:
-            return False if parts.may_be_named else self._replace(upload, version, set())
+            return False if parts.may_be_named else self._replace(upload, version, Standing())
         return True
 
-    def _replace(self, upload: _Upload, version: str, old: set[str]) -> bool:
+    def _replace(self, upload: _Upload, version: str, old: Standing) -> bool:
         """Send an array in the place of another; False where it is a mixture in the end."""
         from cottoncandy.arrayparts import staged_name
 
@@ -101,7 +103,7 @@ class PartedArrays(FolderArrays):
         self._write_table(keys.join(directory, TABLE), upload.table(version).encode(), acl)
         # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
         is_last = self._version_there(directory) == version
-        self._remove_stale(upload.form, directory, {*paths}, old.difference(upload.parts) if is_last else set())
+        self._remove_stale(upload, {*paths}, old if is_last else Standing())
         return not is_last or self._is_whole(upload, version)
 
     def _send_parts(
@@ -138,14 +140,14 @@ class PartedArrays(FolderArrays):
 
         return all(self._gather(of_it, list(upload.parts), upload.threads, "look at", upload.directory))
 
-    def _old_parts(self, form: Form, directory: str) -> set[str] | None:
-        """The parts of the array that is there; None where nothing is to be replaced."""
+    def _standing(self, directory: str) -> Standing | None:
+        """The array that is there, of whatever kind; None where nothing is to be replaced."""
         try:
-            return set(form.part_names(self._table(directory)))
+            return Standing.from_json(self._table_text(directory, LARGEST_TABLE))
         except ObjectNotFound:
             return None
         except CorruptObject:
-            return set()
+            return Standing()
 
     def _settle(self, directory: str, staged: Mapping[str, str], threads: int | None, acl: str | None) -> None:
         """Bring staged parts, which readers see already, to the names that 0.4.0 looks for."""
@@ -156,17 +158,20 @@ class PartedArrays(FolderArrays):
 
         self._for_each(copy, staged, threads, "copy", directory)
 
-    def _remove_stale(self, form: Form, directory: str, staged: Collection[str], old: Collection[str]) -> None:
+    def _remove_stale(self, upload: _Upload, staged: Collection[str], old: Standing) -> None:
         """Remove staged parts, parts that the new array has no use for, and what was left staged long ago.
 
         Other staged parts may be those of an upload that is under way.
         """
-        prefix, forgotten = keys.as_directory(directory), datetime.now(timezone.utc) - FORGOTTEN
+        prefix, forgotten = keys.as_directory(upload.directory), datetime.now(timezone.utc) - FORGOTTEN
+        chunks, parts = old.chunks, old.parts.difference(upload.parts)
 
         def is_stale(info: ObjectInfo) -> bool:
             name = info.key.removeprefix(prefix)
+            if name in parts:
+                return belongs_to(self.backend_interface, info.key, old.version)
             is_forgotten = info.last_modified is not None and info.last_modified < forgotten
-            return info.key in staged or name in old or (form.is_staged(name) and is_forgotten)
+            return info.key in staged or name in chunks or (upload.form.is_staged(name) and is_forgotten)
 
         there = (info for info in self.backend_interface.list_level(prefix) if isinstance(info, ObjectInfo))
         self.backend_interface.delete([info.key for info in there if is_stale(info)])
@@ -184,15 +189,18 @@ class PartedArrays(FolderArrays):
 
     def _table(self, directory: str) -> Any:
         """What ``metadata.json`` of an array in parts says."""
-        from cottoncandy.documents import load_document
-
         key = keys.join(directory, TABLE)
         try:
-            return json.loads(load_document(self.backend_interface, key, self._settings, _LARGEST_TABLE)[0])
+            return json.loads(self._table_text(directory, _LARGEST_TABLE))
         except CorruptObject:
             raise
         except (ValueError, RecursionError) as error:
             raise CorruptObject(f"{self.backend_interface.describe(key)} is no JSON: {error}") from error
+
+    def _table_text(self, directory: str, most: int) -> bytes:
+        from cottoncandy.documents import load_document
+
+        return load_document(self.backend_interface, keys.join(directory, TABLE), self._settings, most)[0]
 
     def _load_parts(self, form: Form, directory: str, description: Any, threads: int | None) -> Any:
         where = self.backend_interface.describe(directory)

@@ -1,0 +1,76 @@
+"""What the table of an array names, whatever kind of array it is: one of another kind may take its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from cottoncandy import keys, maskedarrays, sparsearrays
+from cottoncandy.chunkedarrays.names import VERSION, chunk_number
+from cottoncandy.errors import CorruptObject
+
+_FORMS = (sparsearrays.FORM, maskedarrays.FORM)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The objects of an array that readers get, as far as its table can be read.
+
+    Attributes
+    ----------
+    names : frozenset of str
+        How they are called in the folder of the table.
+    version : str or None
+        Of the upload; None for one of 0.4.0.
+    """
+
+    names: frozenset[str] = frozenset()
+    version: str | None = None
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Standing:
+        """Read ``metadata.json``. Of what makes no sense, nothing is taken for a part.
+
+        Examples
+        --------
+        >>> sorted(Standing.from_json('{"type": "csr", "attrs": [], "shape": [2, 2]}').names)
+        ['data', 'indices', 'indptr']
+        >>> Standing.from_json('{"dask": [[[0], "exp/arr/pt0007"]], "version": "0123456789abcdef"}')
+        Standing(names=frozenset({'pt0007'}), version='0123456789abcdef')
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return cls()
+        if not isinstance(document, dict):
+            return cls()
+        version = document.get(VERSION)
+        names = frozenset([*_chunks(document.get("dask")), *_parts(document)])
+        return cls(names, version if isinstance(version, str) else None)
+
+    @property
+    def chunks(self) -> frozenset[str]:
+        """The names of chunks: an upload takes none that are there."""
+        return frozenset(name for name in self.names if chunk_number(name) is not None)
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The names of all else: the next array may have a part of that name."""
+        return self.names - self.chunks
+
+
+def _chunks(entries: Any) -> Iterator[str]:
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str):
+            name = keys.basename(entry[1])
+            if chunk_number(name) is not None:  # a table is not trusted to name other objects
+                yield name
+
+
+def _parts(document: dict[str, Any]) -> Iterator[str]:
+    for form in _FORMS:
+        with suppress(CorruptObject):
+            yield from form.part_names(document)

@@ -1,0 +1,133 @@
+"""An array takes the place of one of another kind: nothing of that one is left, and nothing of others is touched."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+from stores import Recorded, Store
+
+from cottoncandy.chunkedarrays.standing import Standing
+
+DENSE = np.arange(20.0)
+UPLOADS: dict[str, Callable[[Any], object]] = {
+    "chunks": lambda cci: cci.upload_dask_array("k", DENSE, axis=0, buffersize=40),
+    "csr": lambda cci: cci.upload_sparse_array("k", scipy.sparse.eye_array(4, format="csr")),
+    "dia": lambda cci: cci.upload_sparse_array("k", scipy.sparse.eye_array(4, format="dia")),
+    "masked": lambda cci: cci.upload_masked_array("k", np.ma.masked_array([1, 2], mask=[True, False])),
+}
+READS: dict[str, Callable[[Any], object]] = {
+    "chunks": lambda cci: np.array_equal(cci.download_dask_array("k").compute(), DENSE),
+    "csr": lambda cci: (cci.download_sparse_array("k") != scipy.sparse.eye_array(4)).nnz == 0,
+    "dia": lambda cci: (cci.download_sparse_array("k").tocsr() != scipy.sparse.eye_array(4)).nnz == 0,
+    "masked": lambda cci: cci.download_masked_array("k").tolist() == [None, 2],
+}
+PARTS = {
+    "csr": {"data", "indices", "indptr"},
+    "dia": {"data", "offsets"},
+    "masked": {"data", "mask", "fill_value"},
+}
+CHUNKS = 4
+
+
+def _names(store: Store) -> set[str]:
+    return {key.removeprefix("k/") for key in store.raw.keys("k/")} - {"metadata.json"}
+
+
+def _is_all(kind: str, names: set[str]) -> bool:
+    if kind == "chunks":
+        return len(names) == CHUNKS and all(name.startswith("pt") for name in names)
+    return names == PARTS[kind]
+
+
+@pytest.mark.parametrize(("old", "new"), [*itertools.permutations(UPLOADS, 2)])
+@pytest.mark.stores("local", "moto", "seaweedfs")
+def test_nothing_of_the_old_one_is_left(old: str, new: str, store: Store) -> None:
+    cci = store.interface()
+    UPLOADS[old](cci)
+    UPLOADS[new](cci)
+    assert _is_all(new, _names(store))
+    assert READS[new](cci)
+
+
+def test_one_after_the_other_on_every_store(store: Store) -> None:
+    cci = store.interface()
+    for kind in ("chunks", "csr", "masked", "chunks", "dia", "masked", "csr", "chunks"):
+        UPLOADS[kind](cci)
+        assert _is_all(kind, _names(store)), kind
+    assert READS["chunks"](cci)
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_is_encrypted(store: Store) -> None:
+    cci = store.interface(encryption_key=base64.b64encode(bytes(range(32))).decode())
+    for kind in ("masked", "chunks", "csr", "masked"):
+        UPLOADS[kind](cci)
+        assert _is_all(kind, _names(store)), kind
+    assert READS["masked"](cci)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("old", ["csr", "masked"])
+def test_parts_of_the_old_release(old: str, store: Store) -> None:
+    """They have no version, and neither has their table."""
+    cci = store.interface()
+    UPLOADS[old](cci)
+    for name in PARTS[old]:
+        body, metadata = store.raw.get(f"k/{name}")
+        store.raw.put(f"k/{name}", body, {key: text for key, text in metadata.items() if key != "version"})
+    table = json.loads(store.raw.get("k/metadata.json")[0])
+    del table["version"]
+    store.raw.delete("k/metadata.json")  # with the checksum of its bytes
+    store.raw.put("k/metadata.json", json.dumps(table).encode(), {})
+    UPLOADS["chunks"](cci)
+    assert _is_all("chunks", _names(store))
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("new", ["chunks", "csr"])
+def test_what_others_wrote_under_those_names_stays(new: str, store: Store) -> None:
+    cci = store.interface()
+    UPLOADS["masked"](cci)
+    cci.upload_raw_array("k/mask", DENSE)  # of no upload, or of a later one
+    cci.upload_object("k/fill_value", b"a note")
+    cci.upload_object("k/pt-notes", b"another")
+    UPLOADS[new](cci)
+    assert {"mask", "fill_value", "pt-notes"} <= _names(store)
+    assert np.array_equal(cci.download_raw_array("k/mask"), DENSE)
+
+
+def test_the_same_kind_again_costs_no_request_more(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci, counts = store.interface(), []
+    for kind in ("csr", "csr", "csr", "masked", "csr"):
+        proxy.clear()
+        UPLOADS[kind](cci)
+        counts.append(len([request for request in proxy.requests if request.method == "HEAD"]))
+    assert counts[1] == counts[2] < counts[4]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        b"",
+        b"[" * 100_000,
+        b"[]",
+        b"7",
+        b'{"dask": 7, "version": 7}',
+        b'{"dask": [7, [1], [[0], 7], [[0], "k/secret"], [[0], "pt"], [[0], "../pt-1"], [[0], ""]]}',
+        b'{"type": "csr", "shape": [-1, 2]}',
+        b'{"type": ["csr"], "shape": [1, 2]}',
+        b'{"type": "masked", "shape": [2], "parts": {"data": "secret"}}',
+        b'{"type": "csr", "shape": [2, 2], "parts": 3}',
+        '{"type": "csr"}'.encode("utf-16"),
+    ],
+)
+def test_a_table_is_not_trusted(table: bytes) -> None:
+    assert Standing.from_json(table) == Standing()
