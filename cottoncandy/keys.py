@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cottoncandy.errors import InvalidObjectName
 
@@ -95,6 +95,18 @@ def as_directory(name: str) -> str:
 def parent(name: str) -> str:
     """The directory that holds ``name``, without a trailing separator; ``''`` for the root."""
     return name.rstrip(SEPARATOR).rpartition(SEPARATOR)[0]
+
+
+def parents(name: str) -> Iterator[str]:
+    """The directories that ``name`` lies in, the innermost first; not the root.
+
+    Examples
+    --------
+    >>> list(parents("exp/run1/bold"))
+    ['exp/run1', 'exp']
+    """
+    while name := parent(name):
+        yield name
 
 
 def basename(name: str) -> str:

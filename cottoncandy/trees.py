@@ -28,7 +28,7 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
             raise InvalidObjectName(f"two leaves of the tree are named {name!r}")
         leaves[name] = value
     for name in leaves:
-        if group := next((parent for parent in _parents(name) if parent in leaves), None):
+        if group := next((parent for parent in keys.parents(name) if parent in leaves), None):
             raise InvalidObjectName(f"{group!r} is a leaf of the tree, and {name!r} is below it: rename one")
     return leaves
 
@@ -40,11 +40,6 @@ def _walk(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{name}/{below}", leaf) for below, leaf in _walk(value))
         else:
             yield name, value
-
-
-def _parents(name: str) -> Iterator[str]:
-    while name := keys.parent(name):
-        yield name
 
 
 def nest(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:

@@ -289,6 +289,44 @@ def test_a_file_that_became_a_directory_and_one_in_the_way_of_one(recorded: Reco
     assert on_disk(there) == {"a.txt/mine": b"1", "sub": b"2", "empty": b"", "tmp/scratch.tmp": b"!"}
 
 
+KEPT = {"kept/x": b"1", "other": b"2"}
+FILE = {**KEPT, "a": b"a file"}
+DIRECTORY = {**KEPT, "a/b": b"deep", "a/c/d": b"deeper"}
+
+
+@pytest.mark.parametrize(("before", "after"), [(FILE, DIRECTORY), (DIRECTORY, FILE)], ids=["file", "directory"])
+def test_what_was_the_other_kind(
+    before: dict[str, bytes], after: dict[str, bytes], store: Store, tmp_path: Path
+) -> None:
+    """Where a place cannot be both, its old content goes first: it is deleted anyway."""
+    cci, here, there = store.interface(), make(tmp_path / "here", before), tmp_path / "there"
+    cci.sync(here, "exp")
+    cci.sync("exp", there)
+    shutil.rmtree(here / "a") if (here / "a").is_dir() else (here / "a").unlink()
+    make(here, {name: body for name, body in after.items() if name not in KEPT})
+    changes = tuple(sorted(after.keys() - KEPT.keys())), tuple(sorted(before.keys() - KEPT.keys()))
+    plan = cci.sync(here, "exp", delete=True, dry_run=True)
+    assert (plan.transferred, plan.deleted) == changes
+    assert stored(store, "exp/") == before
+    for run in ("first", "second"):
+        up, down = cci.sync(here, "exp", delete=True), cci.sync("exp", there, delete=True)
+        for report in (up, down):
+            assert (report.transferred, report.deleted) == (changes if run == "first" else ((), ()))
+        assert stored(store, "exp/") == on_disk(there) == after
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_directory_with_more_in_it_stays(store: Store, tmp_path: Path) -> None:
+    cci, here, there = store.interface(), make(tmp_path / "here", FILE), make(tmp_path / "there", DIRECTORY)
+    make(there, {"a/notes.tmp": b"mine"})
+    cci.sync(here, "exp")
+    with pytest.raises(IsADirectoryError, match="exp/a"):
+        cci.sync("exp", there, delete=True, exclude="*.tmp")
+    assert on_disk(there) == {**DIRECTORY, "a/notes.tmp": b"mine"}
+    with pytest.raises(IsADirectoryError, match="exp/a"):
+        cci.sync("exp", there)
+
+
 def test_bare_bytes_in_the_place_of_a_raw_array_are_warned_of(
     recorded: Recorded, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

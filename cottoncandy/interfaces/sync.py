@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from cottoncandy.errors import ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 
 if TYPE_CHECKING:
-    from cottoncandy.syncing import Branch, Disk, SyncReport
+    from cottoncandy.syncing import Branch, Disk, Pair, Plan, SyncReport
 
 
 class Synchronizing(BasicInterface):
@@ -48,8 +48,9 @@ class Synchronizing(BasicInterface):
         ----------
         source, destination : str or pathlib.Path
         delete : bool
-            Delete what only the destination has, after all has been transferred. Refused where the source is empty;
-            what vanished from the source meanwhile is left to the next run.
+            Delete what only the destination has, after all has been transferred; but for what takes the place of it
+            (a file that was a directory, a directory that was a file), which comes last. Refused where the source is
+            empty; what vanished from the source meanwhile is left to the next run.
         dry_run : bool
             Change nothing, and tell what would be done.
         include, exclude : str or iterable of str
@@ -94,34 +95,57 @@ class Synchronizing(BasicInterface):
         >>> print(cci.sync(Path('exp_on_disk'), 'exp', delete=True))
         0 transferred (0.0 MB), 0 deleted, 1 unchanged
         """
-        from cottoncandy.syncing import Failures, SyncReport, pair_of, selection
+        from cottoncandy.syncing import pair_of, selection
 
         ends = self._end(source, source_bucket), self._end(destination, dest_bucket)
         pair = pair_of(*ends, self._settings, checksum=checksum)
-        takes = selection(include, exclude)
+        takes, may_take = selection(include, exclude), selection((), exclude)
+        plan = self._compare(pair, str(source), takes, may_take, threads, delete=delete)
+        if not dry_run:
+            pair.threads = max(1, (threads or self._settings.threads) // max(1, len(plan.moved)))
+            self._transfer(pair, str(source), plan, plan.first, threads)
+        plan.failures.require_none()
+        if not dry_run:
+            pair.delete(plan.extra)
+            self._transfer(pair, str(source), plan, plan.last, threads)
+            plan.failures.require_none()
+        return plan.report(pair.skipped, dry_run=dry_run)
+
+    def _compare(
+        self,
+        pair: Pair,
+        source: str,
+        takes: Callable[[str], bool],
+        may_take: Callable[[str], bool],
+        threads: int | None,
+        *,
+        delete: bool,
+    ) -> Plan:
+        """Find out what differs. Of a directory that cannot be listed, nobody knows what it would have to include."""
+        from cottoncandy.syncing import Failures, Plan, without_place
+
         sizes = {name: size for name, size in pair.source().items() if takes(name)}
         if not sizes and delete:
             raise ObjectNotFound(f"{source} has nothing that takes part: nothing is deleted")
-        found = [name for name in pair.target() if takes(name)]
-        left_alone = [*pair.skipped, *pair.gone]
-        targets = {name for name in found if not _is_below(name, left_alone)}
-        may_take = selection((), exclude)  # nobody knows what a directory that cannot be listed would have to include
+        there, left_alone = list(pair.target()), [*pair.skipped, *pair.gone]
+        targets = {name for name in there if takes(name) and not _is_below(name, left_alone)}
+        extra = sorted(targets - sizes.keys()) if delete else []
+        last = without_place(sizes, extra, there)
+        refused = {
+            name: error
+            for name, error in pair.check(sizes).items()
+            if not (name in last and isinstance(error, (IsADirectoryError, NotADirectoryError)))
+        }
         unlisted = {name: error for name, error in pair.unlisted.items() if may_take(name)}
-        failures = Failures(pair.origin, {**pair.check(sizes), **unlisted})
+        failures = Failures(pair.origin, {**refused, **unlisted})
         common = sorted(sizes.keys() & targets - failures.without_result)
-        verdicts = self._gather(failures.apart(pair.same), common, threads, "compare", str(source))
+        verdicts = self._gather(failures.apart(pair.same), common, threads, "compare", source)
         alike = {name for name, same in zip(common, verdicts, strict=True) if same}
         moved = sorted(sizes.keys() - alike - failures.without_result)
-        extra = sorted(targets - sizes.keys()) if delete else []
-        if not dry_run:
-            pair.threads = max(1, (threads or self._settings.threads) // max(1, len(moved)))
-            self._for_each(failures.apart(pair.transfer), moved, threads, "transfer", str(source))
-        failures.require_none()
-        if not dry_run:
-            pair.delete(extra)
-        moved = [name for name in moved if name not in failures.gone]
-        nbytes = sum(sizes[name] for name in moved)
-        return SyncReport(tuple(moved), tuple(extra), tuple(pair.skipped), len(alike), nbytes, dry_run)
+        return Plan(sizes, moved, last, extra, len(alike), failures)
+
+    def _transfer(self, pair: Pair, source: str, plan: Plan, names: list[str], threads: int | None) -> None:
+        self._for_each(plan.failures.apart(pair.transfer), names, threads, "transfer", source)
 
     def _end(self, place: str | Path, bucket: str | None) -> Disk | Branch:
         from cottoncandy.syncing import Branch, Disk

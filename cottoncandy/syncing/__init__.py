@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from cottoncandy.syncing.failures import Failures
-from cottoncandy.syncing.plan import SyncReport, selection
+from cottoncandy.syncing.plan import Plan, SyncReport, selection, without_place
 from cottoncandy.syncing.trees import Branch, Disk
 from cottoncandy.syncing.ways import Pair, pair_of
 
-__all__ = ["Branch", "Disk", "Failures", "Pair", "SyncReport", "pair_of", "selection"]
+__all__ = ["Branch", "Disk", "Failures", "Pair", "Plan", "SyncReport", "pair_of", "selection", "without_place"]

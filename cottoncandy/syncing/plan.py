@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cottoncandy import keys
 from cottoncandy.backends.base import MIB
+from cottoncandy.syncing.failures import Failures
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,75 @@ class SyncReport:
         done, moved = "would be " if self.dry_run else "", f"({self.nbytes / MIB:.1f} MB)"
         counts = f"{len(self.transferred)} {done}transferred {moved}, {len(self.deleted)} {done}deleted"
         return f"{counts}, {self.unchanged} unchanged"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    Attributes
+    ----------
+    sizes : Mapping of str to int
+        What takes part of the source, and its bytes.
+    moved : list of str
+        What is new or differs.
+    after : Collection of str
+        What has a place when ``extra`` is gone.
+    extra : list of str
+        What is to be deleted.
+    alike : int
+        How many need nothing.
+    failures : Failures
+    """
+
+    sizes: Mapping[str, int]
+    moved: list[str]
+    after: Collection[str]
+    extra: list[str]
+    alike: int
+    failures: Failures
+
+    @property
+    def first(self) -> list[str]:
+        """What is transferred before anything is deleted."""
+        return [name for name in self.moved if name not in self.after]
+
+    @property
+    def last(self) -> list[str]:
+        """What is transferred then."""
+        return [name for name in self.moved if name in self.after]
+
+    def report(self, skipped: Iterable[str], *, dry_run: bool) -> SyncReport:
+        """What was done."""
+        moved = [name for name in self.moved if name not in self.failures.gone]
+        nbytes = sum(self.sizes[name] for name in moved)
+        return SyncReport(tuple(moved), tuple(self.extra), tuple(skipped), self.alike, nbytes, dry_run)
+
+
+def without_place(names: Collection[str], extra: Collection[str], there: Iterable[str]) -> set[str]:
+    """The names that have no place yet: a file, or a directory of such, that is to be deleted is where they are to be.
+
+    Parameters
+    ----------
+    names : Collection of str
+        What the source has.
+    extra : Collection of str
+        What is to be deleted from the destination.
+    there : iterable of str
+        All that the destination has.
+
+    Examples
+    --------
+    >>> sorted(without_place({"a", "b", "c/x"}, {"a/x", "a/y/z", "b/x", "c"}, ["a/x", "a/y/z", "b/x", "b/kept", "c"]))
+    ['a', 'c/x']
+    """
+    extra = set(extra)
+    if not extra:
+        return set()
+    emptied = {parent for name in extra for parent in keys.parents(name)}
+    kept = {parent for name in there if name not in extra for parent in keys.parents(name)}
+    below = {name for name in names if not extra.isdisjoint(keys.parents(name))}
+    return below | (emptied.intersection(names) - kept)
 
 
 def selection(include: str | Iterable[str], exclude: str | Iterable[str]) -> Callable[[str], bool]:
