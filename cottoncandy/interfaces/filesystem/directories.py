@@ -1,0 +1,52 @@
+"""Branches of a store on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cottoncandy import keys
+from cottoncandy.errors import ObjectNotFound
+from cottoncandy.interfaces.basic import BasicInterface
+
+
+class Directories(BasicInterface):
+    """Branches as directories on disk. See `BasicInterface`."""
+
+    def download_directory(self, directory: str, disk_name: str, threads: int | None = None) -> None:
+        """Download all objects below a name to a directory on disk, several at a time.
+
+        Files have no metadata: raw arrays are to be copied with `cp`, or downloaded with `cloud2dict`.
+
+        Parameters
+        ----------
+        directory : str
+        disk_name : str
+            Where to put them; made where it does not exist. Files of other names in it stay.
+        threads : int, optional
+            Objects at a time; by default as many as are of use, up to the configured ``most_threads``.
+
+        Raises
+        ------
+        ObjectNotFound
+            If nothing is below that name.
+        InvalidObjectName
+            If an object's name would leave the directory (also through a symbolic link that lies in it), or cannot be
+            a file's here, or two names would be one file; nothing is written then.
+        NotADirectoryError, IsADirectoryError
+            If there is a file where a directory is to be, or the other way round; nothing is written then.
+        """
+        from cottoncandy.diskpaths import disk_paths
+
+        prefix, root = keys.as_directory(directory), Path(disk_name)
+        names = [info.key for info in self._listed(prefix)]
+        if not names:
+            raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
+        # the marker of the directory itself has no name in it
+        files = disk_paths(root, (name.removeprefix(prefix) for name in names if name != prefix))
+        root.mkdir(parents=True, exist_ok=True)
+
+        def fetch(name: str) -> None:
+            files[name].parent.mkdir(parents=True, exist_ok=True)
+            self._download_key(prefix + name, files[name], 1)
+
+        self._for_each(fetch, files, threads, "download", directory)
