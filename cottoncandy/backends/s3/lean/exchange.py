@@ -17,7 +17,7 @@ from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
 from cottoncandy.backends.s3.lean.answers import Head, read_head
 from cottoncandy.backends.s3.lean.bodies import ResponseBody, open_body
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
-from cottoncandy.backends.s3.lean.connections import SMALL_BODY, BadAnswer, Connection, ConnectionPool
+from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection, ConnectionPool
 from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.failures import (
     connect_failure,
@@ -30,8 +30,9 @@ from cottoncandy.backends.s3.lean.failures import (
 from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
+from cottoncandy.backends.s3.lean.talk import enter_scope, talk
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
-from cottoncandy.interrupts import current_scope, is_cancelled, wait_in_spite
+from cottoncandy.interrupts import is_cancelled
 from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
@@ -163,7 +164,7 @@ class Exchange:
             connection = self._pool.take(request.target.address)
         except OSError as error:
             raise connect_failure(error, request.url) from error
-        _enter_scope(connection, request)
+        enter_scope(connection, request)
         try:
             connection.send(head, request.body)
         except OSError as error:
@@ -280,9 +281,9 @@ class Exchange:
                 connection = self._pool.take(request.target.address, fresh=fresh)
             except OSError as error:
                 raise connect_failure(error, request.url) from error
-            _enter_scope(connection, request)
+            enter_scope(connection, request)
             try:
-                return connection, _talk(connection, request, head), int(fresh)
+                return connection, talk(connection, request, head), int(fresh)
             except (OSError, BadAnswer) as error:
                 connection.close()
                 if not (is_closing(error) and connection.reused and not connection.buffered) or is_cancelled():
@@ -369,46 +370,3 @@ def _query(parameters: Mapping[str, str]) -> str:
 
 def _quote(text: str) -> str:
     return quote(text, safe="-_.~")
-
-
-def _enter_scope(connection: Connection, request: Request) -> None:
-    scope = current_scope()
-    if scope is not None:
-        connection.begin(scope, only_reads=request.operation.only_reads)
-
-
-def _talk(connection: Connection, request: Request, head: bytes) -> Head:
-    """Send a request and read the head of its answer.
-
-    Where something is changed, Ctrl-C waits for the answer: what the server did after that would come behind the back
-    of who cleans up. With a part of a large body it does nothing.
-    """
-    is_whole = len(request.body) <= SMALL_BODY  # it leaves in one piece
-    try:
-        is_whole = _send(connection, head, request.body)
-        return _answer(connection, is_whole=is_whole)
-    except KeyboardInterrupt:
-        if is_whole and not request.operation.only_reads:
-            wait_in_spite(connection.wait)
-        raise
-
-
-def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
-    """Send a request; False where the server has answered before it was sent whole."""
-    try:
-        connection.send(head, body)
-    except OSError:
-        # a server that refuses a request may answer and close before it has read the whole body
-        if not connection.has_news():
-            raise
-        return False
-    return True
-
-
-def _answer(connection: Connection, *, is_whole: bool) -> Head:
-    head = read_head(connection)
-    if is_whole:
-        return head
-    if head.status < 300:
-        raise BadAnswer(f"status {head.status} before the whole body was sent")
-    return head._replace(keep_alive=False)

@@ -1,0 +1,52 @@
+"""One request and the head of its answer over one connection, also where Ctrl-C comes, or the answer too early."""
+
+from __future__ import annotations
+
+from cottoncandy.backends.s3.lean.answers import Head, read_head
+from cottoncandy.backends.s3.lean.connections import SMALL_BODY, BadAnswer, Connection
+from cottoncandy.backends.s3.lean.request import Request
+from cottoncandy.interrupts import current_scope, wait_in_spite
+
+
+def enter_scope(connection: Connection, request: Request) -> None:
+    """Let Ctrl-C, where somebody cleans up behind it, break off what is only read."""
+    scope = current_scope()
+    if scope is not None:
+        connection.begin(scope, only_reads=request.operation.only_reads)
+
+
+def talk(connection: Connection, request: Request, head: bytes) -> Head:
+    """Send a request and read the head of its answer.
+
+    Where something is changed, Ctrl-C waits for the answer: what the server did after that would come behind the back
+    of who cleans up. With a part of a large body it does nothing.
+    """
+    is_whole = len(request.body) <= SMALL_BODY  # it leaves in one piece
+    try:
+        is_whole = _send(connection, head, request.body)
+        return _answer(connection, is_whole=is_whole)
+    except KeyboardInterrupt:
+        if is_whole and not request.operation.only_reads:
+            wait_in_spite(connection.wait)
+        raise
+
+
+def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
+    """Send a request; False where the server has answered before it was sent whole."""
+    try:
+        connection.send(head, body)
+    except OSError:
+        # a server that refuses a request may answer and close before it has read the whole body
+        if not connection.has_news():
+            raise
+        return False
+    return True
+
+
+def _answer(connection: Connection, *, is_whole: bool) -> Head:
+    head = read_head(connection)
+    if is_whole:
+        return head
+    if head.status < 300:
+        raise BadAnswer(f"status {head.status} before the whole body was sent")
+    return head._replace(keep_alive=False)
