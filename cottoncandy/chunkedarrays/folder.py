@@ -10,6 +10,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo
 from cottoncandy.chunkedarrays.names import (
     FORGOTTEN,
+    LARGEST_TABLE,
     PREFIX,
     TABLE,
     belongs_to,
@@ -23,9 +24,6 @@ from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectNotFound
 from cottoncandy.stream import TransferSettings
-
-#: Bytes: a table has about 100 for each chunk.
-LARGEST_TABLE = 2**28
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cottoncandy.backends.base import Backend
 
 TABLE = "metadata.json"
+#: Bytes: a table has about 100 for each chunk.
+LARGEST_TABLE = 2**28
 PREFIX = "pt"
 #: The metadata key that ties the chunks of one upload together.
 VERSION = "version"

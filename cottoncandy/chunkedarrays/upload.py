@@ -184,8 +184,8 @@ class ChunkUpload:
 
         A store that still shows what was there before tells nothing.
         """
-        now = self.folder.current()
-        return now is not None and now.version not in {self.version, before}
+        now = self.folder.standing()
+        return bool(now.names) and now.version not in {self.version, before}
 
     def _table(self, chunks: Chunks, sent: Sequence[Sent]) -> ChunkTable:
         for (key, shape), expected in zip(sent, product(*chunks), strict=True):

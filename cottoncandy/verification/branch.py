@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend
-from cottoncandy.chunkedarrays.folder import LARGEST_TABLE
+from cottoncandy.chunkedarrays.names import LARGEST_TABLE
 from cottoncandy.documents import load_document
 from cottoncandy.errors import (
     ContainerNotFound,

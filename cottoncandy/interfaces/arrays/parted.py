@@ -13,15 +13,22 @@ import numpy.typing as npt
 from cottoncandy import keys
 from cottoncandy.allornothing import Parts
 from cottoncandy.backends.base import ObjectInfo
-from cottoncandy.chunkedarrays.folder import LARGEST_TABLE
-from cottoncandy.chunkedarrays.names import FORGOTTEN, TABLE, VERSION, belongs_to, new_version, version_of
-from cottoncandy.chunkedarrays.standing import Standing
+from cottoncandy.chunkedarrays.names import (
+    FORGOTTEN,
+    LARGEST_TABLE,
+    TABLE,
+    VERSION,
+    belongs_to,
+    new_version,
+    version_of,
+)
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
 
 if TYPE_CHECKING:
     from cottoncandy.arrayparts import Form
+    from cottoncandy.chunkedarrays.standing import Standing
 
 # How often a reader starts again when an array is replaced under its hands.
 _ATTEMPTS = 3
@@ -87,10 +94,10 @@ class PartedArrays(FolderArrays):
                 self._send_parts(upload, names, version, if_absent=True)
                 self._publish(upload.directory, upload.table(version), parts, upload.acl, if_absent=True)
         except ObjectExists:
-            return False if parts.may_be_named else self._replace(upload, version, Standing())
+            return False if parts.may_be_named else self._replace(upload, version, None)
         return True
 
-    def _replace(self, upload: _Upload, version: str, old: Standing) -> bool:
+    def _replace(self, upload: _Upload, version: str, old: Standing | None) -> bool:
         """Send an array in the place of another; False where it is a mixture in the end."""
         from cottoncandy.arrayparts import staged_name
 
@@ -103,7 +110,7 @@ class PartedArrays(FolderArrays):
         self._write_table(keys.join(directory, TABLE), upload.table(version).encode(), acl)
         # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
         is_last = self._version_there(directory) == version
-        self._remove_stale(upload, {*paths}, old if is_last else Standing())
+        self._remove_stale(upload, {*paths}, old if is_last else None)
         return not is_last or self._is_whole(upload, version)
 
     def _send_parts(
@@ -142,6 +149,8 @@ class PartedArrays(FolderArrays):
 
     def _standing(self, directory: str) -> Standing | None:
         """The array that is there, of whatever kind; None where nothing is to be replaced."""
+        from cottoncandy.chunkedarrays.standing import Standing
+
         try:
             return Standing.from_json(self._table_text(directory, LARGEST_TABLE))
         except ObjectNotFound:
@@ -158,17 +167,18 @@ class PartedArrays(FolderArrays):
 
         self._for_each(copy, staged, threads, "copy", directory)
 
-    def _remove_stale(self, upload: _Upload, staged: Collection[str], old: Standing) -> None:
+    def _remove_stale(self, upload: _Upload, staged: Collection[str], old: Standing | None) -> None:
         """Remove staged parts, parts that the new array has no use for, and what was left staged long ago.
 
         Other staged parts may be those of an upload that is under way.
         """
         prefix, forgotten = keys.as_directory(upload.directory), datetime.now(timezone.utc) - FORGOTTEN
-        chunks, parts = old.chunks, old.parts.difference(upload.parts)
+        chunks = old.chunks if old else frozenset()
+        parts = old.parts.difference(upload.parts) if old else frozenset()
 
         def is_stale(info: ObjectInfo) -> bool:
             name = info.key.removeprefix(prefix)
-            if name in parts:
+            if old and name in parts:
                 return belongs_to(self.backend_interface, info.key, old.version)
             is_forgotten = info.last_modified is not None and info.last_modified < forgotten
             return info.key in staged or name in chunks or (upload.form.is_staged(name) and is_forgotten)
