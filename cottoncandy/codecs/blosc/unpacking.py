@@ -30,6 +30,7 @@ from cottoncandy.pools import map_threads
 _LEAST_BLOCK = 64
 #: Bytes of data: less is unpacked while threads would start.
 _THREADED = 2 * 2**20
+_ONE_BLOCK = np.zeros(1, np.int64)
 
 
 def decode(chunks: Iterator[BytesLike], out: memoryview) -> None:
@@ -110,8 +111,11 @@ def _at_once(source: Source, header: Header, packed: memoryview, origin: int) ->
 def _layout(header: Header, table: BytesLike) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], list[int]]:
     """The numbers of the blocks in the order of their bytes, and how many each has."""
     starts = block_starts(header, table)
-    order = np.argsort(starts, kind="stable")
-    lengths = np.diff(starts[order], append=header.packed).tolist()
+    if header.blocks == 1:  # as of most small arrays, of which there are many
+        order, lengths = _ONE_BLOCK, [header.packed - int(starts[0])]
+    else:
+        order = np.argsort(starts, kind="stable")
+        lengths = np.diff(starts[order], append=header.packed).tolist()
     if starts[order[0]] != HEADER + 4 * header.blocks or min(lengths) < 1:
         raise CorruptObject("the Blosc stream is broken: its blocks do not lie one behind the other")
     if max(lengths) > header.largest_block:
