@@ -16,7 +16,7 @@ from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Ver
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.codecs.blocks import block_size, packed_in_blocks
-from cottoncandy.errors import ChecksumMismatch, CorruptObject, ObjectChanged
+from cottoncandy.errors import CorruptObject, ObjectChanged
 from cottoncandy.extras import with_extra
 from cottoncandy.pools import ahead
 from cottoncandy.stream import TransferSettings
@@ -285,8 +285,8 @@ class Dataset:
         except ObjectChanged as error:
             raise ObjectChanged(f"{where} was replaced since it was opened: open it again") from error
         except CorruptObject as error:
-            kind = ChecksumMismatch if checksums.KEY in lowered(self._version.head.metadata) else type(error)
-            raise kind(str(error) if where in str(error) else f"{where}: {error}") from error
+            has_checksum = checksums.KEY in lowered(self._version.head.metadata)
+            raise rawarrays.damage(error, where, has_checksum=has_checksum) from error
 
     def load(self) -> Array:
         """Read all of it."""

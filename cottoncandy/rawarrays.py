@@ -322,7 +322,11 @@ class _Download:
             checksums.compare(running.hexdigest(), self.checksum)
 
     def told(self, error: CorruptObject) -> CorruptObject:
-        """The error that names the object; where it has a checksum, its bytes are not those that were stored."""
-        known = self.checksum is None or isinstance(error, ChecksumMismatch)
-        kind, text = type(error) if known else ChecksumMismatch, str(error)
-        return kind(text if self.where in text else f"{self.where}: {text}")
+        return damage(error, self.where, has_checksum=self.checksum is not None)
+
+
+def damage(error: CorruptObject, where: str, *, has_checksum: bool) -> CorruptObject:
+    """The error that names the object; where it has a checksum, its bytes are not those that were stored."""
+    known = not has_checksum or isinstance(error, ChecksumMismatch)
+    kind, text = type(error) if known else ChecksumMismatch, str(error)
+    return kind(text if where in text else f"{where}: {text}")
