@@ -256,6 +256,13 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
         ("007\n1_0\n", records([("f0", "U3")], ("007",), ("1_0",))),
         ("1,9007199254740993\n.5,2\n", records([("f0", "f8"), ("f1", "i8")], (1, 2**53 + 1), (0.5, 2))),
         ("99999999999999999999\n", records([("f0", "U20")], ("9" * 20,))),
+        # nor a number that float64 has no place for
+        ("x,n\n1e400,1\n2,2\n", records([("x", "U5"), ("n", "i8")], ("1e400", 1), ("2", 2))),
+        ("1,-1.5E+400\n1,2\n", records([("f0", "i8"), ("f1", "U9")], (1, "-1.5E+400"), (1, "2"))),
+        ("1e-400,1\n", records([("f0", "U6"), ("f1", "i8")], ("1e-400", 1))),
+        (f"{'9' * 300}e50,1\n", records([("f0", "U303"), ("f1", "i8")], (f"{'9' * 300}e50", 1))),
+        ("inf,-Infinity\n0e400,-0.0e-400\n", np.array([[np.inf, -np.inf], [0.0, -0.0]])),
+        ("1e308,5e-324\n", np.array([[1e308, 5e-324]])),
     ],
 )
 def test_a_table_goes_up_with_all_that_it_says_and_comes_back(text: str, table: np.ndarray, cc: Run) -> None:
