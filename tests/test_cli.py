@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import fcntl
+import io
 import json
 import os
 import signal
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import termios
 import time
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +27,7 @@ from test_progress import Bars
 
 from cottoncandy.cli import removing, run
 from cottoncandy.cli.app import COMMANDS
-from cottoncandy.cli.formats import FORMATS, extension
+from cottoncandy.cli.formats import FORMATS, Format, extension
 from cottoncandy.cli.output import size_text
 from cottoncandy.cli.places import Access, Place, place
 from cottoncandy.errors import UnsupportedArray
@@ -352,6 +356,89 @@ def test_an_npz_file_holds_arrays_of_any_name(cc: Run) -> None:
     ok(cc("get", "names", "names.npz"))
     with np.load("names.npz") as archive:
         assert {name: archive[name].tolist() for name in archive.files} == {name: [0, 1, 2] for name in tree}
+
+
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def write_zip(path: str, *members: tuple[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+
+
+OBJECTS, NUMBERS = npy(np.array([None])), npy(np.arange(3))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("name", "made", "said"),
+    [
+        ("objects.npy", OBJECTS, ": it holds pickled Python objects: put the file as it is with --as file"),
+        ("objects.npz", [("a/x.npy", OBJECTS)], ": leaf 'a/x': it holds pickled Python objects: put the file as it is"),
+        ("cut.npy", NUMBERS[:-4], ": its .npy header tells of 152 bytes, and there are 148"),
+        ("cut.npz", [("x.npy", NUMBERS[:-4])], ": leaf 'x': its .npy header tells of 152 bytes"),
+        ("huge.npz", [("x.npy", NUMBERS.replace(b"(3,)", b"(9**15,)"))], ": leaf 'x': its .npy header "),
+        ("zip.npy", [("x.npy", NUMBERS)], ": its .npy header is damaged: "),
+        ("npy.npz", NUMBERS, ": BadZipFile: File is not a zip file"),
+        ("absolute.npz", [("/abs.npy", NUMBERS)], ": leaf '/abs' has no name of an object: rename it"),
+        ("none.npz", [(".npy", NUMBERS)], ": leaf '' has no name of an object: rename it"),
+        ("end.npz", [("a/.npy", NUMBERS)], ": leaf 'a/' has no name of an object: rename it"),
+        ("out.npz", [("../x.npy", NUMBERS)], ": leaf '../x' has no name of an object: rename it"),
+        ("twice.npz", [("x.npy", NUMBERS), ("x.npy", NUMBERS)], ": 'x' is an array and a group at the same time: "),
+        ("below.npz", [("x.npy", NUMBERS), ("x/y.npy", NUMBERS)], ": 'x' is an array, and 'x/y' is below it: "),
+        *((f"empty{kind}", b"", "") for kind in FORMATS),
+        *((f"junk{kind}", b"\0junk" * 200, "") for kind in FORMATS if kind != ".csv"),
+    ],
+)
+def test_an_error_names_the_file_that_cannot_be_read(
+    name: str, made: bytes | list[tuple[str, bytes]], said: str, cc: Run
+) -> None:
+    Path(name).write_bytes(made) if isinstance(made, bytes) else write_zip(name, *made)
+    done = cc("put", name, "x")
+    assert (done.code, done.out, [*Path("store").glob("*")]) == (1, "", [])
+    assert done.err.startswith(f"cottoncandy: {name}{said}")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", [".nii", ".nii.gz", ".mat", ".h5"])
+def test_an_error_names_the_file_that_was_cut_off(kind: str, cc: Run) -> None:
+    array = np.random.default_rng(0).normal(size=(9, 9, 9))
+    path = Path(f"cut{kind}")
+    FORMATS[kind].save(path, {"x": array} if FORMATS[kind].holds_tree else array, {})
+    path.write_bytes(path.read_bytes()[:-4000])
+    done = cc("put", str(path), "x")
+    assert (done.code, done.out, [*Path("store").glob("*")]) == (1, "", [])
+    assert done.err.startswith(f"cottoncandy: {path}")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("no room"), "MemoryError: {}: no room (--debug tells where)"),
+        (OSError(errno.EIO, "Input/output error"), "{}: Input/output error"),
+        (OSError("broken"), "{}: OSError: broken"),
+        (KeyError("a"), "{}: KeyError: 'a'"),
+    ],
+)
+def test_an_error_of_any_library_names_the_file(
+    error: Exception, told: str, cc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise copy.copy(error)
+
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "x"))
+    monkeypatch.setitem(FORMATS, ".npy", Format(fail, fail))  # type: ignore[arg-type]
+    assert cc("put", "x.npy", "y").err == f"cottoncandy: {told.format('x.npy')}\n"
+    failed = cc("get", "x", "back.npy")
+    assert (failed.code, [*Path().glob("*back*"), *Path().glob(".cottoncandy-*")]) == (1, [])
+    if isinstance(error, OSError) and error.errno:  # a disk's, which names the object as well
+        told = f"{tmp_path}/{{}}: object 'x' in local container 'store' is not written: Input/output error"
+    assert failed.err == f"cottoncandy: {told.format('back.npy')}\n"
 
 
 def test_a_mat_file_holds_the_whole_tree_or_is_not_written(cc: Run) -> None:

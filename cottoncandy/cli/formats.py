@@ -5,28 +5,31 @@ A file of one kind holds one array, of another a nested dictionary of them, as a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import click
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import trees
+from cottoncandy import keys, npyfiles, trees
 from cottoncandy.cli.tables import read_table, write_table
 from cottoncandy.cli.texts import fixed_width
-from cottoncandy.errors import ConfigurationError, UnsupportedArray
+from cottoncandy.errors import ConfigurationError, CorruptObject, CottonCandyError, InvalidObjectName, UnsupportedArray
 from cottoncandy.extras import with_library
 
 Array = npt.NDArray[Any]
 #: An array's metadata in the store: what its file tells beside it.
 Metadata = dict[str, str]
 
+# What becomes of Python objects, whose pickles run code when they are read.
+_PICKLES = "put the file as it is with --as file"
 # Names in a message.
 _MOST_LISTED = 10
 # What scipy writes: of a name that begins otherwise it leaves the array out.
@@ -39,16 +42,65 @@ class Format:
 
     Attributes
     ----------
-    load : callable
+    read : callable
         From a path: an array and its metadata, or a tree and none.
-    save : callable
+    write : callable
         To a path, with the metadata.
     holds_tree : bool
     """
 
-    load: Callable[[Path], tuple[Any, Metadata]]
-    save: Callable[[Path, Any, Mapping[str, str]], None]
+    read: Callable[[Path], tuple[Any, Metadata]]
+    write: Callable[[Path, Any, Mapping[str, str]], None]
     holds_tree: bool = False
+
+    def load(self, path: Path) -> tuple[Any, Metadata]:
+        """What is in a file; every error names it.
+
+        Raises
+        ------
+        CorruptObject
+            If it is no such file.
+        """
+        with _naming(path, CorruptObject):
+            value, metadata = self.read(path)
+            if self.holds_tree:  # names that no leaf can have are told while the file is known
+                trees.flatten(value)
+            return value, metadata
+
+    def save(self, path: Path, value: Any, metadata: Mapping[str, str], called: Path | None = None) -> None:
+        """Write a file.
+
+        Parameters
+        ----------
+        called : Path, optional
+            Its name in errors, where it will be renamed.
+
+        Raises
+        ------
+        UnsupportedArray
+            If such a file does not hold it.
+        """
+        with _naming(called or path, UnsupportedArray):
+            self.write(path, value, metadata)
+
+
+@contextlib.contextmanager
+def _naming(what: str | Path, kind: type[CottonCandyError]) -> Iterator[None]:
+    """Name the file, or the leaf, that an error is about, as libraries do not; what they raise becomes ``kind``."""
+    try:
+        yield
+    except CottonCandyError as error:
+        if str(error).startswith(str(what)):
+            raise
+        raise type(error)(f"{what}: {error}") from error
+    except MemoryError as error:
+        raise MemoryError(f"{what}: {error}") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's: a library's has no number
+            if kind is CorruptObject and error.filename is None:  # what is written is named where it is replaced
+                error.filename = str(what)
+            raise
+        raise kind(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def extension(path: str | Path) -> str:
@@ -65,6 +117,8 @@ def extension(path: str | Path) -> str:
 
 # ---------------------------------------------------------------------- numpy
 def _load_npy(path: Path) -> tuple[Array, Metadata]:
+    with path.open("rb") as file:
+        npyfiles.require_size(file, path.stat().st_size, _PICKLES)
     return np.load(path, allow_pickle=False, mmap_mode="r"), {}
 
 
@@ -73,15 +127,38 @@ def _save_npy(path: Path, array: Array, _: Mapping[str, str]) -> None:
 
 
 def _load_npz(path: Path) -> tuple[dict[str, Any], Metadata]:
-    with np.load(path, allow_pickle=False) as archive:
-        return trees.nest((name, archive[name]) for name in archive.files), {}
+    # not by np.load: it finds the array `x` where one called `x.npy` is asked for
+    with zipfile.ZipFile(path) as archive:
+        return trees.nest(_npz_leaf(archive, member) for member in archive.infolist() if not member.is_dir()), {}
+
+
+def _npz_leaf(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, Array]:
+    name = member.filename.removesuffix(".npy")
+    with _naming(f"leaf {name!r}", CorruptObject):
+        _require_name(name)
+        with archive.open(member) as file:
+            npyfiles.require_size(cast("BinaryIO", file), member.file_size, _PICKLES)
+        with archive.open(member) as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            file.read(1)  # behind the last byte, the archive's checksum is looked at
+    return name, array
+
+
+def _require_name(name: str) -> None:
+    with contextlib.suppress(InvalidObjectName):
+        if keys.clean_object(name) == name.rstrip(keys.SEPARATOR):
+            return
+    raise InvalidObjectName(f"leaf {name!r} has no name of an object: rename it")
 
 
 def _save_npz(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
     # not by np.savez: of an array named as one of its own arguments it makes none
     with zipfile.ZipFile(path, "w") as archive:
         for name, leaf in _leaves(tree).items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            with (
+                _naming(f"leaf {name!r}", UnsupportedArray),
+                archive.open(f"{name}.npy", "w", force_zip64=True) as file,
+            ):
                 np.lib.format.write_array(file, leaf, allow_pickle=False)
 
 

@@ -31,7 +31,7 @@ from cottoncandy.cli.places import (
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound, UnsupportedArray
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.parallel import for_each
 from cottoncandy.progress import Progress
 
@@ -137,11 +137,8 @@ class _Job:
         else:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
             value = {self.path.name.split(".")[0]: value} if found.holds_tree else value
-        try:
-            with replacing_path(self.path, cci.backend_interface.describe(self.name)) as part:
-                found.save(part, value, metadata)
-        except UnsupportedArray as error:  # the file at hand has a name that nobody knows
-            raise UnsupportedArray(f"{self.path}: {error}") from error
+        with replacing_path(self.path, cci.backend_interface.describe(self.name)) as part:
+            found.save(part, value, metadata, self.path)
 
     def _tree(self, cci: DefaultInterface) -> dict[str, Any]:
         found = cci.cloud2dict(self.name, verbose=False)
