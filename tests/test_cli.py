@@ -370,6 +370,36 @@ def write_zip(path: str, *members: tuple[str, bytes]) -> None:
             archive.writestr(name, data)
 
 
+def test_an_npz_file_in_which_numpy_finds_one_array_for_another_is_not_written(cc: Run) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    tree = {"grp": {"bold": np.arange(3), "bold.npy": -np.arange(3), "mask": np.ones(2)}}
+    cci.dict2cloud("t", tree, verbose=False)
+    failed = cc("get", "t", "t.npz")
+    assert (failed.code, failed.out, [*Path().glob("t.*")]) == (1, "", [])
+    said = "numpy would find one in the place of the other: rename 'grp/bold' and 'grp/bold.npy', or get them as .h5\n"
+    assert failed.err == f"cottoncandy: t.npz: of two arrays in an .npz, one called as the file of the other, {said}"
+    ok(cc("get", "t", "t.h5"))
+    ok(cc("put", "t.h5", "again"))
+    again = cci.cloud2dict("again", verbose=False)
+    assert {name: leaf.tolist() for name, leaf in again["grp"].items()} == {
+        name: leaf.tolist() for name, leaf in tree["grp"].items()
+    }
+
+
+def test_an_npz_file_of_somebody_else_is_read_by_the_names_of_its_members(cc: Run) -> None:
+    import cottoncandy
+
+    members = [("readme.txt", b"by hand"), ("grp/", b""), ("grp/bold.npy", npy(np.arange(3)))]
+    write_zip("t.npz", *members, ("grp/bold.npy.npy", npy(-np.arange(3))), ("bare", npy(np.ones(2))))
+    done = cc("put", "t.npz", "t")
+    assert (done.code, done.err) == (0, "cottoncandy: t.npz: passed over, since they hold no arrays: 'readme.txt'\n")
+    tree = cottoncandy.get_interface("store", backend="local", verbose=False).cloud2dict("t", verbose=False)
+    assert {name: leaf.tolist() for name, leaf in tree["grp"].items()} == {"bold": [0, 1, 2], "bold.npy": [0, -1, -2]}
+    assert (tree["bare"].tolist(), [*tree]) == ([1, 1], ["bare", "grp"])
+
+
 OBJECTS, NUMBERS = npy(np.array([None])), npy(np.arange(3))
 
 

@@ -129,7 +129,17 @@ def _save_npy(path: Path, array: Array, _: Mapping[str, str]) -> None:
 def _load_npz(path: Path) -> tuple[dict[str, Any], Metadata]:
     # not by np.load: it finds the array `x` where one called `x.npy` is asked for
     with zipfile.ZipFile(path) as archive:
-        return trees.nest(_npz_leaf(archive, member) for member in archive.infolist() if not member.is_dir()), {}
+        members = {member: _is_npy(archive, member) for member in archive.infolist() if not member.is_dir()}
+        _tell_passed_over(path, [member.filename for member, is_npy in members.items() if not is_npy])
+        return trees.nest(_npz_leaf(archive, member) for member, is_npy in members.items() if is_npy), {}
+
+
+def _is_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    """Whether a member is to be an array, or, as numpy has it, is one under whatever name."""
+    if member.filename.endswith(".npy"):
+        return True
+    with archive.open(member) as file:
+        return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
 
 
 def _npz_leaf(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, Array]:
@@ -152,9 +162,15 @@ def _require_name(name: str) -> None:
 
 
 def _save_npz(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
+    leaves = _leaves(tree)
+    if found := next((name for name in leaves if f"{name}.npy" in leaves), None):
+        raise UnsupportedArray(
+            "of two arrays in an .npz, one called as the file of the other, numpy would find one in the place of the "
+            f"other: rename {found!r} and {f'{found}.npy'!r}, or get them as .h5"
+        )
     # not by np.savez: of an array named as one of its own arguments it makes none
     with zipfile.ZipFile(path, "w") as archive:
-        for name, leaf in _leaves(tree).items():
+        for name, leaf in leaves.items():
             with (
                 _naming(f"leaf {name!r}", UnsupportedArray),
                 archive.open(f"{name}.npy", "w", force_zip64=True) as file,
@@ -165,6 +181,11 @@ def _save_npz(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
 def _leaves(tree: Mapping[str, Any]) -> dict[str, Array]:
     """The leaves by their names, text of any width as text of one, which numpy can write."""
     return {name: fixed_width(leaf, f"leaf {name!r}") for name, leaf in trees.flatten(tree).items()}
+
+
+def _tell_passed_over(path: Path, names: Sequence[str]) -> None:
+    if names:
+        click.echo(f"cottoncandy: {path}: passed over, since they hold no arrays: {_listed(names)}", err=True)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -237,8 +258,7 @@ def _load_h5(path: Path) -> tuple[dict[str, Any], Metadata]:
 
     with h5py.File(path, "r") as file:
         tree = read(file)
-    if passed_over:
-        click.echo(f"cottoncandy: {path}: passed over, since they hold no arrays: {_listed(passed_over)}", err=True)
+    _tell_passed_over(path, passed_over)
     return tree, {}
 
 
