@@ -471,6 +471,59 @@ def test_an_error_of_any_library_names_the_file(
     assert failed.err == f"cottoncandy: {told.format('back.npy')}\n"
 
 
+@pytest.mark.filterwarnings("ignore:Using large vector Freesurfer hack")
+@pytest.mark.parametrize("kind", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(
+    ("shape", "held"),
+    [
+        *((shape, True) for shape in [(1,), (5, 1), (1, 5), (2, 3, 1), (2, 1, 1), (2, 3, 4, 1, 1), (1,) * 7, (32767,)]),
+        *((shape, True) for shape in [(40000, 1, 1), (163842, 1, 1)]),  # of surfaces, as FreeSurfer has them
+        *((shape, False) for shape in [(), (0,), (0, 3), (2, 0, 3), (1,) * 8, (2,) * 7 + (1,), (40000,), (1, 40000)]),
+        ((27307, 1, 6), False),  # which nibabel takes for one of FreeSurfer's
+    ],
+)
+def test_a_nifti_image_has_the_shape_of_its_array_or_is_not_written(
+    kind: str, shape: tuple[int, ...], held: bool, cc: Run
+) -> None:
+    array = (np.arange(int(np.prod(shape))) % 1000 + 5).astype("i2").reshape(shape)
+    np.save("x.npy", array)
+    ok(cc("put", "x.npy", "x"))
+    done = cc("get", "x", f"x{kind}")
+    if held:
+        back, _ = FORMATS[kind].load(Path(f"x{kind}"))
+        assert (back.shape, back.tolist()) == (shape, array.tolist())
+        return
+    assert (done.code, done.out, [*Path().glob("*.nii*")]) == (1, "", [])
+    assert done.err == (
+        f"cottoncandy: x{kind}: a NIfTI image has 1 to 7 dimensions of 1 to 32767, and comes back with them; "
+        f"this array is of shape {shape}: get it as .npy\n"
+    )
+
+
+@pytest.mark.parametrize("dtype", ["e", "S3", "U3", "V2", "M8[s]", [("a", "i4")]])
+def test_a_nifti_image_of_what_it_does_not_hold_is_not_written(dtype: str, cc: Run) -> None:
+    with pytest.raises(UnsupportedArray, match=r"^x\.nii: a NIfTI image holds no .*: get it as \.npy$"):
+        FORMATS[".nii"].save(Path("x.nii"), np.zeros(3, dtype), {})
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "i2", ">i4", "i8", "u1", "u2", "u4", ">u8", "f", ">d", "F", "D"])
+def test_a_nifti_image_keeps_every_value(dtype: str, cc: Run) -> None:
+    whole = np.dtype(dtype).kind in "iu" and np.iinfo(dtype)
+    array = np.array([whole.min, 7, whole.max] if whole else [1 / 3, np.inf, 0], dtype)
+    FORMATS[".nii"].save(Path("x.nii"), array, {})
+    back, _ = FORMATS[".nii"].load(Path("x.nii"))
+    assert (back.tolist(), back.dtype) == (array.tolist(), array.dtype.newbyteorder("=") if dtype != "?" else "u1")
+
+
+@pytest.mark.parametrize("affine", ["mine", "[[1, 0], [0, 1]]", "5"])
+def test_an_affine_that_is_none_is_named(affine: str, cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "x", "-m", f"affine={affine}"))
+    failed = cc("get", "x", "x.nii")
+    assert failed.err == f"cottoncandy: x.nii: its metadata 'affine' is no matrix of 4 x 4: {affine!r}\n"
+    assert not [*Path().glob("*.nii")]
+
+
 def test_a_mat_file_holds_the_whole_tree_or_is_not_written(cc: Run) -> None:
     import cottoncandy
 

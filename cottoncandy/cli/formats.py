@@ -298,14 +298,37 @@ def _load_nifti(path: Path) -> tuple[Array, Metadata]:
 
 def _save_nifti(path: Path, array: Array, metadata: Mapping[str, str]) -> None:
     nibabel = with_library("nibabel")
-    affine = json.loads(metadata.get("affine", "null"))
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     stored = native.astype(np.uint8) if native.dtype == bool else native
+    _require_nifti(nibabel, stored)
+    nibabel.save(nibabel.Nifti1Image(stored, _affine(metadata), dtype=stored.dtype), path)
+
+
+def _require_nifti(nibabel: Any, array: Array) -> None:
+    """Ask a header whether it can tell of such an array: a shape that it cannot tell it makes another one."""
+    header, refused = nibabel.Nifti1Header(), nibabel.spatialimages.HeaderDataError
     try:
-        image = nibabel.Nifti1Image(stored, np.eye(4) if affine is None else np.array(affine), dtype=stored.dtype)
-    except nibabel.spatialimages.HeaderDataError as error:
-        raise UnsupportedArray(str(error)) from error
-    nibabel.save(image, path)
+        header.set_data_dtype(array.dtype)
+    except refused:
+        raise UnsupportedArray(f"a NIfTI image holds no {array.dtype}: get it as .npy") from None
+    with contextlib.suppress(refused):
+        header.set_data_shape(array.shape)
+        if array.size and header.get_data_shape() == array.shape:
+            return
+    raise UnsupportedArray(
+        "a NIfTI image has 1 to 7 dimensions of 1 to 32767, and comes back with them; "
+        f"this array is of shape {array.shape}: get it as .npy"
+    )
+
+
+def _affine(metadata: Mapping[str, str]) -> Array:
+    text = metadata.get("affine")
+    if text is None:
+        return np.eye(4)
+    try:
+        return np.array(json.loads(text), np.float64).reshape(4, 4)
+    except (ValueError, TypeError):
+        raise CorruptObject(f"its metadata 'affine' is no matrix of 4 x 4: {text!r}") from None
 
 
 #: Which files there are; the longer extension comes before the one that it ends with.
