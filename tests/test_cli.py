@@ -506,6 +506,12 @@ def test_a_nifti_image_of_what_it_does_not_hold_is_not_written(dtype: str, cc: R
         FORMATS[".nii"].save(Path("x.nii"), np.zeros(3, dtype), {})
 
 
+@pytest.mark.skipif(not hasattr(getattr(np, "dtypes", None), "StringDType"), reason="numpy 2 has text of any width")
+def test_a_nifti_image_of_text_of_any_width_is_not_written(cc: Run) -> None:
+    with pytest.raises(UnsupportedArray, match=r"^x\.nii: a NIfTI image holds no <U2: get it as \.npy$"):
+        FORMATS[".nii"].save(Path("x.nii"), np.array(["ab"], np.dtypes.StringDType()), {})
+
+
 @pytest.mark.parametrize("dtype", ["?", "i1", "i2", ">i4", "i8", "u1", "u2", "u4", ">u8", "f", ">d", "F", "D"])
 def test_a_nifti_image_keeps_every_value(dtype: str, cc: Run) -> None:
     whole = np.dtype(dtype).kind in "iu" and np.iinfo(dtype)
@@ -547,6 +553,55 @@ def test_a_mat_file_holds_the_whole_tree_or_is_not_written(cc: Run) -> None:
         assert (failed.code, [*Path().glob("bad*")]) == (1, [])
         assert failed.err.startswith("cottoncandy: bad.mat: ")
         assert failed.err.endswith(said)
+
+
+WIDE = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+
+
+@pytest.mark.parametrize(
+    ("leaf", "said"),
+    [
+        *((np.array([1], dtype) / 3, "numbers of more than 64 bits") for dtype in "gG" if WIDE),
+        (np.zeros(2, "V2"), "records and no raw bytes"),
+        (np.zeros(2, [("a", "i4")]), "records and no raw bytes"),
+        (np.zeros((), [("a", "i4")]), "records and no raw bytes"),
+        (np.array(["a\0b", "c"]), "text with a NUL"),
+        (np.array([b"a\0b", b"c"]), "text with a NUL"),
+        (np.array(["a\ud800"]), "text with half a character"),
+        (np.array([b"a\xff"]), "text in bytes that are not ASCII"),
+        (np.array(["", ""]), "text without a character"),
+        (np.array(""), "text without a character"),
+        (np.zeros((0, 3), "U2"), "text without a character"),
+        (np.zeros((0, 3), "S2"), "text without a character"),
+    ],
+)
+def test_what_a_mat_file_would_change_is_not_written(leaf: np.ndarray, said: str, cc: Run) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    cci.dict2cloud("t", {"grp": {"bad": leaf, "fine": np.ones(2)}}, verbose=False)
+    failed = cc("get", "t", "t.mat")
+    assert (failed.code, failed.out, [*Path().glob("*.mat")]) == (1, "", [])
+    assert failed.err.startswith(f"cottoncandy: t.mat: a .mat holds no {said}")
+    assert failed.err.endswith(", as 'grp/bad': get it as .npz\n")
+    ok(cc("get", "t", "t.npz"))
+    ok(cc("get", "t/grp/bad", "bad.npy"))
+    assert np.load("bad.npy").tobytes() == leaf.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", ">i2", "i4", "i8", "u1", "u2", "u4", ">u8", "e", "f", "d", "F", "D"])
+def test_a_mat_file_keeps_every_number(dtype: str, cc: Run) -> None:
+    whole = np.dtype(dtype).kind in "iu" and np.iinfo(dtype)
+    array = np.array([whole.min, 7, whole.max] if whole else [1 / 3, np.inf, 0], dtype)
+    FORMATS[".mat"].save(Path("x.mat"), {"x": array}, {})
+    assert FORMATS[".mat"].load(Path("x.mat"))[0]["x"].tolist() == [array.tolist()]
+
+
+def test_a_mat_file_keeps_text_but_for_its_width(cc: Run) -> None:
+    for text in (["a", "bcd"], ["", "ü😀"], [["日本", "b"], ["a\nb", ""]], [b"ab", b"c"]):
+        FORMATS[".mat"].save(Path("x.mat"), {"x": np.array(text)}, {})
+        back = FORMATS[".mat"].load(Path("x.mat"))[0]["x"]
+        assert np.char.rstrip(back).tolist() == np.array(text).astype("U").tolist()
 
 
 def test_a_mat_file_with_what_is_no_array(cc: Run) -> None:

@@ -34,6 +34,8 @@ _PICKLES = "put the file as it is with --as file"
 _MOST_LISTED = 10
 # What scipy writes: of a name that begins otherwise it leaves the array out.
 _MAT_NAME = re.compile(r"(?![_0-9])[\0-\xff]{1,63}")
+# Bytes of an item.
+_MAT_WIDEST = {"f": 8, "c": 16}
 
 
 @dataclass(frozen=True)
@@ -235,9 +237,36 @@ def _save_mat(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
             "names in a .mat begin with a letter, and have 63 characters of Latin-1 at most: "
             f"rename {_listed(misnamed)}, or get it as .npz or .h5"
         )
-    if dates := [name for name, leaf in leaves.items() if leaf.dtype.kind in "mM"]:
-        raise UnsupportedArray(f"a .mat holds no dates and no spans of time, as {_listed(dates)}: get it as .npz")
+    if refused := {name: reason for name, leaf in leaves.items() if (reason := _not_in_mat(leaf))}:
+        first = next(iter(refused.values()))
+        found = [name for name, reason in refused.items() if reason == first]
+        raise UnsupportedArray(f"a .mat holds no {first}, as {_listed(found)}: get it as .npz")
     io.savemat(str(path), trees.nest(leaves.items()), long_field_names=True)
+
+
+def _not_in_mat(leaf: Array) -> str:
+    """Why a .mat would not give a leaf back, where scipy may write it all the same; ``''`` where it would."""
+    kind = leaf.dtype.kind
+    if kind in "mM":
+        return "dates and no spans of time"
+    if kind == "V":  # of several records it makes structs, of which we read none
+        return "records and no raw bytes"
+    if leaf.dtype.itemsize > _MAT_WIDEST.get(kind, leaf.dtype.itemsize):
+        return "numbers of more than 64 bits"
+    return _not_in_mat_text(leaf.ravel().tolist()) if kind in "US" else ""
+
+
+def _not_in_mat_text(items: Sequence[str | bytes]) -> str:
+    if not any(items):  # its shape would be lost
+        return "text without a character"
+    try:
+        texts = [item.decode("ascii") if isinstance(item, bytes) else item for item in items]
+        "".join(texts).encode()
+    except UnicodeDecodeError:
+        return "text in bytes that are not ASCII"
+    except UnicodeEncodeError:
+        return "text with half a character"
+    return "text with a NUL" if any("\0" in text for text in texts) else ""
 
 
 def _load_h5(path: Path) -> tuple[dict[str, Any], Metadata]:
@@ -298,6 +327,7 @@ def _load_nifti(path: Path) -> tuple[Array, Metadata]:
 
 def _save_nifti(path: Path, array: Array, metadata: Mapping[str, str]) -> None:
     nibabel = with_library("nibabel")
+    array = fixed_width(array, "the array")
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     stored = native.astype(np.uint8) if native.dtype == bool else native
     _require_nifti(nibabel, stored)
