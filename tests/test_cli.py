@@ -896,6 +896,73 @@ def test_a_closed_pipe_is_quiet(cc: Run) -> None:
     process.stderr.close()
 
 
+#: Each command, and how it ends, whatever is closed.
+ENDS = [
+    *(("put f a", 0), ("put -q f dir/b", 0), ("put - in", 0), ("cp a c", 0), ("mv c d", 0), ("get a out", 0)),
+    *((f"{look}{option}", 0) for look in ("ls", "info a", "du", "config") for option in ("", " --json")),
+    *((told, 0) for told in ("ls -r", "tree", "verify", "doctor", "clean-uploads", "completion bash", "--help")),
+    *(("sync -n . cottoncandy:///x", 0), ("sync dir cottoncandy:///y", 0), ("rm -r dir", 0), ("rm d", 0)),
+    *(("ls nope", 1), ("info nope --debug", 1), ("get nope", 1), ("bogus", 2), ("put f", 2)),
+]
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", ">&- 2>&-", "<&-", "<&- >&- 2>&-"])
+def test_it_ends_as_ever_where_the_shell_closed_its_streams(closed: str, cc: Run) -> None:
+    Path("f").write_text("hi")
+    Path("input").write_text("given")
+    Path("dir").mkdir()
+    Path("dir/g").write_text("there")
+    commands = [*(told.split() for told, _ in ENDS), ["get", "a", "-"]]
+    code = f"""
+import json, pathlib
+from cottoncandy.cli import run, streams
+streams.hold_closed()
+pathlib.Path("codes").write_text(json.dumps([run(command) for command in {commands!r}]))
+"""
+    script = f'exec "$0" -c "$1" <input >out.txt 2>err.txt {closed}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(["sh", "-c", script, sys.executable, code], env=environment, check=True)
+    *codes, to_output = json.loads(Path("codes").read_text())
+    no_input = closed.startswith("<")
+    assert dict(zip(map(" ".join, commands), codes, strict=False)) == {**dict(ENDS), "put - in": int(no_input)}
+    assert to_output == int(" >&-" in f" {closed}")  # bytes that nobody gets are no success
+    assert Path("out").read_text() == Path("store/a").read_text() == "hi"
+    assert {path.name.split(".")[0] for path in Path("store").iterdir()} == {
+        "a",
+        "y",
+        *(["in"] if not no_input else []),
+    }
+    assert no_input or Path("store/in").read_text() == "given"
+    told, failed = Path("out.txt").read_text(), Path("err.txt").read_text()
+    assert (told == "") == (to_output == 1)
+    assert "nope" not in told  # an error is no output
+    assert (failed == "") == ("2>&-" in closed)
+    assert "AttributeError" not in failed
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_closed_stream(closed: str, cc: Run) -> None:
+    Path("f").write_text("hi")
+    script = f'exec "$0" -m cottoncandy put f a {closed}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", script, sys.executable], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr, Path("store/a").read_text()) == (0, b"", "hi")
+    code = "import os; from cottoncandy.cli import streams; streams.hold_closed(); os._exit(os.open('f', 0))"
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], env=environment, check=False)
+    assert done.returncode > 2
+
+
+@pytest.mark.parametrize(("command", "code"), [("ls nope", 1), ("ls nope --debug", 1), ("bogus", 2)])
+def test_an_error_that_nobody_reads_ends_as_every_other(command: str, code: int, cc: Run) -> None:
+    process = start(*command.split())
+    assert process.stdout
+    assert process.stderr
+    process.stderr.close()
+    assert process.stdout.read() == b""
+    assert process.wait(30) == code
+    process.stdout.close()
+
+
 def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from recorder import Fault, Request
 

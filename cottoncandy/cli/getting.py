@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from cottoncandy.cli.places import (
     refuse_doubles,
     shows_progress,
 )
+from cottoncandy.cli.streams import output_bytes
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
@@ -116,16 +116,17 @@ class _Job:
         if self.is_array:
             self._npy_to_stdout(cci)
             return
+        output = output_bytes()
         with cci.download_stream(self.name) as stream:
             for part in stream.parts():
-                sys.stdout.buffer.write(part)
+                output.write(part)
 
     def _npy_to_stdout(self, cci: DefaultInterface) -> None:
         with TemporaryDirectory() as folder:
             path = Path(folder, "array.npy")
             replace(self, path=path).run(cci)
             with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+                shutil.copyfileobj(file, output_bytes())
 
     def _save(self, cci: DefaultInterface) -> None:
         from cottoncandy.cli.formats import FORMATS, extension

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cottoncandy import keys
+from cottoncandy.cli.streams import is_terminal
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def shows_progress(*, quiet: bool = False) -> bool:
     from cottoncandy.config import Options
 
     chosen = Options.load().choice("progress", "show")
-    return not quiet and (sys.stderr.isatty() if chosen == "auto" else bool(chosen))
+    return not quiet and (is_terminal(sys.stderr) if chosen == "auto" else bool(chosen))
 
 
 def open_store(where: Place, access: Access, *, create: bool = False, quiet: bool = False) -> DefaultInterface:
