@@ -120,8 +120,8 @@ def test_a_session(cc: Run, tmp_path: Path) -> None:
     assert "is a directory: use -r" in cc("rm", "sub03").err
     assert ok(cc("rm", "sub0?/notes.txt")) == "deleted 2 objects\n"
     assert json.loads(ok(cc("rm", "-r", "sub01", "--json")))["deleted"] == ["sub01/bold", "sub01/bold.npy"]
-    assert cc("rm", "-r", "").code == 2  # the whole bucket, and nobody to ask
-    assert ok(cc("rm", "-ry", "")) == "deleted 1 object\n"
+    assert cc("rm", "-ry", "/").code == 2  # the whole bucket, and nobody said so
+    assert ok(cc("rm", "-ry", "/", "--whole-bucket")) == "deleted 1 object\n"
     assert ok(cc("clean-uploads")) == "no uploads were left\n"
 
 
@@ -738,9 +738,77 @@ def test_a_pattern_stops_at_a_slash_and_takes_directories_with_r_only(cc: Run) -
         "local://store/sub02/bold",
         "local://store/sub03/run1/bold",
     ]
-    assert cc("rm", "-r", "*").code == 2  # the whole bucket, and nobody to ask
+    assert cc("rm", "-r", "*").code == 2  # the whole bucket, and nobody said so
     assert ok(cc("rm", "-r", "sub*")) == "deleted 2 objects\n"
     assert stored() == ["other"]
+
+
+@pytest.fixture
+def full(cc: Run) -> Callable[[], dict[str, str]]:
+    """Files in the store and on disk; what there is of them now."""
+    for name in ("x", "sub/x", "here/x", "mine/kept"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(f"disk {name}")
+        if not name.startswith(("here", "mine")):
+            Path("other").write_text(f"store {name}")
+            ok(cc("put", "other", name))
+    Path("other").unlink()
+    return lambda: {str(path): path.read_text() for path in sorted(Path().rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("command", ["rm -r --yes {}", "rm -r {}", "rm -r -n {}", "rm -r --yes sub {}"])
+@pytest.mark.parametrize("name", ["", "/", "//", "*", "/*", "local://store", "local://store/", "cottoncandy:///"])
+def test_a_bucket_is_not_emptied_where_a_variable_is_not_set(
+    command: str, name: str, full: Callable[[], dict[str, str]], cc: Run
+) -> None:
+    before = full()
+    refused = cc(*(name if word == "{}" else word for word in command.split()))
+    assert (refused.code, refused.out) == (2, "")
+    assert "as where a variable is not set" in " ".join(refused.err.split())
+    assert full() == before
+    if name:
+        ok(cc("rm", "-r", name, "--whole-bucket"))
+        assert ok(cc("ls")) == ""
+    else:  # it is never a name
+        assert cc("rm", "-r", name, "--whole-bucket", "--yes").code == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(
+            "sync --delete|here|cottoncandy:///",
+            "sync --delete|here|local://store",
+            "sync --delete -n|here|local://store/",
+        ),
+        *("sync --delete|cottoncandy:///|mine", "sync --delete|local://store/|local://else/y"),
+        *("sync --delete||cottoncandy:///sub", "sync||cottoncandy:///sub", "sync --delete|cottoncandy:///sub|"),
+        *("mv -f|sub/x|", "mv -rf||sub", "cp -f|sub/x|", "cp -rf||sub", "put|here/x|", "put -r||sub", "put||sub"),
+        *("get|sub/x|", "get -r||mine", "rm|x|", "clean-uploads --older-than 0|"),
+    ],
+)
+def test_nothing_is_destroyed_where_a_variable_is_not_set(
+    command: str, full: Callable[[], dict[str, str]], cc: Run
+) -> None:
+    words, *names = command.split("|")
+    before = full()
+    refused = cc(*words.split(), *names)
+    assert (refused.code, refused.out) == (2, "")
+    assert "as where a variable is not set" in " ".join(refused.err.split())
+    assert full() == before
+
+
+def test_a_whole_bucket_is_mirrored_where_it_is_said(full: Callable[[], dict[str, str]], cc: Run) -> None:
+    ok(cc("sync", "cottoncandy:///", "mine", "--delete", "--whole-bucket", "-q"))
+    assert sorted(str(path) for path in Path("mine").rglob("*")) == ["mine/sub", "mine/sub/x", "mine/x"]
+    ok(cc("sync", "here", "local://store", "-q"))
+    assert ok(cc("ls", "-r")).split() == ["sub/x", "x"]
+    ok(cc("sync", "here", "local://store", "-q", "--delete", "--whole-bucket"))
+    assert ok(cc("ls", "-r")).split() == ["x"]
+    ok(cc("mv", "x", "a/x"))
+    ok(cc("mv", "a/x", "/"))  # to the root, which is said
+    assert ok(cc("ls", "-r")).split() == ["x"]
+    assert ok(cc("clean-uploads")) == "no uploads were left\n"
 
 
 def test_of_several_with_one_base_name_none_is_lost(cc: Run) -> None:

@@ -25,6 +25,7 @@ from cottoncandy.cli.places import (
     open_store,
     place,
     refuse_doubles,
+    require_names,
     shows_progress,
 )
 from cottoncandy.cli.streams import output_bytes
@@ -65,6 +66,7 @@ def get(
     output), .npz, .csv, .mat, .h5, .nii or .nii.gz. A tree of arrays goes into one .npz, .mat or .h5, or with -r into
     files.
     """
+    require_names(names)
     *sources, destination = names if len(names) > 1 else (*names, ".")
     places = [place(text, access) for text in sources]
     first = one_store(places)

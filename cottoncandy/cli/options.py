@@ -113,5 +113,8 @@ def names_argument(name: str = "names", **attributes: Any) -> Callable[[Function
 json_option = click.option("--json", "as_json", is_flag=True, help="For scripts: one JSON document.")
 human_option = click.option("-h", "--human-readable", "human", is_flag=True, help="Sizes as 1.5M.")
 recursive_option = click.option("-r", "--recursive", is_flag=True, help="All objects below the name.")
+whole_bucket_option = click.option(
+    "--whole-bucket", is_flag=True, help="Delete also where no name is given but a bucket."
+)
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Change nothing: only tell what would be done.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")

@@ -178,6 +178,34 @@ def one_store(places: list[Place]) -> Place:
     return first
 
 
+def require_names(texts: Iterable[str]) -> None:
+    """Refuse what is empty: in a script, most often a variable that is not set. It would be a root, or this directory.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    if not all(texts):
+        raise click.UsageError(
+            "a name is empty, as where a variable is not set: the root of a bucket is /, and this directory ."
+        )
+
+
+def require_name_below(places: Iterable[Place]) -> None:
+    """Refuse places that are all of a bucket: what is to be deleted below them needs a name, or to be said outright.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    for one in places:
+        if not keys.without_trivial_magic(one.name):
+            raise click.UsageError(
+                f"{one.at(one.name)} is all of the bucket, as where a variable is not set: "
+                "say --whole-bucket if that is meant"
+            )
+
+
 def refuse_doubles(action: str, ways: Iterable[tuple[str, str]]) -> None:
     """Raise if two sources would become one: of several in one directory, all but the last would be lost.
 

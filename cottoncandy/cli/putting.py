@@ -12,7 +12,7 @@ import click
 from cottoncandy import keys
 from cottoncandy.cli.completing import complete_files_then_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, shows_progress
+from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, require_names, shows_progress
 from cottoncandy.cli.streams import input_bytes
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import files_below
@@ -53,6 +53,7 @@ def put(
     """
     if len(files) < 2:
         raise click.UsageError("name the files, and where to put them")
+    require_names(files)
     *sources, target = files
     if any(map(is_url, sources)):
         raise click.UsageError("put uploads files: to copy inside of a store use cp")

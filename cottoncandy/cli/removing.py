@@ -15,6 +15,7 @@ from cottoncandy.cli.options import (
     names_argument,
     quiet_option,
     recursive_option,
+    whole_bucket_option,
 )
 from cottoncandy.cli.output import date_text, print_json
 from cottoncandy.cli.places import (
@@ -26,6 +27,8 @@ from cottoncandy.cli.places import (
     one_store,
     open_store,
     place,
+    require_name_below,
+    require_names,
     shows_progress,
 )
 from cottoncandy.cli.streams import is_terminal
@@ -40,18 +43,31 @@ if TYPE_CHECKING:
 @names_argument("names", nargs=-1, required=True, metavar="NAME...")
 @recursive_option
 @click.option("-y", "-f", "--yes", "--force", "sure", is_flag=True, help="Do not ask.")
+@whole_bucket_option
 @dry_run_option
 @quiet_option
 @json_option
 def rm(
-    names: tuple[str, ...], *, recursive: bool, sure: bool, dry_run: bool, quiet: bool, as_json: bool, access: Access
+    names: tuple[str, ...],
+    *,
+    recursive: bool,
+    sure: bool,
+    whole_bucket: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    access: Access,
 ) -> None:
     """Delete objects, what a pattern matches, or with -r all below a name.
 
     A name is a directory and no prefix: rm -r exp leaves exp2 alone. The * of a pattern does not cross /, and
-    directories that match stay without -r. With -r, a terminal is asked first.
+    directories that match stay without -r. With -r, a terminal is asked first; a bucket is emptied only with
+    --whole-bucket.
     """
+    require_names(names)
     places = [place(text, access) for text in names]
+    if recursive and not whole_bucket:
+        require_name_below(places)
     where = one_store(places)
     cci = open_store(where, access)
     named = {name for one in places for name in _named(cci, one, recursive=recursive)}
@@ -80,8 +96,6 @@ def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json
 def _ask(count: int, places: list[Place]) -> None:
     if is_terminal(sys.stdin):
         click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
-    elif not all(keys.without_trivial_magic(one.name) for one in places):
-        raise click.UsageError("this would empty the bucket: say --yes")
 
 
 def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
@@ -99,13 +113,14 @@ def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
 
 
 @command()
-@names_argument("name", default="")
+@names_argument("name", required=False)
 @click.option("--older-than", default=24.0, show_default=True, metavar="HOURS", help="Only those begun so long ago.")
 @dry_run_option
 @json_option
-def clean_uploads(name: str, *, older_than: float, dry_run: bool, as_json: bool, access: Access) -> None:
+def clean_uploads(name: str | None, *, older_than: float, dry_run: bool, as_json: bool, access: Access) -> None:
     """Throw away the parts of uploads to NAME, and below it, that were never ended: they cost money."""
-    where = place(name, access)
+    require_names([] if name is None else [name])
+    where = place(name or "", access)
     found = open_store(where, access).clean_uploads(where.name, older_than=older_than * 3600, dry_run=dry_run)
     if as_json:
         print_json([{"name": upload.key, "started": upload.started} for upload in found])

@@ -8,15 +8,25 @@ from pathlib import Path
 import click
 
 from cottoncandy.cli.completing import complete_directories
-from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
+from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option, whole_bucket_option
 from cottoncandy.cli.output import print_json
-from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_url, open_store, place
+from cottoncandy.cli.places import (
+    BETWEEN_STORES,
+    Access,
+    Place,
+    is_url,
+    open_store,
+    place,
+    require_name_below,
+    require_names,
+)
 
 
 @command()
 @click.argument("source", shell_complete=complete_directories)
 @click.argument("destination", shell_complete=complete_directories)
 @click.option("--delete", is_flag=True, help="Delete what only the destination has.")
+@whole_bucket_option
 @click.option("--include", multiple=True, metavar="PATTERN", help="Only names that fit; may be repeated.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="No names that fit; may be repeated.")
 @click.option("-c", "--checksum", is_flag=True, help="Compare contents, not times.")
@@ -28,6 +38,7 @@ def sync(
     destination: str,
     *,
     delete: bool,
+    whole_bucket: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     checksum: bool,
@@ -40,12 +51,15 @@ def sync(
 
     A place in the store is a URL, s3://BUCKET/NAME or cottoncandy:///NAME; all else is a directory on disk.
     """
+    require_names([source, destination])
     ends = [place(text, access) if is_url(text) else Path(text) for text in (source, destination)]
     places = [end for end in ends if isinstance(end, Place)]
     if not places:
         raise click.UsageError("one of the two is in the store: write s3://BUCKET/NAME or cottoncandy:///NAME")
     if len({one.backend for one in places}) > 1:
         raise click.UsageError(f"sync stays inside of one store: {BETWEEN_STORES}")
+    if delete and not whole_bucket:
+        require_name_below(places)
     first, second = (end.name if isinstance(end, Place) else end for end in ends)
     cci = open_store(places[0], access, create=isinstance(ends[1], Place), quiet=quiet)
     report = cci.sync(
