@@ -18,6 +18,8 @@ __all__ = ["expected_size", "read_array", "require_size"]
 
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
+#: What becomes of pickles: their reader is another.
+_PICKLES = "those that you trust are read by download_pickle"
 #: Characters of a header: numpy itself reads no longer one.
 _LONGEST = 10_000
 _LENGTH = struct.Struct("<I")
@@ -31,13 +33,15 @@ _NONSENSE: tuple[type[Exception], ...] = (
 )
 
 
-def expected_size(file: BinaryIO) -> int:
+def expected_size(file: BinaryIO, of_pickles: str = _PICKLES) -> int:
     """How many bytes a .npy file of numbers has by its header.
 
     Parameters
     ----------
     file : binary file
         At its beginning.
+    of_pickles : str
+        What an error says is to be done with Python objects.
 
     Raises
     ------
@@ -53,20 +57,20 @@ def expected_size(file: BinaryIO) -> int:
     except _NONSENSE as error:
         raise CorruptObject(f"its .npy header is damaged: {type(error).__name__}: {error!s:.200}") from error
     if dtype.hasobject:
-        raise CorruptObject("it holds pickled Python objects: those that you trust are read by download_pickle")
+        raise CorruptObject(f"it holds pickled Python objects: {of_pickles}")
     if any(length < 0 for length in shape) or not 0 <= nbytes < 2**63:
         raise CorruptObject(f"its .npy header tells of a shape {shape!r:.200} that cannot be")
     return int(beginning.tell() + nbytes)
 
 
-def require_size(file: BinaryIO, size: int) -> None:
+def require_size(file: BinaryIO, size: int, of_pickles: str = _PICKLES) -> None:
     """Hold the header to the size of the file; more may stand behind the array.
 
     Raises
     ------
     CorruptObject
     """
-    expected = expected_size(file)
+    expected = expected_size(file, of_pickles)
     if expected > size:
         raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")
 

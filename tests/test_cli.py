@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import fcntl
+import io
 import json
 import os
 import signal
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import termios
 import time
+import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +27,7 @@ from test_progress import Bars
 
 from cottoncandy.cli import removing, run
 from cottoncandy.cli.app import COMMANDS
-from cottoncandy.cli.formats import FORMATS, extension
+from cottoncandy.cli.formats import FORMATS, Format, extension
 from cottoncandy.cli.output import size_text
 from cottoncandy.cli.places import Access, Place, place
 from cottoncandy.errors import UnsupportedArray
@@ -116,8 +120,8 @@ def test_a_session(cc: Run, tmp_path: Path) -> None:
     assert "is a directory: use -r" in cc("rm", "sub03").err
     assert ok(cc("rm", "sub0?/notes.txt")) == "deleted 2 objects\n"
     assert json.loads(ok(cc("rm", "-r", "sub01", "--json")))["deleted"] == ["sub01/bold", "sub01/bold.npy"]
-    assert cc("rm", "-r", "").code == 2  # the whole bucket, and nobody to ask
-    assert ok(cc("rm", "-ry", "")) == "deleted 1 object\n"
+    assert cc("rm", "-r", "/").code == 2  # the whole bucket, and nobody to ask
+    assert ok(cc("rm", "-ry", "/")) == "deleted 1 object\n"
     assert ok(cc("clean-uploads")) == "no uploads were left\n"
 
 
@@ -256,6 +260,13 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
         ("007\n1_0\n", records([("f0", "U3")], ("007",), ("1_0",))),
         ("1,9007199254740993\n.5,2\n", records([("f0", "f8"), ("f1", "i8")], (1, 2**53 + 1), (0.5, 2))),
         ("99999999999999999999\n", records([("f0", "U20")], ("9" * 20,))),
+        # nor a number that float64 has no place for
+        ("x,n\n1e400,1\n2,2\n", records([("x", "U5"), ("n", "i8")], ("1e400", 1), ("2", 2))),
+        ("1,-1.5E+400\n1,2\n", records([("f0", "i8"), ("f1", "U9")], (1, "-1.5E+400"), (1, "2"))),
+        ("1e-400,1\n", records([("f0", "U6"), ("f1", "i8")], ("1e-400", 1))),
+        (f"{'9' * 300}e50,1\n", records([("f0", "U303"), ("f1", "i8")], (f"{'9' * 300}e50", 1))),
+        ("inf,-Infinity\n0e400,-0.0e-400\n", np.array([[np.inf, -np.inf], [0.0, -0.0]])),
+        ("1e308,5e-324\n", np.array([[1e308, 5e-324]])),
     ],
 )
 def test_a_table_goes_up_with_all_that_it_says_and_comes_back(text: str, table: np.ndarray, cc: Run) -> None:
@@ -347,6 +358,178 @@ def test_an_npz_file_holds_arrays_of_any_name(cc: Run) -> None:
         assert {name: archive[name].tolist() for name in archive.files} == {name: [0, 1, 2] for name in tree}
 
 
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def write_zip(path: str, *members: tuple[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+
+
+def test_an_npz_file_in_which_numpy_finds_one_array_for_another_is_not_written(cc: Run) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    tree = {"grp": {"bold": np.arange(3), "bold.npy": -np.arange(3), "mask": np.ones(2)}}
+    cci.dict2cloud("t", tree, verbose=False)
+    failed = cc("get", "t", "t.npz")
+    assert (failed.code, failed.out, [*Path().glob("t.*")]) == (1, "", [])
+    said = "numpy would find one in the place of the other: rename 'grp/bold' and 'grp/bold.npy', or get them as .h5\n"
+    assert failed.err == f"cottoncandy: t.npz: of two arrays in an .npz, one called as the file of the other, {said}"
+    ok(cc("get", "t", "t.h5"))
+    ok(cc("put", "t.h5", "again"))
+    again = cci.cloud2dict("again", verbose=False)
+    assert {name: leaf.tolist() for name, leaf in again["grp"].items()} == {
+        name: leaf.tolist() for name, leaf in tree["grp"].items()
+    }
+
+
+def test_an_npz_file_of_somebody_else_is_read_by_the_names_of_its_members(cc: Run) -> None:
+    import cottoncandy
+
+    members = [("readme.txt", b"by hand"), ("grp/", b""), ("grp/bold.npy", npy(np.arange(3)))]
+    write_zip("t.npz", *members, ("grp/bold.npy.npy", npy(-np.arange(3))), ("bare", npy(np.ones(2))))
+    done = cc("put", "t.npz", "t")
+    assert (done.code, done.err) == (0, "cottoncandy: t.npz: passed over, since they hold no arrays: 'readme.txt'\n")
+    tree = cottoncandy.get_interface("store", backend="local", verbose=False).cloud2dict("t", verbose=False)
+    assert {name: leaf.tolist() for name, leaf in tree["grp"].items()} == {"bold": [0, 1, 2], "bold.npy": [0, -1, -2]}
+    assert (tree["bare"].tolist(), [*tree]) == ([1, 1], ["bare", "grp"])
+
+
+OBJECTS, NUMBERS = npy(np.array([None])), npy(np.arange(3))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("name", "made", "said"),
+    [
+        ("objects.npy", OBJECTS, ": it holds pickled Python objects: put the file as it is with --as file"),
+        ("objects.npz", [("a/x.npy", OBJECTS)], ": leaf 'a/x': it holds pickled Python objects: put the file as it is"),
+        ("cut.npy", NUMBERS[:-4], ": its .npy header tells of 152 bytes, and there are 148"),
+        ("cut.npz", [("x.npy", NUMBERS[:-4])], ": leaf 'x': its .npy header tells of 152 bytes"),
+        ("huge.npz", [("x.npy", NUMBERS.replace(b"(3,)", b"(9**15,)"))], ": leaf 'x': its .npy header "),
+        ("zip.npy", [("x.npy", NUMBERS)], ": its .npy header is damaged: "),
+        ("npy.npz", NUMBERS, ": BadZipFile: File is not a zip file"),
+        ("absolute.npz", [("/abs.npy", NUMBERS)], ": leaf '/abs' has no name of an object: rename it"),
+        ("none.npz", [(".npy", NUMBERS)], ": leaf '' has no name of an object: rename it"),
+        ("end.npz", [("a/.npy", NUMBERS)], ": leaf 'a/' has no name of an object: rename it"),
+        ("out.npz", [("../x.npy", NUMBERS)], ": leaf '../x' has no name of an object: rename it"),
+        ("twice.npz", [("x.npy", NUMBERS), ("x.npy", NUMBERS)], ": 'x' is an array and a group at the same time: "),
+        ("below.npz", [("x.npy", NUMBERS), ("x/y.npy", NUMBERS)], ": 'x' is an array, and 'x/y' is below it: "),
+        *((f"empty{kind}", b"", "") for kind in FORMATS),
+        *((f"junk{kind}", b"\0junk" * 200, "") for kind in FORMATS if kind != ".csv"),
+    ],
+)
+def test_an_error_names_the_file_that_cannot_be_read(
+    name: str, made: bytes | list[tuple[str, bytes]], said: str, cc: Run
+) -> None:
+    Path(name).write_bytes(made) if isinstance(made, bytes) else write_zip(name, *made)
+    done = cc("put", name, "x")
+    assert (done.code, done.out, [*Path("store").glob("*")]) == (1, "", [])
+    assert done.err.startswith(f"cottoncandy: {name}{said}")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", [".nii", ".nii.gz", ".mat", ".h5"])
+def test_an_error_names_the_file_that_was_cut_off(kind: str, cc: Run) -> None:
+    array = np.random.default_rng(0).normal(size=(9, 9, 9))
+    path = Path(f"cut{kind}")
+    FORMATS[kind].save(path, {"x": array} if FORMATS[kind].holds_tree else array, {})
+    path.write_bytes(path.read_bytes()[:-4000])
+    done = cc("put", str(path), "x")
+    assert (done.code, done.out, [*Path("store").glob("*")]) == (1, "", [])
+    assert done.err.startswith(f"cottoncandy: {path}")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("no room"), "MemoryError: {}: no room (--debug tells where)"),
+        (OSError(errno.EIO, "Input/output error"), "{}: Input/output error"),
+        (OSError("broken"), "{}: OSError: broken"),
+        (KeyError("a"), "{}: KeyError: 'a'"),
+    ],
+)
+def test_an_error_of_any_library_names_the_file(
+    error: Exception, told: str, cc: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise copy.copy(error)
+
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "x"))
+    monkeypatch.setitem(FORMATS, ".npy", Format(fail, fail))  # type: ignore[arg-type]
+    assert cc("put", "x.npy", "y").err == f"cottoncandy: {told.format('x.npy')}\n"
+    failed = cc("get", "x", "back.npy")
+    assert (failed.code, [*Path().glob("*back*"), *Path().glob(".cottoncandy-*")]) == (1, [])
+    if isinstance(error, OSError) and error.errno:  # a disk's, which names the object as well
+        told = f"{tmp_path}/{{}}: object 'x' in local container 'store' is not written: Input/output error"
+    assert failed.err == f"cottoncandy: {told.format('back.npy')}\n"
+
+
+@pytest.mark.filterwarnings("ignore:Using large vector Freesurfer hack")
+@pytest.mark.parametrize("kind", [".nii", ".nii.gz"])
+@pytest.mark.parametrize(
+    ("shape", "held"),
+    [
+        *((shape, True) for shape in [(1,), (5, 1), (1, 5), (2, 3, 1), (2, 1, 1), (2, 3, 4, 1, 1), (1,) * 7, (32767,)]),
+        *((shape, True) for shape in [(40000, 1, 1), (163842, 1, 1)]),  # of surfaces, as FreeSurfer has them
+        *((shape, False) for shape in [(), (0,), (0, 3), (2, 0, 3), (1,) * 8, (2,) * 7 + (1,), (40000,), (1, 40000)]),
+        ((27307, 1, 6), False),  # which nibabel takes for one of FreeSurfer's
+    ],
+)
+def test_a_nifti_image_has_the_shape_of_its_array_or_is_not_written(
+    kind: str, shape: tuple[int, ...], held: bool, cc: Run
+) -> None:
+    array = (np.arange(int(np.prod(shape))) % 1000 + 5).astype("i2").reshape(shape)
+    np.save("x.npy", array)
+    ok(cc("put", "x.npy", "x"))
+    done = cc("get", "x", f"x{kind}")
+    if held:
+        back, _ = FORMATS[kind].load(Path(f"x{kind}"))
+        assert (back.shape, back.tolist()) == (shape, array.tolist())
+        return
+    assert (done.code, done.out, [*Path().glob("*.nii*")]) == (1, "", [])
+    assert done.err == (
+        f"cottoncandy: x{kind}: a NIfTI image has 1 to 7 dimensions of 1 to 32767, and comes back with them; "
+        f"this array is of shape {shape}: get it as .npy\n"
+    )
+
+
+@pytest.mark.parametrize("dtype", ["e", "S3", "U3", "V2", "M8[s]", [("a", "i4")]])
+def test_a_nifti_image_of_what_it_does_not_hold_is_not_written(dtype: str, cc: Run) -> None:
+    with pytest.raises(UnsupportedArray, match=r"^x\.nii: a NIfTI image holds no .*: get it as \.npy$"):
+        FORMATS[".nii"].save(Path("x.nii"), np.zeros(3, dtype), {})
+
+
+@pytest.mark.skipif(not hasattr(getattr(np, "dtypes", None), "StringDType"), reason="numpy 2 has text of any width")
+def test_a_nifti_image_of_text_of_any_width_is_not_written(cc: Run) -> None:
+    with pytest.raises(UnsupportedArray, match=r"^x\.nii: a NIfTI image holds no <U2: get it as \.npy$"):
+        FORMATS[".nii"].save(Path("x.nii"), np.array(["ab"], np.dtypes.StringDType()), {})
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "i2", ">i4", "i8", "u1", "u2", "u4", ">u8", "f", ">d", "F", "D"])
+def test_a_nifti_image_keeps_every_value(dtype: str, cc: Run) -> None:
+    whole = np.dtype(dtype).kind in "iu" and np.iinfo(dtype)
+    array = np.array([whole.min, 7, whole.max] if whole else [1 / 3, np.inf, 0], dtype)
+    FORMATS[".nii"].save(Path("x.nii"), array, {})
+    back, _ = FORMATS[".nii"].load(Path("x.nii"))
+    assert (back.tolist(), back.dtype) == (array.tolist(), array.dtype.newbyteorder("=") if dtype != "?" else "u1")
+
+
+@pytest.mark.parametrize("affine", ["mine", "[[1, 0], [0, 1]]", "5"])
+def test_an_affine_that_is_none_is_named(affine: str, cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "x", "-m", f"affine={affine}"))
+    failed = cc("get", "x", "x.nii")
+    assert failed.err == f"cottoncandy: x.nii: its metadata 'affine' is no matrix of 4 x 4: {affine!r}\n"
+    assert not [*Path().glob("*.nii")]
+
+
 def test_a_mat_file_holds_the_whole_tree_or_is_not_written(cc: Run) -> None:
     import cottoncandy
 
@@ -370,6 +553,55 @@ def test_a_mat_file_holds_the_whole_tree_or_is_not_written(cc: Run) -> None:
         assert (failed.code, [*Path().glob("bad*")]) == (1, [])
         assert failed.err.startswith("cottoncandy: bad.mat: ")
         assert failed.err.endswith(said)
+
+
+WIDE = np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant
+
+
+@pytest.mark.parametrize(
+    ("leaf", "said"),
+    [
+        *((np.array([1], dtype) / 3, "numbers of more than 64 bits") for dtype in "gG" if WIDE),
+        (np.zeros(2, "V2"), "records and no raw bytes"),
+        (np.zeros(2, [("a", "i4")]), "records and no raw bytes"),
+        (np.zeros((), [("a", "i4")]), "records and no raw bytes"),
+        (np.array(["a\0b", "c"]), "text with a NUL"),
+        (np.array([b"a\0b", b"c"]), "text with a NUL"),
+        (np.array(["a\ud800"]), "text with half a character"),
+        (np.array([b"a\xff"]), "text in bytes that are not ASCII"),
+        (np.array(["", ""]), "text without a character"),
+        (np.array(""), "text without a character"),
+        (np.zeros((0, 3), "U2"), "text without a character"),
+        (np.zeros((0, 3), "S2"), "text without a character"),
+    ],
+)
+def test_what_a_mat_file_would_change_is_not_written(leaf: np.ndarray, said: str, cc: Run) -> None:
+    import cottoncandy
+
+    cci = cottoncandy.get_interface("store", backend="local", verbose=False)
+    cci.dict2cloud("t", {"grp": {"bad": leaf, "fine": np.ones(2)}}, verbose=False)
+    failed = cc("get", "t", "t.mat")
+    assert (failed.code, failed.out, [*Path().glob("*.mat")]) == (1, "", [])
+    assert failed.err.startswith(f"cottoncandy: t.mat: a .mat holds no {said}")
+    assert failed.err.endswith(", as 'grp/bad': get it as .npz\n")
+    ok(cc("get", "t", "t.npz"))
+    ok(cc("get", "t/grp/bad", "bad.npy"))
+    assert np.load("bad.npy").tobytes() == leaf.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", ">i2", "i4", "i8", "u1", "u2", "u4", ">u8", "e", "f", "d", "F", "D"])
+def test_a_mat_file_keeps_every_number(dtype: str, cc: Run) -> None:
+    whole = np.dtype(dtype).kind in "iu" and np.iinfo(dtype)
+    array = np.array([whole.min, 7, whole.max] if whole else [1 / 3, np.inf, 0], dtype)
+    FORMATS[".mat"].save(Path("x.mat"), {"x": array}, {})
+    assert FORMATS[".mat"].load(Path("x.mat"))[0]["x"].tolist() == [array.tolist()]
+
+
+def test_a_mat_file_keeps_text_but_for_its_width(cc: Run) -> None:
+    for text in (["a", "bcd"], ["", "ü😀"], [["日本", "b"], ["a\nb", ""]], [b"ab", b"c"]):
+        FORMATS[".mat"].save(Path("x.mat"), {"x": np.array(text)}, {})
+        back = FORMATS[".mat"].load(Path("x.mat"))[0]["x"]
+        assert np.char.rstrip(back).tolist() == np.array(text).astype("U").tolist()
 
 
 def test_a_mat_file_with_what_is_no_array(cc: Run) -> None:
@@ -509,6 +741,63 @@ def test_a_pattern_stops_at_a_slash_and_takes_directories_with_r_only(cc: Run) -
     assert cc("rm", "-r", "*").code == 2  # the whole bucket, and nobody to ask
     assert ok(cc("rm", "-r", "sub*")) == "deleted 2 objects\n"
     assert stored() == ["other"]
+
+
+@pytest.fixture
+def full(cc: Run) -> Callable[[], dict[str, str]]:
+    """Files in the store and on disk; what there is of them now."""
+    for name in ("x", "sub/x", "here/x", "mine/kept"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(f"disk {name}")
+        if not name.startswith(("here", "mine")):
+            Path("other").write_text(f"store {name}")
+            ok(cc("put", "other", name))
+    Path("other").unlink()
+    return lambda: {str(path): path.read_text() for path in sorted(Path().rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["/", "//", "*", "/*", "local://store", "local://store/", "cottoncandy:///"])
+def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], dict[str, str]], cc: Run) -> None:
+    before = full()
+    refused = cc("rm", "-r", name)
+    assert (refused.code, refused.out) == (2, "")
+    assert "this would empty the bucket: say --yes" in " ".join(refused.err.split())
+    assert full() == before
+    ok(cc("rm", "-r", name, "--yes"))
+    assert ok(cc("ls")) == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("rm -r --yes|", "rm -r|", "rm -r -n|", "rm -r --yes|sub|"),
+        *("sync --delete||cottoncandy:///sub", "sync||cottoncandy:///sub", "sync --delete|cottoncandy:///sub|"),
+        *("mv -f|sub/x|", "mv -rf||sub", "cp -f|sub/x|", "cp -rf||sub", "put|here/x|", "put -r||sub", "put||sub"),
+        *("get|sub/x|", "get -r||mine", "rm|x|", "clean-uploads --older-than 0|"),
+    ],
+)
+def test_nothing_is_destroyed_where_a_variable_is_not_set(
+    command: str, full: Callable[[], dict[str, str]], cc: Run
+) -> None:
+    words, *names = command.split("|")
+    before = full()
+    refused = cc(*words.split(), *names)
+    assert (refused.code, refused.out) == (2, "")
+    assert "as where a variable is not set" in " ".join(refused.err.split())
+    assert full() == before
+
+
+def test_a_whole_bucket_is_mirrored(full: Callable[[], dict[str, str]], cc: Run) -> None:
+    ok(cc("sync", "cottoncandy:///", "mine", "--delete", "-q"))
+    assert sorted(str(path) for path in Path("mine").rglob("*")) == ["mine/sub", "mine/sub/x", "mine/x"]
+    ok(cc("sync", "here", "local://store", "-q"))
+    assert ok(cc("ls", "-r")).split() == ["sub/x", "x"]
+    ok(cc("sync", "here", "local://store", "-q", "--delete"))
+    assert ok(cc("ls", "-r")).split() == ["x"]
+    ok(cc("mv", "x", "a/x"))
+    ok(cc("mv", "a/x", "/"))  # to the root, which is said
+    assert ok(cc("ls", "-r")).split() == ["x"]
+    assert ok(cc("clean-uploads")) == "no uploads were left\n"
 
 
 def test_of_several_with_one_base_name_none_is_lost(cc: Run) -> None:
@@ -662,6 +951,73 @@ def test_a_closed_pipe_is_quiet(cc: Run) -> None:
     assert process.stderr.read() == b""
     assert process.wait(30) == 141
     process.stderr.close()
+
+
+#: Each command, and how it ends, whatever is closed.
+ENDS = [
+    *(("put f a", 0), ("put -q f dir/b", 0), ("put - in", 0), ("cp a c", 0), ("mv c d", 0), ("get a out", 0)),
+    *((f"{look}{option}", 0) for look in ("ls", "info a", "du", "config") for option in ("", " --json")),
+    *((told, 0) for told in ("ls -r", "tree", "verify", "doctor", "clean-uploads", "completion bash", "--help")),
+    *(("sync -n . cottoncandy:///x", 0), ("sync dir cottoncandy:///y", 0), ("rm -r dir", 0), ("rm d", 0)),
+    *(("ls nope", 1), ("info nope --debug", 1), ("get nope", 1), ("bogus", 2), ("put f", 2)),
+]
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", ">&- 2>&-", "<&-", "<&- >&- 2>&-"])
+def test_it_ends_as_ever_where_the_shell_closed_its_streams(closed: str, cc: Run) -> None:
+    Path("f").write_text("hi")
+    Path("input").write_text("given")
+    Path("dir").mkdir()
+    Path("dir/g").write_text("there")
+    commands = [*(told.split() for told, _ in ENDS), ["get", "a", "-"]]
+    code = f"""
+import json, pathlib
+from cottoncandy.cli import run, streams
+streams.hold_closed()
+pathlib.Path("codes").write_text(json.dumps([run(command) for command in {commands!r}]))
+"""
+    script = f'exec "$0" -c "$1" <input >out.txt 2>err.txt {closed}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run(["sh", "-c", script, sys.executable, code], env=environment, check=True)
+    *codes, to_output = json.loads(Path("codes").read_text())
+    no_input = closed.startswith("<")
+    assert dict(zip(map(" ".join, commands), codes, strict=False)) == {**dict(ENDS), "put - in": int(no_input)}
+    assert to_output == int(" >&-" in f" {closed}")  # bytes that nobody gets are no success
+    assert Path("out").read_text() == Path("store/a").read_text() == "hi"
+    assert {path.name.split(".")[0] for path in Path("store").iterdir()} == {
+        "a",
+        "y",
+        *(["in"] if not no_input else []),
+    }
+    assert no_input or Path("store/in").read_text() == "given"
+    told, failed = Path("out.txt").read_text(), Path("err.txt").read_text()
+    assert (told == "") == (to_output == 1)
+    assert "nope" not in told  # an error is no output
+    assert (failed == "") == ("2>&-" in closed)
+    assert "AttributeError" not in failed
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_no_file_gets_the_number_of_a_closed_stream(closed: str, cc: Run) -> None:
+    Path("f").write_text("hi")
+    script = f'exec "$0" -m cottoncandy put f a {closed}'
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", script, sys.executable], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr, Path("store/a").read_text()) == (0, b"", "hi")
+    code = "import os; from cottoncandy.cli import streams; streams.hold_closed(); os._exit(os.open('f', 0))"
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, code], env=environment, check=False)
+    assert done.returncode > 2
+
+
+@pytest.mark.parametrize(("command", "code"), [("ls nope", 1), ("ls nope --debug", 1), ("bogus", 2)])
+def test_an_error_that_nobody_reads_ends_as_every_other(command: str, code: int, cc: Run) -> None:
+    process = start(*command.split())
+    assert process.stdout
+    assert process.stderr
+    process.stderr.close()
+    assert process.stdout.read() == b""
+    assert process.wait(30) == code
+    process.stdout.close()
 
 
 def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:

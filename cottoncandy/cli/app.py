@@ -16,6 +16,7 @@ import click
 from click.shell_completion import shell_complete
 
 import cottoncandy
+from cottoncandy.cli import streams
 from cottoncandy.errors import CottonCandyError
 
 #: How the command ends, beside 0.
@@ -82,6 +83,7 @@ def cottoncandy_command() -> None:
 
 def main() -> None:
     """Run the command that the process was started with, and end it."""
+    streams.hold_closed()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -94,7 +96,7 @@ def run(arguments: Sequence[str]) -> int:
         # not click's `main`: it prints, and ends the process, in its own way
         with cottoncandy_command.make_context("cottoncandy", list(arguments), obj=invocation) as context:
             result = cottoncandy_command.invoke(context)
-        sys.stdout.flush()
+        streams.flush(sys.stdout)
     except click.exceptions.Exit as end:
         return end.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, it is told in one line
@@ -104,20 +106,27 @@ def run(arguments: Sequence[str]) -> int:
 
 def _failed(error: BaseException, invocation: Invocation) -> int:
     """Say what went wrong, and how the command ends."""
+    if isinstance(error, BrokenPipeError):
+        streams.drop(sys.stdout)
+        return PIPE_CLOSED
+    try:
+        _tell(error, debug=invocation.debug)
+    except BrokenPipeError:  # nobody wants to know
+        streams.drop(sys.stderr)
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    return INTERRUPTED if isinstance(error, (click.Abort, KeyboardInterrupt)) else FAILED
+
+
+def _tell(error: BaseException, *, debug: bool) -> None:
     if isinstance(error, click.ClickException):
         error.show()
-        return error.exit_code
-    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+    elif isinstance(error, (click.Abort, KeyboardInterrupt)):
         click.echo("cottoncandy: interrupted", err=True)
-        return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        # Python flushes once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
-    if invocation.debug:
-        traceback.print_exception(error)
-    click.echo(f"cottoncandy: {_described(error)}", err=True)
-    return FAILED
+    else:
+        if debug:
+            traceback.print_exception(error)
+        click.echo(f"cottoncandy: {_described(error)}", err=True)
 
 
 def _described(error: BaseException) -> str:

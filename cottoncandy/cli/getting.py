@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,12 +25,14 @@ from cottoncandy.cli.places import (
     open_store,
     place,
     refuse_doubles,
+    require_names,
     shows_progress,
 )
+from cottoncandy.cli.streams import output_bytes
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound, UnsupportedArray
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.parallel import for_each
 from cottoncandy.progress import Progress
 
@@ -65,6 +66,7 @@ def get(
     output), .npz, .csv, .mat, .h5, .nii or .nii.gz. A tree of arrays goes into one .npz, .mat or .h5, or with -r into
     files.
     """
+    require_names(names)
     *sources, destination = names if len(names) > 1 else (*names, ".")
     places = [place(text, access) for text in sources]
     first = one_store(places)
@@ -116,16 +118,17 @@ class _Job:
         if self.is_array:
             self._npy_to_stdout(cci)
             return
+        output = output_bytes()
         with cci.download_stream(self.name) as stream:
             for part in stream.parts():
-                sys.stdout.buffer.write(part)
+                output.write(part)
 
     def _npy_to_stdout(self, cci: DefaultInterface) -> None:
         with TemporaryDirectory() as folder:
             path = Path(folder, "array.npy")
             replace(self, path=path).run(cci)
             with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+                shutil.copyfileobj(file, output_bytes())
 
     def _save(self, cci: DefaultInterface) -> None:
         from cottoncandy.cli.formats import FORMATS, extension
@@ -137,11 +140,8 @@ class _Job:
         else:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
             value = {self.path.name.split(".")[0]: value} if found.holds_tree else value
-        try:
-            with replacing_path(self.path, cci.backend_interface.describe(self.name)) as part:
-                found.save(part, value, metadata)
-        except UnsupportedArray as error:  # the file at hand has a name that nobody knows
-            raise UnsupportedArray(f"{self.path}: {error}") from error
+        with replacing_path(self.path, cci.backend_interface.describe(self.name)) as part:
+            found.save(part, value, metadata, self.path)
 
     def _tree(self, cci: DefaultInterface) -> dict[str, Any]:
         found = cci.cloud2dict(self.name, verbose=False)

@@ -14,6 +14,7 @@ from cottoncandy.backends.base import ObjectHead, ObjectInfo, ObjectPrefix
 from cottoncandy.cli.options import command, human_option, json_option, names_argument, recursive_option
 from cottoncandy.cli.output import as_record, date_text, long_line, print_json, size_text
 from cottoncandy.cli.places import Access, Place, is_pattern, open_store, place
+from cottoncandy.cli.streams import is_terminal
 from cottoncandy.errors import NotAnArray, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def ls(names: tuple[str, ...], *, long: bool, human: bool, recursive: bool, as_j
     for text in names or ("",):
         where = place(text, access)
         # lines tell how far it is, and would be written into a bar on the same terminal
-        cci = open_store(where, access, quiet=not as_json and sys.stdout.isatty())
+        cci = open_store(where, access, quiet=not as_json and is_terminal(sys.stdout))
         for entry in _entries(cci, where, recursive=recursive):
             if as_json:
                 listed.append(entry)

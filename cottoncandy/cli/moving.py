@@ -19,6 +19,7 @@ from cottoncandy.cli.places import (
     open_store,
     place,
     refuse_doubles,
+    require_names,
 )
 from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
 
@@ -55,6 +56,7 @@ def _transfer(
 ) -> None:
     if len(names) < 2:
         raise click.UsageError("name what there is, and where to")
+    require_names(names)
     places = [place(text, access) for text in names[:-1]]
     source, target = one_store(places), place(names[-1], access)
     if source.backend != target.backend:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cottoncandy import keys
+from cottoncandy.cli.streams import is_terminal
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def shows_progress(*, quiet: bool = False) -> bool:
     from cottoncandy.config import Options
 
     chosen = Options.load().choice("progress", "show")
-    return not quiet and (sys.stderr.isatty() if chosen == "auto" else bool(chosen))
+    return not quiet and (is_terminal(sys.stderr) if chosen == "auto" else bool(chosen))
 
 
 def open_store(where: Place, access: Access, *, create: bool = False, quiet: bool = False) -> DefaultInterface:
@@ -175,6 +176,19 @@ def one_store(places: list[Place]) -> Place:
     if any((other.backend, other.container) != (first.backend, first.container) for other in places):
         raise click.UsageError("these are in several buckets: name those of one at a time")
     return first
+
+
+def require_names(texts: Iterable[str]) -> None:
+    """Refuse what is empty: in a script, most often a variable that is not set. It would be a root, or this directory.
+
+    Raises
+    ------
+    click.UsageError
+    """
+    if not all(texts):
+        raise click.UsageError(
+            "a name is empty, as where a variable is not set: the root of a bucket is /, and this directory ."
+        )
 
 
 def refuse_doubles(action: str, ways: Iterable[tuple[str, str]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import click
 from cottoncandy import keys
 from cottoncandy.cli.completing import complete_files_then_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
-from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, shows_progress
+from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, require_names, shows_progress
+from cottoncandy.cli.streams import input_bytes
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import files_below
 from cottoncandy.parallel import for_each
@@ -53,6 +53,7 @@ def put(
     """
     if len(files) < 2:
         raise click.UsageError("name the files, and where to put them")
+    require_names(files)
     *sources, target = files
     if any(map(is_url, sources)):
         raise click.UsageError("put uploads files: to copy inside of a store use cp")
@@ -92,7 +93,7 @@ class _Job:
         if self.as_array:
             self._upload_array(cci, metadata, compression, acl)
         elif self.source == _STDIN:
-            cci.upload_object(self.name, sys.stdin.buffer, acl, None, **metadata)
+            cci.upload_object(self.name, input_bytes(), acl, None, **metadata)
         else:
             extra = {"Metadata": metadata, "ACL": acl}
             cci.upload_from_file(self.source, self.name, ExtraArgs=extra)

@@ -26,8 +26,10 @@ from cottoncandy.cli.places import (
     one_store,
     open_store,
     place,
+    require_names,
     shows_progress,
 )
+from cottoncandy.cli.streams import is_terminal
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.progress import Progress
 
@@ -43,13 +45,21 @@ if TYPE_CHECKING:
 @quiet_option
 @json_option
 def rm(
-    names: tuple[str, ...], *, recursive: bool, sure: bool, dry_run: bool, quiet: bool, as_json: bool, access: Access
+    names: tuple[str, ...],
+    *,
+    recursive: bool,
+    sure: bool,
+    dry_run: bool,
+    quiet: bool,
+    as_json: bool,
+    access: Access,
 ) -> None:
     """Delete objects, what a pattern matches, or with -r all below a name.
 
     A name is a directory and no prefix: rm -r exp leaves exp2 alone. The * of a pattern does not cross /, and
     directories that match stay without -r. With -r, a terminal is asked first.
     """
+    require_names(names)
     places = [place(text, access) for text in names]
     where = one_store(places)
     cci = open_store(where, access)
@@ -77,7 +87,7 @@ def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json
 
 
 def _ask(count: int, places: list[Place]) -> None:
-    if sys.stdin.isatty():
+    if is_terminal(sys.stdin):
         click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
     elif not all(keys.without_trivial_magic(one.name) for one in places):
         raise click.UsageError("this would empty the bucket: say --yes")
@@ -98,13 +108,14 @@ def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
 
 
 @command()
-@names_argument("name", default="")
+@names_argument("name", required=False)
 @click.option("--older-than", default=24.0, show_default=True, metavar="HOURS", help="Only those begun so long ago.")
 @dry_run_option
 @json_option
-def clean_uploads(name: str, *, older_than: float, dry_run: bool, as_json: bool, access: Access) -> None:
+def clean_uploads(name: str | None, *, older_than: float, dry_run: bool, as_json: bool, access: Access) -> None:
     """Throw away the parts of uploads to NAME, and below it, that were never ended: they cost money."""
-    where = place(name, access)
+    require_names([] if name is None else [name])
+    where = place(name or "", access)
     found = open_store(where, access).clean_uploads(where.name, older_than=older_than * 3600, dry_run=dry_run)
     if as_json:
         print_json([{"name": upload.key, "started": upload.started} for upload in found])

@@ -10,7 +10,15 @@ import click
 from cottoncandy.cli.completing import complete_directories
 from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
 from cottoncandy.cli.output import print_json
-from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_url, open_store, place
+from cottoncandy.cli.places import (
+    BETWEEN_STORES,
+    Access,
+    Place,
+    is_url,
+    open_store,
+    place,
+    require_names,
+)
 
 
 @command()
@@ -40,6 +48,7 @@ def sync(
 
     A place in the store is a URL, s3://BUCKET/NAME or cottoncandy:///NAME; all else is a directory on disk.
     """
+    require_names([source, destination])
     ends = [place(text, access) if is_url(text) else Path(text) for text in (source, destination)]
     places = [end for end in ends if isinstance(end, Place)]
     if not places:

@@ -29,6 +29,8 @@ _INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 # `007` is a name: as a number it would be 7
 _PADDED = re.compile(r"\s*[+-]?0\d+\s*", re.ASCII)
 _MISSING = {"", "NA", "N/A", "n/a"}
+# more than nothing, whatever its exponent says
+_SOMETHING = re.compile(r"[^eE]*[1-9]", re.ASCII)
 _INT64 = range(-(2**63), 2**63)
 #: What numbers and text of each kind are read as again.
 _READ_AS = {"b": np.int64, "i": np.int64, "u": np.int64, "f": np.float64, "U": np.str_}
@@ -123,12 +125,20 @@ def _numbers(cells: Cells) -> Array | None:
     given = [cell for cell in cells if cell.strip() not in _MISSING]
     if not given or not all(map(_NUMBER.fullmatch, given)) or any(map(_PADDED.fullmatch, given)):
         return None
+    if any(map(_is_beyond_floats, given)):
+        return None
     integers = [int(cell) for cell in given if _INTEGER.fullmatch(cell)]
     if len(integers) == len(cells) and min(integers) in _INT64 and max(integers) in _INT64:
         return np.array(integers, np.int64)
     if any(int(float(number)) != number for number in integers):
         return None
     return np.array([math.nan if cell.strip() in _MISSING else float(cell) for cell in cells])
+
+
+def _is_beyond_floats(number: str) -> bool:
+    """Whether a number would be read as one without end, or as none at all: ``1e400``, ``1e-400``."""
+    value = float(number)
+    return (value == 0 or math.isinf(value)) and _SOMETHING.match(number) is not None
 
 
 # ---------------------------------------------------------------------- writing

@@ -1,0 +1,77 @@
+"""The input and the outputs of the process. A shell can close each (`>&-`): Python then has None in its place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import BinaryIO, TextIO
+
+
+def hold_closed() -> None:
+    """Open what is closed on nothing, at the beginning of the process.
+
+    The next file or socket to be opened would get its number otherwise, and what libraries write there. Errors have a
+    stream that takes them; whoever wants the input or the output is to find that there is none.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if _there(sys.stderr) is None:  # click and traceback would write to the output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it ends with the process
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether somebody sits at it."""
+    found = _there(stream)
+    return found is not None and found.isatty()
+
+
+def input_bytes() -> BinaryIO:
+    """What ``-`` reads.
+
+    Raises
+    ------
+    OSError
+        If it is closed.
+    """
+    return _bytes(sys.stdin, "input")
+
+
+def output_bytes() -> BinaryIO:
+    """What ``-`` writes to.
+
+    Raises
+    ------
+    OSError
+        If it is closed.
+    """
+    return _bytes(sys.stdout, "output")
+
+
+def flush(stream: TextIO) -> None:
+    """Write what is held back, if there is such a stream."""
+    found = _there(stream)
+    if found is not None:
+        found.flush()
+
+
+def drop(stream: TextIO) -> None:
+    """Let nothing more go where nobody reads: Python flushes once more at its end."""
+    found = _there(stream)
+    if found is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), found.fileno())
+
+
+def _there(stream: TextIO) -> TextIO | None:
+    """The stream, which by its type is always there."""
+    return stream
+
+
+def _bytes(stream: TextIO, what: str) -> BinaryIO:
+    found = _there(stream)
+    if found is None:
+        raise OSError(errno.EBADF, f"the {what} is closed")
+    return found.buffer
