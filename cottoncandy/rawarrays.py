@@ -69,7 +69,7 @@ class CompressionDefaults:
 
 
 def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
-    """The value as a numpy array that can be stored.
+    """The value as a plain numpy array that can be stored. A mask is not, which is logged.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
         With what ``describe`` says of where the array was to go. For text of any width too, where items must be of a
         fixed one.
     """
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    array = value if type(value) is np.ndarray else _plain(value, describe)
     if fixed_width and stringarrays.is_text(array.dtype):
         reason = "text of any width goes by upload_raw_array, or give a fixed one: astype('U')"
         raise UnsupportedArray(f"{describe()}: {reason}")
@@ -86,6 +86,13 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
     except UnsupportedArray as error:
         raise UnsupportedArray(f"{describe()}: {error}") from None
     return array
+
+
+def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
+    # numpy's own `is_masked` knows no masks of records
+    if isinstance(value, np.ma.MaskedArray) and np.count_nonzero(np.ma.getmask(value)):
+        log.warning("%s: the mask of the array is not stored: upload_masked_array stores it", describe())
+    return np.asarray(value)
 
 
 def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str]) -> None:

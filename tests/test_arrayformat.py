@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import string
 from collections.abc import Callable, Mapping
@@ -230,22 +229,6 @@ def test_a_memory_map_is_not_read(tmp_path: Any) -> None:
 def test_the_view_keeps_the_memory_alive() -> None:
     _, view = describe(np.arange(1000)[::2], None)
     assert np.frombuffer(view, int).tolist() == list(range(0, 1000, 2))
-
-
-# ---------------------------------------------------------------------- subclasses
-def test_subclasses_go_as_plain_arrays() -> None:
-    numbers = np.arange(6.0).reshape(2, 3)
-    for array in (numbers.view(np.matrix), numbers.view(np.recarray), np.ma.array(numbers)):
-        assert_round_trip(array, "gzip")
-
-
-def test_a_lost_mask_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "cottoncandy"):
-        describe(np.ma.array([1, 2, 3], mask=[0, 0, 0]), None)
-        assert not caplog.records
-        body, metadata = pack(np.ma.array([1, 2, 3], mask=[0, 1, 0]), None)
-    assert "mask" in caplog.text
-    assert unpack(body, metadata).tolist() == [1, 2, 3]
 
 
 # ---------------------------------------------------------------------- what has no bytes of its own

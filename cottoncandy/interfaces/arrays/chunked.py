@@ -96,10 +96,10 @@ class ChunkedArrays(FolderArrays):
         True
         >>> response = cci.upload_dask_array('doubled', dask_array * 2)  # computed chunk by chunk, never in one place
         """
-        if not hasattr(arr, "dtype") or not hasattr(arr, "shape"):
-            arr = np.asarray(arr)
         compute = metakwargs.pop("compute", True)
         folder = self._chunk_folder(object_name)
+        if isinstance(arr, np.ndarray) or not (hasattr(arr, "dtype") and hasattr(arr, "shape")):
+            arr = as_array(arr, folder.describe)  # what is lost of it is told once, not of each chunk
         as_array(np.empty(0, arr.dtype), folder.describe, fixed_width=True)  # refuses what cannot be stored
         if compute and not _is_dask(arr):
             from cottoncandy.chunkedarrays.upload import ChunkUpload

@@ -1,0 +1,60 @@
+"""What uploads of arrays say of what they cannot store, or not all of: which object it is, and what to do."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from stores import Store
+
+MASKED = np.ma.masked_greater(np.arange(4.0), 1)
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# ---------------------------------------------------------------------- masks
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda cci, array: cci.upload_raw_array("a", array), "a"),
+        (lambda cci, array: cci.upload_npy_array("a.npy", array), "a.npy"),
+        (lambda cci, array: cci.upload_dask_array("a", array, axis=0, buffersize=8), "a"),
+        (lambda cci, array: cci.dict2cloud("t", {"plain": 1, "deep": {"a": array}}, verbose=False), "t/deep/a"),
+    ],
+    ids=["raw", "npy", "chunks", "tree"],
+)
+def test_a_mask_that_is_not_stored_is_told_once_of_each_array(
+    store: Store, caplog: pytest.LogCaptureFixture, call: Any, named: str
+) -> None:
+    cci = store.interface()
+    for _ in range(2):  # where nothing is, and in the place of another
+        caplog.clear()
+        call(cci, MASKED)
+        (told,) = warnings_in(caplog)
+        assert told.startswith(f"object '{named}' in ")
+        assert "upload_masked_array" in told
+
+
+@pytest.mark.stores("local")
+def test_a_mask_of_records_is_told_of(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    cci = store.interface()
+    plain = np.zeros(2, [("a", "i4"), ("b", "f8", (2,))])
+    cci.upload_raw_array("none", np.ma.array(plain))
+    assert not warnings_in(caplog)
+    cci.upload_raw_array("some", np.ma.array(plain, mask=[(False, [False, True])] * 2))
+    assert len(warnings_in(caplog)) == 1
+    assert cci.download_raw_array("some").dtype == plain.dtype
+
+
+@pytest.mark.stores("local")
+def test_nothing_is_said_where_nothing_is_lost(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    cci = store.interface()
+    cci.upload_npy_array("a.npy", np.ma.array([1.0, 2.0]))
+    cci.upload_raw_array("a", np.ma.array([1.0, 2.0], mask=[False, False]))
+    cci.upload_masked_array("m", MASKED)
+    assert not warnings_in(caplog)
