@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from cottoncandy import arrayformat, checksums, codecs, dtypes, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
-from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
+from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, CottonCandyError, UnsupportedArray
 from cottoncandy.scattered import Bytes
 from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
@@ -30,6 +31,11 @@ _LARGE = 2 * GIB
 _MOST_PACKED = 2
 # Bytes that are read at a time into an array that does not lie in one piece.
 _SLAB = 8 * MIB
+
+_RAGGED = "Make lists of equal lengths, or give each an object of its own; upload_pickle takes what makes no array"
+_SPARSE = (
+    "scipy.sparse arrays have a call, and names, of their own: upload_sparse_array; or make it dense with toarray()"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,8 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
     Raises
     ------
     UnsupportedArray
-        With what ``describe`` says of where the array was to go. For text of any width too, where items must be of a
-        fixed one.
+        With what ``describe`` says of where the array was to go. For lists of different lengths too, and for scipy's
+        sparse arrays; and for text of any width, where items must be of a fixed one.
     """
     array = value if type(value) is np.ndarray else _plain(value, describe)
     if fixed_width and stringarrays.is_text(array.dtype):
@@ -84,15 +90,26 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
     try:
         dtypes.check_dtype(array.dtype)
     except UnsupportedArray as error:
-        raise UnsupportedArray(f"{describe()}: {error}") from None
+        raise UnsupportedArray(f"{describe()}: {_SPARSE if is_sparse(value) else error}") from None
     return array
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether it is a sparse array: where scipy.sparse was never imported, nothing is."""
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and module.issparse(value)
 
 
 def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
     # numpy's own `is_masked` knows no masks of records
     if isinstance(value, np.ma.MaskedArray) and np.count_nonzero(np.ma.getmask(value)):
         log.warning("%s: the mask of the array is not stored: upload_masked_array stores it", describe())
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except CottonCandyError:
+        raise  # it is an array that is read from a store
+    except ValueError as error:
+        raise UnsupportedArray(f"{describe()}: {error} {_RAGGED}") from error
 
 
 def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str]) -> None:

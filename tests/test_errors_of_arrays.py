@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
 from stores import Store
+
+from cottoncandy.errors import ChecksumMismatch, UnsupportedArray
 
 MASKED = np.ma.masked_greater(np.arange(4.0), 1)
 
@@ -58,3 +61,45 @@ def test_nothing_is_said_where_nothing_is_lost(store: Store, caplog: pytest.LogC
     cci.upload_raw_array("a", np.ma.array([1.0, 2.0], mask=[False, False]))
     cci.upload_masked_array("m", MASKED)
     assert not warnings_in(caplog)
+
+
+# ---------------------------------------------------------------------- what makes no array
+CALLS: dict[str, tuple[Any, str]] = {
+    "raw": (lambda cci, value: cci.upload_raw_array("sub/x", value), "sub/x"),
+    "npy": (lambda cci, value: cci.upload_npy_array("sub/x", value), "sub/x"),
+    "chunks": (lambda cci, value: cci.upload_dask_array("sub/x", value), "sub/x"),
+    "tree": (lambda cci, value: cci.dict2cloud("t", {"ok": 1, "deep": {"x": value}}, verbose=False), "t/deep/x"),
+}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_ragged_list_is_told_of_with_its_name(store: Store, name: str) -> None:
+    call, key = CALLS[name]
+    with pytest.raises(UnsupportedArray, match=r"inhomogeneous.*equal length.*upload_pickle") as caught:
+        call(store.interface(), [[1], [2, 3]])
+    assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+    assert isinstance(caught.value, ValueError)  # as which numpy raises it
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local")
+def test_an_array_that_cannot_be_read_is_no_ragged_list(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.arange(3), compression=False)
+    body, metadata = store.raw.get("a")
+    store.raw.put("a", b"!" + body[1:], metadata)
+    with pytest.raises(ChecksumMismatch, match="object 'a'"):
+        cci.upload_raw_array("b", cci.open_array("a"))
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_sparse_array_is_sent_to_the_call_for_it(store: Store, name: str) -> None:
+    call, key = CALLS[name]
+    for array in (scipy.sparse.csr_array(np.eye(3)), scipy.sparse.lil_matrix(np.eye(3))):
+        with pytest.raises(UnsupportedArray, match="upload_sparse_array") as caught:
+            call(store.interface(), array)
+        assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+        assert "pickle" not in str(caught.value)
+    assert not store.raw.keys()
