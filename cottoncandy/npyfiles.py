@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from cottoncandy import checksums
-from cottoncandy.errors import CorruptObject
+from cottoncandy.errors import CorruptObject, CottonCandyError
 
 __all__ = ["expected_size", "read_array", "require_size"]
 
@@ -81,6 +81,8 @@ def read_array(file: BinaryIO) -> tuple[np.ndarray[Any, Any], str]:
     hashed = _Hashed(file)
     try:
         array = np.lib.format.read_array(hashed, allow_pickle=False)
+    except CottonCandyError:
+        raise  # of what brings the bytes
     except (ValueError, EOFError) as error:
         raise CorruptObject(str(error)) from error
     while hashed.read(_PIECE):  # what stands behind the array is the file's as well

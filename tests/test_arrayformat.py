@@ -405,6 +405,9 @@ def test_a_longdouble_of_another_platform_is_told_from_junk() -> None:
     other = "<f12" if np.dtype(np.longdouble).itemsize != 12 else "<f16"
     with pytest.raises(UnsupportedArray, match=r"^object 'a' .* platform"):
         read(dtype=other, shape="3")
+    size = int(other[2:])
+    with pytest.raises(UnsupportedArray, match=r"^object 'a' .* platform"):
+        read(dtype=f"|V{size}", shape="3", descr=json.dumps({"size": size, "fields": [["x", 0, other]]}))
 
 
 # ---------------------------------------------------------------------- fuzz

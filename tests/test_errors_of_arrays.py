@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 import scipy.sparse
 from stores import Store
 
-from cottoncandy.errors import ChecksumMismatch, UnsupportedArray
+from cottoncandy.errors import ChecksumMismatch, ConfigurationError, DecryptionError, UnsupportedArray
 
 MASKED = np.ma.masked_greater(np.arange(4.0), 1)
 
@@ -103,3 +104,37 @@ def test_a_sparse_array_is_sent_to_the_call_for_it(store: Store, name: str) -> N
         assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
         assert "pickle" not in str(caught.value)
     assert not store.raw.keys()
+
+
+# ---------------------------------------------------------------------- no bucket
+@pytest.mark.stores("moto")
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(call for call, _ in CALLS.values()),
+        lambda cci, array: cci.upload_dask_array("x", dask.array.from_array(array)),
+        lambda cci, array: cci.upload_sparse_array("x", scipy.sparse.csr_array(np.diag(array))),
+        lambda cci, array: cci.upload_masked_array("x", np.ma.array(array)),
+        lambda cci, array: cci.download_raw_array("x"),
+        lambda cci, array: cci.download_npy_array("x"),
+        lambda cci, array: cci.download_dask_array("x"),
+        lambda cci, array: cci.download_sparse_array("x"),
+        lambda cci, array: cci.download_masked_array("x"),
+        lambda cci, array: cci.cloud2dict("x"),
+    ],
+)
+def test_without_a_bucket_all_calls_say_so(store: Store, caplog: pytest.LogCaptureFixture, call: Any) -> None:
+    cci = store.interface(bucket_name=None)
+    with pytest.raises(ConfigurationError, match=r"^no bucket was chosen: "):
+        call(cci, np.arange(3))
+    assert not warnings_in(caplog)  # nothing was sent, so nothing need be removed
+
+
+@pytest.mark.stores("local")
+def test_a_npy_file_that_is_not_what_was_encrypted_is_told_of_as_such(store: Store) -> None:
+    cci = store.interface(encryption_key=bytes(32))
+    cci.upload_npy_array("a.npy", np.arange(2**21))
+    body, metadata = store.raw.get("a.npy")
+    store.raw.put("a.npy", body[:-1] + bytes([body[-1] ^ 1]), metadata)
+    with pytest.raises(DecryptionError, match=r"^object 'a\.npy' in .*segment"):
+        cci.download_npy_array("a.npy")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from cottoncandy import keys
-from cottoncandy.allornothing import Parts
+from cottoncandy.allornothing import Parts, logging_failures
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import TABLE, version_at
-from cottoncandy.errors import CottonCandyError
 from cottoncandy.interfaces.arrays.raw import RawArrays
 from cottoncandy.interrupts import shielded
-
-log = logging.getLogger(__name__)
 
 
 class FolderArrays(RawArrays):
@@ -51,10 +47,7 @@ class FolderArrays(RawArrays):
 
     def _discard(self, parts: Iterable[str]) -> bool:
         """Remove parts of an array that failed; the error that tells why is the first one. Whether they are gone."""
-        try:
-            with shielded():
-                self.backend_interface.delete(parts)
-        except CottonCandyError as error:
-            log.warning("parts of an upload that failed could not be removed: %s", error)
-            return False
-        return True
+        with logging_failures(), shielded():
+            self.backend_interface.delete(parts)
+            return True
+        return False  # type: ignore[unreachable] # mypy does not see that failures end there

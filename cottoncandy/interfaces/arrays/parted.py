@@ -187,10 +187,9 @@ class PartedArrays(FolderArrays):
         from cottoncandy.documents import load_document
 
         key = keys.join(directory, TABLE)
+        text, _ = load_document(self.backend_interface, key, self._settings, _LARGEST_TABLE)
         try:
-            return json.loads(load_document(self.backend_interface, key, self._settings, _LARGEST_TABLE)[0])
-        except CorruptObject:
-            raise
+            return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise CorruptObject(f"{self.backend_interface.describe(key)} is no JSON: {error}") from error
 

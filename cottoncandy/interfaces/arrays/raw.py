@@ -286,6 +286,8 @@ class RawArrays(BasicInterface):
                 npyfiles.require_size(stream, stream.size)
                 stream.seek(0)
                 array, found = npyfiles.read_array(stream)
+            except ChecksumMismatch:
+                raise  # of an encrypted file, as it was read
             except CorruptObject as error:
                 if is_array(stream.metadata):
                     raise NotAnArray(f"{where} is no .npy file but a raw array: download_raw_array reads it") from error
