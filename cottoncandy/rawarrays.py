@@ -16,7 +16,14 @@ import numpy.typing as npt
 from cottoncandy import arrayformat, checksums, codecs, dtypes, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
-from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, CottonCandyError, UnsupportedArray
+from cottoncandy.errors import (
+    ChecksumMismatch,
+    ConfigurationError,
+    CorruptObject,
+    CottonCandyError,
+    UnknownCodec,
+    UnsupportedArray,
+)
 from cottoncandy.scattered import Bytes
 from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
@@ -58,20 +65,24 @@ class CompressionDefaults:
             return cls(None, None)
         return cls(options.text("compression", "small_array"), options.text("compression", "large_array"))
 
-    def choose(self, compression: str | bool | None, nbytes: int) -> str | None:
+    def choose(self, compression: str | bool | None, nbytes: int, describe: Callable[[], str]) -> str | None:
         """The codec's name for a caller's ``compression`` argument; None is no compression.
 
         Raises
         ------
-        UnknownCodec
+        UnknownCodec, ConfigurationError, UnsupportedArray
+            With what ``describe`` says of where the array is to go.
         """
         if compression is True:
             compression = self.small if nbytes < _LARGE else self.large
         if compression is False or compression is None or str(compression).lower() in {"false", "none", ""}:
             return None
         if not isinstance(compression, str):
-            raise ConfigurationError(f"compression is True, False or a codec's name, not {compression!r}")
-        return codecs.codec_for(compression, nbytes).name
+            raise ConfigurationError(f"{describe()}: compression is True, False or a codec's name, not {compression!r}")
+        try:
+            return codecs.codec_for(compression, nbytes).name
+        except (UnknownCodec, UnsupportedArray) as error:
+            raise type(error)(f"{describe()}: {error}") from None
 
 
 def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
@@ -112,16 +123,18 @@ def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
         raise UnsupportedArray(f"{describe()}: {error} {_RAGGED}") from error
 
 
-def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str]) -> None:
+def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str], describe: Callable[[], str]) -> None:
     """Refuse a caller's metadata under names that the library itself needs.
 
     Raises
     ------
     ValueError
+        With what ``describe`` says of the object.
     """
     taken = sorted({name.lower() for name in metadata} & set(reserved))
     if taken:
-        raise ValueError(f"metadata {', '.join(taken)}: the library describes the array under that name; take another")
+        reason = "the library describes the array under that name; take another"
+        raise ValueError(f"{describe()}: metadata {', '.join(taken)}: {reason}")
 
 
 def store_array(
@@ -141,10 +154,11 @@ def store_array(
 
     Gives the receipt. A small array may be sent so that it is answered ``later``: then what `begin_upload` gives.
     """
-    array = as_array(array, lambda: backend.describe(key))
+    describe = partial(backend.describe, key)
+    array = as_array(array, describe)
     if metadata:
-        refuse_names(metadata, arrayformat.RESERVED_KEYS)
-    description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes))
+        refuse_names(metadata, arrayformat.RESERVED_KEYS, describe)
+    description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes, describe))
     if (
         compression is True
         and description.compression

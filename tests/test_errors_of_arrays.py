@@ -11,7 +11,15 @@ import pytest
 import scipy.sparse
 from stores import Store
 
-from cottoncandy.errors import ChecksumMismatch, ConfigurationError, DecryptionError, UnsupportedArray
+from cottoncandy.errors import (
+    ChecksumMismatch,
+    ConfigurationError,
+    CorruptObject,
+    DecryptionError,
+    InvalidObjectName,
+    UnknownCodec,
+    UnsupportedArray,
+)
 
 MASKED = np.ma.masked_greater(np.arange(4.0), 1)
 
@@ -138,3 +146,74 @@ def test_a_npy_file_that_is_not_what_was_encrypted_is_told_of_as_such(store: Sto
     store.raw.put("a.npy", body[:-1] + bytes([body[-1] ^ 1]), metadata)
     with pytest.raises(DecryptionError, match=r"^object 'a\.npy' in .*segment"):
         cci.download_npy_array("a.npy")
+
+
+# ---------------------------------------------------------------------- what a call does not take
+FIELDS = np.zeros(3, [("a", "i4"), ("b", "f8")])[["b", "a"]]
+TREE = {"ok": np.arange(3)}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    ("call", "kind", "key", "told"),
+    [
+        (lambda cci: cci.upload_sparse_array("x", scipy.sparse.coo_array(np.arange(3))), UnsupportedArray, "x", "two"),
+        (lambda cci: cci.upload_sparse_array("x", np.eye(2)), UnsupportedArray, "x", "upload_raw_array"),
+        (lambda cci: cci.upload_masked_array("x", np.eye(2)), UnsupportedArray, "x", "upload_raw_array"),
+        (lambda cci: cci.upload_npy_array("x", FIELDS), ValueError, "x", "repack_fields.*upload_raw_array"),
+        (lambda cci: cci.upload_raw_array("x", [1], "foo"), UnknownCodec, "x", "'foo'.*Zstd"),
+        (lambda cci: cci.upload_raw_array("x", [1], 7), ConfigurationError, "x", "a codec's name"),
+        (lambda cci: cci.upload_masked_array("x", MASKED, "foo"), UnknownCodec, "x", "'foo'"),
+        (lambda cci: cci.upload_dask_array("x", [1], compression="foo"), UnknownCodec, "x", "'foo'"),
+        (lambda cci: cci.dict2cloud("t", TREE, compression="foo", verbose=False), UnknownCodec, "t", "'foo'"),
+        (lambda cci: cci.upload_raw_array("x", [1], shape=1), ValueError, "x", "metadata shape.*take another"),
+        (lambda cci: cci.upload_masked_array("x", MASKED, version=1), ValueError, "x", "metadata version"),
+        (lambda cci: cci.upload_masked_array("x", MASKED, dtype=1), ValueError, "x", "metadata dtype"),
+        (lambda cci: cci.dict2cloud("t", TREE, shape=1, verbose=False), ValueError, "t", "metadata shape"),
+        (lambda cci: cci.upload_dask_array("x", [1], dtype=1), ValueError, "x", "metadata dtype"),
+        (lambda cci: cci.dict2cloud("t", TREE, tree=1, verbose=False), ValueError, "t", "metadata tree"),
+        (lambda cci: cci.dict2cloud("t", {1: 1, "1": 2}, verbose=False), InvalidObjectName, "t", "named '1'.*rename"),
+        (lambda cci: cci.dict2cloud("t", {"a": 1, "a/b": 2}, verbose=False), InvalidObjectName, "t", "'a/b' is below"),
+        (lambda cci: cci.dict2cloud("t", {"a": {"": 1}}, verbose=False), InvalidObjectName, "t", "give a name"),
+        (lambda cci: cci.dict2cloud("t", [1], verbose=False), TypeError, "t", "a dictionary"),
+    ],
+)
+def test_what_a_call_does_not_take_is_told_of_with_the_object(
+    store: Store, call: Any, kind: type[Exception], key: str, told: str
+) -> None:
+    with pytest.raises(kind, match=told) as caught:
+        call(store.interface())
+    assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_old_array_stays_where_a_new_one_is_not_taken(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    cci.upload_masked_array("m", MASKED)
+    before = store.raw.keys()
+    with pytest.raises(UnknownCodec, match=r"^object 't' in"):
+        cci.dict2cloud("t", TREE, compression="foo", verbose=False)
+    with pytest.raises(UnknownCodec, match=r"^object 'm' in"):
+        cci.upload_masked_array("m", MASKED, "foo")
+    assert store.raw.keys() == before
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_a_tree_does_not_have_is_told_of_with_its_name(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    with pytest.raises(KeyError) as caught:
+        cci.cloud2dict("t", verbose=False, keys=["ok", "z"])
+    assert caught.value.args == (f"{store.backend().describe('t')}: the tree has nothing named 'z'",)
+
+
+@pytest.mark.stores("moto")
+def test_a_tree_that_no_dictionary_can_be_is_told_of_with_its_name(store: Store) -> None:
+    cci = store.interface()
+    for key in ("t/a", "t/a/b"):
+        cci.upload_raw_array(key, np.arange(3))
+    with pytest.raises(CorruptObject, match="one by one") as caught:
+        cci.cloud2dict("t", verbose=False)
+    assert str(caught.value).startswith(f"{store.backend().describe('t')}: ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -52,9 +52,9 @@ class ChunkFormat:
     acl: str | None = None
     threads: int = 1
 
-    def codec(self, chunks: Chunks) -> str | None:
-        """What the largest chunk is packed with."""
-        return self.defaults.choose(self.compression, math.prod(map(max, chunks)) * self.dtype.itemsize)
+    def codec(self, chunks: Chunks, describe: Callable[[], str]) -> str | None:
+        """What the largest chunk is packed with; see `CompressionDefaults.choose`."""
+        return self.defaults.choose(self.compression, math.prod(map(max, chunks)) * self.dtype.itemsize, describe)
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,9 @@ class ChunkUpload:
                     "tell dask the right chunks (map_blocks(..., chunks=...))"
                 )
         shape, names = tuple(map(sum, chunks)), tuple(key for key, _ in sent)
-        return ChunkTable(shape, self.format.dtype, chunks, names, self.version, self.format.codec(chunks))
+        return ChunkTable(
+            shape, self.format.dtype, chunks, names, self.version, self.format.codec(chunks, self.folder.describe)
+        )
 
     def _write_table(self, table: ChunkTable) -> Receipt:
         folder, options = self.folder, WriteOptions(acl=self.format.acl)

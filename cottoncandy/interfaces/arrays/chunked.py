@@ -104,10 +104,11 @@ class ChunkedArrays(FolderArrays):
         if compute and not _is_dask(arr):
             from cottoncandy.chunkedarrays.upload import ChunkUpload
 
-            chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(arr, metakwargs)
+            chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(folder, arr, metakwargs)
             upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
             return _send_all(arr, chunks, upload, threads or self._settings.threads)
-        delayed = self._delayed_upload(folder, arr, axis, buffersize, self._chunk_format(arr, metakwargs, threads or 1))
+        how = self._chunk_format(folder, arr, metakwargs, threads or 1)
+        delayed = self._delayed_upload(folder, arr, axis, buffersize, how)
         return delayed.compute() if compute else delayed
 
     def _chunk_folder(self, object_name: str) -> ChunkFolder:
@@ -116,12 +117,15 @@ class ChunkedArrays(FolderArrays):
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         return ChunkFolder(self.backend_interface, directory, self._settings)
 
-    def _chunk_format(self, arr: Any, metakwargs: Mapping[str, Any], threads: int = 1) -> ChunkFormat:
+    def _chunk_format(
+        self, folder: ChunkFolder, arr: Any, metakwargs: Mapping[str, Any], threads: int = 1
+    ) -> ChunkFormat:
         from cottoncandy.chunkedarrays.upload import ChunkFormat
 
-        refuse_names(metakwargs, {VERSION, *arrayformat.RESERVED_KEYS} - {"compression"})
+        refuse_names(metakwargs, {VERSION, *arrayformat.RESERVED_KEYS} - {"compression"}, folder.describe)
         metadata = {name: str(value) for name, value in metakwargs.items() if name not in {"compression", "acl"}}
         compression, acl = metakwargs.get("compression", True), metakwargs.get("acl")
+        self._compression.choose(compression, 0, folder.describe)  # refuses what is none
         return ChunkFormat(arr.dtype, compression, self._compression, metadata, acl, threads)
 
     def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> Chunks:

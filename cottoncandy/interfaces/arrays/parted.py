@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from cottoncandy import keys
 from cottoncandy.allornothing import Parts
+from cottoncandy.arrayformat import RESERVED_KEYS
 from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays.names import FORGOTTEN, TABLE, VERSION, new_version, version_of
-from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound, UnsupportedArray
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
 
@@ -52,18 +53,22 @@ class PartedArrays(FolderArrays):
         self,
         form: Form,
         object_name: str,
-        description: dict[str, Any],
-        parts: Mapping[str, Any],
+        array: Any,
         threads: int | None,
         *,
         compression: str | bool | None = True,
         acl: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        refuse_names(metadata or {}, {VERSION})
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
-        upload = _Upload(form, directory, description, parts, threads, compression, acl, metadata or {})
         where = self.backend_interface.describe(directory)
+        refuse_names(metadata or {}, {VERSION, *RESERVED_KEYS}, lambda: where)
+        self._compression.choose(compression, 0, lambda: where)  # refuses what is none
+        try:
+            description, parts = form.take_apart(array)
+        except UnsupportedArray as error:
+            raise UnsupportedArray(f"{where}: {error}") from None
+        upload = _Upload(form, directory, description, parts, threads, compression, acl, metadata or {})
         retries = self.backend_interface.retry.start(where)
         while not self._is_stored(upload):
             retries.wait(ObjectChanged(f"{where}: others write it at the same time: try again"))
