@@ -9,7 +9,9 @@ import dask.array
 import numpy as np
 import pytest
 import scipy.sparse
-from stores import Store
+from recorder import Request, Response
+from s3_wire import error
+from stores import Recorded, Store
 
 from cottoncandy.errors import (
     ChecksumMismatch,
@@ -217,3 +219,98 @@ def test_a_tree_that_no_dictionary_can_be_is_told_of_with_its_name(store: Store)
     with pytest.raises(CorruptObject, match="one by one") as caught:
         cci.cloud2dict("t", verbose=False)
     assert str(caught.value).startswith(f"{store.backend().describe('t')}: ")
+
+
+# ---------------------------------------------------------------------- names that cannot be
+ARRAY_CALLS: list[Any] = [
+    lambda cci, name: cci.dict2cloud(name, TREE, verbose=False),
+    lambda cci, name: cci.upload_sparse_array(name, scipy.sparse.csr_array(np.eye(3))),
+    lambda cci, name: cci.upload_masked_array(name, MASKED),
+    lambda cci, name: cci.upload_dask_array(name, np.arange(3)),
+    lambda cci, name: cci.upload_raw_array(f"{name}/x", np.arange(3)),
+]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("call", ARRAY_CALLS, ids=["tree", "sparse", "masked", "chunks", "raw"])
+@pytest.mark.parametrize("name", ["sub/arr", "sub/arr/below/it"])
+def test_an_object_in_the_way_is_named(store: Store, call: Any, name: str) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("sub/arr", np.arange(3))
+    with pytest.raises(InvalidObjectName, match=r"'sub/arr' is an object.*remove it, or take another name") as caught:
+        call(cci, name)
+    assert str(caught.value).startswith(f"object '{name}")
+    assert ".upload-" not in str(caught.value)
+    assert "bytes" not in str(caught.value)
+    assert cci.glob("sub*") == ["sub/arr"]
+
+
+def stored(store: Store) -> dict[str, Any]:
+    return {key: store.raw.get(key) for key in store.raw.keys()}  # noqa: SIM118 - it is no mapping
+
+
+def long_name(size: int) -> str:
+    """A name of so many bytes, whose parts are short enough for a directory."""
+    return "/".join(["k" * 99] * 11)[: size - 1] + "x"
+
+
+@pytest.fixture
+def strict(recorded: Recorded) -> Store:
+    """A store whose names have 1,024 bytes at most, as on Amazon and Ceph; moto takes longer ones."""
+
+    def refuse_long(request: Request) -> Response | None:
+        is_long = len(request.path.encode()) > len(f"/{recorded.store.container}/") + 1024
+        return error("KeyTooLongError", 400) if is_long else None
+
+    recorded.proxy.hook = refuse_long
+    return recorded.store
+
+
+def test_a_tree_that_is_replaced_needs_room_for_longer_names(strict: Store) -> None:
+    cci, leaf = strict.interface(), long_name(1024 - 2 - 31)
+    cci.dict2cloud("t", {leaf: np.arange(3), "b": 1}, verbose=False)
+    before = stored(strict)
+    with pytest.raises(
+        InvalidObjectName, match=r"32 bytes longer, 1025 in all.*1 to 1024 bytes.*shorter name"
+    ) as caught:
+        cci.dict2cloud("t", {leaf: np.arange(4), "b": 2}, verbose=False)
+    assert str(caught.value).startswith(f"object 't/{leaf}' in bucket ")
+    assert ".upload-" not in str(caught.value)
+    assert stored(strict) == before
+    fits = long_name(1024 - 2 - 32)
+    for value in (3, 4):
+        cci.dict2cloud("f", {fits: np.arange(value), "b": value}, verbose=False)
+        assert len(cci.download_raw_array(f"f/{fits}")) == value
+    cci.rm("t", recursive=True)  # as the error says
+    cci.dict2cloud("t", {leaf: np.arange(4)}, verbose=False)
+
+
+def test_a_trees_own_name_needs_room_for_marks(strict: Store) -> None:
+    cci, fits, root = strict.interface(), long_name(1024 - 38), long_name(1024 - 32)
+    with pytest.raises(
+        InvalidObjectName, match=r"33 bytes longer, 1025 in all.*1 to 1024 bytes.*shorter name"
+    ) as caught:
+        cci.dict2cloud(root, {"a": 1}, verbose=False)
+    assert str(caught.value).startswith(f"object '{root}' in bucket ")
+    assert not strict.raw.keys()
+    for value in (1, 2):
+        cci.dict2cloud(fits, {"a": value}, verbose=False)
+    once = long_name(1024 - 37)
+    cci.dict2cloud(once, {"a": 1}, verbose=False)
+    with pytest.raises(InvalidObjectName, match=r"38 bytes longer, 1025 in all") as caught:
+        cci.dict2cloud(once, {"a": 2}, verbose=False)
+    assert str(caught.value).startswith(f"object '{once}' in bucket ")
+    assert int(cci.cloud2dict(once, verbose=False)["a"]) == 1
+    assert not [key for key in stored(strict) if ".upload-" in key]
+
+
+def test_an_array_in_parts_that_is_replaced_needs_room_for_longer_names(strict: Store) -> None:
+    cci, name = strict.interface(), long_name(1024 - 14)
+    cci.upload_masked_array(name, MASKED)
+    before = strict.raw.keys()
+    with pytest.raises(InvalidObjectName, match=r"17 bytes longer, 10\d\d in all.*shorter name") as caught:
+        cci.upload_masked_array(name, -MASKED)
+    assert str(caught.value).startswith(f"object '{name}/")
+    assert "-" not in str(caught.value).partition(" in bucket ")[0]
+    assert strict.raw.keys() == before
+    assert (cci.download_masked_array(name) == MASKED).all()

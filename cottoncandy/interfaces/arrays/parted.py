@@ -114,13 +114,15 @@ class PartedArrays(FolderArrays):
     ) -> list[str]:
         """Send the parts under these names; the paths of their objects."""
         directory, metadata = upload.directory, {**upload.metadata, VERSION: version}
-        paths = {keys.join(directory, names[name]): part for name, part in upload.parts.items()}
+        parts = {keys.join(directory, names[name]): (name, array) for name, array in upload.parts.items()}
 
         def send(path: str) -> None:
-            self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
+            name, array = parts[path]
+            with self._in_stead_of(keys.join(directory, name), path):
+                self._store(path, array, upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
 
-        self._for_each(send, paths, upload.threads, "upload", directory)
-        return list(paths)
+        self._for_each(send, parts, upload.threads, "upload", directory)
+        return list(parts)
 
     def _parts(self, upload: _Upload, names: Mapping[str, str], version: str) -> Parts:
         """What `_send_parts` sends."""
