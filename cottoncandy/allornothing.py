@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cottoncandy.errors import CottonCandyError, ObjectExists, TransientError
+from cottoncandy.errors import ConfigurationError, CottonCandyError, ObjectExists, TransientError
 from cottoncandy.interrupts import put_off, shielded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Parts"]
+__all__ = ["Parts", "logging_failures"]
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def logging_failures() -> Iterator[None]:
+    """Remove parts of an upload that failed; the error that tells why is the first one, and others are logged."""
+    try:
+        yield
+    except ConfigurationError as error:
+        log.debug("no part was sent: %s", error)  # who can make no request has made none before
+    except CottonCandyError as error:
+        log.warning("parts of an upload that failed could not be removed: %s", error)
 
 
 class Parts:

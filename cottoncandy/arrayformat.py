@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import math
 import re
 import zlib
@@ -35,8 +34,6 @@ __all__ = [
     "is_array",
     "read_checksum",
 ]
-
-log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
 
@@ -312,7 +309,7 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, B
     Parameters
     ----------
     array : numpy.ndarray
-        A subclass is stored as a plain array; a mask is not stored, which is logged.
+        Of no subclass.
     compression : str or None
         A codec's name.
 
@@ -331,8 +328,6 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, B
         If the array holds no bytes of its own, or is too large for the codec.
     UnknownCodec
     """
-    if type(array) is not np.ndarray:
-        array = _plain(array)
     check_dtype(array.dtype)
     if stringarrays.is_text(array.dtype):
         return _describe_text(array, compression)
@@ -353,12 +348,6 @@ def _describe_text(array: Array, compression: str | None) -> tuple[ArrayDescript
     view = stringarrays.pack(array)
     description, _ = describe(np.frombuffer(view, np.uint8), compression)
     return replace(description, dtype=array.dtype, shape=array.shape, utf8=len(view)), view
-
-
-def _plain(array: Array) -> Array:
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        log.warning("the mask of a masked array is not stored: upload_masked_array stores it")
-    return np.asarray(array)
 
 
 def bytes_of(array: Array) -> memoryview:

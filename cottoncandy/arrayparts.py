@@ -23,12 +23,15 @@ class Form:
         How an error calls it.
     parts : Mapping of str to tuple of str
         The names of the parts of each ``type`` that a table may tell.
+    take_apart : callable
+        Describes an array, and names its parts.
     put_together : callable
         Makes the array of its description and its parts.
     """
 
     name: str
     parts: Mapping[str, tuple[str, ...]]
+    take_apart: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
     put_together: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
 
     def part_names(self, description: Any) -> dict[str, str]:

@@ -85,6 +85,8 @@ def parse_dtype(text: str, descr: Any = None) -> Dtype:
     Raises
     ------
     CorruptObject
+    UnsupportedArray
+        For a dtype that this platform does not have.
     """
     if text == stringarrays.NAME:
         return stringarrays.parse_dtype(descr)
@@ -92,6 +94,8 @@ def parse_dtype(text: str, descr: Any = None) -> Dtype:
         return _plain_dtype(text)
     try:
         dtype = _from_json(descr)
+    except UnsupportedArray:
+        raise  # a field's dtype is another platform's
     except (TypeError, ValueError, KeyError, OverflowError, RecursionError, MemoryError) as error:
         raise CorruptObject(f"descr {reprlib.repr(descr)} describes no dtype: {error}") from error
     if dtype.names is None or dtype.itemsize != _plain_dtype(text).itemsize:

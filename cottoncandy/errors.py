@@ -3,27 +3,27 @@
 ::
 
     CottonCandyError
-    ├── ObjectNotFound            FileNotFoundError    no such object
-    ├── ContainerNotFound         FileNotFoundError    no such bucket, directory or folder
-    ├── ObjectExists              FileExistsError      something is there and ``overwrite=False``
-    ├── ContainerExists           FileExistsError      the bucket's name is taken
-    ├── ContainerNotEmpty         OSError              a bucket that holds objects is not removed
-    ├── ObjectChanged             OSError              the object was replaced while it was being read
-    ├── InvalidObjectName         ValueError           a name that no object can have here
-    ├── AccessDenied              PermissionError      the store refuses these credentials
-    ├── CredentialsNotFound       PermissionError      no credentials, or only half of them
-    ├── WrongKey                  PermissionError      no encryption key at hand opens this object
-    ├── NotSupported              NotImplementedError  this backend cannot do that
-    ├── PickleForbidden           PermissionError      the configuration lets no pickle be read
-    ├── UnsupportedArray          TypeError            an array that has no bytes of its own
-    ├── CorruptObject             ValueError           bytes and metadata do not fit each other
-    │   ├── NotAnArray                                 an object that is not described as an array
-    │   └── ChecksumMismatch                           the bytes are not those that were stored
-    │       └── DecryptionError                        an encrypted object was changed, or is none
-    ├── UnknownCodec              ValueError           no codec of that name
-    ├── ConfigurationError        ValueError           an option that makes no sense
-    └── ServiceError              OSError              the store answered with another error
-        └── TransientError        ConnectionError      it may work when tried again
+    ├── ObjectNotFound            FileNotFoundError      no such object
+    ├── ContainerNotFound         FileNotFoundError      no such bucket, directory or folder
+    ├── ObjectExists              FileExistsError        something is there and ``overwrite=False``
+    ├── ContainerExists           FileExistsError        the bucket's name is taken
+    ├── ContainerNotEmpty         OSError                a bucket that holds objects is not removed
+    ├── ObjectChanged             OSError                the object was replaced while it was being read
+    ├── InvalidObjectName         ValueError             a name that no object can have here
+    ├── AccessDenied              PermissionError        the store refuses these credentials
+    ├── CredentialsNotFound       PermissionError        no credentials, or only half of them
+    ├── WrongKey                  PermissionError        no encryption key at hand opens this object
+    ├── NotSupported              NotImplementedError    this backend cannot do that
+    ├── PickleForbidden           PermissionError        the configuration lets no pickle be read
+    ├── UnsupportedArray          TypeError, ValueError  an array that has no bytes of its own
+    ├── CorruptObject             ValueError             bytes and metadata do not fit each other
+    │   ├── NotAnArray                                   an object that is not described as an array
+    │   └── ChecksumMismatch                             the bytes are not those that were stored
+    │       └── DecryptionError                          an encrypted object was changed, or is none
+    ├── UnknownCodec              ValueError             no codec of that name
+    ├── ConfigurationError        ValueError             an option that makes no sense
+    └── ServiceError              OSError                the store answered with another error
+        └── TransientError        ConnectionError        it may work when tried again
 
 Each is also the builtin error that a caller would catch, so ``except FileNotFoundError`` works
 without an import. Messages name the container, the object and what to do; they never hold a key.
@@ -109,8 +109,8 @@ class PickleForbidden(CottonCandyError, PermissionError):
     """The configuration lets no pickle be read, because reading one runs what its writer put into it."""
 
 
-class UnsupportedArray(CottonCandyError, TypeError):
-    """The array holds references, not bytes (``object`` dtype and its like)."""
+class UnsupportedArray(CottonCandyError, TypeError, ValueError):
+    """An array of references, not bytes (``object`` dtype and its like); or lists that make none, for their lengths."""
 
 
 class CorruptObject(CottonCandyError, ValueError):

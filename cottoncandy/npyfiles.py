@@ -1,4 +1,4 @@
-"""The header of a .npy file: what it says of the file's size, before numpy takes memory for it. No I/O of its own."""
+"""A .npy file: what its header says of its size, before numpy takes memory for it, and its array. No I/O of its own."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import io
 import math
 import struct
 import tokenize
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from cottoncandy import checksums
-from cottoncandy.errors import CorruptObject
+from cottoncandy.errors import CorruptObject, CottonCandyError, UnsupportedArray
 
-__all__ = ["expected_size", "read_array", "require_size"]
+__all__ = ["expected_size", "read_array", "require_size", "write_array"]
 
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
@@ -24,6 +25,7 @@ _PICKLES = "those that you trust are read by download_pickle"
 _LONGEST = 10_000
 _LENGTH = struct.Struct("<I")
 _PIECE = 2**20
+_REPACK = "take numpy.lib.recfunctions.repack_fields(array), or upload_raw_array, which stores it as it is"
 #: Bytes up to the end of such a header: of its text, and of the magic, the version and the length before it.
 _LARGEST = 4 * _LONGEST + 12
 # a parser that is given nonsense, or too much of it, has many words for that
@@ -75,6 +77,23 @@ def require_size(file: BinaryIO, size: int, of_pickles: str = _PICKLES) -> None:
         raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")
 
 
+def write_array(array: np.ndarray[Any, Any], describe: Callable[[], str]) -> bytes:
+    """The bytes of a .npy file.
+
+    Raises
+    ------
+    UnsupportedArray
+        With what ``describe`` says of the file, if it cannot tell of the dtype.
+    """
+    file = io.BytesIO()
+    try:
+        np.lib.format.write_array(file, array, allow_pickle=False)
+    except ValueError as error:
+        reason = f"a .npy file cannot tell of dtype {array.dtype} ({error}): {_REPACK}"
+        raise UnsupportedArray(f"{describe()}: {reason}") from error
+    return file.getvalue()
+
+
 def read_array(file: BinaryIO) -> tuple[np.ndarray[Any, Any], str]:
     """The array of a .npy file, and the checksum of the file, which is taken while it is read.
 
@@ -85,6 +104,8 @@ def read_array(file: BinaryIO) -> tuple[np.ndarray[Any, Any], str]:
     hashed = _Hashed(file)
     try:
         array = np.lib.format.read_array(hashed, allow_pickle=False)
+    except CottonCandyError:
+        raise  # of what brings the bytes
     except (ValueError, EOFError) as error:
         raise CorruptObject(str(error)) from error
     while hashed.read(_PIECE):  # what stands behind the array is the file's as well

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -15,7 +16,14 @@ import numpy.typing as npt
 from cottoncandy import arrayformat, checksums, codecs, dtypes, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.bodies import in_order
-from cottoncandy.errors import ChecksumMismatch, ConfigurationError, CorruptObject, UnsupportedArray
+from cottoncandy.errors import (
+    ChecksumMismatch,
+    ConfigurationError,
+    CorruptObject,
+    CottonCandyError,
+    UnknownCodec,
+    UnsupportedArray,
+)
 from cottoncandy.scattered import Bytes
 from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
@@ -30,6 +38,11 @@ _LARGE = 2 * GIB
 _MOST_PACKED = 2
 # Bytes that are read at a time into an array that does not lie in one piece.
 _SLAB = 8 * MIB
+
+_RAGGED = "Make lists of equal lengths, or give each an object of its own; upload_pickle takes what makes no array"
+_SPARSE = (
+    "scipy.sparse arrays have a call, and names, of their own: upload_sparse_array; or make it dense with toarray()"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,52 +65,76 @@ class CompressionDefaults:
             return cls(None, None)
         return cls(options.text("compression", "small_array"), options.text("compression", "large_array"))
 
-    def choose(self, compression: str | bool | None, nbytes: int) -> str | None:
+    def choose(self, compression: str | bool | None, nbytes: int, describe: Callable[[], str]) -> str | None:
         """The codec's name for a caller's ``compression`` argument; None is no compression.
 
         Raises
         ------
-        UnknownCodec
+        UnknownCodec, ConfigurationError, UnsupportedArray
+            With what ``describe`` says of where the array is to go.
         """
         if compression is True:
             compression = self.small if nbytes < _LARGE else self.large
         if compression is False or compression is None or str(compression).lower() in {"false", "none", ""}:
             return None
         if not isinstance(compression, str):
-            raise ConfigurationError(f"compression is True, False or a codec's name, not {compression!r}")
-        return codecs.codec_for(compression, nbytes).name
+            raise ConfigurationError(f"{describe()}: compression is True, False or a codec's name, not {compression!r}")
+        try:
+            return codecs.codec_for(compression, nbytes).name
+        except (UnknownCodec, UnsupportedArray) as error:
+            raise type(error)(f"{describe()}: {error}") from None
 
 
 def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
-    """The value as a numpy array that can be stored.
+    """The value as a plain numpy array that can be stored. A mask is not, which is logged.
 
     Raises
     ------
     UnsupportedArray
-        With what ``describe`` says of where the array was to go. For text of any width too, where items must be of a
-        fixed one.
+        With what ``describe`` says of where the array was to go. For lists of different lengths too, and for scipy's
+        sparse arrays; and for text of any width, where items must be of a fixed one.
     """
-    array = value if isinstance(value, np.ndarray) else np.asarray(value)
+    array = value if type(value) is np.ndarray else _plain(value, describe)
     if fixed_width and stringarrays.is_text(array.dtype):
         reason = "text of any width goes by upload_raw_array, or give a fixed one: astype('U')"
         raise UnsupportedArray(f"{describe()}: {reason}")
     try:
         dtypes.check_dtype(array.dtype)
     except UnsupportedArray as error:
-        raise UnsupportedArray(f"{describe()}: {error}") from None
+        raise UnsupportedArray(f"{describe()}: {_SPARSE if is_sparse(value) else error}") from None
     return array
 
 
-def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str]) -> None:
+def is_sparse(value: Any) -> bool:
+    """Whether it is a sparse array: where scipy.sparse was never imported, nothing is."""
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and module.issparse(value)
+
+
+def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
+    # numpy's own `is_masked` knows no masks of records
+    if isinstance(value, np.ma.MaskedArray) and np.count_nonzero(np.ma.getmask(value)):
+        log.warning("%s: the mask of the array is not stored: upload_masked_array stores it", describe())
+    try:
+        return np.asarray(value)
+    except CottonCandyError:
+        raise  # it is an array that is read from a store
+    except ValueError as error:
+        raise UnsupportedArray(f"{describe()}: {error} {_RAGGED}") from error
+
+
+def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str], describe: Callable[[], str]) -> None:
     """Refuse a caller's metadata under names that the library itself needs.
 
     Raises
     ------
     ValueError
+        With what ``describe`` says of the object.
     """
     taken = sorted({name.lower() for name in metadata} & set(reserved))
     if taken:
-        raise ValueError(f"metadata {', '.join(taken)}: the library describes the array under that name; take another")
+        reason = "the library describes the array under that name; take another"
+        raise ValueError(f"{describe()}: metadata {', '.join(taken)}: {reason}")
 
 
 def store_array(
@@ -117,10 +154,11 @@ def store_array(
 
     Gives the receipt. A small array may be sent so that it is answered ``later``: then what `begin_upload` gives.
     """
-    array = as_array(array, lambda: backend.describe(key))
+    describe = partial(backend.describe, key)
+    array = as_array(array, describe)
     if metadata:
-        refuse_names(metadata, arrayformat.RESERVED_KEYS)
-    description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes))
+        refuse_names(metadata, arrayformat.RESERVED_KEYS, describe)
+    description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes, describe))
     if (
         compression is True
         and description.compression

@@ -25,7 +25,7 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
     leaves: dict[str, Any] = {}
     for name, value in _walk(tree):
         if name in leaves:
-            raise InvalidObjectName(f"two leaves of the tree are named {name!r}")
+            raise InvalidObjectName(f"two leaves of the tree are named {name!r}: rename one")
         leaves[name] = value
     for name in leaves:
         if group := next((parent for parent in keys.parents(name) if parent in leaves), None):
@@ -58,13 +58,13 @@ def nest(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return tree
 
 
-def select(names: Iterable[str], wanted: Iterable[str] | None, *, missing_ok: bool = False) -> list[str]:
+def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None = None) -> list[str]:
     """The names that are wanted, or lie in a wanted group; all for None.
 
     Raises
     ------
     KeyError
-        For a wanted name that is not there, unless ``missing_ok``.
+        Naming ``where``, for a wanted name that is not there; it is passed over where that is None.
     """
     names = list(names)
     if wanted is None:
@@ -73,8 +73,8 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, *, missing_ok: bo
     for want in wanted:
         name = keys.clean(want).rstrip(keys.SEPARATOR)
         found = {other for other in names if other == name or other.startswith(f"{name}/")}
-        if not (found or missing_ok):
-            raise KeyError(f"the tree has nothing named {want!r}")
+        if not found and where is not None:
+            raise KeyError(f"{where}: the tree has nothing named {want!r}")
         chosen |= found
     return [name for name in names if name in chosen]
 

@@ -122,6 +122,15 @@ def test_a_masked_array_does_not_pass_off_what_is_masked(store: Store) -> None:
     assert_same(cci.download_raw_array("a"), masked.data)
 
 
+@pytest.mark.stores("local")
+def test_subclasses_go_as_plain_arrays(store: Store) -> None:
+    cci = store.interface()
+    numbers = np.arange(6.0).reshape(2, 3)
+    for array in (numbers.view(np.matrix), numbers.view(np.recarray), np.ma.array(numbers)):
+        cci.upload_raw_array("a", array, compression="gzip")
+        assert_same(cci.download_raw_array("a"), np.asarray(array))
+
+
 # ---------------------------------------------------------------------- refused
 _REFERENCES = {
     "object": np.array([{}, None], dtype=object),

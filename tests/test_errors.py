@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from itertools import takewhile
 
 import pytest
 
@@ -13,18 +14,18 @@ from cottoncandy.errors import CottonCandyError
 ALL = [value for _, value in inspect.getmembers(errors, inspect.isclass) if value.__module__ == errors.__name__]
 
 
-def drawn() -> dict[str, tuple[str, str | None]]:
-    """From the picture at the top of the module: each error's parent, and the builtin that it is as well."""
+def drawn() -> dict[str, tuple[str, ...]]:
+    """From the picture at the top of the module: each error's parent, and the builtins that it is as well."""
     lines = [line.removeprefix("    ") for line in (errors.__doc__ or "").splitlines() if "──" in line]
-    branches: dict[str, tuple[str, str | None]] = {}
+    branches: dict[str, tuple[str, ...]] = {}
     at_depth = {0: "CottonCandyError"}
     for line in lines:
         picture, _, facts = line.partition("── ")
         name, *others = facts.split()
         depth = len(picture) // 4 + 1
         at_depth[depth] = name
-        builtin = others[0] if others and others[0].endswith("Error") else None
-        branches[name] = (at_depth[depth - 1], builtin)
+        builtins = takewhile(lambda word: word.endswith("Error"), (word.rstrip(",") for word in others))
+        branches[name] = (at_depth[depth - 1], *builtins)
     return branches
 
 
@@ -36,9 +37,7 @@ def test_every_error_is_drawn_and_exported() -> None:
 
 @pytest.mark.parametrize("name", drawn())
 def test_an_error_is_what_the_tree_says(name: str) -> None:
-    parent, builtin = drawn()[name]
-    bases = [base.__name__ for base in getattr(errors, name).__bases__]
-    assert bases == [name for name in (parent, builtin) if name]
+    assert tuple(base.__name__ for base in getattr(errors, name).__bases__) == drawn()[name]
 
 
 @pytest.mark.parametrize("error", ALL)
@@ -59,6 +58,7 @@ def test_the_builtin_errors_catch_them() -> None:
         (errors.TransientError, ConnectionError),
         (errors.ServiceError, OSError),
         (errors.UnsupportedArray, TypeError),
+        (errors.UnsupportedArray, ValueError),
         (errors.UnknownCodec, ValueError),
         (errors.ChecksumMismatch, ValueError),
         (errors.NotSupported, NotImplementedError),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import pickle
 import socket
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from recorder import Response
-from s3_wire import ONCE, connect, elsewhere, error
+from recorder import Request, Response
+from s3_wire import ONCE, answer_writes, connect, elsewhere, error
 from stores import Store
 
 from cottoncandy import errors
+from cottoncandy.backends.base import WriteOptions
 
 BUCKET = "bucket 'bucket'"
 OBJECT = f"object 'key' in {BUCKET}"
@@ -70,6 +72,49 @@ def test_answers(code: str, status: int, expected: type[Exception], told: str) -
 def test_answers_without_a_body(status: int, expected: type[Exception]) -> None:
     with elsewhere(lambda _: Response(status)) as (backend, _), pytest.raises(expected, match=OBJECT):
         backend.stat("key")
+
+
+@pytest.mark.parametrize("call", ["stat", "open", "put", "copy"])
+def test_a_refusal_without_words_of_a_name_that_is_too_long(call: str) -> None:
+    def refuse_long(request: Request) -> Response:
+        return Response(400) if "j" * 1025 in request.path else answer_writes(request)
+
+    with elsewhere(refuse_long) as (backend, _):
+        calls: dict[str, Callable[[str], object]] = {
+            "stat": backend.stat,
+            "open": backend.open,
+            "put": lambda key: backend.put(key, b"x", {}),
+            "copy": lambda key: backend.copy("there", key, options=WriteOptions(if_absent=True)),
+        }
+        with pytest.raises(errors.InvalidObjectName, match="1 to 1024 bytes"):
+            calls[call]("j" * 1025)
+        calls["put"]("j" * 1024)
+
+
+@pytest.mark.parametrize("status", [400, 431])
+@pytest.mark.parametrize("call", ["put", "start_upload", "copy"])
+def test_a_refusal_without_words_of_much_metadata(call: str, status: int) -> None:
+    def refuse_writes(request: Request) -> Response:
+        return answer_writes(request) if request.method in {"GET", "HEAD"} else Response(status)
+
+    with elsewhere(refuse_writes) as (backend, _):
+        calls: dict[str, Callable[[dict[str, str]], object]] = {
+            "put": lambda metadata: backend.put("key", b"x", metadata),
+            "start_upload": lambda metadata: backend.start_upload("key", metadata),
+            "copy": lambda metadata: backend.copy("there", "key", metadata=metadata),
+        }
+        with pytest.raises(errors.ServiceError, match=rf"^{OBJECT}: .*metadata has 3004 bytes.*2 KB.*\({status}\)$"):
+            calls[call]({"note": "x" * 3000})
+        with pytest.raises(errors.ServiceError, match=rf"^{OBJECT}: the store refused \({status}\)$"):
+            calls[call]({"note": "x" * 300})
+
+
+def test_a_refusal_in_words_keeps_them() -> None:
+    with elsewhere(lambda _: error("InvalidRequest", 400)) as (backend, _):
+        with pytest.raises(errors.ServiceError, match=r"metadata has .* \(InvalidRequest: as told\)$"):
+            backend.put("key", b"x", {"note": "x" * 3000})
+        with pytest.raises(errors.ServiceError, match=r"the store refused \(InvalidRequest: as told\)$"):
+            backend.put("key", b"x", {})
 
 
 NO_BUCKETS = Response(200, b"<ListAllMyBucketsResult><Buckets/></ListAllMyBucketsResult>")
@@ -172,3 +217,20 @@ def test_other_causes_are_kept() -> None:
     assert isinstance(caught.value.__cause__, ClientError)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+# ---------------------------------------------------------------------- too large
+@pytest.mark.stores("ceph")
+def test_names_and_metadata_that_are_too_large(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("a", b"x")
+    for call in (
+        lambda: cci.upload_object("j" * 1025, b""),
+        lambda: cci.cp("a", "j" * 1025),
+        lambda: cci.download_object("j" * 1025),
+    ):
+        with pytest.raises(errors.InvalidObjectName, match="1 to 1024 bytes"):
+            call()
+    with pytest.raises(errors.CottonCandyError, match=r"object 'm' in .*metadata .*2 KB.*object of its own"):
+        cci.upload_object("m", b"", note="x" * 70_000)
+    assert store.raw.keys() == ["a"]

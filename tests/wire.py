@@ -6,6 +6,7 @@ does not know (the fields of structured dtypes, LZ4Frame, BloscChunks) is read f
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import json
@@ -58,9 +59,14 @@ def raw(body: bytes, metadata: Mapping[str, str]) -> Array:
     assert order == "C" or name in {"gzip", "False", "None"}, f"0.4.0 reads {name} in C order, whatever it is told"
     data = body if name in {"False", "None"} else UNPACK[name.lower()](body, nbytes)
     assert len(data) == nbytes
-    dtype = structured(json.loads(known["descr"])) if "descr" in known else plain
+    dtype = structured(json.loads(unpacked(known["descr"]))) if "descr" in known else plain
     assert dtype.itemsize == plain.itemsize
     return np.ndarray(shape, dtype, bytearray(data), order=order)
+
+
+def unpacked(text: str) -> str:
+    """A long value of the metadata, which is zlib and base64."""
+    return text if text[0] in '{["' else zlib.decompress(base64.b64decode(text)).decode()
 
 
 def structured(descr: Any) -> np.dtype[Any]:

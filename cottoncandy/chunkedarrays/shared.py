@@ -8,23 +8,21 @@ sends any more of it when that is done: its user, who gets the error then, finds
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from cottoncandy.allornothing import logging_failures
 from cottoncandy.arrayformat import lowered
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.names import VERSION, mark_name
 from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent, remove_chunks
 from cottoncandy.chunking import Chunks
-from cottoncandy.errors import CottonCandyError, ObjectChanged, ObjectExists, ObjectNotFound, TransientError
-
-log = logging.getLogger(__name__)
+from cottoncandy.errors import ObjectChanged, ObjectExists, ObjectNotFound, TransientError
 
 _EXPLANATION = (
     b"The array in this folder is being uploaded. If this has lain here for days, the upload was broken off.\n"
@@ -119,12 +117,8 @@ class Mark:
 
         The error that tells why is the one before: what goes wrong here is logged.
         """
-        try:
+        with logging_failures(), suppress(ObjectNotFound):  # it never began, or all is done
             self._dismiss()
-        except ObjectNotFound:
-            pass  # it never began, or all is done
-        except CottonCandyError as error:
-            log.warning("parts of an upload that failed could not be removed: %s", error)
 
     def _dismiss(self) -> None:
         known = self._metadata()

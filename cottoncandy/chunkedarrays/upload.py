@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from cottoncandy.allornothing import Parts
+from cottoncandy.allornothing import Parts, logging_failures
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, new_version
 from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
-from cottoncandy.errors import CottonCandyError, ObjectExists, WrongKey
+from cottoncandy.errors import ObjectExists, WrongKey
 from cottoncandy.interrupts import shielded
 from cottoncandy.parallel import gather
 from cottoncandy.rawarrays import CompressionDefaults, store_array
-
-log = logging.getLogger(__name__)
 
 #: What a chunk is in the table: its object's name, and its shape.
 Sent = tuple[str, tuple[int, ...]]
@@ -55,9 +52,9 @@ class ChunkFormat:
     acl: str | None = None
     threads: int = 1
 
-    def codec(self, chunks: Chunks) -> str | None:
-        """What the largest chunk is packed with."""
-        return self.defaults.choose(self.compression, math.prod(map(max, chunks)) * self.dtype.itemsize)
+    def codec(self, chunks: Chunks, describe: Callable[[], str]) -> str | None:
+        """What the largest chunk is packed with; see `CompressionDefaults.choose`."""
+        return self.defaults.choose(self.compression, math.prod(map(max, chunks)) * self.dtype.itemsize, describe)
 
 
 @dataclass(frozen=True)
@@ -195,7 +192,9 @@ class ChunkUpload:
                     "tell dask the right chunks (map_blocks(..., chunks=...))"
                 )
         shape, names = tuple(map(sum, chunks)), tuple(key for key, _ in sent)
-        return ChunkTable(shape, self.format.dtype, chunks, names, self.version, self.format.codec(chunks))
+        return ChunkTable(
+            shape, self.format.dtype, chunks, names, self.version, self.format.codec(chunks, self.folder.describe)
+        )
 
     def _write_table(self, table: ChunkTable) -> Receipt:
         folder, options = self.folder, WriteOptions(acl=self.format.acl)
@@ -204,13 +203,10 @@ class ChunkUpload:
 
 def remove_chunks(folder: ChunkFolder, version: str) -> None:
     """Remove the chunks of an upload that failed; the error that tells why is the first one."""
-    try:
-        with shielded():
-            others = folder.unnamed(_readable_table(folder))
-            versions = gather(folder.version_at, others, folder.settings.threads)
-            folder.backend.delete([key for key, found in zip(others, versions, strict=True) if found == version])
-    except CottonCandyError as error:
-        log.warning("parts of an upload that failed could not be removed: %s", error)
+    with logging_failures(), shielded():
+        others = folder.unnamed(_readable_table(folder))
+        versions = gather(folder.version_at, others, folder.settings.threads)
+        folder.backend.delete([key for key, found in zip(others, versions, strict=True) if found == version])
 
 
 def _readable_table(folder: ChunkFolder) -> ChunkTable | None:

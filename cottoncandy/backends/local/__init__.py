@@ -37,6 +37,7 @@ from cottoncandy.errors import (
     ObjectChanged,
     ObjectNotFound,
 )
+from cottoncandy.keys import SEPARATOR
 
 if TYPE_CHECKING:
     from cottoncandy.config import Options
@@ -223,7 +224,17 @@ class LocalBackend(Backend):
         if path is None:
             reason = names.flaw(key) or "one of its directories is a symbolic link, and those are not entered"
             raise InvalidObjectName(f"{self.describe(key)}: {reason}")
-        return pair.Draft(self.path, path, if_absent=options.if_absent, fsync=self._fsync)
+        try:
+            return pair.Draft(self.path, path, if_absent=options.if_absent, fsync=self._fsync)
+        except NotADirectoryError as error:
+            for place in names.parents(self.path, path):
+                if os.path.isfile(place):
+                    raise InvalidObjectName(f"{self.describe(key)}: {self._in_the_way(place)}") from error
+            raise
+
+    def _in_the_way(self, place: str) -> str:
+        above = os.path.relpath(place, self.path).replace(os.sep, SEPARATOR)
+        return f"{above!r} is an object, and in a directory none lies below another: remove it, or take another name"
 
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         count = 0

@@ -15,6 +15,7 @@ from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChan
 
 #: A boto3 response.
 Response = dict[str, Any]
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +73,25 @@ class Bucket:
         version = "" if self.version_id is None else f"version {self.version_id!r} of "
         return place if key is None else f"{version}object {key!r} in {place}"
 
-    def door(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Door:
-        """Let foreign errors out as ours, about the bucket or an object in it."""
-        return Door(lambda: self.place(key, precondition))
+    def door(
+        self, key: str | None = None, precondition: Kind = ObjectChanged, metadata: Mapping[str, str] = _NONE
+    ) -> Door:
+        """Let foreign errors out as ours, about the bucket or an object in it, and the metadata that it gets."""
+        return Door(lambda: self.place(key, precondition, metadata))
 
-    def let_out(self, error: Exception, key: str, precondition: Kind = ObjectChanged) -> None:
+    def let_out(
+        self, error: Exception, key: str, precondition: Kind = ObjectChanged, metadata: Mapping[str, str] = _NONE
+    ) -> None:
         """The door of the calls that many small objects pass, behind an `except`, which costs nothing before."""
-        let_out(error, lambda: self.place(key, precondition))
+        let_out(error, lambda: self.place(key, precondition, metadata))
 
-    def place(self, key: str | None = None, precondition: Kind = ObjectChanged) -> Place:
+    def place(
+        self, key: str | None = None, precondition: Kind = ObjectChanged, metadata: Mapping[str, str] = _NONE
+    ) -> Place:
         """What an error is about."""
         missing = ContainerNotFound if key is None else ObjectNotFound
-        return Place(self.describe(key), self.connection.address, missing, precondition)
+        size = sum(len(name) + len(value) for name, value in metadata.items())
+        return Place(self.describe(key), self.connection.address, missing, precondition, key, size)
 
     def head(self, key: str, e_tag: str | None = None) -> Response:
         """The answer of HeadObject.

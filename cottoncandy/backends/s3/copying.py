@@ -104,7 +104,7 @@ def _copy_at_once(
         )
         return response
 
-    with bucket.door(key, precondition(options)):
+    with bucket.door(key, precondition(options), own.get("Metadata", {})):
         try:
             response = with_condition(bucket, key, "CopyObject", options, partial(with_acl, bucket, options, call))
         except ClientError as error:

@@ -47,6 +47,7 @@ _OTHER_REGION = (
 )
 _BUCKET_NAME = "no bucket can have this name: 3 to 63 lower-case letters, digits, '-' and '.'"
 _KEY_NAME = "no object can have this name here: a key has 1 to 1024 bytes of UTF-8"
+_METADATA = "(2 KB in all on Amazon): keep it in an object of its own"
 _DENIED = "access is denied to these credentials (or there is nothing, and they may not look)"
 _CERTIFICATE = (
     "the server's certificate is not trusted: name the file of the authority that signed it with verify= or in "
@@ -67,7 +68,7 @@ _RULES: dict[str, tuple[Kind, str]] = {
     "KeyTooLongError": (InvalidObjectName, _KEY_NAME),
     "MetadataTooLarge": (
         ConfigurationError,
-        "the metadata is larger than the store takes (2 KB in all on Amazon): keep it in an object of its own",
+        f"the metadata is larger than the store takes {_METADATA}",
     ),
     "NoSuchBucket": (ContainerNotFound, "there is no such bucket"),
     "NoSuchKey": (ObjectNotFound, "there is no such object"),
@@ -88,6 +89,10 @@ _BY_STATUS: dict[int, tuple[Kind, str]] = {
     403: (AccessDenied, _DENIED),
     501: _RULES["NotImplemented"],
 }
+#: With these a server refuses what is too large, often without a word, as to all HEADs.
+_OF_SIZE = {400, 431}
+#: Bytes, on Amazon: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html and UsingMetadata.html
+_LONGEST_KEY, _MOST_METADATA = 1024, 2048
 _PRECONDITION = {"PreconditionFailed", "ConditionalRequestConflict"}
 
 #: Modules and the errors of the network that they raise.
@@ -164,12 +169,18 @@ class Place:
         What an answer 404 without a code means.
     precondition : type
         What an answer 412 means.
+    key : str or None
+        The object's.
+    metadata : int
+        Bytes of user metadata that were sent.
     """
 
     name: str
     endpoint: str
     missing: Kind = ObjectNotFound
     precondition: Kind = ObjectChanged
+    key: str | None = None
+    metadata: int = 0
 
 
 class Door(AbstractContextManager[None]):
@@ -280,6 +291,8 @@ def is_not_implemented(error: ClientError) -> bool:
 def refusal(place: Place, code: str, status: int, said: str) -> CottonCandyError:
     """The error for a server's answer, or for what it says of one key among many."""
     kind, reason = _rule(code, status, place)
+    if not reason and status in _OF_SIZE:
+        kind, reason = _too_large(kind, place)
     told = f": {said}" if said and code not in _ABOUT_KEYS and not code.isdigit() else ""
     return kind(f"{place.name}: {reason or 'the store refused'} ({code or status}{told})")
 
@@ -295,6 +308,16 @@ def _rule(code: str, status: int, place: Place) -> tuple[Kind, str]:
     if is_passing(code, status):
         return TransientError, "the store is busy or fails: it was tried several times, try again later"
     return _BY_STATUS.get(status, (ServiceError, ""))
+
+
+def _too_large(kind: Kind, place: Place) -> tuple[Kind, str]:
+    """What a refusal of few words may be for, by what was sent; not refused beforehand, as stores differ."""
+    if place.key is not None and len(place.key.encode()) > _LONGEST_KEY:
+        return InvalidObjectName, _KEY_NAME
+    if place.metadata > _MOST_METADATA:
+        has = f"its metadata has {place.metadata} bytes, which may be more than the store takes"
+        return kind, f"the store refused; {has} {_METADATA}"
+    return kind, ""
 
 
 # ---------------------------------------------------------------------- what never reached one

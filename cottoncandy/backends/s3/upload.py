@@ -40,7 +40,8 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
     if options.if_absent:
         refuse_existing(bucket, key)  # before gigabytes are sent; `complete` looks again
     parameters = accepted(bucket, "CreateMultipartUpload", options.extra)
-    parameters |= bucket.connection.payer | {"Metadata": user_metadata(bucket, key, metadata, options)}
+    checked = user_metadata(bucket, key, metadata, options)
+    parameters |= bucket.connection.payer | {"Metadata": checked}
 
     def create(more: Mapping[str, Any]) -> Response:
         response: Response = bucket.data.create_multipart_upload(Bucket=bucket.name, Key=key, **{**parameters, **more})
@@ -49,7 +50,7 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
     def start() -> S3Upload:
         return S3Upload(bucket, key, with_acl(bucket, options, create)["UploadId"], options)
 
-    with bucket.door(key):
+    with bucket.door(key, metadata=checked):
         return ending.begin(start)
 
 

@@ -54,10 +54,10 @@ def put_object(
     try:
         response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
     except ClientError as error:
-        with bucket.door(key, precondition(options)):
+        with bucket.door(key, precondition(options), checked):
             response = lost_answer(bucket, key, error, lambda head: _has_stored(head, body, checked))
     except Exception as error:
-        bucket.let_out(error, key, precondition(options))
+        bucket.let_out(error, key, precondition(options), checked)
         raise
     return receipt(response, response.get("ETag"))
 

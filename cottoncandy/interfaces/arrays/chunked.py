@@ -15,7 +15,7 @@ from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import gather
-from cottoncandy.rawarrays import as_array, refuse_names
+from cottoncandy.rawarrays import as_array, is_sparse, refuse_names
 
 if TYPE_CHECKING:
     import dask.array
@@ -96,18 +96,19 @@ class ChunkedArrays(FolderArrays):
         True
         >>> response = cci.upload_dask_array('doubled', dask_array * 2)  # computed chunk by chunk, never in one place
         """
-        if not hasattr(arr, "dtype") or not hasattr(arr, "shape"):
-            arr = np.asarray(arr)
         compute = metakwargs.pop("compute", True)
         folder = self._chunk_folder(object_name)
+        if not _gives_arrays(arr):
+            arr = as_array(arr, folder.describe)  # what is lost of it is told once, not of each chunk
         as_array(np.empty(0, arr.dtype), folder.describe, fixed_width=True)  # refuses what cannot be stored
         if compute and not _is_dask(arr):
             from cottoncandy.chunkedarrays.upload import ChunkUpload
 
-            chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(arr, metakwargs)
+            chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(folder, arr, metakwargs)
             upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
             return _send_all(arr, chunks, upload, threads or self._settings.threads)
-        delayed = self._delayed_upload(folder, arr, axis, buffersize, self._chunk_format(arr, metakwargs, threads or 1))
+        how = self._chunk_format(folder, arr, metakwargs, threads or 1)
+        delayed = self._delayed_upload(folder, arr, axis, buffersize, how)
         return delayed.compute() if compute else delayed
 
     def _chunk_folder(self, object_name: str) -> ChunkFolder:
@@ -116,12 +117,15 @@ class ChunkedArrays(FolderArrays):
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
         return ChunkFolder(self.backend_interface, directory, self._settings)
 
-    def _chunk_format(self, arr: Any, metakwargs: Mapping[str, Any], threads: int = 1) -> ChunkFormat:
+    def _chunk_format(
+        self, folder: ChunkFolder, arr: Any, metakwargs: Mapping[str, Any], threads: int = 1
+    ) -> ChunkFormat:
         from cottoncandy.chunkedarrays.upload import ChunkFormat
 
-        refuse_names(metakwargs, {VERSION, *arrayformat.RESERVED_KEYS} - {"compression"})
+        refuse_names(metakwargs, {VERSION, *arrayformat.RESERVED_KEYS} - {"compression"}, folder.describe)
         metadata = {name: str(value) for name, value in metakwargs.items() if name not in {"compression", "acl"}}
         compression, acl = metakwargs.get("compression", True), metakwargs.get("acl")
+        self._compression.choose(compression, 0, folder.describe)  # refuses what is none
         return ChunkFormat(arr.dtype, compression, self._compression, metadata, acl, threads)
 
     def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> Chunks:
@@ -188,6 +192,11 @@ def _is_dask(arr: Any) -> bool:
     """Whether it is a dask array: where dask was never imported, nothing is."""
     module = sys.modules.get("dask.array")
     return module is not None and isinstance(arr, module.Array)
+
+
+def _gives_arrays(arr: Any) -> bool:
+    """Whether it is no array, but gives some where it is sliced: a dask array, or a dataset of h5py."""
+    return hasattr(arr, "dtype") and hasattr(arr, "shape") and not (isinstance(arr, np.ndarray) or is_sparse(arr))
 
 
 def _send_all(arr: Any, chunks: Chunks, upload: ChunkUpload, threads: int) -> Receipt:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from cottoncandy import keys
-from cottoncandy.allornothing import Parts
+from cottoncandy.allornothing import Parts, logging_failures
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import TABLE, version_at
-from cottoncandy.errors import CottonCandyError
+from cottoncandy.errors import InvalidObjectName
 from cottoncandy.interfaces.arrays.raw import RawArrays
 from cottoncandy.interrupts import shielded
 
-log = logging.getLogger(__name__)
+# Bytes: no store that we know refuses a shorter name for its length.
+_SHORT = 255
+
+
+def _told(reason: str, name: str, place: str) -> str:
+    needed = len(place.encode())
+    if needed <= _SHORT:
+        return reason
+    return (
+        f"until all is there, a name is needed that is {needed - len(name.encode())} bytes longer, {needed} in all: "
+        f"{reason}. Take a shorter name; where it is to replace another, removing that one first helps, too"
+    )
 
 
 class FolderArrays(RawArrays):
@@ -23,6 +34,18 @@ class FolderArrays(RawArrays):
     def _all_or_none(self, parts: Iterable[str]) -> Parts:
         """Remove the parts when something fails before a table names them."""
         return Parts(lambda: self._discard(parts))
+
+    @contextmanager
+    def _in_stead_of(self, name: str, place: str) -> Iterator[None]:
+        """Name what the caller named, where the store refuses the name that this has until all is there."""
+        try:
+            yield
+        except InvalidObjectName as error:
+            if place == name:
+                raise
+            describe = self.backend_interface.describe
+            reason = str(error).removeprefix(f"{describe(place)}: ")
+            raise InvalidObjectName(f"{describe(name)}: {_told(reason, name, place)}") from error
 
     def _publish(
         self, directory: str, table: str, parts: Parts, acl: str | None = None, *, if_absent: bool = False
@@ -51,10 +74,7 @@ class FolderArrays(RawArrays):
 
     def _discard(self, parts: Iterable[str]) -> bool:
         """Remove parts of an array that failed; the error that tells why is the first one. Whether they are gone."""
-        try:
-            with shielded():
-                self.backend_interface.delete(parts)
-        except CottonCandyError as error:
-            log.warning("parts of an upload that failed could not be removed: %s", error)
-            return False
-        return True
+        with logging_failures(), shielded():
+            self.backend_interface.delete(parts)
+            return True
+        return False  # type: ignore[unreachable] # mypy does not see that failures end there

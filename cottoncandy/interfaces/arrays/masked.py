@@ -63,16 +63,8 @@ class MaskedArrays(PartedArrays):
         """
         from cottoncandy import maskedarrays
 
-        description, parts = maskedarrays.take_apart(array)
         self._upload_parts(
-            maskedarrays.FORM,
-            object_name,
-            description,
-            parts,
-            threads,
-            compression=compression,
-            acl=acl,
-            metadata=metadata,
+            maskedarrays.FORM, object_name, array, threads, compression=compression, acl=acl, metadata=metadata
         )
 
     def download_masked_array(self, object_name: str, threads: int | None = None) -> np.ma.MaskedArray[Any, Any]:

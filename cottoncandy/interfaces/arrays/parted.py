@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cottoncandy import keys
 from cottoncandy.allornothing import Parts
+from cottoncandy.arrayformat import RESERVED_KEYS
 from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays.names import (
     FORGOTTEN,
@@ -22,7 +23,7 @@ from cottoncandy.chunkedarrays.names import (
     new_version,
     version_of,
 )
-from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectExists, ObjectNotFound, UnsupportedArray
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
 
@@ -61,18 +62,22 @@ class PartedArrays(FolderArrays):
         self,
         form: Form,
         object_name: str,
-        description: dict[str, Any],
-        parts: Mapping[str, Any],
+        array: Any,
         threads: int | None,
         *,
         compression: str | bool | None = True,
         acl: str | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        refuse_names(metadata or {}, {VERSION})
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
-        upload = _Upload(form, directory, description, parts, threads, compression, acl, metadata or {})
         where = self.backend_interface.describe(directory)
+        refuse_names(metadata or {}, {VERSION, *RESERVED_KEYS}, lambda: where)
+        self._compression.choose(compression, 0, lambda: where)  # refuses what is none
+        try:
+            description, parts = form.take_apart(array)
+        except UnsupportedArray as error:
+            raise UnsupportedArray(f"{where}: {error}") from None
+        upload = _Upload(form, directory, description, parts, threads, compression, acl, metadata or {})
         retries = self.backend_interface.retry.start(where)
         while not self._is_stored(upload):
             retries.wait(ObjectChanged(f"{where}: others write it at the same time: try again"))
@@ -118,13 +123,15 @@ class PartedArrays(FolderArrays):
     ) -> list[str]:
         """Send the parts under these names; the paths of their objects."""
         directory, metadata = upload.directory, {**upload.metadata, VERSION: version}
-        paths = {keys.join(directory, names[name]): part for name, part in upload.parts.items()}
+        parts = {keys.join(directory, names[name]): (name, array) for name, array in upload.parts.items()}
 
         def send(path: str) -> None:
-            self._store(path, paths[path], upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
+            name, array = parts[path]
+            with self._in_stead_of(keys.join(directory, name), path):
+                self._store(path, array, upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
 
-        self._for_each(send, paths, upload.threads, "upload", directory)
-        return list(paths)
+        self._for_each(send, parts, upload.threads, "upload", directory)
+        return list(parts)
 
     def _parts(self, upload: _Upload, names: Mapping[str, str], version: str) -> Parts:
         """What `_send_parts` sends."""
@@ -200,10 +207,9 @@ class PartedArrays(FolderArrays):
     def _table(self, directory: str) -> Any:
         """What ``metadata.json`` of an array in parts says."""
         key = keys.join(directory, TABLE)
+        text = self._table_text(directory, _LARGEST_TABLE)
         try:
-            return json.loads(self._table_text(directory, _LARGEST_TABLE))
-        except CorruptObject:
-            raise
+            return json.loads(text)
         except (ValueError, RecursionError) as error:
             raise CorruptObject(f"{self.backend_interface.describe(key)} is no JSON: {error}") from error
 

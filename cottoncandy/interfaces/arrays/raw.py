@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import checksums, keys, npyfiles
@@ -247,13 +245,12 @@ class RawArrays(BasicInterface):
         Raises
         ------
         UnsupportedArray
-            For ``object`` arrays: they would be pickled, and `download_npy_array` reads no pickles.
+            For ``object`` arrays: they would be pickled, and `download_npy_array` reads no pickles. And for structured
+            ones whose fields do not lie in their order, which such files cannot tell.
         """
-        file = io.BytesIO()
-        refuse_names(metadata, {checksums.KEY})
         describe = partial(self.backend_interface.describe, keys.clean_object(object_name))
-        np.save(file, as_array(array, describe, fixed_width=True), allow_pickle=False)
-        body = file.getvalue()
+        refuse_names(metadata, {checksums.KEY}, describe)
+        body = npyfiles.write_array(as_array(array, describe, fixed_width=True), describe)
         own = {checksums.KEY: checksums.checksum(body, threads or 1)} if self._settings.checksum else {}
         return self._upload(object_name, body, {**metadata, **own}, acl, threads)
 
@@ -286,6 +283,8 @@ class RawArrays(BasicInterface):
                 npyfiles.require_size(stream, stream.size)
                 stream.seek(0)
                 array, found = npyfiles.read_array(stream)
+            except ChecksumMismatch:
+                raise  # of an encrypted file, as it was read
             except CorruptObject as error:
                 if is_array(stream.metadata):
                     raise NotAnArray(f"{where} is no .npy file but a raw array: download_raw_array reads it") from error

@@ -22,10 +22,15 @@ class SparseArrays(PartedArrays):
             CSR, CSC, COO, BSR or DIA; DOK and LIL are stored as CSR.
         threads : int, optional
             Parts at a time; by default as many as are of use, up to the configured ``most_threads``.
+
+        Raises
+        ------
+        UnsupportedArray
+            For what is no sparse array, and for one of other than two dimensions.
         """
         from cottoncandy import sparsearrays
 
-        self._upload_parts(sparsearrays.FORM, object_name, *sparsearrays.take_apart(arr), threads)
+        self._upload_parts(sparsearrays.FORM, object_name, arr, threads)
 
     def download_sparse_array(self, object_name: str, threads: int | None = None) -> Any:
         """Download a scipy.sparse array.

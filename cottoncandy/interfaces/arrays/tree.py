@@ -6,8 +6,12 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy.typing as npt
+
 from cottoncandy import keys, trees
+from cottoncandy.arrayformat import RESERVED_KEYS
 from cottoncandy.chunkedarrays.names import VERSION, new_version
+from cottoncandy.errors import InvalidObjectName
 from cottoncandy.interfaces.arrays.treedownload import TreeDownloads
 from cottoncandy.interfaces.arrays.treemark import MARK, mark
 from cottoncandy.interfaces.arrays.treeupload import TreeUpload, TreeUploads
@@ -66,12 +70,11 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         {'anat': {'mask': array([1., 1.])}, 'bold': array([0., 0., 0.])}
         """
         root = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
-        arrays = {
-            (key := keys.join(root, name)): as_array(leaf, partial(self.backend_interface.describe, key))
-            for name, leaf in trees.flatten(array_dict).items()
-        }
+        describe = partial(self.backend_interface.describe, root)
         compression = metadata.pop("compression", True)
-        refuse_names(metadata, {MARK, VERSION})
+        refuse_names(metadata, {MARK, VERSION, *RESERVED_KEYS}, describe)
+        self._compression.choose(compression, 0, describe)  # refuses what is none
+        arrays = self._leaves(root, array_dict)
 
         def anew() -> TreeUpload:
             version = new_version()
@@ -86,6 +89,15 @@ class ArrayTrees(TreeUploads, TreeDownloads):
             pass
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
+
+    def _leaves(self, root: str, array_dict: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of a dictionary by the names of their objects."""
+        describe = self.backend_interface.describe
+        try:
+            leaves = trees.flatten(array_dict)
+        except (InvalidObjectName, TypeError) as error:
+            raise type(error)(f"{describe(root)}: {error}") from None
+        return {(key := keys.join(root, name)): as_array(leaf, partial(describe, key)) for name, leaf in leaves.items()}
 
     def cloud2dict(
         self,

@@ -13,7 +13,7 @@ from cottoncandy import keys, trees
 from cottoncandy.arrayformat import lowered
 from cottoncandy.backends.base import ObjectInfo, ObjectReader
 from cottoncandy.chunkedarrays.names import VERSION
-from cottoncandy.errors import NotAnArray, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import CorruptObject, NotAnArray, ObjectChanged, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treemark import Origin, is_leaf, origin
 from cottoncandy.pipelines import SMALL, Begun
@@ -65,7 +65,7 @@ class TreeDownloads(FolderArrays):
         where they are all of one upload, which tells how many it has; or where the next listing is the same; or where
         it differs, as others are at work, and the same leaves count.
         """
-        prefix = keys.as_directory(object_root)
+        prefix, where = keys.as_directory(object_root), self.backend_interface.describe(object_root)
         wanted = None if wanted is None else list(wanted)
         seen = _Listing(prefix, ())
         leaves: dict[str, _Leaf] | None = None
@@ -77,11 +77,11 @@ class TreeDownloads(FolderArrays):
                 leaves = self._load_if_at_rest(prefix, seen, wanted, threads, is_held=not is_same)
                 is_same = None not in (leaves, earlier) and seen.held(leaves or ()) == before.held(earlier or ())
             if leaves is not None and (is_same or _is_whole_tree(prefix, leaves)):
-                trees.select(seen.places, wanted)  # raises for what is not there
-                return trees.nest((name, array) for name, (array, _) in leaves.items())
+                trees.select(seen.places, wanted, where)  # raises for what is not there
+                return _nested(leaves, where)
         raise ObjectChanged(
-            f"the leaves of tree {self.backend_interface.describe(object_root)} are of several uploads: one is under "
-            "way. Wait, upload the tree again, or load the arrays one by one (download_raw_array)"
+            f"the leaves of tree {where} are of several uploads: one is under way. Wait, upload the tree again, or "
+            "load the arrays one by one (download_raw_array)"
         )
 
     def _load_if_at_rest(
@@ -99,7 +99,7 @@ class TreeDownloads(FolderArrays):
     ) -> dict[str, _Leaf]:
         """The leaves of a listing that count; ObjectChanged where they are of several uploads."""
         places = seen.places
-        names = trees.select(places, wanted, missing_ok=True)
+        names = trees.select(places, wanted)
         leaves = self._load_each([seen.infos[places[name]] for name in names], prefix, threads, is_held=is_held)
 
         def is_replaced(name: str, metadata: Mapping[str, str]) -> bool:
@@ -140,6 +140,13 @@ class TreeDownloads(FolderArrays):
         except NotAnArray:
             log.warning("%s is no raw array: passed over", self.backend_interface.describe(info.key))
             return None
+
+
+def _nested(leaves: Mapping[str, _Leaf], where: str) -> dict[str, Any]:
+    try:
+        return trees.nest((name, array) for name, (array, _) in leaves.items())
+    except CorruptObject as error:
+        raise CorruptObject(f"{where}: {error}") from None
 
 
 def _origins(prefix: str, leaves: Mapping[str, _Leaf]) -> set[Origin | None]:

@@ -167,7 +167,8 @@ class TreeUploads(FolderArrays):
         mark = upload.stage.started_mark
         with self._marked(mark) as left:
             watch = _Watch()
-            self._upload(mark, _STARTED, {}, upload.acl)
+            with self._in_stead_of(upload.stage.root, mark):
+                self._upload(mark, _STARTED, {}, upload.acl)
             there = list(self._listed(upload.stage.below))
             if [info.key for info in there] != [mark]:
                 self._replace_tree(upload, _alone(upload.stage, there), _Watch(), left)
@@ -246,7 +247,7 @@ class TreeUploads(FolderArrays):
             seen = replace(seen, own=own)
             stale = self._stale_leaves(seen, upload.threads)
             try:
-                with parts.naming():
+                with self._in_stead_of(stage.root, mark), parts.naming():
                     self._write_table(mark, _COMPLETE, upload.acl)
             except BaseException:
                 # where the tree may be there, they may be its own: others bring it to its places
@@ -331,12 +332,16 @@ class TreeUploads(FolderArrays):
     def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
         arrays, send = upload.arrays, upload.send
 
+        def send_one(key: str) -> None:
+            with self._in_stead_of(key, places[key]):
+                send(key, places[key], False)
+
         def begin(key: str) -> Begun[Receipt] | None:
             begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
             return begun
 
         self._for_each(
-            lambda key: send(key, places[key], False),
+            send_one,
             arrays,
             upload.threads,
             "upload",

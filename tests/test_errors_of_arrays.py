@@ -1,0 +1,316 @@
+"""What uploads of arrays say of what they cannot store, or not all of: which object it is, and what to do."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import scipy.sparse
+from recorder import Request, Response
+from s3_wire import error
+from stores import Recorded, Store
+
+from cottoncandy.errors import (
+    ChecksumMismatch,
+    ConfigurationError,
+    CorruptObject,
+    DecryptionError,
+    InvalidObjectName,
+    UnknownCodec,
+    UnsupportedArray,
+)
+
+MASKED = np.ma.masked_greater(np.arange(4.0), 1)
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# ---------------------------------------------------------------------- masks
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda cci, array: cci.upload_raw_array("a", array), "a"),
+        (lambda cci, array: cci.upload_npy_array("a.npy", array), "a.npy"),
+        (lambda cci, array: cci.upload_dask_array("a", array, axis=0, buffersize=8), "a"),
+        (lambda cci, array: cci.dict2cloud("t", {"plain": 1, "deep": {"a": array}}, verbose=False), "t/deep/a"),
+    ],
+    ids=["raw", "npy", "chunks", "tree"],
+)
+def test_a_mask_that_is_not_stored_is_told_once_of_each_array(
+    store: Store, caplog: pytest.LogCaptureFixture, call: Any, named: str
+) -> None:
+    cci = store.interface()
+    for _ in range(2):  # where nothing is, and in the place of another
+        caplog.clear()
+        call(cci, MASKED)
+        (told,) = warnings_in(caplog)
+        assert told.startswith(f"object '{named}' in ")
+        assert "upload_masked_array" in told
+
+
+@pytest.mark.stores("local")
+def test_a_mask_of_records_is_told_of(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    cci = store.interface()
+    plain = np.zeros(2, [("a", "i4"), ("b", "f8", (2,))])
+    cci.upload_raw_array("none", np.ma.array(plain))
+    assert not warnings_in(caplog)
+    cci.upload_raw_array("some", np.ma.array(plain, mask=[(False, [False, True])] * 2))
+    assert len(warnings_in(caplog)) == 1
+    assert cci.download_raw_array("some").dtype == plain.dtype
+
+
+@pytest.mark.stores("local")
+def test_nothing_is_said_where_nothing_is_lost(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    cci = store.interface()
+    cci.upload_npy_array("a.npy", np.ma.array([1.0, 2.0]))
+    cci.upload_raw_array("a", np.ma.array([1.0, 2.0], mask=[False, False]))
+    cci.upload_masked_array("m", MASKED)
+    assert not warnings_in(caplog)
+
+
+# ---------------------------------------------------------------------- what makes no array
+CALLS: dict[str, tuple[Any, str]] = {
+    "raw": (lambda cci, value: cci.upload_raw_array("sub/x", value), "sub/x"),
+    "npy": (lambda cci, value: cci.upload_npy_array("sub/x", value), "sub/x"),
+    "chunks": (lambda cci, value: cci.upload_dask_array("sub/x", value), "sub/x"),
+    "tree": (lambda cci, value: cci.dict2cloud("t", {"ok": 1, "deep": {"x": value}}, verbose=False), "t/deep/x"),
+}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_ragged_list_is_told_of_with_its_name(store: Store, name: str) -> None:
+    call, key = CALLS[name]
+    with pytest.raises(UnsupportedArray, match=r"inhomogeneous.*equal length.*upload_pickle") as caught:
+        call(store.interface(), [[1], [2, 3]])
+    assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+    assert isinstance(caught.value, ValueError)  # as which numpy raises it
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local")
+def test_an_array_that_cannot_be_read_is_no_ragged_list(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.arange(3), compression=False)
+    body, metadata = store.raw.get("a")
+    store.raw.put("a", b"!" + body[1:], metadata)
+    with pytest.raises(ChecksumMismatch, match="object 'a'"):
+        cci.upload_raw_array("b", cci.open_array("a"))
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_sparse_array_is_sent_to_the_call_for_it(store: Store, name: str) -> None:
+    call, key = CALLS[name]
+    for array in (scipy.sparse.csr_array(np.eye(3)), scipy.sparse.lil_matrix(np.eye(3))):
+        with pytest.raises(UnsupportedArray, match="upload_sparse_array") as caught:
+            call(store.interface(), array)
+        assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+        assert "pickle" not in str(caught.value)
+    assert not store.raw.keys()
+
+
+# ---------------------------------------------------------------------- no bucket
+@pytest.mark.stores("moto")
+@pytest.mark.parametrize(
+    "call",
+    [
+        *(call for call, _ in CALLS.values()),
+        lambda cci, array: cci.upload_dask_array("x", dask.array.from_array(array)),
+        lambda cci, array: cci.upload_sparse_array("x", scipy.sparse.csr_array(np.diag(array))),
+        lambda cci, array: cci.upload_masked_array("x", np.ma.array(array)),
+        lambda cci, array: cci.download_raw_array("x"),
+        lambda cci, array: cci.download_npy_array("x"),
+        lambda cci, array: cci.download_dask_array("x"),
+        lambda cci, array: cci.download_sparse_array("x"),
+        lambda cci, array: cci.download_masked_array("x"),
+        lambda cci, array: cci.cloud2dict("x"),
+    ],
+)
+def test_without_a_bucket_all_calls_say_so(store: Store, caplog: pytest.LogCaptureFixture, call: Any) -> None:
+    cci = store.interface(bucket_name=None)
+    with pytest.raises(ConfigurationError, match=r"^no bucket was chosen: "):
+        call(cci, np.arange(3))
+    assert not warnings_in(caplog)  # nothing was sent, so nothing need be removed
+
+
+@pytest.mark.stores("local")
+def test_a_npy_file_that_is_not_what_was_encrypted_is_told_of_as_such(store: Store) -> None:
+    cci = store.interface(encryption_key=bytes(32))
+    cci.upload_npy_array("a.npy", np.arange(2**21))
+    body, metadata = store.raw.get("a.npy")
+    store.raw.put("a.npy", body[:-1] + bytes([body[-1] ^ 1]), metadata)
+    with pytest.raises(DecryptionError, match=r"^object 'a\.npy' in .*segment"):
+        cci.download_npy_array("a.npy")
+
+
+# ---------------------------------------------------------------------- what a call does not take
+FIELDS = np.zeros(3, [("a", "i4"), ("b", "f8")])[["b", "a"]]
+TREE = {"ok": np.arange(3)}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize(
+    ("call", "kind", "key", "told"),
+    [
+        (lambda cci: cci.upload_sparse_array("x", scipy.sparse.coo_array(np.arange(3))), UnsupportedArray, "x", "two"),
+        (lambda cci: cci.upload_sparse_array("x", np.eye(2)), UnsupportedArray, "x", "upload_raw_array"),
+        (lambda cci: cci.upload_masked_array("x", np.eye(2)), UnsupportedArray, "x", "upload_raw_array"),
+        (lambda cci: cci.upload_npy_array("x", FIELDS), ValueError, "x", "repack_fields.*upload_raw_array"),
+        (lambda cci: cci.upload_raw_array("x", [1], "foo"), UnknownCodec, "x", "'foo'.*Zstd"),
+        (lambda cci: cci.upload_raw_array("x", [1], 7), ConfigurationError, "x", "a codec's name"),
+        (lambda cci: cci.upload_masked_array("x", MASKED, "foo"), UnknownCodec, "x", "'foo'"),
+        (lambda cci: cci.upload_dask_array("x", [1], compression="foo"), UnknownCodec, "x", "'foo'"),
+        (lambda cci: cci.dict2cloud("t", TREE, compression="foo", verbose=False), UnknownCodec, "t", "'foo'"),
+        (lambda cci: cci.upload_raw_array("x", [1], shape=1), ValueError, "x", "metadata shape.*take another"),
+        (lambda cci: cci.upload_masked_array("x", MASKED, version=1), ValueError, "x", "metadata version"),
+        (lambda cci: cci.upload_masked_array("x", MASKED, dtype=1), ValueError, "x", "metadata dtype"),
+        (lambda cci: cci.dict2cloud("t", TREE, shape=1, verbose=False), ValueError, "t", "metadata shape"),
+        (lambda cci: cci.upload_dask_array("x", [1], dtype=1), ValueError, "x", "metadata dtype"),
+        (lambda cci: cci.dict2cloud("t", TREE, tree=1, verbose=False), ValueError, "t", "metadata tree"),
+        (lambda cci: cci.dict2cloud("t", {1: 1, "1": 2}, verbose=False), InvalidObjectName, "t", "named '1'.*rename"),
+        (lambda cci: cci.dict2cloud("t", {"a": 1, "a/b": 2}, verbose=False), InvalidObjectName, "t", "'a/b' is below"),
+        (lambda cci: cci.dict2cloud("t", {"a": {"": 1}}, verbose=False), InvalidObjectName, "t", "give a name"),
+        (lambda cci: cci.dict2cloud("t", [1], verbose=False), TypeError, "t", "a dictionary"),
+    ],
+)
+def test_what_a_call_does_not_take_is_told_of_with_the_object(
+    store: Store, call: Any, kind: type[Exception], key: str, told: str
+) -> None:
+    with pytest.raises(kind, match=told) as caught:
+        call(store.interface())
+    assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_old_array_stays_where_a_new_one_is_not_taken(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    cci.upload_masked_array("m", MASKED)
+    before = store.raw.keys()
+    with pytest.raises(UnknownCodec, match=r"^object 't' in"):
+        cci.dict2cloud("t", TREE, compression="foo", verbose=False)
+    with pytest.raises(UnknownCodec, match=r"^object 'm' in"):
+        cci.upload_masked_array("m", MASKED, "foo")
+    assert store.raw.keys() == before
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_a_tree_does_not_have_is_told_of_with_its_name(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("t", TREE, verbose=False)
+    with pytest.raises(KeyError) as caught:
+        cci.cloud2dict("t", verbose=False, keys=["ok", "z"])
+    assert caught.value.args == (f"{store.backend().describe('t')}: the tree has nothing named 'z'",)
+
+
+@pytest.mark.stores("moto")
+def test_a_tree_that_no_dictionary_can_be_is_told_of_with_its_name(store: Store) -> None:
+    cci = store.interface()
+    for key in ("t/a", "t/a/b"):
+        cci.upload_raw_array(key, np.arange(3))
+    with pytest.raises(CorruptObject, match="one by one") as caught:
+        cci.cloud2dict("t", verbose=False)
+    assert str(caught.value).startswith(f"{store.backend().describe('t')}: ")
+
+
+# ---------------------------------------------------------------------- names that cannot be
+ARRAY_CALLS: list[Any] = [
+    lambda cci, name: cci.dict2cloud(name, TREE, verbose=False),
+    lambda cci, name: cci.upload_sparse_array(name, scipy.sparse.csr_array(np.eye(3))),
+    lambda cci, name: cci.upload_masked_array(name, MASKED),
+    lambda cci, name: cci.upload_dask_array(name, np.arange(3)),
+    lambda cci, name: cci.upload_raw_array(f"{name}/x", np.arange(3)),
+]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("call", ARRAY_CALLS, ids=["tree", "sparse", "masked", "chunks", "raw"])
+@pytest.mark.parametrize("name", ["sub/arr", "sub/arr/below/it"])
+def test_an_object_in_the_way_is_named(store: Store, call: Any, name: str) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("sub/arr", np.arange(3))
+    with pytest.raises(InvalidObjectName, match=r"'sub/arr' is an object.*remove it, or take another name") as caught:
+        call(cci, name)
+    assert str(caught.value).startswith(f"object '{name}")
+    assert ".upload-" not in str(caught.value)
+    assert "bytes" not in str(caught.value)
+    assert cci.glob("sub*") == ["sub/arr"]
+
+
+def stored(store: Store) -> dict[str, Any]:
+    return {key: store.raw.get(key) for key in store.raw.keys()}  # noqa: SIM118 - it is no mapping
+
+
+def long_name(size: int) -> str:
+    """A name of so many bytes, whose parts are short enough for a directory."""
+    return "/".join(["k" * 99] * 11)[: size - 1] + "x"
+
+
+@pytest.fixture
+def strict(recorded: Recorded) -> Store:
+    """A store whose names have 1,024 bytes at most, as on Amazon and Ceph; moto takes longer ones."""
+
+    def refuse_long(request: Request) -> Response | None:
+        is_long = len(request.path.encode()) > len(f"/{recorded.store.container}/") + 1024
+        return error("KeyTooLongError", 400) if is_long else None
+
+    recorded.proxy.hook = refuse_long
+    return recorded.store
+
+
+def test_a_tree_that_is_replaced_needs_room_for_longer_names(strict: Store) -> None:
+    cci, leaf = strict.interface(), long_name(1024 - 2 - 31)
+    cci.dict2cloud("t", {leaf: np.arange(3), "b": 1}, verbose=False)
+    before = stored(strict)
+    with pytest.raises(
+        InvalidObjectName, match=r"32 bytes longer, 1025 in all.*1 to 1024 bytes.*shorter name"
+    ) as caught:
+        cci.dict2cloud("t", {leaf: np.arange(4), "b": 2}, verbose=False)
+    assert str(caught.value).startswith(f"object 't/{leaf}' in bucket ")
+    assert ".upload-" not in str(caught.value)
+    assert stored(strict) == before
+    fits = long_name(1024 - 2 - 32)
+    for value in (3, 4):
+        cci.dict2cloud("f", {fits: np.arange(value), "b": value}, verbose=False)
+        assert len(cci.download_raw_array(f"f/{fits}")) == value
+    cci.rm("t", recursive=True)  # as the error says
+    cci.dict2cloud("t", {leaf: np.arange(4)}, verbose=False)
+
+
+def test_a_trees_own_name_needs_room_for_marks(strict: Store) -> None:
+    cci, fits, root = strict.interface(), long_name(1024 - 38), long_name(1024 - 32)
+    with pytest.raises(
+        InvalidObjectName, match=r"33 bytes longer, 1025 in all.*1 to 1024 bytes.*shorter name"
+    ) as caught:
+        cci.dict2cloud(root, {"a": 1}, verbose=False)
+    assert str(caught.value).startswith(f"object '{root}' in bucket ")
+    assert not strict.raw.keys()
+    for value in (1, 2):
+        cci.dict2cloud(fits, {"a": value}, verbose=False)
+    once = long_name(1024 - 37)
+    cci.dict2cloud(once, {"a": 1}, verbose=False)
+    with pytest.raises(InvalidObjectName, match=r"38 bytes longer, 1025 in all") as caught:
+        cci.dict2cloud(once, {"a": 2}, verbose=False)
+    assert str(caught.value).startswith(f"object '{once}' in bucket ")
+    assert int(cci.cloud2dict(once, verbose=False)["a"]) == 1
+    assert not [key for key in stored(strict) if ".upload-" in key]
+
+
+def test_an_array_in_parts_that_is_replaced_needs_room_for_longer_names(strict: Store) -> None:
+    cci, name = strict.interface(), long_name(1024 - 14)
+    cci.upload_masked_array(name, MASKED)
+    before = strict.raw.keys()
+    with pytest.raises(InvalidObjectName, match=r"17 bytes longer, 10\d\d in all.*shorter name") as caught:
+        cci.upload_masked_array(name, -MASKED)
+    assert str(caught.value).startswith(f"object '{name}/")
+    assert "-" not in str(caught.value).partition(" in bucket ")[0]
+    assert strict.raw.keys() == before
+    assert (cci.download_masked_array(name) == MASKED).all()
