@@ -48,6 +48,7 @@ DTYPES: dict[str, np.ndarray[Any, Any]] = {
     "timedelta": np.array([1, -7, 0], dtype="<m8[h]"),
     "structured": _filled(np.dtype([("id", "<i4"), ("score", ">f8")])),
     "structured 2-d": _filled(np.dtype([("id", "<i4"), ("score", ">f8")]), 6).reshape(2, 3),
+    "many fields": _filled(np.dtype([(f"field {number:03}", "<i2") for number in range(120)])),
     "nested": _filled(_NESTED),
     "aligned": _filled(_ALIGNED),
     "scattered offsets": _filled(_SCATTERED),

@@ -408,6 +408,7 @@ def test_no_byte_comes_out_before_it_is_verified(
     assert read(backend, "name", 2 * SEGMENT) == body[2 * SEGMENT :]
 
 
+@pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("compression", [False, "Blosc", "gzip-blocks"])
 def test_an_array_that_was_changed_in_the_store_is_told_however_it_is_read(store: Store, compression: Any) -> None:
     cci, array = store.interface(encryption_key=KEY), np.arange(1000.0)
