@@ -41,12 +41,22 @@ def disk_paths(root: Path, names: Iterable[str]) -> dict[str, Path]:
     NotADirectoryError, IsADirectoryError
         If there is a file where a directory is to be, or the other way round.
     """
+    paths = distinct_paths(root, names)
+    _require_writable(root.resolve(), paths.values())
+    return paths
+
+
+def distinct_paths(root: Path, names: Iterable[str]) -> dict[str, Path]:
+    """What `disk_paths` gives, whatever is in the way on disk.
+
+    Raises
+    ------
+    InvalidObjectName
+    """
     parts = {name: tuple(_parts(root, name)) for name in names}
     files = {name: path for name, path in parts.items() if not name.endswith(SEPARATOR)}
     _require_distinct(root, files)
-    paths = {name: root.joinpath(*path) for name, path in files.items()}
-    _require_writable(root.resolve(), paths.values())
-    return paths
+    return {name: root.joinpath(*path) for name, path in files.items()}
 
 
 def path_below(root: Path, name: str) -> Path:

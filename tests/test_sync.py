@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from recorder import Request, Response
+from s3_wire import error
 from stores import Recorded, Store
 
-from cottoncandy.errors import ContainerNotFound, CottonCandyError, InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import AccessDenied, ContainerNotFound, CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.syncing import selection
 from cottoncandy.syncing.likeness import nanoseconds, recorded_time, time_text
 
@@ -313,6 +314,62 @@ def test_what_was_the_other_kind(
         for report in (up, down):
             assert (report.transferred, report.deleted) == (changes if run == "first" else ((), ()))
         assert stored(store, "exp/") == on_disk(there) == after
+
+
+def test_a_file_that_may_not_be_read_deletes_nothing(tmp_path: Path) -> None:
+    """Neither what is in its way, nor what else only the destination has."""
+    here, there = make(tmp_path / "here", FILE), tmp_path / "there"
+    make(there / "exp", {**DIRECTORY, "old": b"stays"})
+    (here / "a").chmod(0)
+    call = [*_AS_A_USER, sys.executable, "-m", "cottoncandy", "sync", str(here), f"local://{there}//exp", "--delete"]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, f"cottoncandy: {here}/a: Permission denied\n")
+    assert on_disk(there / "exp") == {**DIRECTORY, "old": b"stays"} | {
+        name: body for name, body in on_disk(there / "exp").items() if name.endswith(".meta.json")
+    }
+
+
+@pytest.mark.stores("moto")
+def test_an_object_that_may_not_be_read_deletes_nothing(recorded: Recorded, tmp_path: Path) -> None:
+    store, proxy = recorded
+    there = make(tmp_path / "there", {**DIRECTORY, "old": b"stays"})
+    for name, body in FILE.items():
+        store.raw.put(f"exp/{name}", body)
+    proxy.hook = lambda request: (
+        error("AccessDenied", 403) if request.method == "GET" and request.path.endswith("/a") else None
+    )
+    with pytest.raises(AccessDenied, match="exp/a"):
+        store.interface().sync("exp", there, delete=True)
+    assert on_disk(there) == {**DIRECTORY, "old": b"stays"}
+
+
+@pytest.mark.stores("moto", "gdrive")
+def test_two_that_cannot_both_be_on_disk_change_nothing(store: Store, tmp_path: Path) -> None:
+    store.raw.put("exp/c/x", b"1")
+    store.raw.put("exp/c/x/y", b"2")
+    there = make(tmp_path / "there", {"c": b"mine", "d/z": b"3"})
+    for dry_run in (True, False):
+        with pytest.raises(InvalidObjectName, match="cannot both lie"):
+            store.interface().sync("exp", there, delete=True, dry_run=dry_run)
+    assert on_disk(there) == {"c": b"mine", "d/z": b"3"}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("more", ["link", "pipe", "directory"])
+def test_what_is_in_no_listing_keeps_a_directory(more: str, store: Store, tmp_path: Path) -> None:
+    there = make(tmp_path / "there", DIRECTORY)
+    store.raw.put("exp/a", b"x")
+    store.raw.put("exp/other", b"2")
+    match more:
+        case "link":
+            (there / "a/more").symlink_to(tmp_path)
+        case "pipe":
+            os.mkfifo(there / "a/more")
+        case "directory":
+            (there / "a/more").mkdir()
+    with pytest.raises(IsADirectoryError, match="exp/a"):
+        store.interface().sync("exp", there, delete=True)
+    assert on_disk(there) == DIRECTORY
 
 
 @pytest.mark.stores("local", "moto")

@@ -53,7 +53,7 @@ class Plan:
     moved : list of str
         What is new or differs.
     after : Collection of str
-        What has a place when ``extra`` is gone.
+        What may have a place only when ``extra`` is gone.
     extra : list of str
         What is to be deleted.
     alike : int
@@ -68,15 +68,13 @@ class Plan:
     alike: int
     failures: Failures
 
-    @property
-    def first(self) -> list[str]:
-        """What is transferred before anything is deleted."""
-        return [name for name in self.moved if name not in self.after]
-
-    @property
-    def last(self) -> list[str]:
-        """What is transferred then."""
-        return [name for name in self.moved if name in self.after]
+    def in_the_way(self, names: Iterable[str]) -> list[str]:
+        """What of ``extra`` is where these are to be."""
+        below, above = (
+            tuple(f"{name}{keys.SEPARATOR}" for name in names),
+            {p for name in names for p in keys.parents(name)},
+        )
+        return [name for name in self.extra if name.startswith(below) or name in above]
 
     def report(self, skipped: Iterable[str], *, dry_run: bool) -> SyncReport:
         """What was done."""
@@ -106,7 +104,8 @@ def without_place(names: Collection[str], extra: Collection[str], there: Iterabl
     if not extra:
         return set()
     emptied = {parent for name in extra for parent in keys.parents(name)}
-    kept = {parent for name in there if name not in extra for parent in keys.parents(name)}
+    others = (*names, *(name for name in there if name not in extra))
+    kept = {parent for name in others for parent in keys.parents(name)}
     below = {name for name in names if not extra.isdisjoint(keys.parents(name))}
     return below | (emptied.intersection(names) - kept)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cottoncandy import keys
@@ -90,6 +90,14 @@ class Disk:
         if path.relative_to(self.root).as_posix() != name:
             raise InvalidObjectName(f"object {name!r} would have another name on disk: leave it out with exclude")
         return path
+
+    def has_only(self, name: str, extra: Container[str]) -> bool:
+        """Whether there is nothing at a name but files of these, and directories that hold one."""
+        path = self.root / name
+        if path.is_symlink() or not path.is_dir():
+            return not os.path.lexists(path) or name in extra
+        below = list(path.iterdir())
+        return bool(below) and all(self.has_only(self._name(one), extra) for one in below)
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files, and the directories that this empties."""

@@ -6,13 +6,14 @@ import contextlib
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import ObjectInfo, WriteOptions
 from cottoncandy.diskfiles import replacing
-from cottoncandy.diskpaths import disk_paths
+from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
 from cottoncandy.stream import ObjectSource, TransferSettings, upload
 from cottoncandy.syncing.likeness import MTIME, fits_e_tag, nanoseconds, recorded_time, same_time, time_text
@@ -86,6 +87,10 @@ class Pair(ABC):
     @abstractmethod
     def transfer(self, name: str) -> None:
         """Put what the source has into the destination."""
+
+    def is_emptied(self, name: str, extra: Container[str]) -> bool:  # noqa: ARG002 - a branch is what is listed of it
+        """Whether nothing is in the place of a name when what is to be deleted is gone."""
+        return True
 
     @abstractmethod
     def delete(self, names: list[str]) -> None:
@@ -218,18 +223,20 @@ class _Download(_WithDisk):
         return self.files
 
     def check(self, names: Iterable[str]) -> dict[str, Exception]:
-        refused = _refused(self.disk.path, names, OSError)
-        disk_paths(self.disk.root, (name for name in names if name not in refused))
-        return refused
+        distinct_paths(self.disk.root, names)
+        return _refused(self.disk.path, names, OSError)
 
     def is_stale(self, file: int, stored: int | None) -> bool:
         return stored is None or file < stored
 
     def transfer(self, name: str) -> None:
-        path = self.disk.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open(name) as source:
+            path = self.disk.path(name)  # what cannot be read fails before one knows of a place
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(source, path, name)
+
+    def _write(self, source: ObjectSource, path: Path, name: str) -> None:
         with (
-            self._open(name) as source,
             replacing(path, self.branch.describe(name)) as file,
             contextlib.closing(source.parts(self.threads)) as parts,
         ):
@@ -239,6 +246,9 @@ class _Download(_WithDisk):
             time = recorded_time(source.head.metadata) or nanoseconds(source.head.last_modified)
             if time is not None:
                 os.utime(file.name, ns=(time, time))
+
+    def is_emptied(self, name: str, extra: Container[str]) -> bool:
+        return self.disk.has_only(name, extra)
 
     def delete(self, names: list[str]) -> None:
         self.disk.delete(names)

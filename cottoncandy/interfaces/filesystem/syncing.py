@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cottoncandy import keys
-from cottoncandy.errors import ObjectNotFound
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 
 if TYPE_CHECKING:
@@ -103,12 +103,10 @@ class Synchronizing(BasicInterface):
         plan = self._compare(pair, str(source), takes, may_take, threads, delete=delete)
         if not dry_run:
             pair.threads = max(1, (threads or self._settings.threads) // max(1, len(plan.moved)))
-            self._transfer(pair, str(source), plan, plan.first, threads)
+            gone = self._transfer_all(pair, str(source), plan, threads)
         plan.failures.require_none()
         if not dry_run:
-            pair.delete(plan.extra)
-            self._transfer(pair, str(source), plan, plan.last, threads)
-            plan.failures.require_none()
+            pair.delete([name for name in plan.extra if name not in gone])
         return plan.report(pair.skipped, dry_run=dry_run)
 
     def _compare(
@@ -130,11 +128,11 @@ class Synchronizing(BasicInterface):
         there, left_alone = list(pair.target()), [*pair.skipped, *pair.gone]
         targets = {name for name in there if takes(name) and not _is_below(name, left_alone)}
         extra = sorted(targets - sizes.keys()) if delete else []
-        last = without_place(sizes, extra, there)
+        after = without_place(sizes, extra, [*there, *left_alone])
         refused = {
             name: error
             for name, error in pair.check(sizes).items()
-            if not (name in last and isinstance(error, (IsADirectoryError, NotADirectoryError)))
+            if not (name in after and isinstance(error, (IsADirectoryError, NotADirectoryError)))
         }
         unlisted = {name: error for name, error in pair.unlisted.items() if may_take(name)}
         failures = Failures(pair.origin, {**refused, **unlisted})
@@ -142,10 +140,31 @@ class Synchronizing(BasicInterface):
         verdicts = self._gather(failures.apart(pair.same), common, threads, "compare", source)
         alike = {name for name, same in zip(common, verdicts, strict=True) if same}
         moved = sorted(sizes.keys() - alike - failures.without_result)
-        return Plan(sizes, moved, last, extra, len(alike), failures)
+        return Plan(sizes, moved, after, extra, len(alike), failures)
 
-    def _transfer(self, pair: Pair, source: str, plan: Plan, names: list[str], threads: int | None) -> None:
-        self._for_each(plan.failures.apart(pair.transfer), names, threads, "transfer", source)
+    def _transfer_all(self, pair: Pair, source: str, plan: Plan, threads: int | None) -> set[str]:
+        """Transfer what differs; then, if all of that went well, what has a place only when something is deleted.
+
+        What was deleted for that.
+        """
+        waiting, extra = list[str](), frozenset(plan.extra)
+
+        def transfer(name: str) -> None:
+            try:
+                pair.transfer(name)
+            except (InvalidObjectName, IsADirectoryError, NotADirectoryError):
+                if name not in plan.after or not pair.is_emptied(name, extra):
+                    raise
+                waiting.append(name)
+
+        self._for_each(plan.failures.apart(transfer), plan.moved, threads, "transfer", source)
+        if not waiting:
+            return set()
+        plan.failures.require_none()
+        gone = plan.in_the_way(waiting)
+        pair.delete(gone)
+        self._for_each(plan.failures.apart(pair.transfer), sorted(waiting), threads, "transfer", source)
+        return {*gone}
 
     def _end(self, place: str | Path, bucket: str | None) -> Disk | Branch:
         from cottoncandy.syncing import Branch, Disk
