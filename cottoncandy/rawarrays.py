@@ -120,7 +120,8 @@ def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
     except CottonCandyError:
         raise  # it is an array that is read from a store
     except ValueError as error:
-        raise UnsupportedArray(f"{describe()}: {error} {_RAGGED}") from error
+        advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else ""
+        raise UnsupportedArray(f"{describe()}: {error}{advice}") from error
 
 
 def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str], describe: Callable[[], str]) -> None:

@@ -756,7 +756,9 @@ def full(cc: Run) -> Callable[[], dict[str, str]]:
     return lambda: {str(path): path.read_text() for path in sorted(Path().rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize("name", ["/", "//", "*", "/*", "local://store", "local://store/", "cottoncandy:///"])
+@pytest.mark.parametrize(
+    "name", ["/", "//", "*", "/*", "**", "?*", "local://store", "local://store/", "cottoncandy:///"]
+)
 def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], dict[str, str]], cc: Run) -> None:
     before = full()
     refused = cc("rm", "-r", name)

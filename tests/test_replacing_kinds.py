@@ -14,6 +14,7 @@ import scipy.sparse
 from stores import Recorded, Store
 
 from cottoncandy.chunkedarrays.standing import Standing
+from cottoncandy.chunkedarrays.upload import ChunkUpload
 
 DENSE = np.arange(20.0)
 UPLOADS: dict[str, Callable[[Any], object]] = {
@@ -101,6 +102,70 @@ def test_what_others_wrote_under_those_names_stays(new: str, store: Store) -> No
     UPLOADS[new](cci)
     assert {"mask", "fill_value", "pt-notes"} <= _names(store)
     assert np.array_equal(cci.download_raw_array("k/mask"), DENSE)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("new", ["chunks", "masked"])
+def test_parts_that_have_not_their_names_yet(new: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upload was killed when its table stood."""
+    cci = store.interface()
+    UPLOADS["csr"](cci)
+    with monkeypatch.context() as patch:
+        patch.setattr(cci.backend_interface, "copy", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            UPLOADS["csr"](cci)
+    assert READS["csr"](cci)
+    assert sum("-" in name for name in _names(store)) == 3
+    UPLOADS[new](cci)
+    assert not [name for name in _names(store) if "-" in name]
+    assert READS[new](cci)
+
+
+def interrupted(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("kind", ["csr", "masked"])
+def test_one_whose_parts_were_removed_under_its_hands_sends_them_again(
+    kind: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = store.interface(), store.interface()
+    UPLOADS[kind](one)
+    copy, came = one.backend_interface.copy, []
+
+    def with_another(*arguments: Any, **named: Any) -> Any:
+        if not came:
+            came.append(True)
+            UPLOADS["chunks"](other)
+        return copy(*arguments, **named)
+
+    monkeypatch.setattr(one.backend_interface, "copy", with_another)
+    UPLOADS[kind](one)
+    assert came
+    assert _is_all(kind, _names(store))
+    assert READS[kind](one)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("kind", ["csr", "masked"])
+def test_the_parts_of_one_who_writes_at_the_same_time_stay(
+    kind: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He has replaced the same array, and his table is the last."""
+    one, other = store.interface(), store.interface()
+    UPLOADS[kind](one)
+    write = ChunkUpload._write_table
+
+    def before_another(upload: ChunkUpload, table: Any) -> Any:
+        receipt = write(upload, table)
+        UPLOADS[kind](other)
+        return receipt
+
+    monkeypatch.setattr(ChunkUpload, "_write_table", before_another)
+    UPLOADS["chunks"](one)
+    assert READS[kind](one)
+    assert PARTS[kind] <= _names(store)
 
 
 def test_the_same_kind_again_costs_no_request_more(recorded: Recorded) -> None:

@@ -97,18 +97,21 @@ class ChunkFolder:
         return [info.key for info in self.numbers().values() if keys.basename(info.key) not in named]
 
     def outdated(self, old: Standing, spared: Container[str]) -> list[str]:
-        """What nobody needs when a new array stands: what the old table names, and chunks that were left long ago.
+        """The chunks that nobody needs when a new array stands: those of the old one, and what was left long ago.
 
         Others may be those of an upload that is under way.
         """
         chunks, forgotten = old.chunks, datetime.now(timezone.utc) - FORGOTTEN
-        left = [
+        return [
             info.key
             for info in self._listed()
             if info.key not in spared
             and (keys.basename(info.key) in chunks or (info.last_modified and info.last_modified < forgotten))
         ]
-        return left + [key for key in map(self.key, old.parts) if belongs_to(self.backend, key, old.version)]
+
+    def remove_parts(self, old: Standing) -> None:
+        """Remove the parts of an array of another kind, when a new one stands: others may take their names."""
+        self.backend.delete([key for key in map(self.key, old.parts) if belongs_to(self.backend, key, old.version)])
 
     def _listed(self) -> Iterator[ObjectInfo]:
         """The chunks, and the marks of uploads: no other object is touched."""

@@ -73,4 +73,6 @@ def _chunks(entries: Any) -> Iterator[str]:
 def _parts(document: dict[str, Any]) -> Iterator[str]:
     for form in _FORMS:
         with suppress(CorruptObject):
-            yield from form.part_names(document)
+            names = form.part_names(document)
+            yield from names
+            yield from names.values()  # where they lie until they have these names

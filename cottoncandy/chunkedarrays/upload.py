@@ -14,6 +14,7 @@ from cottoncandy.allornothing import Parts, logging_failures
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, new_version
+from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
@@ -24,8 +25,8 @@ from cottoncandy.rawarrays import CompressionDefaults, store_array
 
 #: What a chunk is in the table: its object's name, and its shape.
 Sent = tuple[str, tuple[int, ...]]
-#: The table, the objects that nobody needs when it stands, and the version of the one that stood before.
-Prepared = tuple[ChunkTable, list[str], str | None]
+#: The table, the chunks that nobody needs when it stands, and what stood before.
+Prepared = tuple[ChunkTable, list[str], Standing]
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class ChunkUpload:
         """
         table = self._table(chunks, sent)
         old = self.folder.standing()
-        return table, self.folder.outdated(old, spared=set(table.keys)), old.version
+        return table, self.folder.outdated(old, spared=set(table.keys)), old
 
     def publish(self, prepared: Prepared, parts: Parts | None = None) -> Receipt:
         """Write the table: from here on, readers get the new array. Then remove the old one.
@@ -167,13 +168,15 @@ class ChunkUpload:
         parts : Parts, optional
             The context in which the chunks were sent.
         """
-        table, outdated, before = prepared
+        table, outdated, old = prepared
         parts = parts or self.parts()
         with parts, parts.naming():
             receipt = self._write_table(table)
         self.folder.backend.delete(outdated)
-        if self._is_outdone(before):
+        if self._is_outdone(old.version):
             self.discard()
+        elif old.parts:
+            self.folder.remove_parts(old)
         return receipt
 
     def _is_outdone(self, before: str | None) -> bool:

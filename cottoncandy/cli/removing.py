@@ -89,7 +89,7 @@ def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json
 def _ask(count: int, places: list[Place]) -> None:
     if is_terminal(sys.stdin):
         click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
-    elif not all(keys.without_trivial_magic(one.name) for one in places):
+    elif not all(one.name.strip("*?/") for one in places):
         raise click.UsageError("this would empty the bucket: say --yes")
 
 
