@@ -48,7 +48,7 @@ class Synchronizing(BasicInterface):
         ----------
         source, destination : str or pathlib.Path
         delete : bool
-            Delete what only the destination has, after all has been transferred; but for what takes the place of it
+            Delete what only the destination has, after all has been transferred; but for what cannot be there beside it
             (a file that was a directory, a directory that was a file), which comes last. Refused where the source is
             empty; what vanished from the source meanwhile is left to the next run.
         dry_run : bool
