@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo
@@ -19,10 +20,11 @@ from cottoncandy.chunkedarrays.names import (
     is_mark,
     version_at,
 )
-from cottoncandy.chunkedarrays.standing import Standing
+from cottoncandy.chunkedarrays.standing import Standing, is_staged
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectNotFound
+from cottoncandy.parallel import gather
 from cottoncandy.stream import TransferSettings
 
 
@@ -105,13 +107,21 @@ class ChunkFolder:
         return [
             info.key
             for info in self._listed()
-            if info.key not in spared
-            and (keys.basename(info.key) in chunks or (info.last_modified and info.last_modified < forgotten))
+            if info.key not in spared and (keys.basename(info.key) in chunks or info.is_older(forgotten))
         ]
 
     def remove_parts(self, old: Standing) -> None:
-        """Remove the parts of an array of another kind, when a new one stands: others may take their names."""
-        self.backend.delete([key for key in map(self.key, old.parts) if belongs_to(self.backend, key, old.version)])
+        """Remove the parts of an array of another kind, when a new one stands.
+
+        Others may take their names, and a deletion has no condition: so they stay where somebody is about to do so.
+        """
+        prefix, forgotten = keys.as_directory(self.directory), datetime.now(timezone.utc) - FORGOTTEN
+        there = [info for info in self.backend.list_level(prefix) if isinstance(info, ObjectInfo)]
+        if any(is_staged(info.key.removeprefix(prefix)) and not info.is_older(forgotten) for info in there):
+            return
+        named = [info.key for info in there if info.key.removeprefix(prefix) in old.parts]
+        verdicts = gather(partial(belongs_to, self.backend, version=old.version), named, len(named))
+        self.backend.delete([key for key, is_old in zip(named, verdicts, strict=True) if is_old])
 
     def _listed(self) -> Iterator[ObjectInfo]:
         """The chunks, and the marks of uploads: no other object is touched."""

@@ -15,6 +15,11 @@ from cottoncandy.errors import CorruptObject
 _FORMS = (sparsearrays.FORM, maskedarrays.FORM)
 
 
+def is_staged(name: str) -> bool:
+    """Whether this may be a part of a sparse or masked array that has not its name yet: its writer may be at work."""
+    return any(form.is_staged(name) for form in _FORMS)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The objects of an array that readers get, as far as its table can be read.

@@ -71,6 +71,10 @@ class ObjectInfo:
     last_modified: datetime | None = None
     e_tag: str | None = None
 
+    def is_older(self, than: datetime) -> bool:
+        """Whether the store tells that it was written before then."""
+        return self.last_modified is not None and self.last_modified < than
+
 
 @dataclass(slots=True, unsafe_hash=True)
 class ObjectPrefix:

@@ -188,21 +188,25 @@ class PartedArrays(FolderArrays):
     def _remove_stale(self, upload: _Upload, staged: Collection[str], old: Standing | None) -> None:
         """Remove staged parts, parts that the new array has no use for, and what was left staged long ago.
 
-        Other staged parts may be those of an upload that is under way.
+        Other staged parts may be those of an upload that is under way, which then takes the names of old ones: these
+        stay, as a deletion has no condition.
         """
+        from cottoncandy.chunkedarrays.standing import is_staged
+
         prefix, forgotten = keys.as_directory(upload.directory), datetime.now(timezone.utc) - FORGOTTEN
+        listed = self.backend_interface.list_level(prefix)
+        there = {info.key.removeprefix(prefix): info for info in listed if isinstance(info, ObjectInfo)}
+        others = {name for name, info in there.items() if is_staged(name) and info.key not in staged}
+        left = {name for name in others if there[name].is_older(forgotten)}
         chunks = old.chunks if old else frozenset()
-        parts = old.parts.difference(upload.parts) if old else frozenset()
+        parts = old.parts.difference(upload.parts) if old and others == left else frozenset()
 
-        def is_stale(info: ObjectInfo) -> bool:
-            name = info.key.removeprefix(prefix)
+        def is_stale(name: str, key: str) -> bool:
             if old and name in parts:
-                return belongs_to(self.backend_interface, info.key, old.version)
-            is_forgotten = info.last_modified is not None and info.last_modified < forgotten
-            return info.key in staged or name in chunks or (upload.form.is_staged(name) and is_forgotten)
+                return belongs_to(self.backend_interface, key, old.version)
+            return key in staged or name in left or name in chunks
 
-        there = (info for info in self.backend_interface.list_level(prefix) if isinstance(info, ObjectInfo))
-        self.backend_interface.delete([info.key for info in there if is_stale(info)])
+        self.backend_interface.delete([info.key for name, info in there.items() if is_stale(name, info.key)])
 
     def _download_parts(self, form: Form, object_name: str, threads: int | None) -> Any:
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
