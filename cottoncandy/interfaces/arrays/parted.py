@@ -111,8 +111,7 @@ class PartedArrays(FolderArrays):
         with self._parts(upload, names, version) as parts:
             paths = self._send_parts(upload, names, version)
             self._publish(directory, upload.table(version, parts=names), parts, acl)
-        if not self._is_settled(upload, names, version):
-            return False
+        self._settle(directory, names, upload.threads, acl)
         self._write_table(keys.join(directory, TABLE), upload.table(version).encode(), acl)
         # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
         is_last = self._version_there(directory) == version
@@ -165,16 +164,6 @@ class PartedArrays(FolderArrays):
             return None
         except CorruptObject:
             return Standing()
-
-    def _is_settled(self, upload: _Upload, names: Mapping[str, str], version: str) -> bool:
-        """Bring the parts to their names; False where another array stands by now, whose writer removed them."""
-        try:
-            self._settle(upload.directory, names, upload.threads, upload.acl)
-        except ObjectNotFound:
-            if self._version_there(upload.directory) == version:
-                raise
-            return False
-        return True
 
     def _settle(self, directory: str, staged: Mapping[str, str], threads: int | None, acl: str | None) -> None:
         """Bring staged parts, which readers see already, to the names that 0.4.0 looks for."""
