@@ -45,14 +45,7 @@ if TYPE_CHECKING:
 @quiet_option
 @json_option
 def rm(
-    names: tuple[str, ...],
-    *,
-    recursive: bool,
-    sure: bool,
-    dry_run: bool,
-    quiet: bool,
-    as_json: bool,
-    access: Access,
+    names: tuple[str, ...], *, recursive: bool, sure: bool, dry_run: bool, quiet: bool, as_json: bool, access: Access
 ) -> None:
     """Delete objects, what a pattern matches, or with -r all below a name.
 

@@ -10,15 +10,7 @@ import click
 from cottoncandy.cli.completing import complete_directories
 from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
 from cottoncandy.cli.output import print_json
-from cottoncandy.cli.places import (
-    BETWEEN_STORES,
-    Access,
-    Place,
-    is_url,
-    open_store,
-    place,
-    require_names,
-)
+from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_url, open_store, place, require_names
 
 
 @command()
