@@ -178,6 +178,27 @@ def test_the_parts_of_one_who_writes_at_the_same_time_stay(
     assert PARTS[kind] <= _names(store)
 
 
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("kind", ["csr", "masked"])
+def test_who_writes_his_table_once_more_keeps_his_parts(
+    kind: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He does so when his parts have their names: the table that was there before stands again, and is no old one."""
+    one = store.interface()
+    UPLOADS[kind](one)
+    text, metadata = store.raw.get("k/metadata.json")
+    write = ChunkUpload._write_table
+
+    def before_the_old_one(upload: ChunkUpload, table: Any) -> Any:
+        receipt = write(upload, table)
+        one.backend_interface.put("k/metadata.json", text, metadata)
+        return receipt
+
+    monkeypatch.setattr(ChunkUpload, "_write_table", before_the_old_one)
+    UPLOADS["chunks"](one)
+    assert READS[kind](one)
+
+
 def test_the_same_kind_again_costs_no_request_more(recorded: Recorded) -> None:
     store, proxy = recorded
     cci, counts = store.interface(), []

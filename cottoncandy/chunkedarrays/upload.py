@@ -18,7 +18,7 @@ from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
-from cottoncandy.errors import ObjectExists, WrongKey
+from cottoncandy.errors import ObjectChanged, ObjectExists, WrongKey
 from cottoncandy.interrupts import shielded
 from cottoncandy.parallel import gather
 from cottoncandy.rawarrays import CompressionDefaults, store_array
@@ -167,6 +167,11 @@ class ChunkUpload:
         prepared : tuple
         parts : Parts, optional
             The context in which the chunks were sent.
+
+        Raises
+        ------
+        ObjectChanged
+            If another came while an array of another kind was removed: parts of his may be gone with it.
         """
         table, outdated, old = prepared
         parts = parts or self.parts()
@@ -175,9 +180,14 @@ class ChunkUpload:
         self.folder.backend.delete(outdated)
         if self._is_outdone(old.version):
             self.discard()
-        elif old.parts:
+        elif old.parts and self._stands():  # its writer may have written the old table once more
             self.folder.remove_parts(old)
+            if not self._stands():  # who came meanwhile may have had parts of these names by then
+                raise ObjectChanged(f"{self.folder.describe()}: others write it at the same time: upload it again")
         return receipt
+
+    def _stands(self) -> bool:
+        return self.folder.standing().version == self.version
 
     def _is_outdone(self, before: str | None) -> bool:
         """Whether another upload, at the same time, has put its table over ours: it does not know our chunks.

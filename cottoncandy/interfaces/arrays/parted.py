@@ -116,6 +116,8 @@ class PartedArrays(FolderArrays):
         # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
         is_last = self._version_there(directory) == version
         self._remove_stale(upload, {*paths}, old if is_last else None)
+        if is_last and old and old.parts.difference(upload.parts) and self._version_there(directory) != version:
+            return False  # of one who came meanwhile, parts may be gone with the old ones
         return not is_last or self._is_whole(upload, version)
 
     def _send_parts(
