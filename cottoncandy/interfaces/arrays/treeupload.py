@@ -5,27 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from cottoncandy import keys, trees
-from cottoncandy.backends.base import ObjectInfo, Receipt
+from cottoncandy import trees
+from cottoncandy.backends.base import Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
-from cottoncandy.chunkedarrays.names import FORGOTTEN
-from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectExists, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
+from cottoncandy.interfaces.arrays.treelooks import Look, Looks, NotAlone, Seen, alone_with
 from cottoncandy.interfaces.arrays.treemark import is_leaf
 from cottoncandy.interrupts import Insistence
-from cottoncandy.pipelines import SMALL, Begun
+from cottoncandy.pipelines import SMALL, Begun, run_ahead
 
 log = logging.getLogger(__name__)
 
-# What sends the array of a name to a place; a small one so that it is answered later, if that is wished.
-_Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
 _COMPLETE = (
@@ -37,57 +35,8 @@ _SOON = 1.0
 # Seconds for which others wait for him, from when they found his mark on: more than he may take without that look. Else
 # their leaves would go on to wait beside his. Readers get theirs in any case.
 _PATIENCE = 2.0
-# One whose mark is so much older than one's own has taken longer than `_SOON`, whatever a store's clocks say.
-_LONG = timedelta(seconds=10)
 # How often a writer brings a tree to its places while others, at the same time, do so, too.
 _ROUNDS = 4
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What a listing shows of a tree and of its uploads.
-
-    Attributes
-    ----------
-    plain : list of str
-        The names of objects in their places.
-    others : list of Stage
-        What other uploads have there.
-    own : Stage
-        What this one has there.
-    """
-
-    plain: list[str]
-    others: list[trees.Stage]
-    own: trees.Stage
-
-    @property
-    def newest(self) -> trees.Stage:
-        """The tree that readers get, when this upload is complete."""
-        return trees.newest([*self.others, self.own])[self.own.root]
-
-    @property
-    def waiting(self) -> dict[str, str]:
-        """The places of the newest tree's leaves, and of the objects that wait to come there."""
-        return {keys.join(self.newest.root, name): place for name, place in self.newest.leaves.items()}
-
-    @property
-    def strangers(self) -> list[str]:
-        """Objects in their places that are no leaves of the newest tree."""
-        waiting = self.waiting
-        return [key for key in self.plain if key not in waiting]
-
-    @property
-    def rivals(self) -> list[trees.Stage]:
-        """Uploads that are at work, or that were killed not long ago."""
-        return [other for other in self.others if other.started and not other.is_older(_forgotten())]
-
-    @property
-    def ended(self) -> list[trees.Stage]:
-        """What is of no more use, beside the newest tree: who is at work keeps what is his."""
-        idle = [other for other in self.others if other not in self.rivals]
-        left = [other for other in idle if other.order or other.is_older(_forgotten())]
-        return [upload for upload in [*left, self.own] if upload is not self.newest]
 
 
 class _Watch:
@@ -101,20 +50,10 @@ class _Watch:
         return max(time.monotonic() - self._began[0], time.time() - self._began[1])
 
 
-def _alone(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stage]:
-    """The uploads that may have found nobody when they began, and that began not long before this one."""
-    found = {stage.version: stage for stage in trees.stages({info.key: info.last_modified for info in there})[1]}
-    mine = found.pop(own.version, own).dates
-    since = mine[0] - _LONG if mine and mine[0] else None
-    return [
-        stage
-        for stage in found.values()
-        if stage.root == own.root and stage.is_bare and not (since and stage.is_older(since))
-    ]
+class _Send(Protocol):
+    """Sends the array of a name to a place: a small one so that it is answered later, or if nothing is there."""
 
-
-def _forgotten() -> datetime:
-    return datetime.now(timezone.utc) - FORGOTTEN
+    def __call__(self, key: str, place: str, *, later: bool = False, if_absent: bool = False) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -167,14 +106,14 @@ class TreeUploads(FolderArrays):
         mark = upload.stage.started_mark
         with self._marked(mark) as left:
             watch = _Watch()
-            with self._in_stead_of(upload.stage.root, mark):
-                self._upload(mark, _STARTED, {}, upload.acl)
-            there = list(self._listed(upload.stage.below))
-            if [info.key for info in there] != [mark]:
-                self._replace_tree(upload, _alone(upload.stage, there), _Watch(), left)
-                return True
-            if not self._is_sent_alone(upload, watch, left):
-                self._replace_tree(upload, [], watch, left)
+            is_free = self._set_mark(upload)
+            try:
+                self._send_alone(upload, watch, left, is_free=is_free)
+            except NotAlone as found:
+                others = found.others
+                if others is None:
+                    others = alone_with(upload.stage, self._listed(upload.stage.below))
+                self._replace_tree(upload, list(others), left)
                 return True
             left.leaves = ()
             self.backend_interface.delete([mark])
@@ -193,51 +132,65 @@ class TreeUploads(FolderArrays):
                 self._discard([mark])
             raise
 
-    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
-        """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
+    def _set_mark(self, upload: TreeUpload) -> bool:
+        """Say that leaves are being sent; whether nothing was there, and the store keeps to ``if_absent``.
 
-        The first look may have missed one who ended meanwhile: a listing shows one name before the other. A second one
-        finds his leaves, but for those of the same names where it is answered while the leaves are sent.
+        Between that look and the mark another may have come. But who sends many leaves may begin with them while he
+        looks for that one: they take nobody's place.
         """
-        look = self._begin_look(upload)
-        try:
-            if look is None and [info.key for info in self._listed(upload.stage.below)] != [upload.stage.started_mark]:
-                return False
-            left.leaves = self._of_upload(upload.stage.version, upload.stage.root, upload.arrays)
-            self._send_leaves(upload, {key: key for key in upload.arrays})
-            is_alone = look is None or self._is_alone(upload, look)
-        finally:
-            if look is not None:
-                look.drop()
-        return is_alone and (watch.seconds < _SOON or self._is_alone(upload))
+        stage, backend = upload.stage, self.backend_interface
+        mark, most = stage.started_mark, upload.threads or self._settings.most_threads
+        pays = len(upload.arrays) > most and self._answers_later()
+        keeps = pays and backend.keeps_conditions()
+        with self._look(upload) if keeps else contextlib.nullcontext() as look:
+            with self._in_stead_of(stage.root, mark):
+                self._upload(mark, _STARTED, {}, upload.acl)
+            is_free = look is not None and look.was_begun and look.names <= {mark}
+        if pays and not keeps:
+            run_ahead(partial(backend.begin_trial, body=_STARTED), [mark], 1)
+        return is_free
 
-    def _begin_look(self, upload: TreeUpload) -> Begun[list[str]] | None:
-        """Ask for the names of all that is there; None where that is not answered later."""
+    def _send_alone(self, upload: TreeUpload, watch: _Watch, left: _Left, *, is_free: bool) -> None:
+        """Send the leaves to their places, where they do not count as long as the mark stands.
+
+        Raises
+        ------
+        NotAlone
+            If others have come, or were there.
+        """
+        stage = upload.stage
+        if not is_free:
+            there = list(self._listed(stage.below))
+            if [info.key for info in there] != [stage.started_mark]:
+                raise NotAlone(alone_with(stage, there))
+        with Looks(partial(self._look, upload), stage.started_mark, is_ahead=is_free) as looks:
+            left.leaves = self._of_upload(stage.version, stage.root, upload.arrays)
+            self._send_leaves(upload, {key: key for key in upload.arrays}, looks)
+            looks.await_second()
+        if watch.seconds >= _SOON and not self._is_alone(upload):
+            raise NotAlone(())
+
+    def _look(self, upload: TreeUpload) -> Look:
+        """Ask for the names of all that is there, so that it is answered later where the store does that."""
+        below, begun = upload.stage.below, None
         try:
-            return self.backend_interface.begin_names(upload.stage.below)
+            begun = self.backend_interface.begin_names(below)
         except Exception as failure:  # noqa: BLE001 - what is wrong is told where it is asked in the usual way
             log.debug("%s", failure)
-            return None
+        return Look(begun, lambda: (info.key for info in self._listed(below)))
 
-    def _is_alone(self, upload: TreeUpload, look: Begun[list[str]] | None = None) -> bool:
-        """Whether there are no other names than one's own, by a look that was begun, or else a new one."""
-        names: Iterable[str] | None = None
-        if look is not None:
-            try:
-                names = look.result()
-            except Exception as failure:  # noqa: BLE001 - as above
-                log.debug("%s", failure)
-        if names is None:
-            names = (info.key for info in self._listed(upload.stage.below))
-        return all(name in upload.arrays or name == upload.stage.started_mark for name in names)
+    def _is_alone(self, upload: TreeUpload) -> bool:
+        """Whether there are no other names than one's own now."""
+        own = {upload.stage.started_mark, *upload.arrays}
+        return all(info.key in own for info in self._listed(upload.stage.below))
 
-    def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, left: _Left) -> None:
+    def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], left: _Left) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
 
         But not before those have ended who may have found nobody, and so need not look again. What keeps old leaves
         from being told from other objects is found out before the new tree counts: then the old one stays.
         """
-        stage = upload.stage
+        stage, watch = upload.stage, _Watch()
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
         with self._all_or_none(waiting.values()) as parts:
             self._send_leaves(upload, waiting)
@@ -274,14 +227,14 @@ class TreeUploads(FolderArrays):
         now = trees.stages(dict.fromkeys(info.key for info in self._listed(stage.name(""))))[1]
         return any(upload.is_bare for upload in now)
 
-    def _look_at_tree(self, own: trees.Stage) -> _Seen:
+    def _look_at_tree(self, own: trees.Stage) -> Seen:
         """What is below the root of a tree now; what this upload has there is known."""
         there = self._listed(own.below)
         plain, found = trees.stages({info.key: info.last_modified for info in there})
         others = [other for other in found if other.root == own.root and other.version != own.version]
-        return _Seen(plain, others, own)
+        return Seen(plain, others, own)
 
-    def _settle_tree(self, seen: _Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
+    def _settle_tree(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
         """Bring the newest tree that is complete to its places, whoever sent it; then it need not wait any longer.
 
         While others are at work it goes on to wait, and readers get it there: they may still write to the places. Each
@@ -304,7 +257,7 @@ class TreeUploads(FolderArrays):
         self._end_tree(seen, alone=False)
 
     def _take_places(
-        self, seen: _Seen, stale: Sequence[str], threads: int | None, acl: str | None
+        self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None
     ) -> CottonCandyError | None:
         """Copy the newest tree to the places of the stale one; what kept it from that and may be a rival's doing."""
         newest, waiting = seen.newest, seen.waiting
@@ -320,7 +273,7 @@ class TreeUploads(FolderArrays):
             return error
         return None
 
-    def _end_tree(self, seen: _Seen, *, alone: bool) -> None:
+    def _end_tree(self, seen: Seen, *, alone: bool) -> None:
         """Remove what is of no more use: all but the newest tree and, where nobody else is at work, that one, too."""
         newest, ended = seen.newest, [name for upload in seen.ended for name in upload.objects]
         started = [upload.started_mark for upload in ([seen.own, newest] if alone else [seen.own])]
@@ -329,15 +282,26 @@ class TreeUploads(FolderArrays):
         if alone:
             self.backend_interface.delete([name for name in newest.objects if name not in started])
 
-    def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
+    def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str], looks: Looks | None = None) -> None:
+        """Send the leaves to these places; NotAlone where looks that are under way show others."""
         arrays, send = upload.arrays, upload.send
 
         def send_one(key: str) -> None:
-            with self._in_stead_of(key, places[key]):
-                send(key, places[key], False)
+            if_absent = looks is not None and looks.sends_again(key)
+            try:
+                with self._in_stead_of(key, places[key]):
+                    send(key, places[key], if_absent=if_absent)
+            except ObjectExists:
+                if not if_absent:
+                    raise
+                if self._version_at(places[key]) != upload.stage.version:  # else it was sent, but not answered
+                    raise NotAlone(None) from None
 
         def begin(key: str) -> Begun[Receipt] | None:
-            begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
+            if arrays[key].nbytes > SMALL:
+                return None
+            if_absent = looks is not None and looks.sends_ahead(key)
+            begun: Begun[Receipt] | None = send(key, places[key], later=True, if_absent=if_absent)
             return begun
 
         self._for_each(
@@ -350,7 +314,7 @@ class TreeUploads(FolderArrays):
             begin=begin,
         )
 
-    def _stale_leaves(self, seen: _Seen, threads: int | None) -> list[str]:
+    def _stale_leaves(self, seen: Seen, threads: int | None) -> list[str]:
         """Those of the strangers that an earlier `dict2cloud` of this root, or of one above it, wrote.
 
         Raises
