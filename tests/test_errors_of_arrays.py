@@ -14,11 +14,13 @@ from s3_wire import error
 from stores import Recorded, Store
 
 from cottoncandy.errors import (
+    AccessDenied,
     ChecksumMismatch,
     ConfigurationError,
     CorruptObject,
     DecryptionError,
     InvalidObjectName,
+    ObjectNotFound,
     UnknownCodec,
     UnsupportedArray,
 )
@@ -221,6 +223,88 @@ def test_a_tree_that_no_dictionary_can_be_is_told_of_with_its_name(store: Store)
     assert str(caught.value).startswith(f"{store.backend().describe('t')}: ")
 
 
+# ---------------------------------------------------------------------- parts
+PARTED: dict[str, tuple[str, Any, Any]] = {
+    "sparse": (
+        "data",
+        lambda cci: cci.upload_sparse_array("sub/x", scipy.sparse.csr_array(np.eye(3))),
+        lambda cci: cci.download_sparse_array("sub/x"),
+    ),
+    "masked": (
+        "mask",
+        lambda cci: cci.upload_masked_array("sub/x", MASKED),
+        lambda cci: cci.download_masked_array("sub/x"),
+    ),
+    "chunks": (
+        "pt0001",
+        lambda cci: cci.upload_dask_array("sub/x", np.arange(4), axis=0, buffersize=16),
+        lambda cci: cci.download_dask_array("sub/x").compute(),
+    ),
+    "dask": (
+        "pt0001",
+        lambda cci: cci.upload_dask_array("sub/x", dask.array.arange(4, chunks=2)),
+        lambda cci: cci.download_dask_array("sub/x")[3:].compute(),
+    ),
+}
+
+
+def assert_names_array_first(store: Store, told: str, part: str) -> None:
+    assert told.startswith(f"{store.backend().describe('sub/x')}: ")
+    assert f"'sub/x/{part}'" in told
+    assert told.count(store.backend().describe()) == 1
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("kind", PARTED)
+def test_an_error_about_a_part_names_the_array_first(store: Store, kind: str) -> None:
+    (part, upload, download), cci = PARTED[kind], store.interface()
+    upload(cci)
+    body, metadata = store.raw.get(f"sub/x/{part}")
+    store.raw.put(f"sub/x/{part}", body[:-1] + bytes([body[-1] ^ 255]), metadata)
+    with pytest.raises(ChecksumMismatch) as caught:
+        download(cci)
+    assert_names_array_first(store, str(caught.value), part)
+    for gone in (part, "metadata.json"):
+        store.raw.delete(f"sub/x/{gone}")
+        with pytest.raises(ObjectNotFound) as missed:
+            download(cci)
+        assert_names_array_first(store, str(missed.value), gone)
+
+
+@pytest.mark.parametrize("kind", PARTED)
+def test_a_part_that_may_not_be_stored_is_told_of_with_the_array(recorded: Recorded, kind: str) -> None:
+    part, upload, _ = PARTED[kind]
+
+    def refuse(request: Request) -> Response | None:
+        is_refused = request.method == "PUT" and request.path.endswith(part)
+        return error("AccessDenied", 403) if is_refused else None
+
+    recorded.proxy.hook = refuse
+    with pytest.raises(AccessDenied) as caught:
+        upload(recorded.store.interface())
+    assert_names_array_first(recorded.store, str(caught.value), part)
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_chunk_of_an_array_that_was_moved_is_told_of_with_its_new_name(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_dask_array("old/x", np.arange(4), axis=0, buffersize=16)
+    for name in ("metadata.json", "pt0000"):
+        store.raw.put(f"sub/x/{name}", *store.raw.get(f"old/x/{name}"))
+    cci.rm("old", recursive=True)
+    with pytest.raises(ObjectNotFound) as caught:
+        cci.download_dask_array("sub/x").compute()
+    assert_names_array_first(store, str(caught.value), "pt0001")
+
+
+@pytest.mark.stores("local")
+def test_a_chunk_of_another_shape_is_told_of_with_the_array(store: Store) -> None:
+    short = dask.array.arange(8, chunks=4).map_blocks(lambda block: block[:3])
+    with pytest.raises(ValueError, match=r"is of shape \(3,\)") as caught:
+        store.interface().upload_dask_array("sub/x", short)
+    assert_names_array_first(store, str(caught.value), "pt0000")
+
+
 # ---------------------------------------------------------------------- names that cannot be
 ARRAY_CALLS: list[Any] = [
     lambda cci, name: cci.dict2cloud(name, TREE, verbose=False),
@@ -310,7 +394,7 @@ def test_an_array_in_parts_that_is_replaced_needs_room_for_longer_names(strict: 
     before = strict.raw.keys()
     with pytest.raises(InvalidObjectName, match=r"17 bytes longer, 10\d\d in all.*shorter name") as caught:
         cci.upload_masked_array(name, -MASKED)
-    assert str(caught.value).startswith(f"object '{name}/")
+    assert str(caught.value).startswith(f"object '{name}' in bucket ")
     assert "-" not in str(caught.value).partition(" in bucket ")[0]
     assert strict.raw.keys() == before
     assert (cci.download_masked_array(name) == MASKED).all()

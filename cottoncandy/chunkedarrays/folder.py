@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -18,6 +19,7 @@ from cottoncandy.chunkedarrays.names import (
     chunk_name,
     chunk_number,
     is_mark,
+    naming_array,
     version_at,
 )
 from cottoncandy.chunkedarrays.standing import Standing, is_staged
@@ -56,6 +58,10 @@ class ChunkFolder:
         """How an error names the array."""
         return self.backend.describe(self.directory)
 
+    def named(self) -> AbstractContextManager[None]:
+        """Have errors about its table and chunks name the array; see `naming_array`."""
+        return naming_array(self.backend, self.directory)
+
     def read_table(self) -> tuple[ChunkTable, str | None]:
         """What ``metadata.json`` tells, and its e_tag.
 
@@ -64,7 +70,8 @@ class ChunkFolder:
         ObjectNotFound
         CorruptObject
         """
-        text, e_tag = self._read()
+        with self.named():
+            text, e_tag = self._read()
         return ChunkTable.from_json(text, self.describe()), e_tag
 
     def _read(self) -> tuple[bytes, str | None]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from cottoncandy import arrayformat
-from cottoncandy.errors import ObjectNotFound, WrongKey
+from cottoncandy import arrayformat, keys
+from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, WrongKey
 
 if TYPE_CHECKING:
     from cottoncandy.backends.base import Backend
@@ -51,6 +52,22 @@ def belongs_to(backend: Backend, key: str, version: str | None) -> bool:
     except (ObjectNotFound, WrongKey):
         return False
     return arrayformat.is_array(metadata) and version_of(metadata) == version
+
+
+@contextmanager
+def naming_array(backend: Backend, directory: str) -> Iterator[None]:
+    """Have an error about an object of an array begin with the array, which is what the caller named.
+
+    One that names none of these objects, nor is about what they hold, is about the bucket, and stays as it is.
+    """
+    try:
+        yield
+    except CottonCandyError as error:
+        where, told = backend.describe(directory), str(error)
+        is_of_it = isinstance(error, CorruptObject) or f"{directory!r}"[:-1] + keys.SEPARATOR in told
+        if told.startswith(where) or not is_of_it:
+            raise
+        raise type(error)(f"{where}: {told.replace(f' in {backend.describe()}', '')}") from error
 
 
 def chunk_name(number: int) -> str:

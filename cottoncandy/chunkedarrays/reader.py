@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -71,7 +72,8 @@ class StoredChunks:
         """
         items = chunking.expand(index, self.ndim)
         picks = [chunking.picks(item, sizes) for item, sizes in zip(items, self.table.chunks, strict=True)]
-        picked = self._assemble(picks)
+        with self.folder.named():
+            picked = self._assemble(picks)
         # an integer takes its axis away
         return picked[tuple(0 if isinstance(item, int) else slice(None) for item in items)]
 
@@ -116,7 +118,7 @@ class StoredChunks:
         return ObjectChanged(f"{self._describe(number)} was uploaded anew: download the array again")
 
     def _describe(self, number: int) -> str:
-        return f"chunk {self.table.keys[number]!r} of {self.folder.describe()}"
+        return f"{self.folder.describe()}: chunk {self.table.keys[number]!r}"
 
     def _find(self, key: str, *, whole: bool) -> tuple[Array | Dataset, dict[str, str]]:
         """A chunk and its metadata: beside the table or, where it is not there, at the place that the table tells."""
@@ -126,9 +128,10 @@ class StoredChunks:
         try:
             return load(beside)
         except ObjectNotFound:
-            if key == beside:
-                raise
-            return load(keys.clean_object(key))
+            if key != beside:
+                with suppress(ObjectNotFound):  # the first place is that of an array which was moved
+                    return load(keys.clean_object(key))
+            raise
 
     def _load(self, key: str) -> tuple[Array, dict[str, str]]:
         return load_array(self.folder.backend, key, self.folder.settings, self.threads)

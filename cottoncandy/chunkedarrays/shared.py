@@ -99,12 +99,13 @@ class Mark:
 
     def begin(self, how: ChunkFormat, count: int) -> SharedUpload:
         """The upload of so many chunks that all tasks work on: a new one, or that which is under way."""
-        upload = ChunkUpload.start(self.folder, how, count)
-        try:
-            self.put(upload, WriteOptions(acl=how.acl, if_absent=True))
-        except ObjectExists:  # this task is run again
-            known = self._metadata()
-            upload = replace(upload, version=known[VERSION], first=int(known[_FIRST]))
+        with self.folder.named():
+            upload = ChunkUpload.start(self.folder, how, count)
+            try:
+                self.put(upload, WriteOptions(acl=how.acl, if_absent=True))
+            except ObjectExists:  # this task is run again
+                known = self._metadata()
+                upload = replace(upload, version=known[VERSION], first=int(known[_FIRST]))
         return SharedUpload(self, upload)
 
     def put(self, upload: ChunkUpload, options: WriteOptions, **more: str) -> None:
@@ -159,7 +160,7 @@ class SharedUpload:
         ObjectChanged
             If the upload was given up meanwhile.
         """
-        with _SENDERS.one_more(self.upload.version) as allowed:
+        with self.mark.folder.named(), _SENDERS.one_more(self.upload.version) as allowed:
             if not allowed:
                 raise self._given_up()
             key, shape = self.upload.send(number, chunk)
@@ -176,6 +177,10 @@ class SharedUpload:
         ObjectChanged
             If the upload was given up meanwhile.
         """
+        with self.mark.folder.named():
+            return self._publish(chunks, sent)
+
+    def _publish(self, chunks: Chunks, sent: Sequence[Sent]) -> Receipt:
         if not self._goes_on():
             raise self._given_up()
         prepared = self.upload.prepare(chunks, sent)

@@ -201,8 +201,8 @@ class ChunkUpload:
         for (key, shape), expected in zip(sent, product(*chunks), strict=True):
             if shape != expected:
                 raise ValueError(
-                    f"{self.folder.backend.describe(key)} is a chunk of shape {shape}, and the array says {expected}: "
-                    "tell dask the right chunks (map_blocks(..., chunks=...))"
+                    f"{self.folder.describe()}: chunk {key!r} is of shape {shape}, and the array says {expected}: tell "
+                    "dask the right chunks (map_blocks(..., chunks=...))"
                 )
         shape, names = tuple(map(sum, chunks)), tuple(key for key, _ in sent)
         return ChunkTable(

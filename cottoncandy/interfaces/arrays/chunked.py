@@ -105,8 +105,9 @@ class ChunkedArrays(FolderArrays):
             from cottoncandy.chunkedarrays.upload import ChunkUpload
 
             chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(folder, arr, metakwargs)
-            upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
-            return _send_all(arr, chunks, upload, threads or self._settings.threads)
+            with folder.named():
+                upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
+                return _send_all(arr, chunks, upload, threads or self._settings.threads)
         how = self._chunk_format(folder, arr, metakwargs, threads or 1)
         delayed = self._delayed_upload(folder, arr, axis, buffersize, how)
         return delayed.compute() if compute else delayed

@@ -20,6 +20,7 @@ from cottoncandy.chunkedarrays.names import (
     TABLE,
     VERSION,
     belongs_to,
+    naming_array,
     new_version,
     version_of,
 )
@@ -79,8 +80,9 @@ class PartedArrays(FolderArrays):
             raise UnsupportedArray(f"{where}: {error}") from None
         upload = _Upload(form, directory, description, parts, threads, compression, acl, metadata or {})
         retries = self.backend_interface.retry.start(where)
-        while not self._is_stored(upload):
-            retries.wait(ObjectChanged(f"{where}: others write it at the same time: try again"))
+        with naming_array(self.backend_interface, directory):
+            while not self._is_stored(upload):
+                retries.wait(ObjectChanged(f"{where}: others write it at the same time: try again"))
 
     def _is_stored(self, upload: _Upload) -> bool:
         """Send an array; False where others, who write it at the same time, have mixed their parts with these."""
@@ -201,6 +203,11 @@ class PartedArrays(FolderArrays):
 
     def _download_parts(self, form: Form, object_name: str, threads: int | None) -> Any:
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
+        with naming_array(self.backend_interface, directory):
+            return self._load_whole(form, directory, threads)
+
+    def _load_whole(self, form: Form, directory: str, threads: int | None) -> Any:
+        """The parts of one array, though others replace it meanwhile."""
         for _ in range(_ATTEMPTS - 1):
             before = self._table(directory)
             try:
@@ -225,14 +232,10 @@ class PartedArrays(FolderArrays):
         return load_document(self.backend_interface, keys.join(directory, TABLE), self._settings, most)[0]
 
     def _load_parts(self, form: Form, directory: str, description: Any, threads: int | None) -> Any:
-        where = self.backend_interface.describe(directory)
-        try:
-            names = form.part_names(description)
-            paths = [keys.join(directory, name) for name in names.values()]
-            parts = self._gather(self._load_part(description), paths, threads, "download", directory)
-            return form.put_together(description, dict(zip(names, parts, strict=True)))
-        except CorruptObject as error:
-            raise type(error)(f"{where}: {error}") from error
+        names = form.part_names(description)
+        paths = [keys.join(directory, name) for name in names.values()]
+        parts = self._gather(self._load_part(description), paths, threads, "download", directory)
+        return form.put_together(description, dict(zip(names, parts, strict=True)))
 
     def _load_part(self, description: Mapping[str, Any]) -> Callable[[str], npt.NDArray[Any]]:
         version = description.get(VERSION)
