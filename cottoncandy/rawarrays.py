@@ -159,7 +159,11 @@ def store_array(
     array = as_array(array, describe)
     if metadata:
         refuse_names(metadata, arrayformat.RESERVED_KEYS, describe)
-    description, view = arrayformat.describe(array, defaults.choose(compression, array.nbytes, describe))
+    codec = defaults.choose(compression, array.nbytes, describe)
+    try:
+        description, view = arrayformat.describe(array, codec)
+    except UnsupportedArray as error:
+        raise UnsupportedArray(f"{describe()}: {error}") from None
     if (
         compression is True
         and description.compression

@@ -102,7 +102,10 @@ def pack(array: Array) -> memoryview:
         try:
             lengths[slab] = [_MISSING if text is None else len(text) for text in texts]
         except OverflowError:
-            raise UnsupportedArray("a text of 2 GiB and more cannot be stored") from None
+            reason = (
+                "no text in an array may have 2 GiB or more: cut it, or give it an object of its own (upload_object)"
+            )
+            raise UnsupportedArray(reason) from None
         body += b"".join(filter(None, texts))
     body[: lengths.nbytes] = lengths.tobytes()
     return memoryview(body)

@@ -118,6 +118,21 @@ def test_a_sparse_array_is_sent_to_the_call_for_it(store: Store, name: str) -> N
     assert not store.raw.keys()
 
 
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("kind", [scipy.sparse.csr_array, scipy.sparse.coo_matrix])
+def test_sparse_chunks_are_told_of_with_what_to_do(store: Store, kind: Any) -> None:
+    cci, arr = store.interface(), dask.array.eye(4, chunks=2).map_blocks(kind)
+    with pytest.raises(UnsupportedArray, match=r"chunk \d is sparse.*toarray.*upload_sparse_array") as caught:
+        cci.upload_dask_array("sub/x", arr)
+    assert str(caught.value).startswith(f"{store.backend().describe('sub/x')}: ")
+    assert not store.raw.keys()
+    # as the error says
+    cci.upload_dask_array("sub/x", arr.map_blocks(lambda block: block.toarray(), dtype=arr.dtype))
+    assert np.array_equal(cci.download_dask_array("sub/x").compute(), np.eye(4))
+    cci.upload_sparse_array("sub/x", arr.compute())
+    assert np.array_equal(cci.download_sparse_array("sub/x").toarray(), np.eye(4))
+
+
 # ---------------------------------------------------------------------- no bucket
 @pytest.mark.stores("moto")
 @pytest.mark.parametrize(

@@ -156,3 +156,17 @@ def test_damage_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         old.delattr(np.dtypes, "StringDType")
         with pytest.raises(UnsupportedArray, match=r"'a' in .*numpy 2 or later"):
             cci.download_raw_array("a")
+
+
+@pytest.mark.stores("local")
+def test_a_text_that_is_too_long_is_told_of_with_its_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stringarrays, "LENGTH", np.dtype("<i1"))  # as if 128 bytes were 2 GiB
+    cci, words = store.interface(), np.array(["a", "x" * 128], StringDType())
+    for upload, key in (
+        (lambda: cci.upload_raw_array("sub/x", words), "sub/x"),
+        (lambda: cci.dict2cloud("sub", {"y": words}, verbose=False), "sub/y"),
+    ):
+        with pytest.raises(UnsupportedArray, match=r"2 GiB or more.*upload_object") as caught:
+            upload()
+        assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+    assert not store.raw.keys()

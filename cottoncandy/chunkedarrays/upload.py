@@ -18,11 +18,15 @@ from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
-from cottoncandy.errors import ObjectChanged, ObjectExists, WrongKey
+from cottoncandy.errors import ObjectChanged, ObjectExists, UnsupportedArray, WrongKey
 from cottoncandy.interrupts import shielded
 from cottoncandy.parallel import gather
-from cottoncandy.rawarrays import CompressionDefaults, store_array
+from cottoncandy.rawarrays import CompressionDefaults, is_sparse, store_array
 
+_SPARSE = (
+    "Make all of them dense (arr.map_blocks(lambda block: block.toarray(), dtype=arr.dtype)), or store the array as "
+    "one sparse array (upload_sparse_array(name, arr.compute()))"
+)
 #: What a chunk is in the table: its object's name, and its shape.
 Sent = tuple[str, tuple[int, ...]]
 #: The table, the chunks that nobody needs when it stands, and what stood before.
@@ -89,9 +93,13 @@ class ChunkUpload:
         ------
         ValueError
             If it is not of the dtype that the table will tell.
+        UnsupportedArray
+            If it is sparse.
         ObjectExists
             If others take the names that it could have.
         """
+        if is_sparse(chunk):
+            raise UnsupportedArray(f"{self.folder.describe()}: chunk {number} is sparse. {_SPARSE}")
         array = np.asanyarray(chunk)
         if array.dtype != self.format.dtype:
             raise ValueError(
