@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -370,6 +371,42 @@ def test_what_is_in_no_listing_keeps_a_directory(more: str, store: Store, tmp_pa
     with pytest.raises(IsADirectoryError, match="exp/a"):
         store.interface().sync("exp", there, delete=True)
     assert on_disk(there) == DIRECTORY
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("more", ["link", "linked directory", "pipe", "file without a name", "write under way"])
+def test_what_is_in_no_listing_keeps_objects_where_an_object_is_to_be(more: str, store: Store, tmp_path: Path) -> None:
+    cci, here, root = store.interface(), make(tmp_path / "here", FILE), Path(store.container)
+    for branch in ("exp", "else"):
+        cci.sync(make(tmp_path / branch, DIRECTORY if branch == "exp" else FILE), branch)
+    place = root / "exp/a/c"
+    with contextlib.ExitStack() as stack:
+        match more:
+            case "link":
+                (place / "more").symlink_to(tmp_path / "else/a")
+            case "linked directory":
+                (place / "more").symlink_to(root / "exp/kept")
+            case "pipe":
+                os.mkfifo(place / "more")
+            case "file without a name":
+                Path(os.fsdecode(bytes(place) + b"/\xff")).write_bytes(b"")
+            case "write under way":
+                stack.callback(cci.backend_interface.start_upload("exp/a/c/more", {}).abort)
+        for source in (here, "else"):
+            with pytest.raises(InvalidObjectName, match=r"exp/a' in .* is a directory"):
+                cci.sync(source, "exp", delete=True)
+            assert {name: (root / "exp" / name).read_bytes() for name in DIRECTORY} == DIRECTORY
+
+
+@pytest.mark.stores("local")
+def test_what_a_store_removes_itself_keeps_no_object(store: Store, tmp_path: Path) -> None:
+    """Empty directories, and metadata without an object."""
+    cci, here, root = store.interface(), make(tmp_path / "here", FILE), Path(store.container)
+    cci.sync(make(tmp_path / "there", DIRECTORY), "exp")
+    (root / "exp/a/empty/deep").mkdir(parents=True)
+    (root / "exp/a/c/gone.meta.json").write_text("{}")
+    cci.sync(here, "exp", delete=True)
+    assert stored(store, "exp/") == FILE
 
 
 @pytest.mark.stores("local", "moto")

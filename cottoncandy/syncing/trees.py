@@ -132,6 +132,10 @@ class Branch:
         """Whether an object has vanished."""
         return not self.backend.exists(self.key(name))
 
+    def has_only(self, name: str, extra: Container[str]) -> bool:
+        """Whether these objects alone keep another from having a name."""
+        return self.backend.gives_way(self.key(name), lambda key: key.removeprefix(self.prefix) in extra)
+
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects."""
         self.backend.delete([self.key(name) for name in names])

@@ -88,9 +88,9 @@ class Pair(ABC):
     def transfer(self, name: str) -> None:
         """Put what the source has into the destination."""
 
-    def is_emptied(self, name: str, extra: Container[str]) -> bool:  # noqa: ARG002 - a branch is what is listed of it
+    @abstractmethod
+    def is_emptied(self, name: str, extra: Container[str]) -> bool:
         """Whether nothing is in the place of a name when what is to be deleted is gone."""
-        return True
 
     @abstractmethod
     def delete(self, names: list[str]) -> None:
@@ -208,6 +208,9 @@ class _Upload(_WithDisk):
             body = file.read() if size <= self.settings.upload_threshold else blocks
             upload(self.branch.backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=size)
 
+    def is_emptied(self, name: str, extra: Container[str]) -> bool:
+        return self.branch.has_only(name, extra)
+
     def delete(self, names: list[str]) -> None:
         self.branch.delete(names)
 
@@ -293,6 +296,9 @@ class _Copy(Pair):
     def transfer(self, name: str) -> None:
         source, target = self.source_branch, self.target_branch
         target.backend.copy(source.key(name), target.key(name), source_container=source.backend.location)
+
+    def is_emptied(self, name: str, extra: Container[str]) -> bool:
+        return self.target_branch.has_only(name, extra)
 
     def delete(self, names: list[str]) -> None:
         self.target_branch.delete(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy import keys
@@ -275,6 +275,13 @@ class Backend(ABC):
     def listed_sizes(self, size: int) -> tuple[int, ...]:
         """What a listing may tell of an object of so many bytes: several sizes, where bytes change on their way."""
         return (size,)
+
+    def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
+        """Whether an object can have this key as soon as others, below it, are deleted.
+
+        Not where a store keeps among them what no listing tells of.
+        """
+        return True
 
     # ------------------------------------------------------------------ containers
     def list_containers(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -227,6 +227,9 @@ class EncryptedBackend(Backend):
 
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:
         return self.inner.begin_names(prefix)
+
+    def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
+        return self.inner.gives_way(key, is_deleted)
 
     def listed_sizes(self, size: int) -> tuple[int, ...]:
         """Encrypted as it is here, or plain where that is not refused."""

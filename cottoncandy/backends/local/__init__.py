@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import partial
@@ -278,6 +278,11 @@ class LocalBackend(Backend):
             return any(tree.walk(self.path, directory.key, _info))
         except PermissionError:  # there may be some: who goes down is told
             return True
+
+    def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
+        """Links, pipes and the like are not ours to remove, and keep their directory."""
+        with translated(self.describe(key)):
+            return tree.gives_way(self.path, key, is_deleted)
 
     # ------------------------------------------------------------------ containers
     def list_containers(self) -> list[str]:

@@ -175,6 +175,20 @@ def remove_if_empty(directory: str) -> bool:
     return _remove(directory)
 
 
+def gives_way(root: str, key: str, is_deleted: Callable[[str], bool]) -> bool:
+    """Whether a directory, where there is one of this key, can be removed as soon as these objects are."""
+    found = [key]
+    for parent in found:  # grows as it goes
+        with names.passing_over_absence():
+            for entry in _inside(os.path.join(root, parent)):
+                below = parent + SEPARATOR + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    found.append(below)
+                elif not (is_deleted(below) or (_is_left_over(entry) and not _is_at_work(entry))):
+                    return False
+    return True
+
+
 def remove_empty_tree(directory: str) -> bool:
     """Remove a directory with all the empty ones below; whether it is gone."""
     found = [directory]
@@ -210,6 +224,10 @@ def _sweep(directory: str) -> None:
             with suppress(OSError):
                 remove = locks.remove_abandoned if entry.name.endswith(names.DRAFT) else os.unlink
                 remove(entry.path)
+
+
+def _is_at_work(entry: os.DirEntry[str]) -> bool:
+    return entry.name.endswith(names.DRAFT) and not locks.is_abandoned(entry.path)
 
 
 def _is_left_over(entry: os.DirEntry[str]) -> bool:
