@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import register_implementation
 from fsspec.tests.abstract import (
     AbstractCopyTests,
@@ -416,6 +417,52 @@ def test_a_tree_down_and_up(store: Store, tree: ObjectFileSystem, tmp_path: Path
     assert counted.value == counted.size
     tree.put(f"{tmp_path}/down", "up", recursive=True)
     assert tree.cat("up", recursive=True) == {f"up/{name}": path.read_bytes() for name, path in files.items()}
+
+
+def model() -> MemoryFileSystem:
+    """fsspec's own, with the same objects."""
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
+    memory = MemoryFileSystem()
+    memory.pipe({f"/{name}": body for name, body in TREE.items()})
+    return memory
+
+
+def downloaded(fs: Any, source: str, target: Path, ending: str, options: dict[str, Any]) -> dict[str, bytes]:
+    fs.get(source, f"{target}{ending}", **options)
+    return {path.relative_to(target.parent).as_posix(): path.read_bytes() for path in target.parent.rglob("*.txt")}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("options", [{}, {"recursive": True}, {"recursive": True, "maxdepth": 2}], ids=str)
+@pytest.mark.parametrize("ending", ["", "/"])
+@pytest.mark.parametrize("is_there", [False, True])
+@pytest.mark.parametrize("source", ["exp", "exp/", "exp/run1", "exp/*", "ex*", "f.txt", "f*", "**", "", "/"])
+def test_what_is_downloaded_lies_where_fsspec_says(
+    tree: ObjectFileSystem, tmp_path: Path, source: str, is_there: bool, ending: str, options: dict[str, Any]
+) -> None:
+    """https://filesystem-spec.readthedocs.io/en/latest/copying.html"""
+    ours, expected = tmp_path / "ours/there", tmp_path / "model/there"
+    for target in (ours, expected):
+        (target if is_there else target.parent).mkdir(parents=True)
+    assert downloaded(tree, source, ours, ending, options) == downloaded(model(), source, expected, ending, options)
+
+
+@pytest.mark.stores("moto")
+@pytest.mark.parametrize("target", ["exp2", "exp2/", "new", "new/"])
+@pytest.mark.parametrize("source", ["exp", "exp/", "exp/run1", "exp/*", "f.txt", "", "/"])
+def test_what_is_copied_lies_where_fsspec_says(store: Store, tree: ObjectFileSystem, source: str, target: str) -> None:
+    memory = model()
+    for fs in (tree, memory):
+        fs.copy(source, target, recursive=True)
+    expected = {name.removeprefix("/"): memory.cat_file(name) for name in memory.find("/")}
+    assert {key: store.raw.get(key)[0] for key in store.raw.keys("")} == expected
+
+
+@pytest.mark.stores("local")
+def test_a_path_is_a_place_to_download_to(tree: ObjectFileSystem, tmp_path: Path) -> None:
+    tree.get("exp", tmp_path, recursive=True)
+    assert (tmp_path / "exp/run1/b.txt").read_bytes() == b"22"
 
 
 def test_a_download_that_fails_leaves_the_file_as_it_was(recorded: Recorded, tmp_path: Path) -> None:

@@ -38,9 +38,14 @@ def plan(filesystem: AbstractFileSystem, many: str, *paths: Any, **options: Any)
     # a twin that looks where the file system looks, and writes down what it should do
     twin = object.__new__(type(filesystem))
     vars(twin).update(vars(filesystem))
+    # fsspec's rule finds the name of a directory behind a `/`: what is in no other has one here, as long as it is asked
+    twin.expand_path = lambda *names, **how: [keys.SEPARATOR + name for name in filesystem.expand_path(*names, **how)]
     setattr(twin, _ONE_OF[many], lambda first, second, **_: planned.append((first, second)))
     getattr(AbstractFileSystem, many)(twin, *paths, **options)
-    return planned
+    if many == "put":
+        return planned
+    named = ((first.removeprefix(keys.SEPARATOR), second) for first, second in planned)
+    return [(first, second) for first, second in named if first]  # the bucket is no object
 
 
 def branches(names: Iterable[str], root: str | None = None) -> set[str]:

@@ -230,8 +230,9 @@ class ObjectFileSystem(Names):
         InvalidObjectName
             If one would be written outside of ``lpath``, or two to one file; nothing is written then.
         """
+        lpath = os.fspath(lpath) if isinstance(lpath, os.PathLike) else lpath
         jobs = plan(self, "get", rpath, lpath, recursive=recursive, maxdepth=maxdepth)
-        if isinstance(lpath, (str, os.PathLike)):
+        if isinstance(lpath, str):
             require_inside(Path(lpath), jobs)
         self._transfer(lambda job: self.get_file(*job, **kwargs), jobs, callback)
 
