@@ -1127,6 +1127,22 @@ def test_completion(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("config basic.th", monkeypatch, cc) == ["basic.threads"]
 
 
+def test_completion_asks_by_the_way_that_the_line_tells(
+    recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, proxy = recorded
+    store.raw.put("song", b"!")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    line = f"ls --backend s3 -b {store.container} --endpoint-url {proxy.url}"
+    for more in ("--region eu-north-1 --request-payer", "--no-sign-request"):
+        assert completed(f"{line} {more} s", monkeypatch, cc) == ["song"]
+    signed, unsigned = (request.headers for request in proxy.requests if "delimiter" in request.target)
+    assert "/eu-north-1/s3/" in signed["Authorization"]
+    assert signed["x-amz-request-payer"] == "requester"
+    assert "Authorization" not in unsigned
+
+
 def test_completion_of_files(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ok(cc("put", __file__, "sub01/"))
     # what is completed to itself has a kind, by which the shell completes files

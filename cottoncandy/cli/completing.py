@@ -78,11 +78,7 @@ def _files(incomplete: str) -> CompletionItem:
 
 
 def _names(context: click.Context, incomplete: str) -> list[str]:
-    values = context.params
-    settings = {"endpoint_url": values.get("endpoint_url"), "profile_name": values.get("profile")}
-    access = Access(
-        values.get("backend"), values.get("bucket"), {name: value for name, value in settings.items() if value}
-    )
+    access = Access.from_options(context.params)
     where = place(incomplete, access)
     backend = open_store(where, access).backend_interface
     names = [entry.key for entry, _ in zip(backend.list_level(where.name), range(_MOST), strict=False)]

@@ -29,14 +29,6 @@ _CONNECTION: tuple[_Option, ...] = (
     (("--ca-bundle",), {"metavar": "FILE", "help": "Of the authority that signed the server's certificate."}),
     (("--request-payer",), {"is_flag": True, "help": "Pay for what is read."}),
 )
-#: How our options are called in `cottoncandy.get_interface`.
-_ARGUMENTS = {
-    "endpoint_url": "endpoint_url",
-    "profile": "profile_name",
-    "region": "region_name",
-    "ca_bundle": "verify",
-    "request_payer": "requester_pays",
-}
 
 
 class Command(click.Command):
@@ -68,7 +60,9 @@ def command(**attributes: Any) -> Callable[[Callable[..., Any]], click.Command]:
 def _connected(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(**parameters: Any) -> Any:
-        return function(access=_access(parameters), **parameters)
+        access = Access.from_options(parameters)
+        own = {name: value for name, value in parameters.items() if name not in Access.OPTIONS}
+        return function(access=access, **own)
 
     decorated: Callable[..., Any] = _debug(call)
     for names, attributes in reversed(_CONNECTION):
@@ -94,15 +88,6 @@ def _debug(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--debug", is_flag=True, expose_value=False, callback=turn_on, help="Tell all that is done, and where it fails."
     )(function)
-
-
-def _access(parameters: dict[str, Any]) -> Access:
-    """Take the options of the connection out of a command's parameters."""
-    values = {name: parameters.pop(name) for name in _ARGUMENTS}
-    settings = {_ARGUMENTS[name]: value for name, value in values.items() if value}
-    if parameters.pop("no_sign_request"):
-        settings["signature_version"] = "unsigned"
-    return Access(parameters.pop("backend"), parameters.pop("bucket"), settings)
 
 
 def names_argument(name: str = "names", **attributes: Any) -> Callable[[Function], Function]:

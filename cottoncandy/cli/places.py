@@ -5,9 +5,9 @@ from __future__ import annotations
 import glob
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -30,6 +30,16 @@ BETWEEN_STORES = (
 )
 
 
+#: How options are called in `cottoncandy.get_interface`.
+_ARGUMENTS = {
+    "endpoint_url": "endpoint_url",
+    "profile": "profile_name",
+    "region": "region_name",
+    "ca_bundle": "verify",
+    "request_payer": "requester_pays",
+}
+
+
 @dataclass(frozen=True)
 class Access:
     """The way to a store: what the options say.
@@ -45,6 +55,17 @@ class Access:
     backend: str | None
     bucket: str | None
     settings: dict[str, Any]
+
+    #: The names of all options that tell of it.
+    OPTIONS: ClassVar[frozenset[str]] = frozenset({"backend", "bucket", "no_sign_request", *_ARGUMENTS})
+
+    @classmethod
+    def from_options(cls, values: Mapping[str, Any]) -> Access:
+        """What the options of a command say, among its other parameters; those that are not given may be missing."""
+        settings = {argument: values[name] for name, argument in _ARGUMENTS.items() if values.get(name)}
+        if values.get("no_sign_request"):
+            settings["signature_version"] = "unsigned"
+        return cls(values.get("backend"), values.get("bucket"), settings)
 
 
 @dataclass(frozen=True)
