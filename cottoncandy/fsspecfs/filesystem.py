@@ -21,7 +21,7 @@ from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan, require_ins
 from cottoncandy.fsspecfs.names import Names
 from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter
 from cottoncandy.parallel import for_each, gather
-from cottoncandy.stream import CloudStream, read_range, upload
+from cottoncandy.stream import CloudStream, file_pieces, read_range, upload
 
 _TEXT_OPTIONS = ("encoding", "errors", "newline")
 
@@ -210,8 +210,7 @@ class ObjectFileSystem(Names):
         with Path(lpath).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             callback.set_size(size)
-            blocks = iter(lambda: file.read(self._settings.upload_part), b"")
-            upload(self._backend, key, blocks, {}, options, self._settings, most=size)
+            upload(self._backend, key, file_pieces(file, self._settings), {}, options, self._settings, most=size)
         callback.absolute_update(callback.size or 0)
 
     def get(

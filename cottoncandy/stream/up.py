@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
-from typing import cast
+from typing import BinaryIO, cast
 
 from cottoncandy import partsizes, progress
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, TransferLimits, WriteOptions
@@ -162,7 +162,7 @@ def _parts(
     limits = backend.limits
     if not isinstance(body, (memoryview, Scattered)):
         return _gather_all(iter(body), stream_part_sizes(settings, limits, most), most)
-    wanted = settings.upload_part if isinstance(body, memoryview) else min(settings.upload_part, _STREAM_PART)
+    wanted = settings.upload_part if isinstance(body, memoryview) else stream_part(settings)
     step = partsizes.part_size(len(body), wanted, limits)
     return _placed(body[start:stop] for start, stop in partsizes.spans(len(body), step))
 
@@ -177,13 +177,31 @@ def _placed(bodies: Iterable[BytesLike | Scattered]) -> Iterator[Part]:
         start += size
 
 
+def stream_part(settings: TransferSettings) -> int:
+    """Bytes of a part of what comes in pieces, as long as parts need not grow."""
+    return min(settings.upload_part, _STREAM_PART)
+
+
 def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: int | None) -> Iterator[int]:
     """Sizes of the parts of what comes in pieces, as a file does; without end.
 
     They hold ``most`` bytes, or the largest object.
     """
-    wanted = min(settings.upload_part, _STREAM_PART)
-    return partsizes.growing_part_sizes(wanted, limits, partsizes.LARGEST_STREAM if most is None else most)
+    return partsizes.growing_part_sizes(
+        stream_part(settings), limits, partsizes.LARGEST_STREAM if most is None else most
+    )
+
+
+def file_pieces(file: BinaryIO, settings: TransferSettings) -> Iterator[memoryview]:
+    """What a file on disk holds from its position on, in pieces that are parts already: no more of it is in memory."""
+    size, buffers = stream_part(settings), BufferPool()
+    while True:
+        memory = buffers.take(size)
+        count = file.readinto(memory)  # type: ignore[attr-defined] # of io.BufferedReader
+        if not count:
+            return
+        yield memory[:count]
+        del memory  # whoever sends it may be done with it: the next piece takes its place
 
 
 def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int], most: int | None) -> Iterator[Part]:

@@ -15,7 +15,7 @@ from cottoncandy.backends.base import ObjectInfo, WriteOptions
 from cottoncandy.diskfiles import replacing
 from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
-from cottoncandy.stream import ObjectSource, TransferSettings, upload
+from cottoncandy.stream import ObjectSource, TransferSettings, file_pieces, upload
 from cottoncandy.syncing.likeness import MTIME, fits_e_tag, nanoseconds, recorded_time, same_time, time_text
 from cottoncandy.syncing.trees import Branch, Disk
 
@@ -204,8 +204,7 @@ class _Upload(_WithDisk):
         key, metadata = self.branch.key(name), {MTIME: time_text(self.files[name].st_mtime_ns)}
         with (self.disk.root / name).open("rb") as file:
             size = self.files[name].st_size
-            blocks = iter(lambda: file.read(self.settings.upload_part), b"")
-            body = file.read() if size <= self.settings.upload_threshold else blocks
+            body = file.read() if size <= self.settings.upload_threshold else file_pieces(file, self.settings)
             upload(self.branch.backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=size)
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:

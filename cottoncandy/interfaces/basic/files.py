@@ -12,6 +12,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.diskfiles import replacing
 from cottoncandy.interfaces.basic.objects import Objects
+from cottoncandy.stream import file_pieces
 
 
 class Files(Objects):
@@ -47,7 +48,7 @@ class Files(Objects):
         name = _full_name(flname) if object_name is None else object_name
         with Path(flname).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            body = file.read() if size <= self._settings.upload_threshold else self._blocks(file)
+            body = file.read() if size <= self._settings.upload_threshold else file_pieces(file, self._settings)
             return self._upload(name, body, metadata, acl, threads, extra, size)
 
     def upload_from_directory(

@@ -12,7 +12,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, Receipt
 from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, PickleForbidden
 from cottoncandy.interfaces.basic.core import InterfaceCore
-from cottoncandy.stream import CloudStream
+from cottoncandy.stream import CloudStream, stream_part
 
 
 class Objects(InterfaceCore):
@@ -85,7 +85,7 @@ class Objects(InterfaceCore):
         raise TypeError(f"the body is bytes, text or a binary file, not {type(body).__name__}")
 
     def _blocks(self, file: Any) -> Iterator[bytes]:  # a file that was opened as text gives str
-        while block := file.read(self._settings.upload_part):
+        while block := file.read(stream_part(self._settings)):
             yield block.encode() if isinstance(block, str) else block
 
     def download_stream(self, object_name: str, threads: int | None = None) -> CloudStream:
