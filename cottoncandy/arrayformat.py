@@ -334,14 +334,26 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, B
     codec = None if compression is None or not array.nbytes else codecs.codec_for(compression, array.nbytes)
     # under all other codecs 0.4.0 reads whatever it finds as C
     keeps_order = codec is None or codec.fortran
-    order = "F" if keeps_order and array.flags.fnc else "C"
+    order, view = laid_out(array, keeps_order=keeps_order)
     description = ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None)
+    if isinstance(view, Scattered) and not (len(view) > _GATHERED_AT_ONCE and (codec is None or codec.gathers)):
+        view = view.gather()
+    return description, view
+
+
+def laid_out(array: Array, *, keeps_order: bool) -> tuple[Literal["C", "F"], Bytes]:
+    """The order in which the items of an array are to be stored, and their bytes in it, where they lie if that can be.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        Of a dtype that holds its bytes itself.
+    keeps_order : bool
+        Whether it may be that of Fortran.
+    """
+    order: Literal["C", "F"] = "F" if keeps_order and array.flags.fnc else "C"
     stored = array.T if order == "F" else array
-    if stored.flags.c_contiguous:
-        return description, bytes_of(stored)
-    scattered = Scattered(stored)
-    piecewise = len(scattered) > _GATHERED_AT_ONCE and (codec is None or codec.gathers)
-    return description, scattered if piecewise else scattered.gather()
+    return order, bytes_of(stored) if stored.flags.c_contiguous else Scattered(stored)
 
 
 def _describe_text(array: Array, compression: str | None) -> tuple[ArrayDescription, memoryview]:

@@ -63,6 +63,20 @@ def checksum(view: BytesLike | Scattered, threads: int = 1) -> str:
     return _combined(gather(partial(_digests, BufferPool()), jobs, threads))
 
 
+def of_pieces(pieces: Iterable[BytesLike]) -> str:
+    """The checksum of bytes that come one behind the other.
+
+    Examples
+    --------
+    >>> of_pieces([b'arr', b'ay']) == checksum(b'array')
+    True
+    """
+    running = Running()
+    for piece in pieces:
+        running.update(piece)
+    return running.hexdigest()
+
+
 def _digests(buffers: BufferPool, view: Bytes) -> bytes:
     data = contiguous(view, buffers)
     return b"".join([xxhash.xxh3_64_digest(data[start : start + BLOCK]) for start in range(0, len(data), BLOCK)])

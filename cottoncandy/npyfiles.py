@@ -15,7 +15,7 @@ import numpy as np
 from cottoncandy import checksums
 from cottoncandy.errors import CorruptObject, CottonCandyError, UnsupportedArray
 
-__all__ = ["expected_size", "read_array", "require_size", "write_array"]
+__all__ = ["expected_size", "header_of", "read_array", "require_size"]
 
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
@@ -77,21 +77,38 @@ def require_size(file: BinaryIO, size: int, of_pickles: str = _PICKLES) -> None:
         raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")
 
 
-def write_array(array: np.ndarray[Any, Any], describe: Callable[[], str]) -> bytes:
-    """The bytes of a .npy file.
+def header_of(array: np.ndarray[Any, Any], describe: Callable[[], str]) -> bytes:
+    """What a .npy file has before the bytes of an array: `arrayformat.laid_out` gives these in the order it tells of.
 
     Raises
     ------
     UnsupportedArray
         With what ``describe`` says of the file, if it cannot tell of the dtype.
     """
-    file = io.BytesIO()
+    file = _Beginning()
     try:
         np.lib.format.write_array(file, array, allow_pickle=False)
+    except _Enough:
+        pass
     except ValueError as error:
         reason = f"a .npy file cannot tell of dtype {array.dtype} ({error}): {_REPACK}"
         raise UnsupportedArray(f"{describe()}: {reason}") from error
-    return file.getvalue()
+    return file.header
+
+
+class _Enough(Exception):
+    """The header is there."""
+
+
+class _Beginning:
+    """A file for numpy to write, which has no public function that writes the header in all versions of the format."""
+
+    header = b""
+
+    def write(self, data: bytes, /) -> None:
+        if self.header:
+            raise _Enough
+        self.header = data
 
 
 def read_array(file: BinaryIO) -> tuple[np.ndarray[Any, Any], str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 from typing import Any
 
 import hypothesis.extra.numpy as arrays_of
@@ -243,12 +246,46 @@ def test_the_oldest_descriptions(store: Store) -> None:
 
 
 # ---------------------------------------------------------------------- npy
+def _saved(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("layout", ["C", "F", "backwards"])
+def test_npy_in_parts(store: Store, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts begin with the header, and end anywhere."""
+    small_parts(monkeypatch)
+    numbers = np.arange(3 * MIB, dtype="i4").reshape(-1, 3)
+    array = {"C": numbers, "F": np.asfortranarray(numbers), "backwards": numbers[::-1]}[layout]
+    store.interface().upload_npy_array("a.npy", array)
+    data, metadata = store.raw.get("a.npy")
+    assert data == _saved(array)
+    assert metadata == {"xxh3-list": checksum(data)}
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_npy_headers_of_each_version(store: Store, version: int) -> None:
+    names = {1: ["a"], 2: [f"a{number}" for number in range(5000)], 3: ["\N{GREEK SMALL LETTER BETA}"]}[version]
+    array = np.zeros(2, [(name, "u1") for name in names])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # numpy's: older ones cannot read it
+        store.interface().upload_npy_array("a.npy", array)
+        saved = _saved(array)
+    data, _ = store.raw.get("a.npy")
+    assert data == saved
+    assert data[6] == version
+
+
 def test_npy(store: Store) -> None:
     cci = store.interface()
     for name in ("<f8", ">i4", "unicode", "structured", "datetime days", "0-d", "empty 2-d", "F", "negative strides"):
         cci.upload_npy_array(f"npy/{name}", ALL[name], subject="S01")
         assert_same(cci.download_npy_array(f"npy/{name}"), ALL[name])
         data, metadata = store.raw.get(f"npy/{name}")
+        assert data == _saved(ALL[name])
         assert metadata == {"subject": "S01", "xxh3-list": checksum(data)}
 
 
@@ -303,15 +340,23 @@ def kilobytes(which):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(which))
 
 cci = cottoncandy.get_interface(verbose=False, **access)
-if call == "upload":
+if call in {"upload", "npy"}:
     array = np.empty(2**25)
     array.reshape(32, -1)[:] = np.random.default_rng(0).standard_normal(2**20)
 last = np.random.default_rng(0).standard_normal(2**20)[-1]
 cci.upload_raw_array("warm", np.ones(10), compression=compression)
 cci.download_raw_array("warm")
+if call == "file":
+    with open("big", "wb") as file:
+        for _ in range(256):
+            file.write(bytes(2**20))
 before = kilobytes("VmRSS")
 if call == "upload":
     cci.upload_raw_array("big", array, compression=compression)
+elif call == "npy":
+    cci.upload_npy_array("big.npy", array)
+elif call == "file":
+    cci.upload_from_file("big", "big")
 elif call == "object":
     found = cci.download_object("big")
 else:
@@ -340,6 +385,17 @@ def test_the_memory_that_256_mb_take(store: Store) -> None:
     assert _measure(store, "upload") < 0.05 * 256
     assert 256 <= _measure(store, "download") < 1.05 * 256
     assert _measure(store, "object") < 1.05 * 256
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("call", ["npy", "file"])
+def test_the_memory_that_a_file_of_256_mb_takes(
+    store: Store, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part for each thread, and one that is read."""
+    monkeypatch.chdir(tmp_path)
+    assert _measure(store, call) < 40
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")

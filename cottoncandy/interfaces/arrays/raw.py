@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
 from cottoncandy import checksums, keys, npyfiles
-from cottoncandy.arrayformat import is_array, read_checksum
+from cottoncandy.arrayformat import is_array, laid_out, read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
+from cottoncandy.bodies import BytesLike
+from cottoncandy.codecs.pieces import one_by_one
 from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
@@ -229,7 +232,7 @@ class RawArrays(BasicInterface):
     ) -> Receipt:
         """Upload an array as a ``.npy`` file, which other programs can read.
 
-        The file is made in memory first: `upload_raw_array` needs no copy.
+        The parts of a large one are copied one by one: `upload_raw_array` needs no copy.
 
         Parameters
         ----------
@@ -250,9 +253,16 @@ class RawArrays(BasicInterface):
         """
         describe = partial(self.backend_interface.describe, keys.clean_object(object_name))
         refuse_names(metadata, {checksums.KEY}, describe)
-        body = npyfiles.write_array(as_array(array, describe, fixed_width=True), describe)
-        own = {checksums.KEY: checksums.checksum(body, threads or 1)} if self._settings.checksum else {}
-        return self._upload(object_name, body, {**metadata, **own}, acl, threads)
+        array = as_array(array, describe, fixed_width=True)
+        header, (_, view) = npyfiles.header_of(array, describe), laid_out(array, keeps_order=True)
+
+        def pieces() -> Iterator[BytesLike]:
+            return chain((header,), one_by_one(view))
+
+        own = {checksums.KEY: checksums.of_pieces(pieces())} if self._settings.checksum else {}
+        size = len(header) + len(view)
+        body = b"".join(pieces()) if size <= self._settings.upload_threshold else pieces()
+        return self._upload(object_name, body, {**metadata, **own}, acl, threads, size=size)
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
         """Download a ``.npy`` file as an array. Pickled (``object``) arrays are refused.
