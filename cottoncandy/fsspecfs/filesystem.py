@@ -224,6 +224,20 @@ class ObjectFileSystem(Names):
     ) -> None:
         """Download objects, several at a time; which go where is fsspec's own rule.
 
+        Parameters
+        ----------
+        rpath : str or list of str
+            Names or patterns. A directory with a trailing ``/`` is what is in it; one without comes into a directory
+            that is there, under its own name.
+        lpath : path, or list of paths
+            With a trailing ``/``, or where one is there, a directory that they come into; else the new name.
+        recursive : bool
+            Directories, too: with all that is below them.
+        callback : fsspec.callbacks.Callback, optional
+            Told of each file that has arrived.
+        maxdepth : int, optional
+            How many levels of a directory.
+
         Raises
         ------
         InvalidObjectName
@@ -244,7 +258,20 @@ class ObjectFileSystem(Names):
         maxdepth: int | None = None,
         **kwargs: Any,
     ) -> None:
-        """Upload files, several at a time; which go where is fsspec's own rule."""
+        """Upload files, several at a time; which go where is fsspec's own rule, as in `get`.
+
+        Parameters
+        ----------
+        lpath : str or list of str
+            Names on disk, or patterns.
+        rpath : str or list of str
+        recursive : bool
+            Directories, too: with all that is below them.
+        callback : fsspec.callbacks.Callback, optional
+            Told of each file that has arrived.
+        maxdepth : int, optional
+            How many levels of a directory.
+        """
         jobs = plan(self, "put", lpath, rpath, recursive=recursive, maxdepth=maxdepth)
         self._transfer(lambda job: self.put_file(*job, **kwargs), jobs, callback)
 
@@ -262,7 +289,20 @@ class ObjectFileSystem(Names):
         on_error: str | None = None,
         **kwargs: Any,
     ) -> None:
-        """Copy objects inside the store, several at a time; which go where is fsspec's own rule."""
+        """Copy objects inside the store, several at a time; which go where is fsspec's own rule, as in `get`.
+
+        Parameters
+        ----------
+        path1 : str or list of str
+            Names or patterns.
+        path2 : str or list of str
+        recursive : bool
+            Directories, too: with all that is below them.
+        maxdepth : int, optional
+            How many levels of a directory.
+        on_error : str, optional
+            ``'raise'`` or, by default with ``recursive``, ``'ignore'``: what has vanished is passed over.
+        """
         self._copied(path1, path2, recursive, maxdepth, on_error or ("ignore" if recursive else "raise"))
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:

@@ -85,6 +85,7 @@ class EncryptedBackend(Backend):
 
     @property
     def container(self) -> str | None:  # type: ignore[override] # read-only: the other backend's
+        """The other backend's."""
         return self.inner.container
 
     @property

@@ -245,6 +245,11 @@ class RawArrays(BasicInterface):
         **metadata
             User metadata.
 
+        Returns
+        -------
+        dict
+            The boto3 response, or one in its shape.
+
         Raises
         ------
         UnsupportedArray
@@ -266,6 +271,16 @@ class RawArrays(BasicInterface):
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
         """Download a ``.npy`` file as an array. Pickled (``object``) arrays are refused.
+
+        Parameters
+        ----------
+        object_name : str
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+
+        Returns
+        -------
+        numpy.ndarray
 
         Raises
         ------

@@ -37,7 +37,14 @@ class Objects(InterfaceCore):
         return exists
 
     def get_object(self, object_name: str, bucket_name: str | None = None) -> Any:
-        """The store's own object of that name: on S3 boto3's ``Object``. Nothing is asked of the store yet."""
+        """The store's own object of that name: on S3 boto3's ``Object``. Nothing is asked of the store yet.
+
+        Parameters
+        ----------
+        object_name : str
+        bucket_name : str, optional
+            The current one by default.
+        """
         return self._bound_backend(bucket_name).native_object(keys.clean_object(object_name))
 
     def upload_object(
@@ -124,6 +131,10 @@ class Objects(InterfaceCore):
         threads : int, optional
             Connections; the configured ``threads`` by default.
 
+        Returns
+        -------
+        bytes
+
         Raises
         ------
         ObjectNotFound
@@ -157,6 +168,28 @@ class Objects(InterfaceCore):
     ) -> Receipt:
         """Upload a dictionary, or what else `json.dumps` takes, as JSON.
 
+        Parameters
+        ----------
+        object_name : str
+        ddict : dict
+            Or a list, text, number...
+        acl : str, optional
+            A canned ACL.
+        threads : int, optional
+            Connections; None takes the configured ``threads``.
+        **metadata
+            User metadata; values are turned into text.
+
+        Returns
+        -------
+        dict
+            The boto3 response, or one in its shape.
+
+        Raises
+        ------
+        TypeError
+            For what JSON cannot hold.
+
         Examples
         --------
         >>> response = cci.upload_json('run.json', {'TR': 2.0})
@@ -168,9 +201,22 @@ class Objects(InterfaceCore):
     def download_json(self, object_name: str, threads: int | None = 1) -> Any:
         """Download a JSON object.
 
+        Parameters
+        ----------
+        object_name : str
+        threads : int, optional
+            Connections; None takes the configured ``threads``.
+
+        Returns
+        -------
+        dict
+            Or what else the JSON holds.
+
         Raises
         ------
         ObjectNotFound
+        CorruptObject
+            If it is no JSON.
         """
         with self._readable_as(object_name, "JSON"):
             return json.loads(self.download_object(object_name, threads))
@@ -183,7 +229,28 @@ class Objects(InterfaceCore):
         threads: int | None = None,
         **metadata: Any,
     ) -> Receipt:
-        """Upload what `pickle.dumps` takes."""
+        """Upload what `pickle.dumps` takes.
+
+        Parameters
+        ----------
+        object_name : str
+        data_object : object
+        acl : str, optional
+            A canned ACL.
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+        **metadata
+            User metadata; values are turned into text.
+
+        Returns
+        -------
+        dict
+            The boto3 response, or one in its shape.
+
+        See Also
+        --------
+        download_pickle : Tells what speaks against pickles.
+        """
         return self.upload_object(object_name, pickle.dumps(data_object), acl, threads, **metadata)
 
     def download_pickle(self, object_name: str, threads: int | None = None) -> Any:
@@ -194,11 +261,24 @@ class Objects(InterfaceCore):
            people that you trust wrote, from a server that you trust; for arrays and dictionaries there are
            `download_raw_array` and `download_json`. ``allow_pickle = False`` in the configuration forbids it.
 
+        Parameters
+        ----------
+        object_name : str
+        threads : int, optional
+            Connections; the configured ``threads`` by default.
+
+        Returns
+        -------
+        object
+            What was pickled.
+
         Raises
         ------
         ObjectNotFound
         PickleForbidden
             If the configuration does not allow it; nothing is downloaded then.
+        CorruptObject
+            If it is no pickle.
         """
         if not self._options.flag("basic", "allow_pickle"):
             where = self.backend_interface.describe(keys.clean_object(object_name))

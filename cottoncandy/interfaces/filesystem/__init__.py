@@ -26,7 +26,22 @@ class FileSystemInterface(Looking, Moving, Directories, Synchronizing):
         super().__init__(*args, **kwargs)
 
     def get_object_owner(self, object_name: str) -> str:
-        """Print, and give, the name of an object's owner."""
+        """Print, and give, the name of an object's owner.
+
+        Parameters
+        ----------
+        object_name : str
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        ObjectNotFound
+        NotSupported
+            If the store does not tell.
+        """
         owner = self.backend_interface.owner(keys.clean_object(object_name))
         print(owner)  # noqa: T201 - documented to print
         return owner

@@ -184,7 +184,15 @@ class Looking(BasicInterface):
         return self.glob(pattern)
 
     def search(self, pattern: str, **kwargs: Any) -> None:
-        """Print the objects whose name matches a pattern, with date and size. See `glob`."""
+        """Print the objects whose name matches a pattern, with date and size.
+
+        Parameters
+        ----------
+        pattern : str
+            As `glob` takes it.
+        **kwargs
+            ``limit`` and ``page_size``, as there.
+        """
         self.glob(pattern, **{**kwargs, "verbose": True})
 
     def find(self, pattern: str, limit: int | None = None, page_size: int | None = None) -> Iterator[ObjectInfo]:
