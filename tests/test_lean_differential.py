@@ -223,6 +223,21 @@ def test_conditional_writes(pair: Pair) -> None:
     assert pair.same("get_object", Key="x")["Body"] == b"1"
 
 
+def test_copies(pair: Pair) -> None:
+    source = {"Bucket": pair.bucket, "Key": "a b+c%20/~ü?#&=:@!$'()*,;"}
+    pair.boto.put_object(**source, Body=b"1", Metadata={"shape": "3"}, ContentType="text/x-test")
+    assert pair.same("copy_object", Key="x", CopySource=source)["CopyObjectResult"]["ETag"]
+    found = pair.same("get_object", Key="x")
+    assert (found["Body"], found["Metadata"], found["ContentType"]) == (b"1", {"shape": "3"}, "text/x-test")
+    pair.same("copy_object", Key="x", CopySource=source, MetadataDirective="REPLACE", Metadata={"a": "b"})
+    assert pair.same("get_object", Key="x")["Metadata"] == {"a": "b"}
+    pair.same("copy_object", Key="x", CopySource={**source, "Key": "missing"})
+    pair.same("copy_object", Key="x", CopySource={**source, "Bucket": f"{pair.bucket}-missing"})
+    pair.strays = True
+    pair.same("copy_object", Key="x", CopySource=f"{pair.bucket}/x")
+    pair.same("copy_object", Key="x", CopySource={"Bucket": pair.bucket})
+
+
 def test_pages_of_a_listing(pair: Pair) -> None:
     names = [f"d{i % 3}/run {i:03d}+%20&<>'" for i in range(30)]
     for name in names:

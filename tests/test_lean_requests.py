@@ -57,7 +57,8 @@ def server() -> Iterator[ScriptedServer]:
 
         def say_yes(sock: socket.socket) -> bool:
             asked = sent(server).target.partition("?")[2].partition("=")[0]
-            root = ROOTS.get(asked, "ListBucketResult")
+            copies = "x-amz-copy-source" in sent(server).headers
+            root = "CopyObjectResult" if copies else ROOTS.get(asked, "ListBucketResult")
             return reply(body=f"<{root}><IsTruncated>false</IsTruncated></{root}>".encode()).act(sock)
 
         server.then(*[Step(say_yes)] * 50)
@@ -112,6 +113,20 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
         {"Key": "x", "Body": b"1", "ContentDisposition": 'attachment; filename="ü"', "BucketKeyEnabled": True},
     ),
     ("put_object", {"Key": "x", "Body": b"body", "ContentMD5": "AAAA", "ChecksumSHA256": "BBBB"}),
+    ("copy_object", {"Key": "x", "CopySource": {"Bucket": "other", "Key": "a b+c%20/~ü?#&=//:@!$'()*,;"}}),
+    (
+        "copy_object",
+        {
+            "Key": "ü",
+            "CopySource": {"Bucket": "other", "Key": "x", "VersionId": "a.b_c-"},
+            "CopySourceIfMatch": '"e"',
+            "MetadataDirective": "REPLACE",
+            "Metadata": {"shape": "3"},
+            "ContentType": "a/b",
+            "ACL": "private",
+            "RequestPayer": "requester",
+        },
+    ),
     ("upload_part", {"Key": "x", "Body": b"part", "UploadId": "a/b+c=&d", "PartNumber": 7}),
     ("create_multipart_upload", {"Key": "x", "Metadata": {"a": "b"}, "ACL": "private", "ContentType": "a/b"}),
     (

@@ -99,8 +99,9 @@ def _copy_at_once(
     parameters = {**own, **accepted(bucket, "CopyObject", options.extra)}
 
     def call(more: Mapping[str, Any]) -> Response:
-        response: Response = bucket.client.copy_object(
-            Bucket=bucket.name, Key=key, CopySource=place, **{**parameters, **more}
+        connection = bucket.connection
+        response: Response = connection.data.copy_object(
+            Bucket=bucket.name, Key=key, CopySource=place, **{**connection.payer, **parameters, **more}
         )
         return response
 

@@ -10,6 +10,7 @@ FOREIGN = "a page in the place of an answer: does a proxy stand between, or a ne
 #: Elements without which these answers are none: an empty one would say that all was done.
 _ROOTS = {
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "CopyObject": "CopyObjectResult",
     "CreateMultipartUpload": "InitiateMultipartUploadResult",
     "DeleteObjects": "DeleteResult",
 }

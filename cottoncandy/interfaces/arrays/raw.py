@@ -15,7 +15,6 @@ from cottoncandy import checksums, keys, npyfiles
 from cottoncandy.arrayformat import is_array, laid_out, read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.bodies import BytesLike
-from cottoncandy.codecs.pieces import one_by_one
 from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
@@ -256,6 +255,8 @@ class RawArrays(BasicInterface):
             For ``object`` arrays: they would be pickled, and `download_npy_array` reads no pickles. And for structured
             ones whose fields do not lie in their order, which such files cannot tell.
         """
+        from cottoncandy.codecs.pieces import one_by_one  # it brings codecs, which few need
+
         describe = partial(self.backend_interface.describe, keys.clean_object(object_name))
         refuse_names(metadata, {checksums.KEY}, describe)
         array = as_array(array, describe, fixed_width=True)

@@ -60,6 +60,10 @@ class HotCalls(ABC):
         """boto3's ``abort_multipart_upload``."""
         return self._call("AbortMultipartUpload", "abort_multipart_upload", arguments, _headers)
 
+    def copy_object(self, **arguments: Any) -> dict[str, Any]:
+        """boto3's ``copy_object``."""
+        return self._call("CopyObject", "copy_object", arguments, _copied)
+
     def delete_object(self, **arguments: Any) -> dict[str, Any]:
         """boto3's ``delete_object``."""
         return self._call("DeleteObject", "delete_object", arguments, _headers)
@@ -284,6 +288,12 @@ def _document(answer: Answer) -> dict[str, Any]:
     """The response of an operation that answers in XML."""
     shape = answer.request.operation.output_shape
     return {**answer.document(lambda content: read_document(content, shape)), **answer.response()}
+
+
+def _copied(answer: Answer) -> dict[str, Any]:
+    """The response of CopyObject, whose XML is one of its members."""
+    shape = answer.request.operation.output_shape.members["CopyObjectResult"]
+    return {"CopyObjectResult": answer.document(lambda content: read_document(content, shape)), **answer.response()}
 
 
 def _page_of(response: dict[str, Any]) -> ListPage:

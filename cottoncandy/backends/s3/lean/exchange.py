@@ -208,7 +208,7 @@ class Exchange:
             return EMPTY_PAYLOAD
         if operation.name == "DeleteObjects":  # servers older than 2022 know no other sum
             headers.setdefault("Content-MD5", md5_of(body))
-        elif operation.method == "PUT" and (wiring.sums_requests or CHECKSUM_ALGORITHM in headers):
+        elif operation.sends_bytes and (wiring.sums_requests or CHECKSUM_ALGORITHM in headers):
             add_request_checksum(headers, body, by_default=wiring.sums_requests)
         if operation.method == "PUT" and len(body) and not wiring.signs_payload:
             return UNSIGNED_PAYLOAD

@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean.answers import Head
@@ -162,6 +163,17 @@ def _escape(text: str) -> str:
     return html.escape(text, quote=False).replace("\r", "&#xD;").replace("\n", "&#xA;")
 
 
+def _copied_from(value: Any) -> str:
+    """The header that names an object to copy (`botocore.handlers.handle_copy_source_param`)."""
+    if not isinstance(value, dict) or not value.keys() <= {"Bucket", "Key", "VersionId"}:
+        raise Unserved("a source that is no dict of its names")
+    bucket, key = _text(value.get("Bucket")), _text(value.get("Key"))
+    if ":" in bucket:
+        raise Unserved("an ARN")
+    version = f"?versionId={_text(value['VersionId'])}" if "VersionId" in value else ""
+    return quote(f"{bucket}/{key}", safe="/~") + version
+
+
 def _customer_key(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A customer's encryption key as it travels, and its digest (`botocore.handlers.sse_md5`)."""
     key = arguments["SSECustomerKey"]
@@ -187,6 +199,10 @@ def _put_body(call: Call, body: Any) -> None:
     call.body = memoryview(body).cast("B")
 
 
+def _put_source(call: Call, source: Any) -> None:
+    call.headers["x-amz-copy-source"] = _copied_from(source)
+
+
 def _in(attribute: str, write: Callable[[Any], Any]) -> Place:
     """Puts a value into an attribute of the call."""
     return lambda call, value: setattr(call, attribute, write(value))
@@ -199,6 +215,7 @@ _SPECIAL: Mapping[str, Place] = {
     "Delete": _in("body", _deletion),
     "MultipartUpload": _in("body", _completion),
     "Metadata": _put_metadata,
+    "CopySource": _put_source,
 }
 _PLACES = {"header": "headers", "querystring": "query"}
 
@@ -260,6 +277,8 @@ class Operation:
         Of HTTP.
     streams : bool
         Whether the answer's body is an object's bytes.
+    sends_bytes : bool
+        Whether the request's body is.
     only_reads : bool
         Whether the store is afterwards as it was before.
     output_shape
@@ -279,6 +298,7 @@ class Operation:
         query = model.http["requestUri"].partition("?")[2]
         self._query = {name: value for name, _, value in (part.partition("=") for part in query.split("&") if part)}
         inputs = model.input_shape.members
+        self.sends_bytes = "Body" in inputs
         self._on_key = "Key" in inputs
         self._places = {name: _place(name, shape) for name, shape in inputs.items()}
         outputs = model.output_shape.members if model.output_shape else {}
