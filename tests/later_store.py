@@ -72,6 +72,9 @@ def answer_later(cci: DefaultInterface, seed: int) -> None:
     def begin_names(prefix: str) -> Later[list[str]]:
         return Later(lambda: [info.key for info in backend.list_objects(prefix)], chance)
 
+    def begin_copy(source: str, key: str, size: int, options: WriteOptions = WriteOptions()) -> Later[Any]:
+        return Later(lambda: backend.copy(source, key, options=options), chance)
+
     backend.answers_later = lambda of_use: True
     backend.keeps_conditions = lambda: True
-    backend.begin_put, backend.begin_names = begin_put, begin_names
+    backend.begin_put, backend.begin_names, backend.begin_copy = begin_put, begin_names, begin_copy

@@ -117,6 +117,12 @@ class Backend(ABC):
         """
         return None
 
+    def begin_copy(
+        self, source_key: str, key: str, size: int, options: WriteOptions = WriteOptions()
+    ) -> Begun[Receipt] | None:
+        """Copy an object of so many bytes in the container, in the same manner: `copy`, whose answer is read later."""
+        return None
+
     def keeps_conditions(self) -> bool:
         """Whether the store is known to refuse what is sent with ``options.if_absent`` where there is an object."""
         return False

@@ -151,6 +151,14 @@ class S3Backend(Backend):
         """Send one PUT."""
         return writing.begin_put(self._bucket, key, body, metadata, options)
 
+    def begin_copy(
+        self, source_key: str, key: str, size: int, options: WriteOptions = WriteOptions()
+    ) -> Begun[Receipt] | None:
+        """Send one COPY, without the look at the source that `copy` begins with."""
+        from cottoncandy.backends.s3 import copying
+
+        return copying.begin_copy(self._bucket, source_key, key, options) if size <= self.largest_copy else None
+
     def keeps_conditions(self) -> bool:
         """Amazon does; others by what they answered to `begin_trial`."""
         return writing.keeps_conditions(self._bucket)

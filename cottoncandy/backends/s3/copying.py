@@ -21,11 +21,13 @@ from cottoncandy.backends.s3.writing import (
     lost_answer,
     precondition,
     refuse_existing,
+    welcome_acl,
     with_acl,
     with_condition,
 )
 from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
+from cottoncandy.pipelines import Begun
 from cottoncandy.resuming import read_resuming
 
 log = logging.getLogger(__name__)
@@ -89,6 +91,24 @@ def copy_object(
     return _copy_in_parts(place, head, bucket, key, options, part)
 
 
+def begin_copy(bucket: Bucket, source_key: str, key: str, options: WriteOptions) -> Begun[Receipt] | None:
+    """Copy an object with one request, whose answer is read later; None where more may be needed."""
+    if options.if_absent or options.extra or source_key == key:
+        return None
+    begun: Begun[Response] | None = bucket.data.begin_copy_object(
+        Bucket=bucket.name,
+        Key=key,
+        CopySource=bucket.source(source_key),
+        **bucket.connection.payer,
+        **welcome_acl(bucket, options),
+    )
+    return begun and begun.then(_receipt)
+
+
+def _receipt(response: Response) -> Receipt:
+    return receipt(response, response["CopyObjectResult"].get("ETag"))
+
+
 def _kept(head: Response) -> dict[str, Any]:
     return {name: head[name] for name in _KEPT if head.get(name)}
 
@@ -111,7 +131,7 @@ def _copy_at_once(
         except ClientError as error:
             made = lost_answer(bucket, key, error, partial(_is_copy, place, head, bucket, key))
             return receipt(made, made.get("ETag"))
-    return receipt(response, response["CopyObjectResult"].get("ETag"))
+    return _receipt(response)
 
 
 def _is_copy(place: Mapping[str, str], head: Response, bucket: Bucket, key: str, found: Response) -> bool:

@@ -70,13 +70,16 @@ def begin_put(
     """Send an object with one request, whose answer is read later; None where more may be needed."""
     if options.extra or (options.if_absent and not keeps_conditions(bucket)):
         return None
-    facts, (acl, _) = bucket.facts, _acl(bucket, options)
-    if facts.no_acl or bucket.container in facts.buckets_without_acl:
-        acl = {}
     checked = user_metadata(bucket, key, metadata, options)
     condition = _IF_ABSENT if options.if_absent else _NO_MORE
     begun: Begun[Response] | None = bucket.data.begin_put_object(
-        Bucket=bucket.name, Key=key, Body=body, Metadata=checked, **bucket.connection.payer, **acl, **condition
+        Bucket=bucket.name,
+        Key=key,
+        Body=body,
+        Metadata=checked,
+        **bucket.connection.payer,
+        **welcome_acl(bucket, options),
+        **condition,
     )
     return begun and begun.then(lambda response: receipt(response, response.get("ETag")))
 
@@ -259,6 +262,13 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call, more: Mapping[st
     level = logging.WARNING if named else logging.INFO
     log.log(level, "%s refuses ACLs (%s): nothing is sent with one", bucket.describe(), code_of(refusal))
     return response
+
+
+def welcome_acl(bucket: Bucket, options: WriteOptions) -> dict[str, str]:
+    """The parameters of the ACL that belongs to a write; none where it is known that the server refuses them."""
+    facts = bucket.facts
+    is_refused = facts.no_acl or bucket.container in facts.buckets_without_acl
+    return {} if is_refused else _acl(bucket, options)[0]
 
 
 def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:

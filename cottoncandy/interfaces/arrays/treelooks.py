@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -179,11 +179,14 @@ class Seen:
         What other uploads have there.
     own : Stage
         What this one has there.
+    sizes : Mapping of str to int
+        Bytes of each object that was listed.
     """
 
     plain: list[str]
     others: list[trees.Stage]
     own: trees.Stage
+    sizes: Mapping[str, int]
 
     @property
     def newest(self) -> trees.Stage:

@@ -229,10 +229,10 @@ class TreeUploads(FolderArrays):
 
     def _look_at_tree(self, own: trees.Stage) -> Seen:
         """What is below the root of a tree now; what this upload has there is known."""
-        there = self._listed(own.below)
+        there = list(self._listed(own.below))
         plain, found = trees.stages({info.key: info.last_modified for info in there})
         others = [other for other in found if other.root == own.root and other.version != own.version]
-        return Seen(plain, others, own)
+        return Seen(plain, others, own, {info.key: info.size for info in there})
 
     def _settle_tree(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
         """Bring the newest tree that is complete to its places, whoever sent it; then it need not wait any longer.
@@ -260,15 +260,19 @@ class TreeUploads(FolderArrays):
         self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None
     ) -> CottonCandyError | None:
         """Copy the newest tree to the places of the stale one; what kept it from that and may be a rival's doing."""
-        newest, waiting = seen.newest, seen.waiting
+        newest, waiting, options = seen.newest, seen.waiting, self._write_options(acl)
 
         def settle(key: str) -> None:
-            self.backend_interface.copy(waiting[key], key, options=self._write_options(acl))
+            self.backend_interface.copy(waiting[key], key, options=options)
+
+        def begin(key: str) -> Begun[Receipt] | None:
+            size = seen.sizes.get(waiting[key])
+            return None if size is None else self.backend_interface.begin_copy(waiting[key], key, size, options)
 
         # first: a directory cannot hold `a` and `a/b`
         self._deleted(newest.root, stale)
         try:
-            self._for_each(settle, waiting, threads, "copy", newest.root, largest=0)
+            self._for_each(settle, waiting, threads, "copy", newest.root, largest=0, begin=begin)
         except (ObjectNotFound, InvalidObjectName) as error:
             return error
         return None

@@ -101,6 +101,10 @@ class HotCalls(ABC):
         """`put_object`, in the same manner."""
         return self._begin("PutObject", arguments, _headers)
 
+    def begin_copy_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
+        """`copy_object`, in the same manner."""
+        return self._begin("CopyObject", arguments, _copied)
+
     def begin_list_page(self, **arguments: Any) -> Begun[ListPage] | None:
         """`list_page`, in the same manner."""
         arguments["EncodingType"] = "url"
