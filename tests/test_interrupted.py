@@ -71,14 +71,6 @@ def dense(number: int) -> Any:
     return np.full((4, 5), number)
 
 
-def send_in_turn(cci: Any, tree: Any, *, ahead: bool) -> None:
-    """More leaves than go at a time: ahead of the first look, or it is found out whether they may be."""
-    cci.backend_interface.answers_later = lambda of_use: True
-    if ahead:
-        cci.backend_interface._bucket.facts.keeps_conditions = True
-    cci.dict2cloud("it", tree, verbose=False, threads=2)
-
-
 def first_leaf(tree: Any) -> Any:
     leaf = tree
     while isinstance(leaf, dict):
@@ -97,16 +89,6 @@ KINDS: dict[str, tuple[Callable[[int], Any], Callable[[Any, Any], Any], Callable
     "large tree": (
         large_tree,
         lambda cci, tree: cci.dict2cloud("it", tree, verbose=False),
-        lambda cci: first_leaf(cci.cloud2dict("it", verbose=False))[0],
-    ),
-    "tree and trial": (
-        small_tree,
-        lambda cci, tree: send_in_turn(cci, tree, ahead=False),
-        lambda cci: first_leaf(cci.cloud2dict("it", verbose=False))[0],
-    ),
-    "tree ahead": (
-        small_tree,
-        lambda cci, tree: send_in_turn(cci, tree, ahead=True),
         lambda cci: first_leaf(cci.cloud2dict("it", verbose=False))[0],
     ),
     "sparse": (

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
-from recorder import Fault, RecordingProxy, Request
+from recorder import RecordingProxy, Request
 from stores import Recorded
 from test_objects import small_parts
 
@@ -208,100 +208,3 @@ def test_when_a_first_tree_is_looked_for_others(
     cci.dict2cloud("tree", {f"leaf{number}": np.arange(9.0) for number in range(40)}, verbose=False)
     assert came_beside == [not by_directory]
     assert [request.method for request in proxy.requests if "/leaf" in request.path] == ["PUT"] * 40
-
-
-LEAVES = {f"leaf{number:02}": np.arange(9.0) + number for number in range(40)}
-
-
-class Sights:
-    """Holds back the look at a tree that comes behind its mark, until a leaf does; notes who asks for what.
-
-    Attributes
-    ----------
-    conditions : list of str
-        What was asked not to be replaced.
-    """
-
-    def __init__(self, *, keeps: bool) -> None:
-        self.keeps = keeps
-        self.conditions = list[str]()
-        self.came_beside = list[bool]()
-        self._is_marked, self._leaf_came = threading.Event(), threading.Event()
-
-    def __call__(self, request: Request) -> None:
-        if "If-None-Match" in request.headers:
-            self.conditions.append(request.path.rpartition("/")[2])
-            if not self.keeps:
-                del request.headers["If-None-Match"]
-        if request.path.endswith("/started"):
-            self._is_marked.set()
-        elif "/leaf" in request.path:
-            self._leaf_came.set()
-        elif "list-type" in request.query and self._is_marked.is_set() and not self.came_beside:
-            self.came_beside.append(self._leaf_came.wait(10 if self.keeps else 0.2))
-
-
-@pytest.mark.parametrize("keeps", [True, False])
-def test_leaves_are_sent_beside_the_first_look_where_conditions_are_kept(
-    recorded: Recorded, keeps: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Which is found out once, by the mark of a tree of more leaves than go at a time."""
-    store, proxy = recorded
-    cci = store.interface()
-    monkeypatch.setattr(cci.backend_interface, "answers_later", lambda of_use: True)
-    proxy.hook = first = Sights(keeps=keeps)
-    first.came_beside.append(False)
-    cci.dict2cloud("first", LEAVES, verbose=False, threads=8)
-    assert first.conditions == ["started"]
-    proxy.hook = second = Sights(keeps=keeps)
-    proxy.clear()
-    cci.dict2cloud("second", LEAVES, verbose=False, threads=8)
-    assert second.came_beside == [keeps]
-    assert sorted(second.conditions) == sorted(LEAVES)[: len(second.conditions)]
-    assert bool(second.conditions) == keeps
-    methods = Counter(_methods(proxy))
-    assert methods == {"PUT": len(LEAVES) + 1, "GET": 3 if keeps else 2, "DELETE": 1}
-    for name in ("first", "second"):
-        found = cci.cloud2dict(name, verbose=False)
-        assert found.keys() == LEAVES.keys()
-        assert all(np.array_equal(found[leaf], LEAVES[leaf]) for leaf in LEAVES)
-
-
-def test_a_few_leaves_are_not_sent_ahead(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, proxy = recorded
-    cci = store.interface()
-    monkeypatch.setattr(cci.backend_interface, "answers_later", lambda of_use: True)
-    proxy.hook = sights = Sights(keeps=True)
-    sights.came_beside.append(False)
-    for name in ("first", "second", "third"):
-        cci.dict2cloud(name, LEAVES, verbose=False, threads=len(LEAVES))
-    assert sights.conditions == []
-
-
-@pytest.mark.parametrize("kind", ["lose", "drop"])
-def test_a_leaf_that_was_sent_ahead_and_not_answered(
-    recorded: Recorded, kind: Literal["lose", "drop"], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is there and one's own, or is sent again; no second tree is sent because of it."""
-    store, proxy = recorded
-    cci = store.interface()
-    monkeypatch.setattr(cci.backend_interface, "answers_later", lambda of_use: True)
-    cci.dict2cloud("first", LEAVES, verbose=False, threads=8)
-    sights, broken = Sights(keeps=True), list[str]()
-
-    def hook(request: Request) -> Fault | None:
-        sights(request)
-        if "If-None-Match" in request.headers and not broken:
-            broken.append(request.path)
-            return Fault(kind)
-        return None
-
-    proxy.hook = hook
-    proxy.clear()
-    cci.dict2cloud("second", LEAVES, verbose=False, threads=8)
-    assert broken
-    assert len(_puts := [request for request in proxy.requests if request.method == "PUT"]) <= len(LEAVES) + 3
-    assert not any("/leaves/" in request.path for request in _puts)
-    found = cci.cloud2dict("second", verbose=False)
-    assert found.keys() == LEAVES.keys()
-    assert all(np.array_equal(found[leaf], LEAVES[leaf]) for leaf in LEAVES)

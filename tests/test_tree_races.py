@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -19,11 +19,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from later_store import Later, answer_later
 from race_soak import Races, Tree, number_of, other_names, same_names
 from stores import Store
 
-from cottoncandy.backends.base import WriteOptions
 from cottoncandy.errors import AccessDenied, ObjectChanged, TransientError
 from cottoncandy.interfaces import DefaultInterface
 from cottoncandy.interfaces.arrays import treeupload
@@ -107,16 +105,8 @@ class Turns:
             self._changed.notify_all()
 
 
-def race(
-    store: Store,
-    make: Callable[[int], Tree],
-    seed: int,
-    *,
-    there: bool,
-    lives: dict[int, int],
-    ahead: Collection[int] = (),
-) -> int:
-    """Let two write in turns; which of the trees is there then. Those of ``ahead`` do not wait for each answer."""
+def race(store: Store, make: Callable[[int], Tree], seed: int, *, there: bool, lives: dict[int, int]) -> int:
+    """Let two write in turns; which of the trees is there then."""
     reader = store.interface()
     old = OLD if there else 0
     if there:
@@ -140,8 +130,6 @@ def race(
     with pytest.MonkeyPatch.context() as patch:
         for writer, cci in writers.items():
             turns.take(cci, writer, patch)
-            if writer in ahead:
-                answer_later(cci, seed)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(write, writers))
     found = number_of(reader.cloud2dict(NAME, verbose=False), make)
@@ -169,63 +157,6 @@ def test_two_in_turns(store: Store, make: Callable[[int], Tree], seed: int, ther
 def test_one_of_two_is_killed(store: Store, make: Callable[[int], Tree], seed: int, there: bool) -> None:
     lives = {1: random.Random(seed).randrange(40)}
     assert race(store, make, seed, there=there, lives=lives) in {1, 2}
-
-
-AHEAD = pytest.mark.parametrize("ahead", [(1,), (1, 2)], ids=["one ahead", "both ahead"])
-
-
-@pytest.mark.stores("local")
-@CASES
-@AHEAD
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_two_in_turns_who_do_not_wait(
-    store: Store, make: Callable[[int], Tree], seed: int, there: bool, ahead: tuple[int, ...]
-) -> None:
-    """They send leaves before they know whether they are alone."""
-    assert race(store, make, seed, there=there, lives={}, ahead=ahead) in {1, 2}
-
-
-@pytest.mark.stores("local")
-@CASES
-@AHEAD
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_one_of_two_who_do_not_wait_is_killed(
-    store: Store, make: Callable[[int], Tree], seed: int, there: bool, ahead: tuple[int, ...]
-) -> None:
-    lives = {1: random.Random(seed).randrange(40)}
-    assert race(store, make, seed, there=there, lives=lives, ahead=ahead) in {1, 2}
-
-
-@pytest.mark.stores("local")
-@pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "refused"])
-@pytest.mark.parametrize("seed", range(8))
-def test_leaves_that_are_sent_ahead_take_no_place_of_anothers(
-    store: Store, seed: int, is_killed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another's tree came when nothing had been seen, and before the mark stood; then one's own one fails."""
-    cci, other = store.interface(), store.interface()
-    backend, put = cci.backend_interface, cci.backend_interface.put
-
-    def put_late(key: str, body: Any, metadata: Any, options: WriteOptions = WriteOptions()) -> Any:
-        if key.endswith("/started"):
-            other.dict2cloud(NAME, same_names(1), verbose=False)
-        elif "/leaves/" in key:
-            raise Stopped if is_killed else AccessDenied("no room")
-        return put(key, body, metadata, options)
-
-    monkeypatch.setattr(backend, "put", put_late)
-    answer_later(cci, seed)
-    begin_names, looks = backend.begin_names, list[Later[Any]]()
-
-    def begin_look(prefix: str) -> Later[Any]:
-        looks.append(begin_names(prefix))
-        looks[0].do()
-        return looks[-1]
-
-    monkeypatch.setattr(backend, "begin_names", begin_look)
-    with pytest.raises((Stopped, AccessDenied)):
-        cci.dict2cloud(NAME, other_names(2), verbose=False, threads=1)
-    assert number_of(other.cloud2dict(NAME, verbose=False), same_names) == 1
 
 
 @pytest.mark.stores("local", "moto")

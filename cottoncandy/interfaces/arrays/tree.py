@@ -79,9 +79,9 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         def anew() -> TreeUpload:
             version = new_version()
 
-            def send(key: str, place: str, *, later: bool = False, if_absent: bool = False) -> Any:
+            def send(key: str, place: str, later: bool) -> Any:
                 facts = {**metadata, **mark(key, root, len(arrays)), VERSION: version}
-                return self._store(place, arrays[key], compression, acl, 1, facts, later=later, if_absent=if_absent)
+                return self._store(place, arrays[key], compression, acl, 1, facts, later=later)
 
             return TreeUpload(trees.Stage(root, version), arrays, send, threads, acl)
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy.typing as npt
 
 from cottoncandy import trees
 from cottoncandy.backends.base import Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
-from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectExists, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.interfaces.arrays.treelooks import Look, Looks, NotAlone, Seen, alone_with
+from cottoncandy.interfaces.arrays.treelooks import Seen, alone_with
 from cottoncandy.interfaces.arrays.treemark import is_leaf
 from cottoncandy.interrupts import Insistence
-from cottoncandy.pipelines import SMALL, Begun, run_ahead
+from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
 
+# What sends the array of a name to a place; a small one so that it is answered later, if that is wished.
+_Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
 _COMPLETE = (
@@ -48,12 +49,6 @@ class _Watch:
     @property
     def seconds(self) -> float:
         return max(time.monotonic() - self._began[0], time.time() - self._began[1])
-
-
-class _Send(Protocol):
-    """Sends the array of a name to a place: a small one so that it is answered later, or if nothing is there."""
-
-    def __call__(self, key: str, place: str, *, later: bool = False, if_absent: bool = False) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -106,14 +101,14 @@ class TreeUploads(FolderArrays):
         mark = upload.stage.started_mark
         with self._marked(mark) as left:
             watch = _Watch()
-            is_free = self._set_mark(upload)
-            try:
-                self._send_alone(upload, watch, left, is_free=is_free)
-            except NotAlone as found:
-                others = found.others
-                if others is None:
-                    others = alone_with(upload.stage, self._listed(upload.stage.below))
-                self._replace_tree(upload, list(others), left)
+            with self._in_stead_of(upload.stage.root, mark):
+                self._upload(mark, _STARTED, {}, upload.acl)
+            there = list(self._listed(upload.stage.below))
+            if [info.key for info in there] != [mark]:
+                self._replace_tree(upload, alone_with(upload.stage, there), _Watch(), left)
+                return True
+            if not self._is_sent_alone(upload, watch, left):
+                self._replace_tree(upload, [], watch, left)
                 return True
             left.leaves = ()
             self.backend_interface.delete([mark])
@@ -132,65 +127,51 @@ class TreeUploads(FolderArrays):
                 self._discard([mark])
             raise
 
-    def _set_mark(self, upload: TreeUpload) -> bool:
-        """Say that leaves are being sent; whether nothing was there, and the store keeps to ``if_absent``.
+    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
+        """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
 
-        Between that look and the mark another may have come. But who sends many leaves may begin with them while he
-        looks for that one: they take nobody's place.
+        The first look may have missed one who ended meanwhile: a listing shows one name before the other. A second one
+        finds his leaves, but for those of the same names where it is answered while the leaves are sent.
         """
-        stage, backend = upload.stage, self.backend_interface
-        mark, most = stage.started_mark, upload.threads or self._settings.most_threads
-        pays = len(upload.arrays) > most and self._answers_later()
-        keeps = pays and backend.keeps_conditions()
-        with self._look(upload) if keeps else contextlib.nullcontext() as look:
-            with self._in_stead_of(stage.root, mark):
-                self._upload(mark, _STARTED, {}, upload.acl)
-            is_free = look is not None and look.was_begun and look.names <= {mark}
-        if pays and not keeps:
-            run_ahead(partial(backend.begin_trial, body=_STARTED), [mark], 1)
-        return is_free
-
-    def _send_alone(self, upload: TreeUpload, watch: _Watch, left: _Left, *, is_free: bool) -> None:
-        """Send the leaves to their places, where they do not count as long as the mark stands.
-
-        Raises
-        ------
-        NotAlone
-            If others have come, or were there.
-        """
-        stage = upload.stage
-        if not is_free:
-            there = list(self._listed(stage.below))
-            if [info.key for info in there] != [stage.started_mark]:
-                raise NotAlone(alone_with(stage, there))
-        with Looks(partial(self._look, upload), stage.started_mark, is_ahead=is_free) as looks:
-            left.leaves = self._of_upload(stage.version, stage.root, upload.arrays)
-            self._send_leaves(upload, {key: key for key in upload.arrays}, looks)
-            looks.await_second()
-        if watch.seconds >= _SOON and not self._is_alone(upload):
-            raise NotAlone(())
-
-    def _look(self, upload: TreeUpload) -> Look:
-        """Ask for the names of all that is there, so that it is answered later where the store does that."""
-        below, begun = upload.stage.below, None
+        look = self._begin_look(upload)
         try:
-            begun = self.backend_interface.begin_names(below)
+            if look is None and [info.key for info in self._listed(upload.stage.below)] != [upload.stage.started_mark]:
+                return False
+            left.leaves = self._of_upload(upload.stage.version, upload.stage.root, upload.arrays)
+            self._send_leaves(upload, {key: key for key in upload.arrays})
+            is_alone = look is None or self._is_alone(upload, look)
+        finally:
+            if look is not None:
+                look.drop()
+        return is_alone and (watch.seconds < _SOON or self._is_alone(upload))
+
+    def _begin_look(self, upload: TreeUpload) -> Begun[list[str]] | None:
+        """Ask for the names of all that is there; None where that is not answered later."""
+        try:
+            return self.backend_interface.begin_names(upload.stage.below)
         except Exception as failure:  # noqa: BLE001 - what is wrong is told where it is asked in the usual way
             log.debug("%s", failure)
-        return Look(begun, lambda: (info.key for info in self._listed(below)))
+            return None
 
-    def _is_alone(self, upload: TreeUpload) -> bool:
-        """Whether there are no other names than one's own now."""
-        own = {upload.stage.started_mark, *upload.arrays}
-        return all(info.key in own for info in self._listed(upload.stage.below))
+    def _is_alone(self, upload: TreeUpload, look: Begun[list[str]] | None = None) -> bool:
+        """Whether there are no other names than one's own, by a look that was begun, or else a new one."""
+        names: Iterable[str] | None = None
+        if look is not None:
+            try:
+                names = look.result()
+            except Exception as failure:  # noqa: BLE001 - as above
+                log.debug("%s", failure)
+        if names is None:
+            names = (info.key for info in self._listed(upload.stage.below))
+        return all(name in upload.arrays or name == upload.stage.started_mark for name in names)
 
-    def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], left: _Left) -> None:
+    def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, left: _Left) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
 
         But not before those have ended who may have found nobody, and so need not look again. What keeps old leaves
         from being told from other objects is found out before the new tree counts: then the old one stays.
         """
-        stage, watch = upload.stage, _Watch()
+        stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
         with self._all_or_none(waiting.values()) as parts:
             self._send_leaves(upload, waiting)
@@ -286,26 +267,15 @@ class TreeUploads(FolderArrays):
         if alone:
             self.backend_interface.delete([name for name in newest.objects if name not in started])
 
-    def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str], looks: Looks | None = None) -> None:
-        """Send the leaves to these places; NotAlone where looks that are under way show others."""
+    def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
         arrays, send = upload.arrays, upload.send
 
         def send_one(key: str) -> None:
-            if_absent = looks is not None and looks.sends_again(key)
-            try:
-                with self._in_stead_of(key, places[key]):
-                    send(key, places[key], if_absent=if_absent)
-            except ObjectExists:
-                if not if_absent:
-                    raise
-                if self._version_at(places[key]) != upload.stage.version:  # else it was sent, but not answered
-                    raise NotAlone(None) from None
+            with self._in_stead_of(key, places[key]):
+                send(key, places[key], False)
 
         def begin(key: str) -> Begun[Receipt] | None:
-            if arrays[key].nbytes > SMALL:
-                return None
-            if_absent = looks is not None and looks.sends_ahead(key)
-            begun: Begun[Receipt] | None = send(key, places[key], later=True, if_absent=if_absent)
+            begun: Begun[Receipt] | None = send(key, places[key], True) if arrays[key].nbytes <= SMALL else None
             return begun
 
         self._for_each(
