@@ -68,37 +68,26 @@ class Begun(ABC, Generic[Result]):
         return _Then(self, function)
 
 
-class Relayed(Begun[Other], Generic[Other, Result]):
-    """A request of which another result is made."""
-
-    def __init__(self, begun: Begun[Result]) -> None:
+class _Then(Begun[Other], Generic[Result, Other]):
+    def __init__(self, begun: Begun[Result], function: Callable[[Result], Other]) -> None:
         self._begun = begun
+        self._function = function
         self.until = begun.until
 
     def fileno(self) -> int:
-        """That of the request."""
         return self._begun.fileno()
 
     def answered(self) -> bool:
-        """Whether the request is."""
         return self._begun.answered()
 
     def late(self) -> Exception:
-        """That of the request."""
         return self._begun.late()
-
-    def drop(self) -> None:
-        """Drop the request."""
-        self._begun.drop()
-
-
-class _Then(Relayed[Other, Result]):
-    def __init__(self, begun: Begun[Result], function: Callable[[Result], Other]) -> None:
-        super().__init__(begun)
-        self._function = function
 
     def result(self) -> Other:
         return self._function(self._begun.result())
+
+    def drop(self) -> None:
+        self._begun.drop()
 
 
 #: Begins what is to be done for an item; None where that takes more than a request and its answer.

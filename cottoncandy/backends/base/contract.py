@@ -111,27 +111,13 @@ class Backend(ABC):
     def begin_put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> Begun[Receipt] | None:
-        """Send an object, in the same manner: `put`, whose answer is read later.
-
-        With ``options.if_absent`` where the store `keeps_conditions`; it fails where there is an object.
-        """
+        """Send an object, in the same manner: `put`, whose answer is read later."""
         return None
 
     def begin_copy(
         self, source_key: str, key: str, size: int, options: WriteOptions = WriteOptions()
     ) -> Begun[Receipt] | None:
         """Copy an object of so many bytes in the container, in the same manner: `copy`, whose answer is read later."""
-        return None
-
-    def keeps_conditions(self) -> bool:
-        """Whether the store is known to refuse what is sent with ``options.if_absent`` where there is an object."""
-        return False
-
-    def begin_trial(self, key: str, body: BytesLike) -> Begun[None] | None:
-        """Find out whether it `keeps_conditions`, in the same manner, by an object of one's own that is there.
-
-        None where that is known. A store that does not keep to them gets the ``body`` for this object once more.
-        """
         return None
 
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:

@@ -159,14 +159,6 @@ class S3Backend(Backend):
 
         return copying.begin_copy(self._bucket, source_key, key, options) if size <= self.largest_copy else None
 
-    def keeps_conditions(self) -> bool:
-        """Amazon does; others by what they answered to `begin_trial`."""
-        return writing.keeps_conditions(self._bucket)
-
-    def begin_trial(self, key: str, body: BytesLike) -> Begun[None] | None:
-        """Send one PUT with ``If-None-Match``."""
-        return writing.begin_trial(self._bucket, key, body)
-
     def put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> Receipt:

@@ -32,7 +32,6 @@ class Facts:
 
     no_acl: bool = False
     no_conditions: bool = False
-    keeps_conditions: bool | None = None
     no_batches: bool = False
     no_list_v2: bool = False
     lists_by_directory: bool = False

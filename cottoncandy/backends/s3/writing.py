@@ -14,9 +14,8 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.errors import Kind, code_of, is_not_implemented, is_precondition, message_of, was_retried
-from cottoncandy.backends.s3.session import Facts
 from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
-from cottoncandy.pipelines import Begun, Relayed
+from cottoncandy.pipelines import Begun
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 Call = Callable[[Mapping[str, Any]], Response]
 
 _NO_MORE: Mapping[str, Any] = {}
-_IF_ABSENT: Mapping[str, Any] = {"IfNoneMatch": "*"}
 _WRITES = ("PutObject", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
 _ACL = ("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")
 #: What the library itself says in a write.
@@ -68,10 +66,9 @@ def begin_put(
     bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
 ) -> Begun[Receipt] | None:
     """Send an object with one request, whose answer is read later; None where more may be needed."""
-    if options.extra or (options.if_absent and not keeps_conditions(bucket)):
+    if options.if_absent or options.extra:
         return None
     checked = user_metadata(bucket, key, metadata, options)
-    condition = _IF_ABSENT if options.if_absent else _NO_MORE
     begun: Begun[Response] | None = bucket.data.begin_put_object(
         Bucket=bucket.name,
         Key=key,
@@ -79,7 +76,6 @@ def begin_put(
         Metadata=checked,
         **bucket.connection.payer,
         **welcome_acl(bucket, options),
-        **condition,
     )
     return begun and begun.then(lambda response: receipt(response, response.get("ETag")))
 
@@ -197,48 +193,13 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
     if not known:
         return call({})
     try:
-        return call(_IF_ABSENT)
+        return call({"IfNoneMatch": "*"})
     except ClientError as error:
         if not is_not_implemented(error):
             raise
     response = call({})
     bucket.facts.no_conditions = True
     return response
-
-
-def keeps_conditions(bucket: Bucket) -> bool:
-    """Whether PutObject is known to refuse to replace an object where that is asked for."""
-    return bucket.connection.amazon or bucket.facts.keeps_conditions is True
-
-
-def begin_trial(bucket: Bucket, key: str, body: BytesLike) -> Begun[None] | None:
-    """Ask that an object which is there be not replaced; None where it is known what comes of that."""
-    facts = bucket.facts
-    if bucket.connection.amazon or facts.no_conditions or facts.keeps_conditions is not None:
-        return None
-    begun: Begun[Response] | None = bucket.data.begin_put_object(
-        Bucket=bucket.name, Key=key, Body=body, **bucket.connection.payer, **_IF_ABSENT
-    )
-    return None if begun is None else _Trial(begun, facts)
-
-
-class _Trial(Relayed[None, Response]):
-    """What a server does with a condition that does not hold."""
-
-    def __init__(self, begun: Begun[Response], facts: Facts) -> None:
-        super().__init__(begun)
-        self._facts = facts
-
-    def result(self) -> None:
-        """Take note of it."""
-        try:
-            self._begun.result()
-        except ClientError as error:
-            if not (is_precondition(error) or is_not_implemented(error)):
-                raise
-            self._facts.keeps_conditions = is_precondition(error)
-        else:
-            self._facts.keeps_conditions = False
 
 
 # ---------------------------------------------------------------------- ACLs
