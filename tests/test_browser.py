@@ -18,7 +18,7 @@ from test_trees import assert_same_tree
 
 import cottoncandy
 from cottoncandy.browser import S3HDF5, BrowserObject, S3Directory, S3FSLike
-from cottoncandy.errors import ObjectNotFound
+from cottoncandy.errors import NotAnArray, ObjectNotFound
 
 TREE = {"bold": np.arange(6.0).reshape(2, 3), "anat": {"mask": np.ones(4, dtype="?"), "t1": np.zeros((2, 2, 2))}}
 
@@ -438,6 +438,71 @@ def test_an_array_of_any_name_is_sliced(store: Store) -> None:
         cci.get_browser().sub01.none[:]
     with pytest.raises(TypeError, match="no array"):
         np.asarray(cci.get_browser().sub01)
+
+
+def test_an_array_of_any_name_is_loaded(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("sub-01/my_run", {"bold": np.arange(10), "g": {"x": np.zeros(2)}}, verbose=False)
+    cci.upload_json("sub-01/notes", {})
+    for look in (lambda _: None, dir):
+        run = cci.get_browser().sub_01.my_run
+        look(run)
+        for node in (run.bold, run["bold"]):
+            look(node)
+            assert_same(node.load(), np.arange(10))
+    assert_same(cci.get_browser()["sub-01/my_run/g"].x.load(), np.zeros(2))
+    with pytest.raises(ObjectNotFound, match=r"sub-01/my_run.*cloud2dict\('sub-01/my_run'\)"):
+        cci.get_browser().sub_01.my_run.load()
+    with pytest.raises(ObjectNotFound, match="sub-01/none"):
+        cci.get_browser()["sub-01"].none.load()
+    with pytest.raises(NotAnArray, match="sub-01/notes"):
+        cci.get_browser()["sub-01"].notes.load()
+
+
+def test_what_is_called_load_is_reached_as_any_other_name(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("load", b"at the top")
+    cci.upload_object("exp/load", b"an object")
+    cci.upload_raw_array("task/load/bold", np.arange(3))
+    for look in (lambda _: None, dir):
+        browser = cci.get_browser()
+        for node, body in ((browser, b"at the top"), (browser.exp, b"an object")):
+            look(node)
+            assert node.load().get()["Body"].read() == node["load"]().get()["Body"].read() == body
+        look(browser.task)
+        assert_same(browser.task.load.bold[:], np.arange(3))
+        assert browser.task.load._ls() == ["task/load/bold"]
+
+
+@pytest.mark.stores("moto")
+def test_an_array_and_what_is_below_its_name(store: Store) -> None:
+    cci = store.interface()
+    for name in ("a", "a/b", "c", "c/load/d"):
+        cci.upload_raw_array(name, np.array([len(name)]))
+    cci.upload_raw_array("e", np.arange(3))
+    cci.upload_object("e/load", b"an object")
+    for look in (lambda _: None, dir):
+        browser = cci.get_browser()
+        for node in (browser, browser.a, browser.c, browser.e):
+            look(node)
+        assert (browser.a.load(), browser.a.b.load()) == (1, 3)
+        assert (browser.c.load(), browser.c.load.d.load()) == (1, 8)
+        assert browser.e.load().key == browser.e["load"]().key == "e/load"
+        assert_same(browser.e[:], np.arange(3))
+
+
+def test_loading_an_array_of_any_name_asks_whether_the_name_is_taken(recorded: Recorded) -> None:
+    cci = recorded.store.interface()
+    cci.upload_raw_array("sub01/bold", np.arange(10))
+    assert not cci.exists_object("none")  # of the first that is missing the bucket is asked, too
+    recorded.proxy.clear()
+    load = cci.get_browser().sub01.bold.load
+    assert recorded.proxy.requests == []
+    load()
+    assert [(request.method, request.path.rpartition("/")[2]) for request in recorded.proxy.requests] == [
+        ("HEAD", "load"),
+        ("GET", "bold"),
+    ]
 
 
 @pytest.mark.stores("local", "moto")

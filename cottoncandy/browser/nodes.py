@@ -186,7 +186,8 @@ class S3FSLike(BrowserObject):
     def _new_child(self, name: str) -> S3FSLike:
         path = keys.join(self._fullpath, name)
         holds_arrays = isinstance(self, S3HDF5) or self._extensions.holds_arrays(path)
-        return (S3HDF5 if holds_arrays else S3Directory)(self._interface, path, self._extensions)
+        kind = S3HDF5 if holds_arrays else _CHILDREN.get(name, S3Directory)
+        return kind(self._interface, path, self._extensions)
 
     def _resolve(self) -> bool:
         """Find the names that were meant by attributes which may stand for several; whether that changes the path."""
@@ -304,6 +305,37 @@ class S3FSLike(BrowserObject):
 
 class S3Directory(S3FSLike):
     """A directory, or an object that is no array."""
+
+
+class _Load(S3Directory):
+    """The name ``load`` where no extension tells of arrays: an object or a directory, or how the array above is loaded.
+
+    Only the store knows which, and it is asked when the node is called: so the name goes on to mean what is stored.
+    """
+
+    def __call__(self) -> Any:
+        """The store's own object of this name; the array whose name is before this one, where there is no such object.
+
+        Raises
+        ------
+        ObjectNotFound
+            If there is neither.
+        """
+        found, (above, _, _) = super().__call__(), self._fullpath.rpartition(keys.SEPARATOR)
+        backend = self._interface.backend_interface
+        if not above or backend.exists(self._fullpath):
+            return found
+        try:
+            return self._interface.download_raw_array(above)
+        except ObjectNotFound:
+            raise ObjectNotFound(
+                f"{backend.describe(above)} does not exist: there is no array to load. A directory of arrays is loaded "
+                f"by cloud2dict({above!r})"
+            ) from None
+
+
+#: Names that are more than those of children.
+_CHILDREN = {"load": _Load}
 
 
 class S3HDF5(S3FSLike):
