@@ -25,7 +25,7 @@ from cottoncandy.pipelines import Begin, Begun
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["QUIET", "STEP", "Bar", "Progress", "current", "sending", "sent_counter"]
+__all__ = ["QUIET", "STEP", "Bar", "Progress", "current", "done_counter", "sending", "sent_counter"]
 
 log = logging.getLogger(__name__)
 
@@ -114,16 +114,20 @@ class Progress:
             return _NO_CALL
         return _Call(self, f"{doing} {_short(name)}", total, {"unit": f" {unit}"})
 
+    def counter(self, doing: str, name: str) -> _Count | _NoCall:
+        """Count things for a generator: it is not found by what works below, which may be at work for others, too.
+
+        A generator that set what `current` gives would leave it set in its caller while it waits.
+        """
+        return _NO_CALL if self._is_off() else _Count(self, f"{doing} {_short(name)}", None, {"unit": " objects"})
+
     def through(self, doing: str, name: str, items: Iterable[Item]) -> Iterator[Item]:
         """The same items, counted as they are drawn."""
         return iter(items) if self._is_off() else self._counted(doing, name, items)
 
     def _counted(self, doing: str, name: str, items: Iterable[Item]) -> Iterator[Item]:
-        # no context: a generator would leave it open in its caller's
-        with _Count(self, f"{doing} {_short(name)}", None, {"unit": " objects"}) as count:
-            for item in items:
-                yield item
-                count.done()
+        with self.counter(doing, name) as count:
+            yield from count.through(items)
 
     def _is_off(self) -> bool:
         return self.show is False or _current.get() is not None or (self.show == "auto" and not is_interactive())
@@ -162,11 +166,15 @@ class _Count:
             self._bytes += count
             self._draw_if_due()
 
-    def done(self) -> None:
-        """One of the things is done."""
+    def done(self, count: int = 1) -> None:
+        """One of the things is done, or so many."""
         with self._lock:
-            self._objects += 1
+            self._objects += count
             self._draw_if_due()
+
+    def through(self, items: Iterable[Item]) -> Iterable[Item]:
+        """The items; each counts as one when the next is asked for, or as `done_counter` says."""
+        return _Counted(self, items)
 
     def _draw_if_due(self) -> None:
         now = time.monotonic()
@@ -251,11 +259,25 @@ class _Call(_Count):
 
         return counted
 
-    def through(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items; each counts as one when the next is asked for."""
-        for item in items:
+
+class _Counted(Iterable[Item]):
+    """Items that are counted while they are drawn, or by who draws them."""
+
+    def __init__(self, count: _Count, items: Iterable[Item]) -> None:
+        self._items = items
+        self._count = count
+        self._is_told = False
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._items:
             yield item
-            self.done()
+            if not self._is_told:
+                self._count.done()
+
+    def told(self) -> Callable[[int], None]:
+        """What is called from here on with how many are done."""
+        self._is_told = True
+        return self._count.done
 
 
 class _NoCall:
@@ -267,7 +289,7 @@ class _NoCall:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def done(self) -> None:
+    def done(self, count: int = 1) -> None:
         pass
 
     def wrap(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
@@ -289,6 +311,14 @@ _NO_CALL = _NoCall()
 def current() -> _Count | None:
     """What the bytes that move here are to be counted for; None for nobody."""
     return _current.get()
+
+
+def done_counter(items: Iterable[Any]) -> Callable[[int], object]:
+    """What is to be told how many of the items are done, by who draws many before the first one is.
+
+    They are not counted as they are drawn any more, where they were; where nobody counts, it does nothing.
+    """
+    return items.told() if isinstance(items, _Counted) else _NO_CALL.done
 
 
 # ---------------------------------------------------------------------- bodies on their way up
@@ -331,11 +361,10 @@ def sent_counter() -> Callable[[int], None] | None:
 # ---------------------------------------------------------------------- looks
 def is_interactive() -> bool:
     """Whether somebody looks on: in a notebook, or at a prompt on a terminal; and this is the main thread."""
-    if threading.current_thread() is not threading.main_thread() or _is_child():
+    # what is false in scripts comes first: short listings ask, too
+    if not (_in_notebook() or (hasattr(sys, "ps1") and sys.stderr is not None and sys.stderr.isatty())):
         return False
-    if _in_notebook():
-        return True
-    return hasattr(sys, "ps1") and sys.stderr is not None and sys.stderr.isatty()
+    return threading.current_thread() is threading.main_thread() and not _is_child()
 
 
 def _is_child() -> bool:

@@ -147,6 +147,60 @@ def test_every_long_call_shows_one_bar_that_ends_where_it_should(store: Any, bar
     assert bars.take() == [("upload dask", 4, 4)]
 
 
+def test_every_listing_counts_the_names_it_finds(store: Any, bars: Bars) -> None:
+    cci = shown(store.interface(), bars)
+    for name in ("a/1/x", "a/1/y", "a/2/x", "a/3", "b"):
+        cci.upload_object(name, b"12")
+    bars.made.clear()
+    assert cci.get_size() == cci.get_bucket_size() == 10
+    assert cci.lsdir("a") == cci.ls("a", limit=None) == ["a/1", "a/2", "a/3"]
+    assert cci.ls("a/?/x") == ["a/1/x", "a/2/x"]
+    assert len(cci.lsdir()) == len(list(cci.scandir())) == 2
+    assert bars.take() == [
+        ("list all", None, 5),
+        ("list all", None, 5),
+        ("list a/", None, 3),
+        ("list a", None, 3),
+        ("list a/?/x", None, 5),  # three levels are listed
+        ("list all", None, 2),
+        ("list all", None, 2),
+    ]
+    assert cci.lsdir("a", limit=1) == ["a/1"]
+    next(iter(cci.scandir("a")))
+    assert current() is None
+    assert bars.open == 0
+
+
+def test_a_deletion_counts_what_is_deleted(recorded: Recorded, bars: Bars) -> None:
+    """And not the names that are drawn before: thousands are cut into batches at once."""
+    cci = shown(recorded.store.interface(), bars)
+    for number in range(600):
+        recorded.store.raw.put(f"a/{number}", b"")
+    told: list[list[float]] = []
+
+    def look(request: Request) -> None:
+        if "delete" in request.query:
+            told.append([step for bar in bars.made if bar.arguments["desc"] == "delete a" for step in bar.steps])
+
+    recorded.proxy.hook = look
+    cci.rm("a", recursive=True)
+    assert len(told) == 3
+    assert sum(map(sum, told)) == 0  # all were under way before the first was answered
+    steps = bars.made[-1].steps
+    assert [step for step in steps if step] == [250, 250, 100]
+    assert bars.take() == [("list a/", None, 600), ("delete a", 600, 600)]
+
+
+@pytest.mark.stores("local", "moto", "gdrive")
+def test_a_deletion_ends_where_it_should(store: Any, bars: Bars) -> None:
+    cci = shown(store.interface(), bars)
+    for number in range(12):
+        cci.upload_object(f"a/{number}", b"")
+    bars.made.clear()
+    cci.rm("a", recursive=True)
+    assert [bar for bar in bars.take() if bar[0].startswith("delete")] == [("delete a", 12, 12)]
+
+
 def test_a_body_that_is_sent_again_counts_once(recorded: Recorded, bars: Bars, wire: str) -> None:
     """And the bar moves while a single request is on its way; bytes that come again count once, too."""
     cci = shown(recorded.store.interface(), bars)

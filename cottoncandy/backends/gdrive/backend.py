@@ -41,6 +41,7 @@ from cottoncandy.errors import (
     ObjectNotFound,
     TransientError,
 )
+from cottoncandy.progress import done_counter
 from cottoncandy.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -311,9 +312,9 @@ class GoogleDriveBackend(Backend):
     # ------------------------------------------------------------------ deleting
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         """Delete objects for ever, or put them into the trash; folders that hold nothing any more go with them."""
-        names = list(keys)
+        done, names = done_counter(keys), list(keys)
         paths = [self._tree.path(self.root, name) for name in names if _can_be(name)]
-        Removal(self._tree, self._threads, for_ever=not trash).run(paths, self._tree.path(self.root))
+        Removal(self._tree, self._threads, done, for_ever=not trash).run(paths, self._tree.path(self.root))
         return len(names)
 
     # ------------------------------------------------------------------ listing

@@ -32,13 +32,16 @@ class Removal:
     ----------
     tree : Tree
     threads : int
+    done : callable
+        Is told how many files are gone.
     for_ever : bool
         Else all goes to the trash.
     """
 
-    def __init__(self, tree: Tree, threads: int, *, for_ever: bool) -> None:
+    def __init__(self, tree: Tree, threads: int, done: Callable[[int], object], *, for_ever: bool) -> None:
         self._tree = tree
         self._threads = threads
+        self._done = done
         self._for_ever = for_ever
         self._remove: Callable[[str, str], None] = tree.api.delete if for_ever else tree.api.trash
 
@@ -50,7 +53,9 @@ class Removal:
         while batch := list(islice(rest, _BATCH)):
             touched.update(map(keys.parent, batch))
             found = (item for group in self._searches(batch) for item in group)
-            errors += filter(None, map_threads(self._try, found, self._threads))
+            for error in map_threads(self._try, found, self._threads):
+                self._done(1)
+                errors += [error] if error is not None else []
         folders.prune(self._tree, touched, lambda path: path == root, self._threads, for_ever=self._for_ever)
         if errors:
             raise errors[0]

@@ -11,6 +11,7 @@ from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.errors import refusal
 from cottoncandy.errors import ContainerNotFound, CottonCandyError, CredentialsNotFound, NotSupported, TransientError
 from cottoncandy.pools import map_threads
+from cottoncandy.progress import done_counter
 
 #: Keys of one DeleteObjects at most: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 BATCH = 1000
@@ -27,7 +28,7 @@ def delete_objects(bucket: Bucket, keys: Iterable[str]) -> int:
 
     All are tried. The error names the first that could not be deleted, and says how many others.
     """
-    count = 0
+    count, done = 0, done_counter(keys)
     failures: list[CottonCandyError] = []
 
     def failed(batch: list[str]) -> tuple[int, list[CottonCandyError]]:
@@ -36,6 +37,7 @@ def delete_objects(bucket: Bucket, keys: Iterable[str]) -> int:
     threads = bucket.connection.settings.threads
     for size, errors in map_threads(failed, _batches(keys, threads), threads):
         count += size
+        done(size)
         failures += errors
     if failures:
         others = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""

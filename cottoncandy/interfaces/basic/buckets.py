@@ -144,7 +144,7 @@ class Buckets(InterfaceCore):
 
     def get_size(self) -> int:
         """Count the bytes of all objects in the container."""
-        return self.backend_interface.size()
+        return sum(info.size for info in self._listed())
 
     def _require_bucket(self, create: bool) -> None:
         name = self.bucket_name

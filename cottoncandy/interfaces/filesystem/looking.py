@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cottoncandy import keys
@@ -15,6 +15,8 @@ from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited, printable
 
 Entry = ObjectInfo | ObjectPrefix
+# What counts the names that are listed.
+Through = Callable[[Iterable[Entry]], Iterable[Entry]]
 
 
 class Looking(BasicInterface):
@@ -44,7 +46,8 @@ class Looking(BasicInterface):
         ['exp/notes', 'exp/run1']
         """
         prefix = keys.as_directory(keys.without_trivial_magic(keys.clean(path)))
-        return list(limited(_names(self._level(prefix)), limit))
+        listed = self._settings.progress.through("list", prefix or "all", self._level(prefix))
+        return list(limited(_names(listed), limit))
 
     def _level(self, prefix: str, page_size: int | None = None) -> Iterator[Entry]:
         """What is in a directory; its own marker object, where there is one, is not in it."""
@@ -111,19 +114,26 @@ class Looking(BasicInterface):
         [('exp/notes.txt', 10)]
         """
         pattern = keys.without_trivial_magic(keys.clean(pattern))
-        if keys.has_magic(pattern):
-            yield from self._walk("", pattern.rstrip(keys.SEPARATOR).split(keys.SEPARATOR), page_size)
-            return
-        children = self._level(keys.as_directory(pattern), page_size)
+        return (self._matching if keys.has_magic(pattern) else self._children)(pattern, page_size)
+
+    def _children(self, name: str, page_size: int | None) -> Iterator[Entry]:
+        """What is in a directory; the object itself where it is none."""
+        level = self._level(keys.as_directory(name), page_size)
+        children = self._settings.progress.through("list", name or "all", level)
         first = next(children, None)
         if first is not None:
             yield first
             yield from children
-        elif pattern and not pattern.endswith(keys.SEPARATOR):
+        elif name and not name.endswith(keys.SEPARATOR):
             with contextlib.suppress(ObjectNotFound):
-                yield self.backend_interface.stat(pattern)
+                yield self.backend_interface.stat(name)
 
-    def _walk(self, directory: str, components: list[str], page_size: int | None) -> Iterator[Entry]:
+    def _matching(self, pattern: str, page_size: int | None) -> Iterator[Entry]:
+        components = pattern.rstrip(keys.SEPARATOR).split(keys.SEPARATOR)
+        with self._settings.progress.counter("list", pattern) as count:
+            yield from self._walk("", components, page_size, count.through)
+
+    def _walk(self, directory: str, components: list[str], page_size: int | None, through: Through) -> Iterator[Entry]:
         """Match the components of a pattern level by level: only what can match is listed."""
         plain = 0
         while plain < len(components) - 1 and not keys.has_magic(components[plain]):
@@ -132,14 +142,14 @@ class Looking(BasicInterface):
         component, rest = components[plain], components[plain + 1 :]
         matches = re.compile(fnmatch.translate(component)).match
         prefix = directory + keys.literal_prefix(component)
-        for entry in self.backend_interface.list_level(prefix, page_size=page_size):
+        for entry in through(self.backend_interface.list_level(prefix, page_size=page_size)):
             name = entry.key.rstrip(keys.SEPARATOR)
             if entry.key == directory or not matches(name.removeprefix(directory)):
                 continue
             if not rest:
                 yield entry
             elif isinstance(entry, ObjectPrefix):
-                yield from self._walk(entry.key, rest, page_size)
+                yield from self._walk(entry.key, rest, page_size, through)
 
     def glob(self, pattern: str, **kwargs: Any) -> list[str]:
         """Find the objects whose full name matches a pattern.
