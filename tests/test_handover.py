@@ -166,13 +166,14 @@ def test_without_versioning_there_is_the_one_that_there_is(store: Store) -> None
 def test_stores_without_say_so(store: Store) -> None:
     cci = store.interface()
     cci.upload_object("one", b"1")
-    with pytest.raises(NotSupported, match="cannot make URLs"):
+    backend = cci.backend_interface.name
+    with pytest.raises(NotSupported, match=f"^the {backend} backend cannot make URLs for others$"):
         cci.get_presigned_url("one")
     for call in (
         lambda: cci.get_object_versions("one"),
         lambda: cci.at_version("1"),
         lambda: cci.restore_version("one", "1"),
     ):
-        with pytest.raises(NotSupported, match="cannot keep versions"):
+        with pytest.raises(NotSupported, match=f"^the {backend} backend cannot keep versions of objects$"):
             call()
     assert isinstance(cci, cc.interfaces.DefaultInterface)

@@ -278,15 +278,15 @@ class Backend(ABC):
     # ------------------------------------------------------------------ containers
     def list_containers(self) -> list[str]:
         """The names of all containers that can be seen, sorted."""
-        raise self._cannot("list containers")
+        raise self._has_no_containers("list containers")
 
     def container_exists(self, container: str) -> bool:
         """Whether there is such a container (one that may not be looked at does exist)."""
-        raise self._cannot("look for containers")
+        raise self._has_no_containers("look for containers")
 
     def create_container(self, container: str, *, acl: str | None = None) -> Receipt:
         """Make a container; one that is there and ours is left as it is."""
-        raise self._cannot("create containers")
+        raise self._has_no_containers("create containers")
 
     def remove_container(self, container: str) -> Receipt:
         """Remove an empty container.
@@ -295,7 +295,7 @@ class Backend(ABC):
         ------
         ContainerNotEmpty, ContainerNotFound
         """
-        raise self._cannot("remove containers")
+        raise self._has_no_containers("remove containers")
 
     # ------------------------------------------------------------------ versions
     def list_versions(self, key: str) -> list[ObjectVersion]:
@@ -333,7 +333,7 @@ class Backend(ABC):
 
     def native_container(self) -> Any:
         """The store's own container (boto3's ``Bucket`` on S3)."""
-        raise self._cannot("give a container object")
+        raise self._has_no_containers("give a container object")
 
     def diagnose(self) -> Iterator[Finding]:
         """What is right and wrong with the way to the container, for ``cottoncandy doctor``; nothing is written.
@@ -378,6 +378,10 @@ class Backend(ABC):
 
     def _cannot(self, what: str) -> NotSupported:
         return NotSupported(f"the {self.name} backend cannot {what}")
+
+    def _has_no_containers(self, what: str) -> NotSupported:
+        """What is raised where the store has none: a backend may tell what it has in their place."""
+        return self._cannot(what)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.container!r}>"

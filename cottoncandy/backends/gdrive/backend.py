@@ -183,7 +183,7 @@ class GoogleDriveBackend(Backend):
         place = f"{drive}, folder {root!r}" if root else drive
         return place if key is None else f"object {key!r} in {place}"
 
-    def _cannot(self, what: str) -> NotSupported:
+    def _has_no_containers(self, what: str) -> NotSupported:
         return NotSupported(
             f"Google Drive has no buckets: the gdrive backend cannot {what}. All objects are below one folder, which "
             "root=... or the bucket's name in get_interface() chooses"
