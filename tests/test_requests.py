@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pages import ROOT
 from recorder import RecordingProxy, Request
 from stores import Recorded
 from test_objects import small_parts
@@ -51,6 +53,69 @@ def test_one_put_and_one_get(opened: tuple[Any, RecordingProxy, Any], name: str)
     getattr(cci, f"download_{name}")("dir/a")
     assert _methods(proxy) == ["GET"]
     assert proxy.requests[0].answered < 5000 + 8000
+
+
+def _costs() -> dict[str, str]:
+    """The requests that the page tells, by what they are for; 'the same ...' by what comes before it, too."""
+    costs, what = {}, ""
+    for row, requests in re.findall(r"^\| (.+?) \| (.+?) \|", (ROOT / "docs/choosing.md").read_text(), re.MULTILINE):
+        what = row if not row.startswith("the same") else what
+        costs[row if row == what else f"{what}: {row}"] = requests
+    return costs
+
+
+def test_what_the_page_says_that_it_costs(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, _ = opened
+    told = _costs()
+    scipy_sparse, from_array = pytest.importorskip("scipy.sparse"), pytest.importorskip("dask.array").from_array
+    cci.exists_object("none")  # of the first that is missing the bucket is asked, too
+
+    def count(call: str, *arguments: Any, **settings: Any) -> int:
+        proxy.clear()
+        getattr(cci, call)(*arguments, **settings)
+        return len(proxy.requests)
+
+    def count_slice(array: Any, index: Any) -> int:
+        proxy.clear()
+        np.asarray(array[index])
+        return len(proxy.requests)
+
+    rows = np.random.default_rng(0).standard_normal((100_000, 160))
+    up, down = count("upload_raw_array", "s", np.arange(9)), count("download_raw_array", "s")
+    assert f"{up}" == f"{down}" == told["a small array, up or down"]
+    assert f"{count('upload_raw_array', 'r', rows, compression=False)}" == told["128 MB up, uncompressed"]
+    assert f"{count('download_raw_array', 'r')}, up to 4 at the same time" == told["128 MB down"]
+    assert f"{count('open_array', 'r')}" == told["`open_array`"]
+    plain = cci.open_array("r")
+    assert f"{count_slice(plain, slice(10, 20))}" == told["10 rows of an uncompressed array"]
+    assert f"{count_slice(plain, (slice(None), 3))}" == told["1 column of 160, stored by rows"]
+    cci.upload_raw_array("b", rows, compression="Zstd-blocks")
+    blocks = cci.open_array("b")
+    first, then = count_slice(blocks, slice(10, 20)), count_slice(blocks, slice(50_000, 50_010))
+    assert f"{first} at first, then {then}" == told["10 rows of `Zstd-blocks`"]
+
+    tree, row = {str(i): np.arange(5) for i in range(100)}, "a tree of 100 small arrays, up"
+    for key in (row, f"{row}: the same where there is one"):
+        requests = count("dict2cloud", "t", tree, verbose=False)
+        assert f"{requests}" == told[key].removesuffix(", up to 64 at the same time")
+    down = count("cloud2dict", "t", verbose=False)
+    assert f"{down}, up to 64 at the same time" == told[f"{row}: the same, down"]
+    row = "a sparse array (of csr) or a masked one, up"
+    masked = np.ma.masked_greater(np.arange(9.0), 3)
+    for kind, array in (("sparse", scipy_sparse.eye(5, format="csr")), ("masked", masked)):
+        for key in (row, f"{row}: the same where there is one"):
+            assert f"{count(f'upload_{kind}_array', kind, array)}" == told[key]
+        assert f"{count(f'download_{kind}_array', kind)}" == told[f"{row}: the same, down"]
+    less = rows[:8000]
+    chunks = count("upload_dask_array", "c", less, axis=0, buffersize=less.nbytes // 8, compression=False)
+    of_dask = count("upload_dask_array", "d", from_array(less, chunks=(1000, -1)), compression=False)
+    assert f"{chunks}; {of_dask} from dask" == told["8 chunks up"]
+    assert count_slice(cci.download_dask_array("d"), slice(500, 510)) == 2
+    assert told["10 rows of an array in chunks, uncompressed"] == "2 for each chunk that they touch"
+    proxy.clear()
+    cci.download_dask_array("d").compute()
+    assert len(proxy.requests) == 1 + 8
+    assert told["8 chunks down, as dask reads them"] == "1, and 1 for each chunk"
 
 
 def test_files_are_one_request_each(opened: tuple[Any, RecordingProxy, Any], tmp_path: Path) -> None:
