@@ -15,6 +15,8 @@ from recorder import RecordingProxy, Request
 from stores import Recorded
 from test_objects import small_parts
 
+from cottoncandy.stream import source
+
 MIB = 2**20
 
 
@@ -116,6 +118,37 @@ def test_what_the_page_says_that_it_costs(opened: tuple[Any, RecordingProxy, Any
     cci.download_dask_array("d").compute()
     assert len(proxy.requests) == 1 + 8
     assert told["8 chunks down, as dask reads them"] == "1, and 1 for each chunk"
+
+
+def _told_sizes(option: str) -> list[int]:
+    """The sizes that the page of the configuration tells beside an option."""
+    text = (ROOT / "docs/configuration.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith(f"| `{option}` |"))
+    return [int(size) * MIB for size in re.findall(r"(\d+) MiB", row)]
+
+
+def test_files_and_what_is_packed_take_the_parts_that_the_page_tells(
+    opened: tuple[Any, RecordingProxy, Any], tmp_path: Path
+) -> None:
+    """And not those of the options, which are for memory."""
+    cci, proxy, _ = opened
+    noise = np.random.default_rng(0).integers(0, 255, 36 * MIB, np.uint8)
+    (tmp_path / "file").write_bytes(noise.tobytes())
+    (part,) = _told_sizes("mpu_chunksize")
+
+    def sent() -> set[int]:
+        sizes = {request.query["partNumber"]: request.length for request in proxy.requests if request.method == "PUT"}
+        proxy.clear()
+        return {sizes[number] for number in list(sizes) if int(number) < len(sizes)}  # the last is what is left
+
+    cci.upload_raw_array("plain", noise, compression=False)
+    assert sent() == {18 * MIB}
+    cci.upload_from_file(str(tmp_path / "file"), "file")
+    assert sent() == {part}
+    cci.upload_raw_array("packed", noise, compression="Zstd")
+    assert sent() == {part}
+    # how soon several connections take over is the network's
+    assert _told_sizes("mpd_chunksize") == [source._ASKED[1]]
 
 
 def test_files_are_one_request_each(opened: tuple[Any, RecordingProxy, Any], tmp_path: Path) -> None:
