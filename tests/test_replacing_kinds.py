@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from recorder import Fault, Request, Response
 from stores import Recorded, Store
 
 from cottoncandy.chunkedarrays import folder
 from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.upload import ChunkUpload
-from cottoncandy.interfaces.arrays import parted
+from cottoncandy.errors import TransientError
+from cottoncandy.interfaces.arrays import parted, treelooks
 
 DENSE = np.arange(20.0)
 UPLOADS: dict[str, Callable[[Any], object]] = {
@@ -131,6 +133,43 @@ def test_parts_that_have_not_their_names_yet(new: str, store: Store, monkeypatch
     assert [name for name in _names(store) if "-" in name and new == "masked"] == []
     assert PARTS["csr"] & _names(store) <= PARTS[new]
     assert READS[new](cci)
+
+
+TREE = {"a": DENSE, "b": DENSE * 2}
+
+
+@pytest.mark.parametrize("answer", [500, None])
+@pytest.mark.parametrize("kind", [*UPLOADS, "tree"])
+def test_what_a_table_may_name_stays_for_a_day(
+    kind: str, answer: int | None, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the page about stores says of uploads that were broken off."""
+    monkeypatch.setenv("COTTONCANDY_RETRY_ATTEMPTS", "1")
+    store, proxy = recorded
+    cci = store.interface()
+
+    def upload() -> set[str]:
+        UPLOADS[kind](cci) if kind in UPLOADS else cci.dict2cloud("k", TREE, verbose=False)
+        return _names(store)
+
+    def fail(request: Request) -> Response | Fault | None:
+        is_table = request.path.endswith("/metadata.json") or "/complete-" in request.path
+        if request.method != "PUT" or not is_table:
+            return None
+        return Fault("lose") if answer is None else Response(answer)
+
+    clean = len(upload())
+    proxy.hook = fail
+    with pytest.raises(TransientError):
+        upload()
+    proxy.hook = None
+    assert READS[kind](cci) if kind in READS else len(cci.cloud2dict("k", verbose=False)) == len(TREE)
+    assert len(_names(store)) > clean
+    is_ended = kind == "tree" and answer is None  # its mark stands: the next one ends it
+    assert (len(upload()) == clean) == is_ended
+    for module in (parted, folder, treelooks):
+        monkeypatch.setattr(module, "FORGOTTEN", timedelta(seconds=-9))
+    assert len(upload()) == clean
 
 
 def interrupted(*_: Any, **__: Any) -> None:
