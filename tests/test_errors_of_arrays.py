@@ -313,6 +313,17 @@ def test_a_chunk_of_an_array_that_was_moved_is_told_of_with_its_new_name(store: 
 
 
 @pytest.mark.stores("local")
+def test_of_what_is_copied_the_damaged_one_is_named(store: Store) -> None:
+    """Not the array that it was to become."""
+    cci = store.interface()
+    cci.upload_raw_array("source/x", np.arange(1000.0), compression="Zstd-blocks")
+    data, metadata = store.raw.get("source/x")
+    store.raw.put("source/x", data[:-8] + bytes(8), metadata)
+    with pytest.raises(CorruptObject, match=r"^object 'source/x' in") as caught:
+        cci.upload_dask_array("dest/y", cci.open_array("source/x"), axis=0, buffersize=800)
+    assert "dest" not in str(caught.value)
+
+
 def test_a_chunk_of_another_shape_is_told_of_with_the_array(store: Store) -> None:
     short = dask.array.arange(8, chunks=4).map_blocks(lambda block: block[:3])
     with pytest.raises(ValueError, match=r"is of shape \(3,\)") as caught:

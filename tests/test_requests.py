@@ -66,6 +66,7 @@ def _costs() -> dict[str, str]:
     return costs
 
 
+@pytest.mark.lean_wire("botocore's way looks at each leaf before it is copied")
 def test_what_the_page_says_that_it_costs(opened: tuple[Any, RecordingProxy, Any]) -> None:
     cci, proxy, _ = opened
     told = _costs()

@@ -58,9 +58,9 @@ class ChunkFolder:
         """How an error names the array."""
         return self.backend.describe(self.directory)
 
-    def named(self) -> AbstractContextManager[None]:
+    def named(self, *, reads: bool = False) -> AbstractContextManager[None]:
         """Have errors about its table and chunks name the array; see `naming_array`."""
-        return naming_array(self.backend, self.directory)
+        return naming_array(self.backend, self.directory, reads=reads)
 
     def read_table(self) -> tuple[ChunkTable, str | None]:
         """What ``metadata.json`` tells, and its e_tag.
@@ -70,7 +70,7 @@ class ChunkFolder:
         ObjectNotFound
         CorruptObject
         """
-        with self.named():
+        with self.named(reads=True):
             text, e_tag = self._read()
         return ChunkTable.from_json(text, self.describe()), e_tag
 

@@ -55,16 +55,17 @@ def belongs_to(backend: Backend, key: str, version: str | None) -> bool:
 
 
 @contextmanager
-def naming_array(backend: Backend, directory: str) -> Iterator[None]:
+def naming_array(backend: Backend, directory: str, *, reads: bool = False) -> Iterator[None]:
     """Have an error about an object of an array begin with the array, which is what the caller named.
 
-    One that names none of these objects, nor is about what they hold, is about the bucket, and stays as it is.
+    One that names none of these objects is about the bucket, or about what is sent there, and stays as it is. But who
+    ``reads`` finds in them what is damaged.
     """
     try:
         yield
     except CottonCandyError as error:
         where, told = backend.describe(directory), str(error)
-        is_of_it = isinstance(error, CorruptObject) or f"{directory!r}"[:-1] + keys.SEPARATOR in told
+        is_of_it = (reads and isinstance(error, CorruptObject)) or f"{directory!r}"[:-1] + keys.SEPARATOR in told
         if told.startswith(where) or not is_of_it:
             raise
         raise type(error)(f"{where}: {told.replace(f' in {backend.describe()}', '')}") from error

@@ -72,7 +72,7 @@ class StoredChunks:
         """
         items = chunking.expand(index, self.ndim)
         picks = [chunking.picks(item, sizes) for item, sizes in zip(items, self.table.chunks, strict=True)]
-        with self.folder.named():
+        with self.folder.named(reads=True):
             picked = self._assemble(picks)
         # an integer takes its axis away
         return picked[tuple(0 if isinstance(item, int) else slice(None) for item in items)]

@@ -179,14 +179,21 @@ def gives_way(root: str, key: str, is_deleted: Callable[[str], bool]) -> bool:
     """Whether a directory, where there is one of this key, can be removed as soon as these objects are."""
     found = [key]
     for parent in found:  # grows as it goes
+        inside: list[os.DirEntry[str]] = []
         with names.passing_over_absence():
-            for entry in _inside(os.path.join(root, parent)):
-                below = parent + SEPARATOR + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    found.append(below)
-                elif not (is_deleted(below) or (_is_left_over(entry) and not _is_at_work(entry))):
-                    return False
+            inside = _inside(os.path.join(root, parent))
+        found += [parent + SEPARATOR + entry.name for entry in inside if entry.is_dir(follow_symlinks=False)]
+        files = [entry for entry in inside if not entry.is_dir(follow_symlinks=False)]
+        if not all(is_deleted(parent + SEPARATOR + entry.name) or _goes_with_directory(entry) for entry in files):
+            return False
     return True
+
+
+def _goes_with_directory(entry: os.DirEntry[str]) -> bool:
+    """Whether it is removed with an empty directory, or is gone already."""
+    with names.passing_over_absence():
+        return _is_left_over(entry) and not _is_at_work(entry)
+    return True  # type: ignore[unreachable] # mypy does not see that failures end there
 
 
 def remove_empty_tree(directory: str) -> bool:

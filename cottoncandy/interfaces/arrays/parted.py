@@ -203,7 +203,7 @@ class PartedArrays(FolderArrays):
 
     def _download_parts(self, form: Form, object_name: str, threads: int | None) -> Any:
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)
-        with naming_array(self.backend_interface, directory):
+        with naming_array(self.backend_interface, directory, reads=True):
             return self._load_whole(form, directory, threads)
 
     def _load_whole(self, form: Form, directory: str, threads: int | None) -> Any:
