@@ -721,14 +721,7 @@ def test_sync_knows_what_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyP
 # ------------------------------------------------------------------ the rest of the contract
 def test_every_method_of_the_contract_is_passed_on() -> None:
     ours = {"native_object", "read_range", "default_container", "open_version", "place"}  # these work by the others
-    ours |= {
-        "answers_later",
-        "begin_copy",
-        "begin_open",
-        "begin_put",
-        "begin_trial",
-        "keeps_conditions",
-    }  # nothing is answered later
+    ours |= {"answers_later", "begin_copy", "begin_open", "begin_put"}  # nothing is answered later
     methods = {
         name
         for name, thing in vars(Backend).items()

@@ -236,6 +236,8 @@ def test_copies(pair: Pair) -> None:
     pair.strays = True
     pair.same("copy_object", Key="x", CopySource=f"{pair.bucket}/x")
     pair.same("copy_object", Key="x", CopySource={"Bucket": pair.bucket})
+    encrypted = {"CopySourceSSECustomerAlgorithm": "AES256", "CopySourceSSECustomerKey": "k" * 32}
+    pair.same("copy_object", Key="x", CopySource=source, **encrypted)
 
 
 def test_pages_of_a_listing(pair: Pair) -> None:

@@ -231,7 +231,8 @@ class RawArrays(BasicInterface):
     ) -> Receipt:
         """Upload an array as a ``.npy`` file, which other programs can read.
 
-        The parts of a large one are copied one by one: `upload_raw_array` needs no copy.
+        The parts of a large one are copied one by one: `upload_raw_array` needs no copy. The array must not change
+        meanwhile: it would not fit its checksum.
 
         Parameters
         ----------
@@ -265,9 +266,13 @@ class RawArrays(BasicInterface):
         def pieces() -> Iterator[BytesLike]:
             return chain((header,), one_by_one(view))
 
-        own = {checksums.KEY: checksums.of_pieces(pieces())} if self._settings.checksum else {}
         size = len(header) + len(view)
-        body = b"".join(pieces()) if size <= self._settings.upload_threshold else pieces()
+        # what is sent whole is one moment of the array, though others write into it
+        whole = b"".join(pieces()) if size <= self._settings.upload_threshold else None
+        own: dict[str, Any] = {}
+        if self._settings.checksum:
+            own[checksums.KEY] = checksums.of_pieces(pieces() if whole is None else [whole])
+        body = pieces() if whole is None else whole
         return self._upload(object_name, body, {**metadata, **own}, acl, threads, size=size)
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:

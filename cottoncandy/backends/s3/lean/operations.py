@@ -313,6 +313,8 @@ class Operation:
     def read_arguments(self, arguments: Mapping[str, Any]) -> Call:
         """Sort the arguments into the places where they go."""
         call = Call(self._query.copy())
+        if "CopySourceSSECustomerKey" in arguments:
+            raise Unserved("a key of the source's encryption")
         if "SSECustomerKey" in arguments and "SSECustomerKeyMD5" not in arguments:
             arguments = _customer_key(arguments)
         places = self._places
