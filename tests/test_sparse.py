@@ -192,7 +192,9 @@ def test_who_reads_while_it_is_replaced(store: Store) -> None:
 
 @pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("there", [True, False])
-def test_who_writes_last_has_written_all_of_it(store: Store, there: bool) -> None:
+def test_who_writes_last_has_written_all_of_it(store: Store, there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # two who find each other's parts again and again are kept apart by their waiting: some time, as by default
+    monkeypatch.setenv("COTTONCANDY_RETRY_LONGEST_WAIT", "2")
     arrays = [_make("csr"), _make("coo", dense=DENSE * 2)]
     interfaces, start = [store.interface(), store.interface()], threading.Barrier(2)
 
