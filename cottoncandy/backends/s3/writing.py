@@ -209,8 +209,7 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call, more: Mapping[st
     Amazon's buckets made since April 2023 refuse them, other services do not know them at all.
     """
     acl, named = _acl(bucket, options)
-    facts = bucket.connection.facts
-    if not acl or facts.no_acl or bucket.container in facts.buckets_without_acl:
+    if not acl or _is_without_acl(bucket):
         return call(more)
     try:
         return call({**more, **acl} if more else acl)
@@ -227,9 +226,12 @@ def with_acl(bucket: Bucket, options: WriteOptions, call: Call, more: Mapping[st
 
 def welcome_acl(bucket: Bucket, options: WriteOptions) -> dict[str, str]:
     """The parameters of the ACL that belongs to a write; none where it is known that the server refuses them."""
-    facts = bucket.facts
-    is_refused = facts.no_acl or bucket.container in facts.buckets_without_acl
-    return {} if is_refused else _acl(bucket, options)[0]
+    return {} if _is_without_acl(bucket) else _acl(bucket, options)[0]
+
+
+def _is_without_acl(bucket: Bucket) -> bool:
+    """Whether it is known that ACLs are refused."""
+    return bucket.facts.no_acl or bucket.container in bucket.facts.buckets_without_acl
 
 
 def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:

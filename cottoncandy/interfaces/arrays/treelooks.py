@@ -1,4 +1,4 @@
-"""What a look below the root of a tree shows of its uploads, and of those of others. Pure functions."""
+"""What a look below the root of a tree shows: of one's own upload, and of those of others. No I/O."""
 
 from __future__ import annotations
 
