@@ -21,7 +21,7 @@ def moto() -> Iterator[Server]:
         log = Path(name, "log")
         (port,) = free_ports(1)
         endpoint = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, Path(__file__).with_name("_moto_app.py"), str(port)]
         with running(command, log, clean_environment(Path(name))) as process:
             wait_until(lambda: http_get(endpoint) is not None, process, log)
             yield Server("moto", endpoint, "mainaccess", "mainsecret", "altaccess", "altsecret")
