@@ -146,6 +146,7 @@ class ScriptedServer:
         with suppress(OSError):
             while True:
                 sock = self._listener.accept()[0]
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # TLS writes twice before it is answered
                 self._open.append(sock)
                 self.connections += 1
                 self._start(lambda sock=sock, number=self.connections: self._serve(sock, number))

@@ -73,31 +73,50 @@ class Connection:
         self._flags = 0 if address.encrypted else _WAIT_FOR_ALL
         self._received = b""
         self._at = 0
+        # What came of the calls that send the last piece of a request, and that receive. Lists, as C fills them: Ctrl-C
+        # comes before such a call or behind the note of what it gave, never in between.
+        self._gone: list[int | None] = []
+        self._came: list[bytes] = []
         self._poll = select.poll() if hasattr(select, "poll") else None  # not on Windows
         if self._poll is not None:
             self._poll.register(sock, select.POLLIN)
 
     def send(self, head: bytes, body: memoryview) -> None:
         """Send a request; a large body from where it lies."""
+        self._gone.clear()
+        self._came.clear()
         if len(body) <= SMALL_BODY:
-            self._socket.sendall(head + body)
+            self._send_small(head + body)
         else:
             self._socket.sendall(head)
             self._send_large(body)
 
+    def _send_small(self, data: bytes) -> None:
+        self._gone[:] = map(self._socket.send, (data,))
+        sent = self._gone[0] or 0
+        if sent < len(data):
+            self._send_last(memoryview(data)[sent:])
+
     def _send_large(self, body: memoryview) -> None:
         sent = progress.sent_counter()
         if sent is None:
-            self._socket.sendall(body)
+            self._send_last(body)
             return
-        for start in range(0, len(body), progress.STEP):
+        last = (len(body) - 1) // progress.STEP * progress.STEP
+        for start in range(0, last, progress.STEP):
             self._socket.sendall(body[start : start + progress.STEP])
-            sent(min(start + progress.STEP, len(body)))
+            sent(start + progress.STEP)
+        self._send_last(body[last:])
+        sent(len(body))
+
+    def _send_last(self, piece: memoryview) -> None:
+        self._gone[:] = map(self._socket.sendall, (piece,))
 
     def read_until(self, mark: bytes, limit: int) -> bytes:
         """What comes before the mark, which is taken as well; `BadAnswer` where more than ``limit`` bytes do."""
         while (end := self._received.find(mark, self._at)) < 0 and len(self._received) - self._at <= limit:
-            received = self._socket.recv(RECEIVE)
+            self._came[:] = map(self._socket.recv, (RECEIVE,))
+            (received,) = self._came
             if not received:
                 raise ClosedEarly("the server closed the connection")
             self._received = self._received[self._at :] + received
@@ -172,11 +191,15 @@ class Connection:
         """The socket's number, for `select`."""
         return self._socket.fileno()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a request has gone, and nothing of its answer has come."""
+        return bool(self._gone) and not self._came and not self.buffered
+
     def wait(self) -> None:
         """Until the server answers, or leaves; of no use for anything else afterwards."""
-        if not self.buffered:
-            with suppress(OSError):
-                self._socket.recv(1)
+        with suppress(OSError):
+            self._socket.recv(1)
 
     def begin(self, scope: CancelScope, *, only_reads: bool) -> None:
         """Have the scope break off the exchange that begins, if that is cancelled before its end."""
@@ -197,6 +220,7 @@ class Connection:
     def close(self) -> None:
         """Close the socket. May be called twice."""
         self.end()
+        self._gone.clear()
         self._socket.close()
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from cottoncandy.backends.s3.lean.answers import Head, read_head
 from cottoncandy.backends.s3.lean.connections import SMALL_BODY, BadAnswer, Connection
 from cottoncandy.backends.s3.lean.request import Request
-from cottoncandy.interrupts import current_scope, wait_in_spite
+from cottoncandy.interrupts import Insistence, current_scope, put_off, wait_in_spite
+
+_NOTED: AbstractContextManager[object] = nullcontext()
 
 
 def enter_scope(connection: Connection, request: Request) -> None:
@@ -21,14 +25,28 @@ def talk(connection: Connection, request: Request, head: bytes) -> Head:
     Where something is changed, Ctrl-C waits for the answer: what the server did after that would come behind the back
     of who cleans up. With a part of a large body it does nothing.
     """
-    is_whole = len(request.body) <= SMALL_BODY  # it leaves in one piece
     try:
-        is_whole = _send(connection, head, request.body)
-        return _answer(connection, is_whole=is_whole)
+        return _talk(connection, request, head)
+    except Insistence:
+        raise
     except KeyboardInterrupt:
-        if is_whole and not request.operation.only_reads:
+        if connection.is_awaited and not request.operation.only_reads:
             wait_in_spite(connection.wait)
         raise
+
+
+def _talk(connection: Connection, request: Request, head: bytes) -> Head:
+    if len(request.body) <= SMALL_BODY:  # it leaves in one piece
+        with _noted(connection, request):
+            return _answer(connection, is_whole=_send(connection, head, request.body))
+    is_whole = _send(connection, head, request.body)
+    with _noted(connection, request):
+        return _answer(connection, is_whole=is_whole)
+
+
+def _noted(connection: Connection, request: Request) -> AbstractContextManager[object]:
+    """TLS is Python in part: there Ctrl-C might come before a connection takes note of what was sent, or came."""
+    return put_off() if connection.address.encrypted and not request.operation.only_reads else _NOTED
 
 
 def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
@@ -44,7 +62,11 @@ def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
 
 
 def _answer(connection: Connection, *, is_whole: bool) -> Head:
-    head = read_head(connection)
+    try:
+        head = read_head(connection)
+    except (OSError, BadAnswer):
+        connection.close()  # nobody waits there any more, be it for Ctrl-C that was put off
+        raise
     if is_whole:
         return head
     if head.status < 300:
