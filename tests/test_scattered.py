@@ -16,7 +16,8 @@ from hypothesis import strategies as some
 from stores import Store
 from test_objects import small_parts
 
-from cottoncandy import arrayformat, codecs, scattered
+from cottoncandy import codecs, scattered
+from cottoncandy.arrayformat import memory
 from cottoncandy.checksums import checksum
 from cottoncandy.scattered import Scattered
 
@@ -85,7 +86,7 @@ def _stored(store: Store, array: npt.NDArray[Any], compression: str | bool) -> t
 @pytest.fixture
 def piecewise(monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrays of some MiB are gathered piece by piece, too."""
-    monkeypatch.setattr(arrayformat, "_GATHERED_AT_ONCE", MIB)
+    monkeypatch.setattr(memory, "_GATHERED_AT_ONCE", MIB)
 
 
 @pytest.mark.usefixtures("piecewise")

@@ -149,10 +149,10 @@ def test_damage_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="not understood"):
         np.dtype(metadata["dtype"])
     with monkeypatch.context() as old:
-        from cottoncandy import arrayformat
+        from cottoncandy.arrayformat.metadata import _parse_texts, _read
 
-        arrayformat._read.cache_clear()
-        arrayformat._parse_texts.cache_clear()
+        _read.cache_clear()
+        _parse_texts.cache_clear()
         old.delattr(np.dtypes, "StringDType")
         with pytest.raises(UnsupportedArray, match=r"'a' in .*numpy 2 or later"):
             cci.download_raw_array("a")

@@ -1,8 +1,4 @@
-"""An array as metadata and bytes, and back: the wire format of raw arrays. No I/O.
-
-Documented in the docs' page on the wire format. What release 0.4.0 wrote is read, and what is written here is read
-by it, but for the fields of structured dtypes, which it does not know.
-"""
+"""What the metadata of a raw array tells: written, and read and checked as far as that needs no bytes."""
 
 from __future__ import annotations
 
@@ -12,30 +8,18 @@ import math
 import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import checksums, codecs, stringarrays
-from cottoncandy.dtypes import Dtype, check_dtype, descr_of, parse_dtype
+from cottoncandy.dtypes import Dtype, descr_of, parse_dtype
 from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
-from cottoncandy.scattered import Bytes, Scattered
 
-__all__ = [
-    "RESERVED_KEYS",
-    "ArrayDescription",
-    "allocate",
-    "array_in",
-    "bytes_of",
-    "describe",
-    "is_array",
-    "read_checksum",
-]
-
-Array = npt.NDArray[Any]
+__all__ = ["RESERVED_KEYS", "ArrayDescription", "is_array", "lowered", "read_checksum"]
 
 # The metadata keys that describe an array, in lower case. `descr` and `utf8` are ours; `gzip` is from the oldest
 # releases.
@@ -54,7 +38,6 @@ _LONGEST = 2**20
 _PACKED = re.compile(r"eN[o-r][A-Za-z0-9+/]+={0,2}")
 
 
-# ---------------------------------------------------------------------- descriptions
 class Lowered(dict[str, str]):
     """Metadata with keys in lower case."""
 
@@ -125,7 +108,7 @@ class ArrayDescription:
             return self
         return ArrayDescription(np.dtype(np.uint8), (self.utf8,), "C", self.compression)
 
-    def from_stored(self, stored: Array) -> Array:
+    def from_stored(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The array itself, of the array that was stored.
 
         Raises
@@ -294,111 +277,3 @@ def _check_size(description: ArrayDescription, size: int) -> None:
             f"its metadata tells of {description.nbytes} bytes (shape {description.shape}, dtype {description.dtype}), "
             f"and it holds {'' if description.compression is None else 'at most '}{most}"
         )
-
-
-# ---------------------------------------------------------------------- arrays
-#: Of dtypes whose memory Python itself sees as bytes.
-_CASTS = frozenset("?bBhHiIlLqQfd")
-# Bytes: so many are copied before they are sent, where they do not lie in the stored order.
-_GATHERED_AT_ONCE = 16 * 2**20
-
-
-def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, Bytes]:
-    """What to store of an array.
-
-    Parameters
-    ----------
-    array : numpy.ndarray
-        Of no subclass.
-    compression : str or None
-        A codec's name.
-
-    Returns
-    -------
-    ArrayDescription
-        Its `compression` may be another than was asked for: None for an empty array, which 0.4.0 can read in no
-        codec but gzip, and the codec for large data where there is one.
-    memoryview or Scattered
-        The bytes: of the array's own memory, if it can be stored in the order in which it lies; else a copy, or what
-        gathers one piece by piece.
-
-    Raises
-    ------
-    UnsupportedArray
-        If the array holds no bytes of its own, or is too large for the codec.
-    UnknownCodec
-    """
-    check_dtype(array.dtype)
-    if stringarrays.is_text(array.dtype):
-        return _describe_text(array, compression)
-    codec = None if compression is None or not array.nbytes else codecs.codec_for(compression, array.nbytes)
-    # under all other codecs 0.4.0 reads whatever it finds as C
-    keeps_order = codec is None or codec.fortran
-    order, view = laid_out(array, keeps_order=keeps_order)
-    description = ArrayDescription(array.dtype, array.shape, order, codec.name if codec else None)
-    if isinstance(view, Scattered) and not (len(view) > _GATHERED_AT_ONCE and (codec is None or codec.gathers)):
-        view = view.gather()
-    return description, view
-
-
-def laid_out(array: Array, *, keeps_order: bool) -> tuple[Literal["C", "F"], Bytes]:
-    """The order in which the items of an array are to be stored, and their bytes in it, where they lie if that can be.
-
-    Parameters
-    ----------
-    array : numpy.ndarray
-        Of a dtype that holds its bytes itself.
-    keeps_order : bool
-        Whether it may be that of Fortran.
-    """
-    order: Literal["C", "F"] = "F" if keeps_order and array.flags.fnc else "C"
-    stored = array.T if order == "F" else array
-    return order, bytes_of(stored) if stored.flags.c_contiguous else Scattered(stored)
-
-
-def _describe_text(array: Array, compression: str | None) -> tuple[ArrayDescription, memoryview]:
-    view = stringarrays.pack(array)
-    description, _ = describe(np.frombuffer(view, np.uint8), compression)
-    return replace(description, dtype=array.dtype, shape=array.shape, utf8=len(view)), view
-
-
-def bytes_of(array: Array) -> memoryview:
-    """The memory of a C-contiguous array, by way of uint8: many dtypes have no buffer of their own."""
-    if not array.nbytes:
-        return memoryview(bytearray())
-    if array.dtype.char in _CASTS and array.dtype.isnative:  # the shorter way, for small arrays
-        return array.data.cast("B")
-    return array.reshape(-1).view(np.uint8).data
-
-
-def allocate(description: ArrayDescription) -> tuple[Array, memoryview]:
-    """Memory for a stored array.
-
-    Parameters
-    ----------
-    description : ArrayDescription
-
-    Returns
-    -------
-    numpy.ndarray
-        Writeable, not initialized.
-    memoryview
-        Its bytes, in the order in which they are stored.
-    """
-    # np.empty would make one character of a text of none
-    array: Array = np.ndarray(description.shape, description.dtype, order="F" if description.order == "F" else "C")
-    return array, bytes_of(array.T if description.order == "F" else array)
-
-
-def array_in(view: memoryview, description: ArrayDescription) -> Array:
-    """The stored array whose bytes lie in a view.
-
-    Parameters
-    ----------
-    view : memoryview
-        Writeable, as long as the array.
-    description : ArrayDescription
-    """
-    order: Literal["C", "F"] = "F" if description.order == "F" else "C"
-    array: Array = np.ndarray(description.shape, description.dtype, view, order=order)
-    return array
