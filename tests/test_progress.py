@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cottoncandy import progress
 from cottoncandy.errors import ConfigurationError, CottonCandyError
 from cottoncandy.interfaces import DefaultInterface
-from cottoncandy.progress import Progress, current
+from cottoncandy.progress import Progress, counts, current
 
 MIB = 2**20
 ROOT = Path(__file__).parent.parent
@@ -71,7 +71,7 @@ class Bar:
 
 @pytest.fixture
 def bars(monkeypatch: pytest.MonkeyPatch) -> Bars:
-    monkeypatch.setattr(progress, "_INTERVAL", 0)
+    monkeypatch.setattr(counts, "_INTERVAL", 0)
     return Bars()
 
 
@@ -256,7 +256,7 @@ def test_a_bar_of_tqdm_whose_end_is_not_known(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = io.StringIO()
-    monkeypatch.setattr(progress, "_INTERVAL", 0)
+    monkeypatch.setattr(counts, "_INTERVAL", 0)
     with Progress(lambda **how: tqdm(file=screen, **how), delay=0).transfer("upload", "x"):
         count = current()
         assert count is not None
@@ -297,8 +297,8 @@ def test_short_and_small_calls_make_nothing(tmp_path: Path, monkeypatch: pytest.
     cci.upload_raw_array("a", np.zeros(MIB), compression=False)
     cci.download_raw_array("a")
     assert bars.made == []
-    monkeypatch.setattr(progress, "_Count", pytest.fail)
-    monkeypatch.setattr(progress, "_Call", pytest.fail)
+    monkeypatch.setattr(progress, "Count", pytest.fail)
+    monkeypatch.setattr(progress, "Call", pytest.fail)
     cci.upload_raw_array("small", np.zeros(1000))
     cci.download_raw_array("small")
     quiet = DefaultInterface(str(tmp_path), None, None, verbose=False, backend="local", progress=False)
