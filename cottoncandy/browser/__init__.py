@@ -6,7 +6,9 @@ an underscore (as notebooks do), ``hasattr`` and copies cost none.
 
 from __future__ import annotations
 
+from cottoncandy.browser.directories import S3Directory, browse
+from cottoncandy.browser.groups import S3HDF5
 from cottoncandy.browser.names import Extensions as Extensions
-from cottoncandy.browser.nodes import S3HDF5, BrowserObject, S3Directory, S3FSLike, browse
+from cottoncandy.browser.nodes import BrowserObject, S3FSLike
 
 __all__ = ["S3HDF5", "BrowserObject", "S3Directory", "S3FSLike", "browse"]

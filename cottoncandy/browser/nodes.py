@@ -1,4 +1,4 @@
-"""The nodes of a browser: directories, groups of arrays, arrays."""
+"""What all nodes of a browser have in common: a name in the bucket, its children, and what is stored there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
-
-from cottoncandy import arrayformat, keys
+from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead
 from cottoncandy.browser.listing import PAGE, Children, Interface, describe_missing, list_children
 from cottoncandy.browser.looks import children_html, object_html
@@ -17,36 +15,9 @@ from cottoncandy.browser.names import Extensions, guess_name, identifiers
 from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CottonCandyError, NotAnArray, ObjectChanged, ObjectNotFound
 
-__all__ = ["S3HDF5", "BrowserObject", "S3Directory", "S3FSLike", "browse"]
-
-# What a node of an array has of `Dataset`. An array has no children, so none of these hides one.
-_OF_AN_ARRAY = frozenset(
-    {"shape", "dtype", "ndim", "size", "nbytes", "order", "compression", "chunks", "metadata", "to_dask", "preview"}
-)
-# What numpy's functions, and users, ask of an array in memory beside that.
-_OF_NUMPY = frozenset(name for name in dir(np.ndarray) if not name.startswith("_")) - _OF_AN_ARRAY
-_USUAL = Extensions()
+__all__ = ["BrowserObject", "S3FSLike"]
 
 Result = TypeVar("Result")
-
-
-# ---------------------------------------------------------------------- nodes
-def browse(
-    interface: Interface, name: str = "", extensions: Extensions = _USUAL, *, as_group: bool = False
-) -> S3FSLike:
-    """The node of an object name; of the bucket's root by default.
-
-    Parameters
-    ----------
-    interface : DefaultInterface
-    name : str
-    extensions : Extensions
-    as_group : bool
-        Take it for a group of arrays, whatever its name.
-    """
-    name = keys.clean(name).rstrip(keys.SEPARATOR)
-    kind = S3HDF5 if as_group or extensions.holds_arrays(name) else S3Directory
-    return kind(interface, name, extensions, as_group=as_group)
 
 
 class BrowserObject:
@@ -184,10 +155,12 @@ class S3FSLike(BrowserObject):
         return isinstance(found, dict) and not found
 
     def _new_child(self, name: str) -> S3FSLike:
-        path = keys.join(self._fullpath, name)
-        holds_arrays = isinstance(self, S3HDF5) or self._extensions.holds_arrays(path)
-        kind = S3HDF5 if holds_arrays else _CHILDREN.get(name, S3Directory)
-        return kind(self._interface, path, self._extensions)
+        kind = self._kind_of_child(name)
+        return kind(self._interface, keys.join(self._fullpath, name), self._extensions)
+
+    def _kind_of_child(self, name: str) -> type[S3FSLike]:  # noqa: ARG002 - in directories the name tells
+        """The class of a child's node: its parent's own, but in directories."""
+        return type(self)
 
     def _resolve(self) -> bool:
         """Find the names that were meant by attributes which may stand for several; whether that changes the path."""
@@ -301,140 +274,3 @@ class S3FSLike(BrowserObject):
             for name, array in opened
             if array is not None and (info := found[name]) is not None and array.e_tag == info.e_tag
         }
-
-
-class S3Directory(S3FSLike):
-    """A directory, or an object that is no array."""
-
-
-class _Load(S3Directory):
-    """The name ``load`` where no extension tells of arrays: an object or a directory, or how the array above is loaded.
-
-    Only the store knows which, and it is asked when the node is called: so the name goes on to mean what is stored.
-    """
-
-    def __call__(self) -> Any:
-        """The store's own object of this name; the array whose name is before this one, where there is no such object.
-
-        Raises
-        ------
-        ObjectNotFound
-            If there is neither.
-        """
-        found, (above, _, _) = super().__call__(), self._fullpath.rpartition(keys.SEPARATOR)
-        backend = self._interface.backend_interface
-        if not above or backend.exists(self._fullpath):
-            return found
-        try:
-            return self._interface.download_raw_array(above)
-        except ObjectNotFound:
-            raise ObjectNotFound(
-                f"{backend.describe(above)} does not exist: there is no array to load. A directory of arrays is loaded "
-                f"by cloud2dict({above!r})"
-            ) from None
-
-
-#: Names that are more than those of children.
-_CHILDREN = {"load": _Load}
-
-
-class S3HDF5(S3FSLike):
-    """A group of arrays, or an array (a dataset), as in an HDF5 file.
-
-    A group is a mapping of names to nodes. An array has `shape`, `dtype`, `to_dask` and the like of
-    `cottoncandy.datasets.Dataset`, and numpy's slices; it is opened with one request when it is first asked for them.
-
-    Examples
-    --------
-    >>> cci.dict2cloud('sub01.grp', {'bold': arr, 'mask': arr > 0}, verbose=False, compression=False)
-    >>> group = cci.cloud2dataset('sub01.grp')
-    >>> list(group), 'bold' in group
-    (['bold', 'mask'], True)
-    >>> group.bold.shape, group['bold'][1:3, 0].shape
-    ((4, 5, 6), (2, 6))
-    """
-
-    def __getattr__(self, attribute: str) -> Any:
-        if attribute in _OF_AN_ARRAY and self._is_array():
-            return self._with_array(lambda array: getattr(array, attribute))
-        if attribute in _OF_NUMPY and self._is_array():
-            # np.mean(node) asks for a method of that name, and reads the array where there is none
-            raise AttributeError(f"an array in the store has no {attribute!r}: read it first, node[...].{attribute}")
-        return super().__getattr__(attribute)
-
-    def __dir__(self) -> list[str]:
-        return [*object.__dir__(self), *_OF_AN_ARRAY] if self._is_leaf else super().__dir__()
-
-    def _is_array(self) -> bool:
-        """Whether it is one; a request where that is not known, and the name does not tell."""
-        if self._is_leaf is None and not self._is_told_to_be_a_group():
-            self._look(PAGE)
-        return bool(self._is_leaf)
-
-    def _seems_a_group(self) -> bool:
-        return self._as_group or self._is_told_to_be_a_group()
-
-    def _is_told_to_be_a_group(self) -> bool:
-        """By what was listed, or by the name."""
-        return bool(self._children) or self._extensions.is_group(self._fullpath)
-
-    def keys(self) -> list[str]:
-        """The names of the arrays and groups in a group; none for an array."""
-        return [] if self._is_leaf else list(self._list())
-
-    def values(self) -> list[S3FSLike]:
-        """The nodes of the arrays and groups in a group."""
-        return [self._child(name) for name in self.keys()]
-
-    def items(self) -> list[tuple[str, S3FSLike]]:
-        """The names in a group, and their nodes."""
-        return [(name, self._child(name)) for name in self.keys()]
-
-    def load(self, key: str | None = None) -> Any:
-        """Download the array, or the whole group as a dictionary.
-
-        Parameters
-        ----------
-        key : str, optional
-            Load this array (or group) of the group only.
-
-        Returns
-        -------
-        numpy.ndarray or dict
-
-        Raises
-        ------
-        ObjectNotFound
-        """
-        if key is not None:
-            return self._child(keys.clean_object(key).rstrip(keys.SEPARATOR)).load()
-        found = self._load()
-        if found is None and self._resolve():
-            found = self._load()
-        if found is None:
-            raise ObjectNotFound(f"{self._interface.backend_interface.describe(self._fullpath)} does not exist")
-        return found
-
-    def _load(self) -> Any:
-        kinds = [self._load_array, self._load_group]
-        is_group_first = self._as_group if self._is_leaf is None else not self._is_leaf
-        found = (load() for load in (kinds[::-1] if is_group_first else kinds))
-        return next((loaded for loaded in found if loaded is not None), None)
-
-    def _load_array(self) -> Any:
-        with contextlib.suppress(ObjectNotFound):
-            return self._interface.download_raw_array(self._fullpath)
-
-    def _load_group(self) -> dict[str, Any] | None:
-        return self._interface.cloud2dict(self._fullpath, verbose=False) or None
-
-    def __repr__(self) -> str:
-        return self._text(self._look(PAGE))
-
-    def _text(self, found: ObjectHead | Children) -> str:
-        bucket = f"bucket:{self._interface.bucket_name}"
-        if isinstance(found, dict):
-            count = f"{len(found)}{'' if self._is_all else '+'}"
-            return f"<cottoncandy-group <{bucket}> ({self._fullpath}: {count} keys)>"
-        shape = arrayformat.lowered(found.metadata).get("shape", "")
-        return f"<cottoncandy-dataset <{bucket} [{found.size / 2**20:.2f}MB:shape=({shape})]>"
