@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,8 @@ class Parts:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if kind is not None and not self.may_be_named:
-            with shielded():
+            # Ctrl-C, for the first time, waits for that; behind Ctrl-C it drops it
+            with put_off() if issubclass(kind, Exception) else nullcontext(), shielded():
                 self._discard()
 
     @contextmanager

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from types import FrameType
 from typing import Any, Protocol, TypeVar
@@ -55,7 +55,7 @@ def put_off() -> Iterator[list[int]]:
     came: list[int] = []
     # elsewhere than to the main thread it does not come; where it is ignored, or not Python's, neither
     on_ctrl_c = signal.getsignal(signal.SIGINT) if _is_main() else None
-    if not callable(on_ctrl_c) or not _handled_by(partial(_take_note, came, on_ctrl_c)):
+    if not callable(on_ctrl_c) or not _handled_by(partial(_take_note, came, _SCOPE.get(), on_ctrl_c)):
         yield came
         return
     try:
@@ -76,9 +76,12 @@ def _handled_by(handler: Callable[[int, FrameType | None], object]) -> bool:
     return True
 
 
-def _take_note(came: list[int], on_ctrl_c: Any, number: int, frame: FrameType | None) -> None:
+def _take_note(
+    came: list[int], scope: CancelScope | None, on_ctrl_c: Any, number: int, frame: FrameType | None
+) -> None:
+    """Cancel what it was put off in; not what is begun since then, as to clean up."""
     came.append(number)
-    scope, insists = _SCOPE.get(), len(came) > 1
+    insists = len(came) > 1
     if scope is not None and on_ctrl_c is signal.default_int_handler:
         scope.cancel_writes() if insists else scope.cancel()
     if insists:
@@ -130,8 +133,7 @@ class CancelScope:
     Examples
     --------
     >>> scope = CancelScope()
-    >>> with scope.entered():
-    ...     is_cancelled(), scope.cancel(), is_cancelled()
+    >>> scope.run(lambda: (is_cancelled(), scope.cancel(), is_cancelled()))
     (False, None, True)
     >>> is_cancelled()
     False
@@ -149,14 +151,14 @@ class CancelScope:
         """Whether it was cancelled, or the scope around it."""
         return self._is_cancelled or (self._outer is not None and self._outer.is_cancelled)
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """What is done in this context, and in threads that are started in it, belongs to the scope."""
-        token = _SCOPE.set(self)
-        try:
-            yield
-        finally:
-            _SCOPE.reset(token)
+    def run(self, function: Callable[[], Result]) -> Result:
+        """Call a function. What it does, and threads that it starts, belongs to the scope.
+
+        Wherever Ctrl-C comes: what is done behind the call does not.
+        """
+        context = copy_context()
+        context.run(_SCOPE.set, self)
+        return context.run(function)
 
     def cancel(self) -> None:
         """Have nothing be tried again, and break off what only reads; who writes goes on up to the answer.
@@ -212,11 +214,12 @@ def go_on() -> None:
 @contextmanager
 def shielded() -> Iterator[None]:
     """What is done in this context is of use in any case."""
-    token = _SCOPE.set(None)
+    before = _SCOPE.get()
     try:
+        _SCOPE.set(None)
         yield
     finally:
-        _SCOPE.reset(token)
+        _SCOPE.set(before)
 
 
 def wait_in_spite(wait: Callable[[], object]) -> None:

@@ -209,21 +209,21 @@ class _Crew(Generic[Item]):
         self._failures: list[BaseException] = []
 
     def work_to_the_end(self) -> None:
-        self._broken_off(self._work_in_scope)
-        while self._broken_off(self._join):
-            pass
+        try:
+            self._scope.run(self._work)
+            self._join()
+        except BaseException as interrupt:  # noqa: BLE001 - Ctrl-C, which is raised when no helper works any more
+            self._take_note(interrupt)
+            while self._is_interrupted():
+                pass
         if self._failures:
             self._raise()
 
-    def _work_in_scope(self) -> None:
-        with self._scope.entered():
-            self._work()
-
-    def _broken_off(self, function: Callable[[], None]) -> bool:
-        """Call it; whether Ctrl-C came. It is raised when no helper works any more."""
+    def _is_interrupted(self) -> bool:
+        """Wait for the helpers; whether Ctrl-C came meanwhile."""
         try:
-            function()
-        except BaseException as interrupt:  # noqa: BLE001
+            self._join()
+        except BaseException as interrupt:  # noqa: BLE001 - as above
             self._take_note(interrupt)
             return True
         return False

@@ -54,8 +54,7 @@ def map_threads(
             for item in items:
                 if len(pending) >= window:
                     yield pending.popleft().result()
-                with scope.entered():
-                    pending.append(Call(pool, partial(function, item)))
+                pending.append(scope.run(partial(Call, pool, partial(function, item))))
             while pending:
                 yield pending.popleft().result()
         except BaseException:
@@ -151,8 +150,7 @@ class _Ahead(Generic[Item]):
         self._pending = deque(self._draw() for _ in range(count))
 
     def _draw(self) -> Call[Any]:
-        with self._scope.entered():
-            return Call(self._thread, self._next)
+        return self._scope.run(partial(Call, self._thread, self._next))
 
     def _next(self) -> object:
         return next(self._stream, _END)

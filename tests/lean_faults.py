@@ -174,7 +174,10 @@ class ScriptedServer:
         if step.reads_body:
             if headers.get("expect") == "100-continue":  # botocore waits a second for it
                 sock.sendall(CONTINUE)
-            asked.body = file.read(int(headers.get("content-length", 0)))
+            length = int(headers.get("content-length", 0))
+            asked.body = file.read(length)
+            if len(asked.body) < length:
+                raise ConnectionAbortedError("the client left in the middle of its request")
         return step
 
     def __enter__(self) -> Self:

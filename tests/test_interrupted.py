@@ -170,6 +170,32 @@ def test_what_is_replaced_is_the_old_or_the_new(recorded: Recorded, kind: str) -
     assert moment > 6
 
 
+def test_ctrl_c_while_it_is_cleaned_up_behind_a_refusal(recorded: Recorded) -> None:
+    """Once is not twice: nothing stays."""
+    make, send, _ = KINDS["sparse"]
+    store, refused = recorded.store, Response(403, b"<Error><Code>AccessDenied</Code></Error>")
+    for moment in itertools.count(1):
+        count = itertools.count()
+
+        def hook(request: Request, moment: int = moment, count: Iterator[int] = count) -> Response | None:
+            if request.method == "PUT" and request.path.endswith("metadata.json"):
+                next(count)
+                return refused
+            # those behind the refusal
+            if (number := next(count)) > 0 and number == moment:
+                press_ctrl_c()
+            return None
+
+        recorded.proxy.hook = hook
+        with pytest.raises((AccessDenied, KeyboardInterrupt)) as raised:
+            send(store.interface(), make(1))
+        recorded.proxy.hook = None
+        assert store.raw.keys() == [], moment
+        if raised.type is not KeyboardInterrupt:
+            break
+    assert moment > 2
+
+
 # ---------------------------------------------------------------------- nobody is kept waiting
 def ours() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name.startswith("cottoncandy")}
@@ -257,10 +283,9 @@ def test_a_read_that_begins_when_all_is_cancelled(recorded: Recorded, released: 
     backend.put("name", b"x", {})
     recorded.proxy.hook = lambda _: released.wait(TIMEOUT) and None
     scope, began = interrupts.CancelScope(), time.monotonic()
-    with scope.entered():
-        scope.cancel()
-        with pytest.raises(TransientError):
-            backend.stat("name")
+    scope.cancel()
+    with pytest.raises(TransientError):
+        scope.run(lambda: backend.stat("name"))
     assert time.monotonic() - began < SOON
 
 

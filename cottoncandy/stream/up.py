@@ -131,7 +131,8 @@ def _upload_parts(
     options: WriteOptions,
     threads: int,
 ) -> Receipt:
-    sending, buffers = backend.start_upload(key, metadata, options), BufferPool()
+    buffers = BufferPool()
+    sending = backend.start_upload(key, metadata, options)
     try:
         for_each(
             lambda part: _send_part(sending, buffers, *part), parts, threads if backend.limits.parallel_parts else 1

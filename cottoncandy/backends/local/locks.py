@@ -12,6 +12,8 @@ from cottoncandy.interrupts import put_off
 
 # Where directories cannot be locked (Windows, NFS), the writers of this process still wait for each other.
 _lock = threading.Lock()
+# Seconds for which Ctrl-C is put off while one waits for it.
+_LOOK = 0.1
 
 
 def _renew_lock() -> None:
@@ -96,9 +98,12 @@ else:
                 self._interrupts.__exit__(None, None, None)
 
         def _acquire(self) -> None:
-            if not _flock(self._descriptor, fcntl.LOCK_EX):
-                _lock.acquire()
-                self._substitute = _lock
+            if _flock(self._descriptor, fcntl.LOCK_EX):
+                return
+            while self._substitute is None:
+                with put_off():  # between the two it would leave the lock behind
+                    if _lock.acquire(timeout=_LOOK):
+                        self._substitute = _lock
 
         def _release(self) -> None:
             if self._substitute is not None:

@@ -48,10 +48,10 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
         return response
 
     def start() -> S3Upload:
-        return S3Upload(bucket, key, with_acl(bucket, options, create)["UploadId"], options)
+        with bucket.door(key, metadata=checked):
+            return S3Upload(bucket, key, with_acl(bucket, options, create)["UploadId"], options)
 
-    with bucket.door(key, metadata=checked):
-        return ending.begin(start)
+    return ending.begin(start)
 
 
 def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:

@@ -83,6 +83,7 @@ def read_head(connection: Connection) -> Head:
         head = parse_head(connection.read_until(b"\r\n\r\n", LARGEST_HEAD))
         if head.status >= 200:
             return head
+        connection.was_told_to_wait()
     raise BadAnswer(f"{_MOST_INTERIM} interim answers, and no final one")
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 RECEIVE = 2**16
 #: A body up to this size is copied behind its head, to leave in one packet.
 SMALL_BODY = 2**16
+# Bytes of a large request that are held back until all others have gone: one record of TLS.
+_LAST = 2**14
 #: Connections without which one thread does not do what threads do; and with which it does in any case.
 _ENOUGH = (8, 64)
 #: Seconds to connect that nobody need do something else meanwhile.
@@ -73,44 +75,46 @@ class Connection:
         self._flags = 0 if address.encrypted else _WAIT_FOR_ALL
         self._received = b""
         self._at = 0
-        # What came of the calls that send the last piece of a request, and that receive. Lists, as C fills them: Ctrl-C
-        # comes before such a call or behind the note of what it gave, never in between.
-        self._gone: list[int | None] = []
+        # How much of the last piece of a request has gone, and what has come behind it. Lists, as C fills them: Ctrl-C
+        # comes before a call of `send` or `recv` or behind the note of what it gave, never in between. (`sendall` looks
+        # for Ctrl-C once more when all has gone.)
+        self._gone: list[int] = []
         self._came: list[bytes] = []
+        self._last = memoryview(b"")
         self._poll = select.poll() if hasattr(select, "poll") else None  # not on Windows
         if self._poll is not None:
             self._poll.register(sock, select.POLLIN)
 
     def send(self, head: bytes, body: memoryview) -> None:
         """Send a request; a large body from where it lies."""
+        self.send_first(head, body)
+        self.send_last()
+
+    def send_first(self, head: bytes, body: memoryview) -> None:
+        """Send a request but for its last piece, without which no server does anything: all of a small one."""
         self._gone.clear()
         self._came.clear()
-        if len(body) <= SMALL_BODY:
-            self._send_small(head + body)
-        else:
-            self._socket.sendall(head)
-            self._send_large(body)
-
-    def _send_small(self, data: bytes) -> None:
-        self._gone[:] = map(self._socket.send, (data,))
-        sent = self._gone[0] or 0
-        if sent < len(data):
-            self._send_last(memoryview(data)[sent:])
-
-    def _send_large(self, body: memoryview) -> None:
-        sent = progress.sent_counter()
-        if sent is None:
-            self._send_last(body)
+        if not self.holds_back(body):
+            self._last = memoryview(head + body)
             return
-        last = (len(body) - 1) // progress.STEP * progress.STEP
-        for start in range(0, last, progress.STEP):
-            self._socket.sendall(body[start : start + progress.STEP])
-            sent(start + progress.STEP)
-        self._send_last(body[last:])
-        sent(len(body))
+        self._last = body[-_LAST:]
+        self._socket.sendall(head)
+        sent = progress.sent_counter()
+        step, stop = len(body) if sent is None else progress.STEP, len(body) - _LAST
+        for start in range(0, stop, step):
+            piece = body[start : min(start + step, stop)]
+            self._socket.sendall(piece)
+            if sent is not None:
+                sent(start + len(piece))
 
-    def _send_last(self, piece: memoryview) -> None:
-        self._gone[:] = map(self._socket.sendall, (piece,))
+    def holds_back(self, body: memoryview) -> bool:
+        """Whether a body goes out in more than one piece. TLS may be kept from Ctrl-C only for what goes at once."""
+        return len(body) > (_LAST if self.address.encrypted else SMALL_BODY)
+
+    def send_last(self) -> None:
+        """Send the last piece."""
+        while (gone := sum(self._gone)) < len(self._last):
+            self._gone.extend(map(self._socket.send, (self._last[gone:],)))
 
     def read_until(self, mark: bytes, limit: int) -> bytes:
         """What comes before the mark, which is taken as well; `BadAnswer` where more than ``limit`` bytes do."""
@@ -193,8 +197,12 @@ class Connection:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a request has gone, and nothing of its answer has come."""
-        return bool(self._gone) and not self._came and not self.buffered
+        """Whether a request has gone whole, and nothing of its answer has come."""
+        return bool(self._gone) and sum(self._gone) == len(self._last) and not self._came and not self.buffered
+
+    def was_told_to_wait(self) -> None:
+        """What came was no answer yet."""
+        self._came.clear()
 
     def wait(self) -> None:
         """Until the server answers, or leaves; of no use for anything else afterwards."""

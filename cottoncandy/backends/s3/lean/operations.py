@@ -266,6 +266,11 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 
 
 # ------------------------------------------------------------------ operations
+# Amazon sends the head, and spaces, while it is still at work: "HTTP/1.1 200 OK" does not say that it has been done.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html, and of CopyObject
+_END_WITH_DOCUMENT = {"CompleteMultipartUpload", "CopyObject"}
+
+
 class Operation:
     """One operation of S3.
 
@@ -281,6 +286,8 @@ class Operation:
         Whether the request's body is.
     only_reads : bool
         Whether the store is afterwards as it was before.
+    ends_with_document : bool
+        Whether the answer may begin before all is done.
     output_shape
         Of the model.
 
@@ -295,6 +302,7 @@ class Operation:
         self.method: str = model.http["method"]
         self.streams: bool = model.has_streaming_output
         self.only_reads = self.method in {"GET", "HEAD"}
+        self.ends_with_document = self.name in _END_WITH_DOCUMENT
         query = model.http["requestUri"].partition("?")[2]
         self._query = {name: value for name, _, value in (part.partition("=") for part in query.split("&") if part)}
         inputs = model.input_shape.members

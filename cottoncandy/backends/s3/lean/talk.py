@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from cottoncandy.backends.s3.lean.answers import Head, read_head
-from cottoncandy.backends.s3.lean.connections import SMALL_BODY, BadAnswer, Connection
+from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection
 from cottoncandy.backends.s3.lean.request import Request
 from cottoncandy.interrupts import Insistence, current_scope, put_off, wait_in_spite
 
 _NOTED: AbstractContextManager[object] = nullcontext()
 
 
-def enter_scope(connection: Connection, request: Request) -> None:
+def enter_scope(connection: Connection, *, only_reads: bool) -> None:
     """Let Ctrl-C, where somebody cleans up behind it, break off what is only read."""
     scope = current_scope()
     if scope is not None:
-        connection.begin(scope, only_reads=request.operation.only_reads)
+        connection.begin(scope, only_reads=only_reads)
 
 
 def talk(connection: Connection, request: Request, head: bytes) -> Head:
     """Send a request and read the head of its answer.
 
     Where something is changed, Ctrl-C waits for the answer: what the server did after that would come behind the back
-    of who cleans up. With a part of a large body it does nothing.
+    of who cleans up. With a part of a request it does nothing.
     """
     try:
         return _talk(connection, request, head)
@@ -36,12 +38,13 @@ def talk(connection: Connection, request: Request, head: bytes) -> Head:
 
 
 def _talk(connection: Connection, request: Request, head: bytes) -> Head:
-    if len(request.body) <= SMALL_BODY:  # it leaves in one piece
-        with _noted(connection, request):
-            return _answer(connection, is_whole=_send(connection, head, request.body))
-    is_whole = _send(connection, head, request.body)
+    if connection.holds_back(request.body):
+        enter_scope(connection, only_reads=True)  # and what has not been sent whole, which may take long
+    is_sent = _is_sent(connection, partial(connection.send_first, head, request.body))
+    enter_scope(connection, only_reads=request.operation.only_reads)
     with _noted(connection, request):
-        return _answer(connection, is_whole=is_whole)
+        is_sent = is_sent and _is_sent(connection, connection.send_last)
+        return _answer(connection, is_sent=is_sent)
 
 
 def _noted(connection: Connection, request: Request) -> AbstractContextManager[object]:
@@ -49,10 +52,10 @@ def _noted(connection: Connection, request: Request) -> AbstractContextManager[o
     return put_off() if connection.address.encrypted and not request.operation.only_reads else _NOTED
 
 
-def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
-    """Send a request; False where the server has answered before it was sent whole."""
+def _is_sent(connection: Connection, send: Callable[[], None]) -> bool:
+    """Send a piece of a request; False where the server has answered before it was sent whole."""
     try:
-        connection.send(head, body)
+        send()
     except OSError:
         # a server that refuses a request may answer and close before it has read the whole body
         if not connection.has_news():
@@ -61,13 +64,13 @@ def _send(connection: Connection, head: bytes, body: memoryview) -> bool:
     return True
 
 
-def _answer(connection: Connection, *, is_whole: bool) -> Head:
+def _answer(connection: Connection, *, is_sent: bool) -> Head:
     try:
         head = read_head(connection)
     except (OSError, BadAnswer):
         connection.close()  # nobody waits there any more, be it for Ctrl-C that was put off
         raise
-    if is_whole:
+    if is_sent:
         return head
     if head.status < 300:
         raise BadAnswer(f"status {head.status} before the whole body was sent")
