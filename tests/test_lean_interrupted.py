@@ -17,10 +17,11 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from lean_faults import ScriptedServer, Step, plain_client, reply
+from lean_faults import CONTINUE, ScriptedServer, Step, plain_client, reply
 from test_lean_tls import self_signed
 
 from cottoncandy.backends.s3.lean import LeanClient, answers, connections, talk
+from cottoncandy.parallel import for_each
 
 pytestmark = [
     pytest.mark.lean_wire("botocore's connections are not ours"),
@@ -31,6 +32,12 @@ pytestmark = [
 EXCHANGE = {module.__file__ for module in (answers, connections, ssl, talk)}
 #: Seconds for which an answer is waited for; one that never comes would take as long.
 TIMEOUT = 20
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/xml\r\n\r\n"
+SPACES = b"3\r\n   \r\n"
+
+
+def chunks(document: bytes) -> bytes:
+    return b"%x\r\n%s\r\n0\r\n\r\n" % (len(document), document)
 
 
 @contextmanager
@@ -116,3 +123,73 @@ def test_a_write_is_waited_for_up_to_its_answer(tls: bool, size: int, tmp_path: 
                 break
         assert before < done
         assert moment > 100
+
+
+COPIED = b'<CopyObjectResult><ETag>"1"</ETag><LastModified>2020-01-01T00:00:00.000Z</LastModified></CopyObjectResult>'
+COMPLETED = b'<CompleteMultipartUploadResult><ETag>"1"</ETag></CompleteMultipartUploadResult>'
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "first", "last"),
+    [
+        ("copy_object", {"CopySource": {"Bucket": "bucket", "Key": "other"}}, HEAD + SPACES, chunks(COPIED)),
+        (
+            "complete_multipart_upload",
+            {"UploadId": "1", "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": "1"}]}},
+            HEAD + SPACES,
+            chunks(COMPLETED),
+        ),
+        ("put_object", {"Body": b"x"}, CONTINUE, b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\n\r\n'),
+    ],
+    ids=["copy", "completion", "interim"],
+)
+def test_what_comes_before_all_is_done_is_not_the_answer(
+    method: str, arguments: dict[str, Any], first: bytes, last: bytes
+) -> None:
+    """Of long copies and completions Amazon sends the head, and spaces, while it is at work."""
+    pressed, done = threading.Event(), []
+
+    def act(sock: socket.socket) -> bool:
+        sock.sendall(first)
+        os.kill(os.getpid(), signal.SIGINT)
+        pressed.wait(0.3)  # nobody sets it: time for who does not wait
+        done.append(True)
+        sock.sendall(last)
+        return True
+
+    with ScriptedServer(Step(act)) as server:
+        client = LeanClient(plain_client(server.url, read_timeout=TIMEOUT))
+        with pytest.raises(KeyboardInterrupt):
+            getattr(client, method)(Bucket="bucket", Key="key", **arguments)
+        assert done
+        client.close()
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_part_that_has_not_gone_whole_is_broken_off(threads: int) -> None:
+    """Over a slow line it would take minutes; a server does nothing with the beginning of a request."""
+    under_way, over = threading.Semaphore(0), threading.Event()
+
+    def act(sock: socket.socket) -> bool:
+        under_way.release()
+        over.wait(TIMEOUT)  # it reads no more
+        return False
+
+    def press() -> None:
+        for _ in range(threads):
+            under_way.acquire(timeout=TIMEOUT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ScriptedServer(*[Step(act, reads_body=False)] * 8) as server:
+        client = LeanClient(plain_client(server.url, read_timeout=TIMEOUT))
+        body, began = bytes(2**24), time.monotonic()
+
+        def send(number: int) -> None:
+            client.upload_part(Bucket="bucket", Key="key", UploadId="1", PartNumber=number, Body=body)
+
+        threading.Thread(target=press, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            for_each(send, range(1, 9), threads)
+        over.set()
+        assert time.monotonic() - began < TIMEOUT / 2
+        client.close()

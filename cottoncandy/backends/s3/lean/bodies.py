@@ -75,6 +75,7 @@ class ResponseBody:
     """
 
     __slots__ = (
+        "__weakref__",
         "_connection",
         "_count",
         "_failure",
@@ -102,6 +103,8 @@ class ResponseBody:
         self._failure: Exception | None = None
         if length == 0:
             self._finish()
+        else:
+            connection.close_with(self)
 
     def readable(self) -> bool:
         """True."""
@@ -189,10 +192,6 @@ class ResponseBody:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        if not self.ended:
-            self.close()
 
     def _read_some(self, view: memoryview) -> int:
         """Read at least a byte, or none at the end."""

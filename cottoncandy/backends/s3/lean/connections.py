@@ -71,6 +71,7 @@ class Connection:
         self.reused = False
         self.home: object = None  # where the pool that made it kept its idle ones
         self._scope: CancelScope | None = None
+        self._user: weakref.ref[object] | None = None
         self._socket = sock
         self._flags = 0 if address.encrypted else _WAIT_FOR_ALL
         self._received = b""
@@ -197,8 +198,10 @@ class Connection:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether a request has gone whole, and nothing of its answer has come."""
-        return bool(self._gone) and sum(self._gone) == len(self._last) and not self._came and not self.buffered
+        """Whether a request has gone whole, and nothing of its final answer has come."""
+        if not self._gone or sum(self._gone) < len(self._last):
+            return False
+        return all(map(_is_interim, [*self._came, self._received[self._at :]]))
 
     def was_told_to_wait(self) -> None:
         """What came was no answer yet."""
@@ -214,8 +217,19 @@ class Connection:
         self._scope = scope
         scope.begin(self, only_reads=only_reads)
 
+    def close_with(self, user: object) -> None:
+        """Close when this object is forgotten, unless the exchange has ended before.
+
+        The object has no `__del__` for that: it would be called each time, and Ctrl-C that comes in there is lost.
+        """
+        self._user = weakref.ref(user, self._forgotten)
+
+    def _forgotten(self, _: weakref.ref[object]) -> None:
+        self.close()
+
     def end(self) -> None:
         """The exchange is complete, or the connection is closed."""
+        self._user = None
         if self._scope is not None:
             self._scope.end(self)
             self._scope = None
@@ -230,6 +244,11 @@ class Connection:
         self.end()
         self._gone.clear()
         self._socket.close()
+
+
+def _is_interim(received: bytes) -> bool:
+    """Whether that is nothing, or an answer like ``100 Continue`` and nothing else."""
+    return not received or (received.startswith(b"HTTP/1.1 1") and received.count(b"HTTP/1.1 ") == 1)
 
 
 @dataclass(frozen=True)
