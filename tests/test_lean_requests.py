@@ -386,6 +386,13 @@ def test_memory_goes_both_ways(server: ScriptedServer, body: Any) -> None:
     assert [asked.body for asked in server.requests] == [b"body"] * 2
 
 
+@pytest.mark.parametrize("size", [10, 2**17, 2**20])
+def test_an_idle_connection_holds_no_memory(server: ScriptedServer, size: int) -> None:
+    lean, memory = lean_client(plain_client(server.url)), bytearray(size)
+    lean.put_object(Bucket="bucket", Key="key", Body=memoryview(memory))
+    memory.append(1)  # which raises where there is still a view of it
+
+
 @pytest.mark.parametrize(
     "config",
     [

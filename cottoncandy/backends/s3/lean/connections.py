@@ -34,6 +34,7 @@ SMALL_BODY = 2**16
 _LAST = 2**14
 #: Connections without which one thread does not do what threads do; and with which it does in any case.
 _ENOUGH = (8, 64)
+_NOTHING = memoryview(b"")
 #: Seconds to connect that nobody need do something else meanwhile.
 _AT_ONCE = 0.002
 #: With it the kernel fills a whole buffer in one call. Not on Windows: there a timeout makes a socket non-blocking.
@@ -81,7 +82,7 @@ class Connection:
         # for Ctrl-C once more when all has gone.)
         self._gone: list[int] = []
         self._came: list[bytes] = []
-        self._last = memoryview(b"")
+        self._last = _NOTHING
         self._poll = select.poll() if hasattr(select, "poll") else None  # not on Windows
         if self._poll is not None:
             self._poll.register(sock, select.POLLIN)
@@ -230,6 +231,7 @@ class Connection:
     def end(self) -> None:
         """The exchange is complete, or the connection is closed."""
         self._user = None
+        self._last = _NOTHING  # an idle connection holds no memory of a caller's
         if self._scope is not None:
             self._scope.end(self)
             self._scope = None
