@@ -69,7 +69,7 @@ class Parts:
     @contextmanager
     def naming(self) -> Iterator[None]:
         """Write what names them. Ctrl-C waits for that: who interrupts has all of it, or nothing."""
-        with put_off():
+        with put_off(), shielded():  # a large table would be broken off, too, and might be there for all that is known
             self.may_be_named = True
             try:
                 yield

@@ -230,7 +230,9 @@ class _Crew(Generic[Item]):
 
     def _take_note(self, interrupt: BaseException) -> None:
         """Of Ctrl-C, which came to the caller's thread: who waits goes on to wait, but for less."""
-        insists = any(not isinstance(failure, Exception) for failure in self._failures)
+        insists = isinstance(interrupt, interrupts.Insistence) or any(
+            not isinstance(failure, Exception) for failure in self._failures
+        )
         self._failures.insert(0, interrupts.Insistence() if insists else interrupt)
         self._scope.cancel_writes() if insists else self._scope.cancel()
 
@@ -244,7 +246,7 @@ class _Crew(Generic[Item]):
                     return
         except BaseException as failure:  # noqa: BLE001 - raised in the caller's thread
             self._failures.append(failure)
-            self._scope.cancel()
+            self._scope.cancel_writes() if isinstance(failure, interrupts.Insistence) else self._scope.cancel()
 
     def _draw(self) -> object:
         with self._lock:

@@ -151,8 +151,9 @@ def test_what_comes_before_all_is_done_is_not_the_answer(
 
     def act(sock: socket.socket) -> bool:
         sock.sendall(first)
+        pressed.wait(0.05)  # nobody sets it: until the client has read that
         os.kill(os.getpid(), signal.SIGINT)
-        pressed.wait(0.3)  # nobody sets it: time for who does not wait
+        pressed.wait(0.3)  # and for a client that does not wait to go on
         done.append(True)
         sock.sendall(last)
         return True
@@ -176,9 +177,8 @@ def test_a_part_that_has_not_gone_whole_is_broken_off(threads: int) -> None:
         return False
 
     def press() -> None:
-        for _ in range(threads):
-            under_way.acquire(timeout=TIMEOUT)
-        os.kill(os.getpid(), signal.SIGINT)
+        if all(under_way.acquire(timeout=TIMEOUT) for _ in range(threads)):
+            os.kill(os.getpid(), signal.SIGINT)
 
     with ScriptedServer(*[Step(act, reads_body=False)] * 8) as server:
         client = LeanClient(plain_client(server.url, read_timeout=TIMEOUT))

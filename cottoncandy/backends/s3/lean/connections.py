@@ -205,8 +205,8 @@ class Connection:
         return all(map(_is_interim, [*self._came, self._received[self._at :]]))
 
     def was_told_to_wait(self) -> None:
-        """What came was no answer yet."""
-        self._came.clear()
+        """What was read was no answer yet: what came is what is left of it."""
+        self._came[:] = (self._received[self._at :],)
 
     def wait(self) -> None:
         """Until the server answers, or leaves; of no use for anything else afterwards."""
@@ -221,6 +221,7 @@ class Connection:
     def close_with(self, user: object) -> None:
         """Close when this object is forgotten, unless the exchange has ended before.
 
+        Where it is in a circle of references, the socket closes itself.
         The object has no `__del__` for that: it would be called each time, and Ctrl-C that comes in there is lost.
         """
         self._user = weakref.ref(user, self._forgotten)
@@ -231,6 +232,7 @@ class Connection:
     def end(self) -> None:
         """The exchange is complete, or the connection is closed."""
         self._user = None
+        self._gone.clear()
         self._last = _NOTHING  # an idle connection holds no memory of a caller's
         if self._scope is not None:
             self._scope.end(self)
@@ -244,7 +246,6 @@ class Connection:
     def close(self) -> None:
         """Close the socket. May be called twice."""
         self.end()
-        self._gone.clear()
         self._socket.close()
 
 
