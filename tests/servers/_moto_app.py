@@ -1,7 +1,7 @@
 """``python _moto_app.py PORT``: moto's server, which is quicker where it is S3 alone.
 
 `moto.server` finds out for each request which of Amazon's services it is for, and looks through its own directories for
-that. That is a third of its time.
+that. That is more than half of its time.
 """
 
 from __future__ import annotations
