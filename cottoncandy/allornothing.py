@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from cottoncandy.errors import ConfigurationError, CottonCandyError, ObjectExists, TransientError
-from cottoncandy.interrupts import put_off, shielded
+from cottoncandy.interrupts import put_off, put_off_if, shielded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,7 +63,7 @@ class Parts:
     ) -> None:
         if kind is not None and not self.may_be_named:
             # Ctrl-C, for the first time, waits for that; behind Ctrl-C it drops it
-            with put_off() if issubclass(kind, Exception) else nullcontext(), shielded():
+            with put_off_if(issubclass(kind, Exception)), shielded():
                 self._discard()
 
     @contextmanager

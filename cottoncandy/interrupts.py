@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from functools import partial
 from types import FrameType
@@ -16,6 +16,7 @@ Result = TypeVar("Result")
 
 # Seconds after which who waits looks whether it is still of use.
 _LOOK = 0.1
+_AT_ONCE: AbstractContextManager[object] = nullcontext()
 
 
 class Insistence(KeyboardInterrupt):
@@ -66,6 +67,11 @@ def put_off() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, on_ctrl_c)
         if came:
             _tell(on_ctrl_c, came[0], None, insists=len(came) > 1)
+
+
+def put_off_if(condition: bool) -> AbstractContextManager[object]:
+    """`put_off` where the condition holds; elsewhere Ctrl-C is raised at once."""
+    return put_off() if condition else _AT_ONCE
 
 
 def _handled_by(handler: Callable[[int, FrameType | None], object]) -> bool:

@@ -6,7 +6,6 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,7 +16,7 @@ from cottoncandy.backends.gdrive import errors
 from cottoncandy.backends.gdrive.auth import Login
 from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.errors import ServiceError, TransientError
-from cottoncandy.interrupts import put_off
+from cottoncandy.interrupts import put_off_if
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -193,7 +192,7 @@ class Wire:
         session, idle = self._take()
         try:
             # what the service did after an interrupted request would come behind the back of who cleans up
-            with errors.translated(call.where), nullcontext() if call.method == "GET" else put_off():
+            with errors.translated(call.where), put_off_if(call.method != "GET"):
                 response = session.request(
                     call.method,
                     call.uri,

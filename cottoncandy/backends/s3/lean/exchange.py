@@ -8,7 +8,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -33,7 +32,7 @@ from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.talk import enter_scope, talk
 from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
-from cottoncandy.interrupts import is_cancelled, put_off
+from cottoncandy.interrupts import is_cancelled, put_off_if
 from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
@@ -45,8 +44,6 @@ Result = TypeVar("Result")
 _LARGEST_ERROR = 2**20
 #: Bytes of XML that are read: a thousand keys of 1,024 bytes, thrice as long when encoded, and twice over.
 _LARGEST_DOCUMENT = 2**23
-#: Ctrl-C.
-_AS_IT_COMES: AbstractContextManager[object] = nullcontext()
 _UNREADABLE = b"<Error><Code>UnreadableAnswer</Code><Message>%s</Message></Error>"
 _ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<Error[\s>]")
 #: Of characters that travel as they are.
@@ -248,7 +245,7 @@ class Exchange:
         self, request: Request, read: Callable[[Answer], Result], failures: int, sent: Connection | None = None
     ) -> Result:
         """Send a request, unless it was sent over a connection before, and read the answer."""
-        with put_off() if request.operation.ends_with_document else _AS_IT_COMES:
+        with put_off_if(request.operation.ends_with_document):
             return self._attempt_once(request, read, failures, sent)
 
     def _attempt_once(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 
 from cottoncandy.backends.s3.lean.answers import Head, read_head
 from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection
 from cottoncandy.backends.s3.lean.request import Request
-from cottoncandy.interrupts import Insistence, current_scope, put_off, wait_in_spite
-
-_NOTED: AbstractContextManager[object] = nullcontext()
+from cottoncandy.interrupts import Insistence, current_scope, put_off_if, wait_in_spite
 
 
 def enter_scope(connection: Connection, *, only_reads: bool) -> None:
@@ -49,7 +47,7 @@ def _talk(connection: Connection, request: Request, head: bytes) -> Head:
 
 def _noted(connection: Connection, request: Request) -> AbstractContextManager[object]:
     """TLS is Python in part: there Ctrl-C might come before a connection takes note of what was sent, or came."""
-    return put_off() if connection.address.encrypted and not request.operation.only_reads else _NOTED
+    return put_off_if(connection.address.encrypted and not request.operation.only_reads)
 
 
 def _is_sent(connection: Connection, send: Callable[[], None]) -> bool:
