@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -373,5 +374,7 @@ def _query(parameters: Mapping[str, str]) -> str:
     return "&".join([f"{_quote(name)}={_quote(value)}" for name, value in sorted(parameters.items())])
 
 
+# the names of parameters, and most of their values, are always the same
+@lru_cache(maxsize=256)
 def _quote(text: str) -> str:
     return quote(text, safe="-_.~")

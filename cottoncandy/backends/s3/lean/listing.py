@@ -66,7 +66,7 @@ _PLAIN = re.compile(
     rf'(?:<\?xml version="1\.0" encoding="UTF-8"\?>\n?)?<ListBucketResult(?: xmlns="{_NAMESPACE}")?>'
     rf"((?:<([A-Za-z]+)>{_SAID}</\2>|<[A-Za-z]+/>)*)</ListBucketResult>\n?"
 )
-_PREFIX = re.compile("<CommonPrefixes><Prefix>([^<]*)</Prefix></CommonPrefixes>")
+_PREFIX, _PREFIX_END = "<CommonPrefixes><Prefix>", "</Prefix></CommonPrefixes>"
 
 
 def parse_page(body: bytes) -> ListPage:
@@ -91,10 +91,8 @@ def _parse_plain(text: str) -> ListPage | None:
     """The page, or None where its XML is not as plain as it could be."""
     order, pattern = _pattern(_form(text))
     pieces = pattern.split(text)
-    between = _PREFIX.split("".join(pieces[::5]))
-    rest = "".join(between[::2])
+    prefixes, rest = _prefixes("".join(pieces[::5]))
     keys, sizes, dates, e_tags = (pieces[1 + order.index(fact) :: 5] for fact in _FACTS)
-    prefixes = between[1::2]
     e_tags = "\n".join(e_tags).replace("&quot;", '"').replace("&#34;", '"').split("\n") if e_tags else []
     texts = "".join((*keys, *e_tags, *prefixes))
     # other entities; line breaks that a parser changes; and behind `<!` or `<?` a `<` need not begin a tag
@@ -108,6 +106,17 @@ def _parse_plain(text: str) -> ListPage | None:
         keys, prefixes = list(map(decoded, keys)), list(map(decoded, prefixes))
     objects = list(zip(keys, map(int, sizes), dates, e_tags, strict=True))
     return ListPage(objects, prefixes, *_continuation(top))
+
+
+def _prefixes(text: str) -> tuple[list[str], str]:
+    """The common prefixes of a page, where they stand side by side, and the text around them."""
+    start, end = text.find(_PREFIX), text.rfind(_PREFIX_END)
+    if start < 0 or end < start:
+        return [], text
+    prefixes = text[start + len(_PREFIX) : end].split(_PREFIX_END + _PREFIX)
+    if "<" in "".join(prefixes):
+        return [], text
+    return prefixes, text[:start] + text[end + len(_PREFIX_END) :]
 
 
 def _plain_top(text: str) -> dict[str, str] | None:
