@@ -132,6 +132,9 @@ class AgainstADictionary(RuleBasedStateMachine):
     def list_both_ways(self, prefix: str) -> None:
         matching = sorted((key for key in self.model if key.startswith(prefix)), key=str.encode)
         assert [info.key for info in self.backend.list_objects(prefix)] == matching
+        assert list(self.backend.list_names(prefix)) == matching
         ends = (key.find("/", len(prefix)) for key in matching)
         level = [key[: end + 1] if end >= 0 else key for key, end in zip(matching, ends, strict=True)]
-        assert [entry.key for entry in self.backend.list_level(prefix)] == list(dict.fromkeys(level))
+        level = list(dict.fromkeys(level))
+        assert [entry.key for entry in self.backend.list_level(prefix)] == level
+        assert list(self.backend.level_names(prefix)) == level

@@ -69,11 +69,15 @@ def backend(store: Store) -> Backend:
 
 
 def listed(backend: Backend, prefix: str = "", **options: int) -> list[str]:
-    return [info.key for info in backend.list_objects(prefix, **options)]
+    names = [info.key for info in backend.list_objects(prefix, **options)]
+    assert list(backend.list_names(prefix, **options)) == names
+    return names
 
 
 def level(backend: Backend, prefix: str = "", **options: int) -> list[str]:
-    return [entry.key for entry in backend.list_level(prefix, **options)]
+    names = [entry.key for entry in backend.list_level(prefix, **options)]
+    assert list(backend.level_names(prefix, **options)) == names
+    return names
 
 
 def read(backend: Backend, key: str, start: int = 0, stop: int | None = None, **options: str) -> bytes:

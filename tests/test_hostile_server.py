@@ -16,7 +16,7 @@ from s3_wire import ONCE, connect, elsewhere
 from stores import BOTH_WIRES
 
 from cottoncandy.backends.s3.lean.listing import ListPage
-from cottoncandy.backends.s3.listing import _BY_KEY, _MOST_IDLE, _of_page, _Progress
+from cottoncandy.backends.s3.listing import _MOST_IDLE, _Progress
 from cottoncandy.errors import CottonCandyError, ServiceError
 
 LAUGHS = "<!DOCTYPE a [<!ENTITY a0 'ha'>" + "".join(f"<!ENTITY a{n} '{f'&a{n - 1};' * 10}'>" for n in range(1, 10))
@@ -64,14 +64,22 @@ LISTINGS = {
         Response(200, page(["exp/a"]).body.replace(b"2026-01-02T03:04:05.000Z", b"the day before"))
     ),
 }
+#: What no name tells.
+OF_FACTS = {"an object of less than no bytes", "a date that is none"}
 
 
 @BOTH_WIRES
-@pytest.mark.parametrize("name", LISTINGS)
-def test_a_listing_that_cannot_be_ends_with_an_error(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        *zip(LISTINGS, itertools.repeat("list_level")),
+        *zip(sorted(LISTINGS.keys() - OF_FACTS), itertools.repeat("level_names")),
+    ],
+)
+def test_a_listing_that_cannot_be_ends_with_an_error(name: str, call: str) -> None:
     with elsewhere(LISTINGS[name]()) as (backend, proxy):
         with pytest.raises(ServiceError, match="bucket"):
-            for _ in itertools.islice(backend.list_level("exp/"), 100_000):
+            for _ in itertools.islice(getattr(backend, call)("exp/"), 100_000):
                 pass
         assert len(proxy.requests) <= _MOST_IDLE + 10
 
@@ -82,7 +90,7 @@ def test_amazons_directory_buckets_have_no_order() -> None:
         progress = _Progress("bucket", ordered=ordered)
         with contextlib.nullcontext() if not ordered else pytest.raises(ServiceError, match="out of order"):
             for one in pages:
-                progress.check(one, _of_page(one), _BY_KEY)
+                progress.check(one)
 
 
 # ------------------------------------------------------------------ XML

@@ -264,6 +264,14 @@ class Backend(ABC):
         In the order of the keys' UTF-8 bytes, lazily; each prefix once.
         """
 
+    def list_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        """The keys that `list_objects` gives."""
+        return (info.key for info in self.list_objects(prefix, page_size=page_size))
+
+    def level_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        """The keys that `list_level` gives: those of prefixes end with ``/``."""
+        return (entry.key for entry in self.list_level(prefix, page_size=page_size))
+
     def listed_sizes(self, size: int) -> tuple[int, ...]:
         """What a listing may tell of an object of so many bytes: several sizes, where bytes change on their way."""
         return (size,)

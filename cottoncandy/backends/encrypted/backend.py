@@ -226,6 +226,12 @@ class EncryptedBackend(Backend):
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         return self.inner.list_level(prefix, page_size=page_size)
 
+    def list_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        return self.inner.list_names(prefix, page_size=page_size)
+
+    def level_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        return self.inner.level_names(prefix, page_size=page_size)
+
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:
         return self.inner.begin_names(prefix)
 

@@ -218,6 +218,18 @@ class S3Backend(Backend):
 
         return listing.list_level(self._bucket, prefix, page_size)
 
+    def list_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        """Their keys, without all that a listing tells besides."""
+        from cottoncandy.backends.s3 import listing
+
+        return listing.list_names(self._bucket, prefix, page_size)
+
+    def level_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        """Those of one level."""
+        from cottoncandy.backends.s3 import listing
+
+        return listing.level_names(self._bucket, prefix, page_size)
+
     def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
         """Multipart uploads that were begun and neither completed nor aborted: their parts cost money."""
         from cottoncandy.backends.s3 import upload

@@ -158,6 +158,11 @@ class InterfaceCore(InterfaceObject):
         listed = self.backend_interface.list_objects(prefix, page_size=page_size)
         return self._settings.progress.through("list", prefix or "all", listed)
 
+    def _listed_names(self, prefix: str, page_size: int | None = None) -> Iterator[str]:
+        """Their names alone."""
+        listed = self.backend_interface.list_names(prefix, page_size=page_size)
+        return self._settings.progress.through("list", prefix or "all", listed)
+
     def _deleted(self, name: str, names: Sequence[str], *, trash: bool = False) -> int:
         """Delete many objects; how many names there were."""
         with self._settings.progress.many("delete", name, len(names)) as count:

@@ -21,9 +21,14 @@ ALL_OF_A_THOUSAND = DefaultLimit(1000)
 ALL_OF_A_MILLION = DefaultLimit(10**6)
 
 
+def is_limited(limit: int | None) -> bool:
+    """Whether a caller has said how many items there may be."""
+    return limit is not None and not isinstance(limit, DefaultLimit)
+
+
 def limited(items: Iterator[Any], limit: int | None) -> Iterator[Any]:
     """At most ``limit`` items; None and a documented default mean all."""
-    if limit is None or isinstance(limit, DefaultLimit):
+    if limit is None or not is_limited(limit):
         return items
     if limit < 0:
         raise ValueError(f"limit is the most names to give, not {limit}")

@@ -38,7 +38,7 @@ class Directories(BasicInterface):
         from cottoncandy.diskpaths import disk_paths
 
         prefix, root = keys.as_directory(directory), Path(disk_name)
-        names = [info.key for info in self._listed(prefix)]
+        names = list(self._listed_names(prefix))
         if not names:
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
         # the marker of the directory itself has no name in it

@@ -6,13 +6,14 @@ import contextlib
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
-from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, limited, printable
+from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, is_limited, limited, printable
 
 Entry = ObjectInfo | ObjectPrefix
 # What counts the names that are listed.
@@ -46,8 +47,9 @@ class Looking(BasicInterface):
         ['exp/notes', 'exp/run1']
         """
         prefix = keys.as_directory(keys.without_trivial_magic(keys.clean(path)))
-        listed = self._settings.progress.through("list", prefix or "all", self._level(prefix))
-        return list(limited(_names(listed), limit))
+        listed = self.backend_interface.level_names(prefix)
+        names = self._settings.progress.through("list", prefix or "all", listed)
+        return _each_once(filter(prefix.__ne__, names), limit)
 
     def _level(self, prefix: str, page_size: int | None = None) -> Iterator[Entry]:
         """What is in a directory; its own marker object, where there is one, is not in it."""
@@ -86,7 +88,7 @@ class Looking(BasicInterface):
         >>> cci.ls('exp/run*')
         ['exp/run1', 'exp/run2']
         """
-        names = list(limited(_names(self.scandir(pattern, page_size)), limit))
+        names = _each_once((entry.key for entry in self.scandir(pattern, page_size)), limit)
         if verbose:
             print("\n".join(map(printable, names)))  # noqa: T201 - documented to print
         return names
@@ -178,12 +180,20 @@ class Looking(BasicInterface):
         >>> cci.glob('/*/file01*.grp/image')
         ['my/file01a.grp/image', 'your/file01b.grp/image']
         """
-        verbose = kwargs.pop("verbose", False)
+        if not kwargs.pop("verbose", False):
+            return list(self._found_names(pattern, **kwargs))
         found = list(self.find(pattern, **kwargs))
-        if verbose:
-            for info in found:
-                print(describe_object(info))  # noqa: T201 - documented to print
+        for info in found:
+            print(describe_object(info))  # noqa: T201 - documented to print
         return [info.key for info in found]
+
+    def _found_names(self, pattern: str, limit: int | None = None, page_size: int | None = None) -> Iterator[str]:
+        """The names of what `find` finds."""
+        pattern = keys.without_trivial_magic(keys.clean(pattern))
+        if not keys.has_magic(pattern):
+            return (info.key for info in self.find(pattern, limit, page_size))
+        names = self._listed_names(keys.literal_prefix(pattern), page_size)
+        return limited(filter(keys.matcher(pattern), names), limit)
 
     def glob_s3(self, pattern: str, **kwargs: Any) -> list[str]:
         """Do what `glob` does; kept for older scripts."""
@@ -239,11 +249,15 @@ class Looking(BasicInterface):
                 yield self.backend_interface.stat(name)
 
 
-def _names(entries: Iterator[Entry]) -> Iterator[str]:
+def _each_once(names: Iterable[str], limit: int | None) -> list[str]:
     """Each name once: on S3 ``a`` may be an object and a directory at the same time."""
+    plain = map(str.rstrip, names, repeat(keys.SEPARATOR))
+    return list(limited(_unique(plain), limit) if is_limited(limit) else dict.fromkeys(plain))
+
+
+def _unique(names: Iterable[str]) -> Iterator[str]:
     seen: set[str] = set()
-    for entry in entries:
-        name = entry.key.rstrip(keys.SEPARATOR)
+    for name in names:
         if name not in seen:
             seen.add(name)
             yield name

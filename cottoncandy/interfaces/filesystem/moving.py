@@ -141,7 +141,7 @@ class Moving(BasicInterface):
         with ThreadPoolExecutor(1, thread_name_prefix="cottoncandy") as aside:
             may_be_one = bool(name) and not name.endswith(keys.SEPARATOR)
             is_one = Call(aside, partial(backend.exists, name)) if may_be_one else None
-            names = [info.key for info in self._listed(keys.as_directory(name))]
+            names = list(self._listed_names(keys.as_directory(name)))
             if is_one is not None and is_one.result():
                 names.append(name)
         print(f"deleting {len(names)} objects...")  # noqa: T201 - documented to print
