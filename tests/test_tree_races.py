@@ -248,6 +248,52 @@ def test_who_found_nobody_looks_again_when_it_took_long(
     assert steps.count("unmarked") == 1
 
 
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("make", [same_names, other_names])
+@pytest.mark.parametrize("last", [2, 3])
+def test_what_each_has_left_to_the_other_is_ended(
+    store: Store, make: Callable[[int], Tree], last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The later one leaves it to the earlier one, who goes before the mark of the later one is gone.
+
+    A third one may end it before the later one sets out to do so.
+    """
+    cci, other = store.interface(), store.interface()
+    cci.dict2cloud(NAME, make(OLD), verbose=False)
+    put, delete = cci.backend_interface.put, other.backend_interface.delete
+    counts, goes_on = threading.Event(), threading.Event()
+
+    def put_and_wait(key: str, *arguments: Any, **named: Any) -> Any:
+        receipt = put(key, *arguments, **named)
+        if "/complete-" in key:
+            counts.set()
+            assert goes_on.wait(20)
+        return receipt
+
+    def delete_late(names: Any, *arguments: Any, **named: Any) -> Any:
+        names = list(names)
+        if any(name.endswith("/started") for name in names):
+            goes_on.set()
+            earlier.result(20)
+        return delete(names, *arguments, **named)
+
+    def put_late(key: str, *arguments: Any, **named: Any) -> Any:
+        if last == 3 and key.endswith("/started") and goes_on.is_set():
+            store.interface().dict2cloud(NAME, make(3), verbose=False)
+        return put_of_other(key, *arguments, **named)
+
+    put_of_other = other.backend_interface.put
+    monkeypatch.setattr(cci.backend_interface, "put", put_and_wait)
+    monkeypatch.setattr(other.backend_interface, "put", put_late)
+    monkeypatch.setattr(other.backend_interface, "delete", delete_late)
+    with ThreadPoolExecutor(1) as pool:
+        earlier = pool.submit(cci.dict2cloud, NAME, make(1), verbose=False)
+        assert counts.wait(20)
+        other.dict2cloud(NAME, make(2), verbose=False)
+    assert ".upload-" not in "".join(store.raw.keys())
+    assert number_of(cci.cloud2dict(NAME, verbose=False), make) == last
+
+
 def _call_at_a_leaf(cci: DefaultInterface, call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     """Have something done while the interface sends the second of its leaves."""
     backend, put = cci.backend_interface, cci.backend_interface.put

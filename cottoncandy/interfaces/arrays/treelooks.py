@@ -37,6 +37,11 @@ class Seen:
     sizes: Mapping[str, int]
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether there is a tree that is complete and waits."""
+        return any(stage.is_complete for stage in (*self.others, self.own))
+
+    @property
     def newest(self) -> trees.Stage:
         """The tree that readers get, when this upload is complete."""
         return trees.newest([*self.others, self.own])[self.own.root]

@@ -208,22 +208,48 @@ class TreeUploads(FolderArrays):
         now = trees.stages(dict.fromkeys(info.key for info in self._listed(stage.name(""))))[1]
         return any(upload.is_bare for upload in now)
 
-    def _look_at_tree(self, own: trees.Stage) -> Seen:
-        """What is below the root of a tree now; what this upload has there is known."""
+    def _look_at_tree(self, own: trees.Stage, *, is_known: bool = True) -> Seen:
+        """What is below the root of a tree now; what this upload has there is known, or is looked for, too."""
         there = list(self._listed(own.below))
         plain, found = trees.stages({info.key: info.last_modified for info in there})
-        others = [other for other in found if other.root == own.root and other.version != own.version]
-        return Seen(plain, others, own, {info.key: info.size for info in there})
+        of_root = {stage.version: stage for stage in found if stage.root == own.root}
+        mine = of_root.pop(own.version, trees.Stage(own.root, own.version))
+        return Seen(plain, list(of_root.values()), own if is_known else mine, {info.key: info.size for info in there})
 
     def _settle_tree(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
         """Bring the newest tree that is complete to its places, whoever sent it; then it need not wait any longer.
 
-        While others are at work it goes on to wait, and readers get it there: they may still write to the places. Each
-        of them looks, when it has written, whether another tree is the newest; so the last one to look leaves that one.
+        Where others are at work it goes on to wait, and readers get it there. Each may then leave it to the other; so
+        who has left looks once more, and the last one finds nobody at work, and the tree.
+        """
+        is_settled = self._is_settled(seen, stale, threads, acl)
+        for _ in range(_ROUNDS):
+            if is_settled or not self._is_left(seen.own):
+                return
+            self._upload(seen.own.started_mark, _STARTED, {}, acl)
+            # with the mark, nobody takes away what is found now
+            seen = self._look_at_tree(seen.own, is_known=False)
+            stale = self._stale_leaves(seen, threads) if seen.is_waiting else []
+            is_settled = self._is_settled(seen, stale, threads, acl)
+
+    def _is_left(self, own: trees.Stage) -> bool:
+        """Whether a tree waits, and nobody is at work."""
+        seen = self._look_at_tree(own, is_known=False)
+        return seen.is_waiting and not seen.rivals
+
+    def _is_settled(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> bool:
+        """Bring it to its places as long as others do so, too; whether it need not wait any longer.
+
+        Others may still write to the places. Each of them looks, when it has written, whether another tree is the
+        newest; so the last one to look leaves that one.
         """
         for _ in range(_ROUNDS):
-            before, failure = seen, self._take_places(seen, stale, threads, acl)
+            before = seen
+            failure = self._take_places(seen, stale, threads, acl) if seen.is_waiting else None
             seen = self._look_at_tree(seen.own)
+            if not seen.is_waiting:  # another has ended it
+                self.backend_interface.delete([seen.own.started_mark])
+                return True
             is_same = seen.newest.version == before.newest.version
             # of another who came and went since the look before, leaves may have stayed
             came = set(seen.strangers).difference(before.strangers)
@@ -231,11 +257,12 @@ class TreeUploads(FolderArrays):
                 if failure:
                     raise failure
                 self._end_tree(seen, alone=True)
-                return
+                return True
             if is_same and seen.newest is seen.own and seen.rivals:
                 break  # the rivals end it, when they have come so far
             stale = self._stale_leaves(seen, threads)
         self._end_tree(seen, alone=False)
+        return False
 
     def _take_places(
         self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None
