@@ -21,6 +21,7 @@ from cottoncandy.errors import (
     ServiceError,
     TransientError,
 )
+from cottoncandy.stream import ObjectSource
 
 MIB = 2**20
 ARRAY = np.random.default_rng(8).standard_normal(3 * MIB // 8)
@@ -62,6 +63,13 @@ def _is_get(request: Request) -> bool:
 
 
 # ---------------------------------------------------------------------- downloads that break
+@pytest.fixture(params=[False, True], ids=["straight", "by way of the cache"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As small arrays go into memory, and as large ones do."""
+    monkeypatch.setattr(ObjectSource, "_is_cold", lambda source, view: request.param)
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("kind", ["reset", "truncate"])
 def test_a_download_goes_on_where_it_broke(opened: tuple[Any, RecordingProxy, Store], kind: Any) -> None:
     cci, proxy, _ = opened
@@ -93,6 +101,7 @@ def test_what_a_broken_answer_leaves_keeps_nothing_from_growing(
         gc.enable()
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("kind", ["reset", "truncate"])
 @pytest.mark.parametrize("call", ["object", "to_file", "stream", "compressed", "small"])
 def test_every_download_survives(
@@ -119,6 +128,7 @@ def test_every_download_survives(
     assert sum(request.answered == amount for request in proxy.requests) == 3
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_line_that_breaks_again_and_again_but_moves_on(opened: tuple[Any, RecordingProxy, Store]) -> None:
     """Tries are counted from the last byte that came, not from the first."""
     cci, proxy, _ = opened

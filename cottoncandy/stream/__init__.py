@@ -2,7 +2,7 @@
 
 Up, `upload` sends bytes from where they lie: one request when they are few, else parts in a bounded pool of
 threads; on any error the parts are thrown away. Down, `CloudStream` holds one version of an object: one request
-brings its metadata and first bytes, the others come as ranges in threads, straight into the caller's memory. It is
+brings its metadata and first bytes, the others come as ranges in threads, into the caller's memory. It is
 a file over an `ObjectSource`, which whole arrays are read from.
 """
 

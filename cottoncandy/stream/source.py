@@ -1,4 +1,4 @@
-"""Receiving: one version of an object, in ranges, by threads, straight into the caller's memory."""
+"""Receiving: one version of an object, in ranges, by threads, into the caller's memory."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from cottoncandy.resuming import read_resuming
 from cottoncandy.stream.settings import TransferSettings
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from typing_extensions import Self
 
 # Bytes of a part that is handed on and thrown away: the least and the most of one for which a request is sent, of
@@ -36,6 +37,9 @@ _LEAST_RANGE = 8 * MIB
 _MOST_RANGE = 32 * MIB
 # Bytes that are read before they are looked at: they are in the processor's cache then.
 _HOT = 1 * MIB
+# Bytes of an object from which on it comes by way of the cache. Smaller arrays often lie where others were: 16 MB came
+# as fast straight.
+_COLD = 64 * MIB
 
 #: Is told, by whichever thread reads them, that bytes ``start <= i < stop`` of the object stand in the memory. For a
 #: range that grows it is called again and again, with the same start.
@@ -213,16 +217,23 @@ class ObjectSource:
         self, start: int, view: memoryview, reader: ObjectReader | None = None, watch: Watch | None = None
     ) -> None:
         """Read one range, held to the version of the source."""
+        if len(view) < _HOT:
+            watch = None  # it will be in the cache anyway
+        stage = np.empty(_HOT, np.uint8) if self._is_cold(view) else None
+
+        def on_its_way(answer: ObjectReader, position: int) -> ObjectReader:
+            staged = answer if stage is None else _Staged(answer, stage)
+            return staged if watch is None else _Watched(staged, start, position, watch)
 
         def open_at(done: int) -> ObjectReader:
             answer = self.backend.open_version(self.head, start + done, start + len(view))
-            return answer if watch is None else _Watched(answer, start, start + done, watch)
+            return on_its_way(answer, start + done)
 
-        if len(view) < _HOT:
-            watch = None  # it will be in the cache anyway
-        if reader is not None and watch is not None:
-            reader = _Watched(reader, start, start, watch)
-        read_resuming(self.backend.retry, view, open_at, self.where, reader)
+        read_resuming(self.backend.retry, view, open_at, self.where, reader and on_its_way(reader, start))
+
+    def _is_cold(self, view: memoryview) -> bool:
+        """Whether a range goes to memory that no cache holds: a part of a large array, and no buffer."""
+        return self.head.size >= _COLD and len(view) >= _LEAST_RANGE
 
 
 def _share(size: int, bounds: tuple[int, int]) -> int:
@@ -312,6 +323,33 @@ class _Shared(ObjectReader):
         if kind is not None:
             self.broken = True
             self._lost()
+
+
+class _Staged(ObjectReader):
+    """A reader whose bytes come to where they belong by way of a piece of memory that stays in the processor's cache.
+
+    The kernel is slow at writing to memory that no cache holds: this took two thirds of the processor's time, and 64 MB
+    and 512 MB came 1.2 to 1.4 times as fast over loopback, and 1.4 to 1.6 times from local files (EPYC, two cores).
+    """
+
+    def __init__(self, reader: ObjectReader, stage: npt.NDArray[np.uint8]) -> None:
+        self._reader = reader
+        self._stage = stage
+        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = self._reader.readinto(self._stage.data[: len(buffer)])
+        if count:  # numpy lets other threads go on meanwhile
+            np.frombuffer(buffer, np.uint8, count)[:] = self._stage[:count]
+        return count
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._reader.__exit__(kind, error, traceback)
 
 
 class _Watched(ObjectReader):

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 #: Bytes that are read at once: where a connection breaks, no more than these are read again.
 _BLOCK = 1 * MIB
-#: Bytes. The kernel is slow at writing to memory that no cache holds: by way of a piece that stays in a core's own
-#: cache a large body costs half the CPU (measured on an EPYC of 512 KiB a core; 512 KiB is too much there). And what
-#: came of a piece before a connection broke is lost: with 256 KiB, a line that breaks each 150 KB would never move on.
-_SCRATCH = 64 * 1024
+#: Bytes that are read by botocore's ways at a time, at first. What came of them before a connection broke is lost: with
+#: 256 KiB, a line that breaks each 150 KB would never move on.
+_PIECE = 64 * 1024
 
 
 def begin_open(bucket: Bucket, key: str, stop: int, e_tag: str | None) -> Begun[ObjectReader] | None:
@@ -207,14 +206,21 @@ class _Direct:
     def __init__(self, raw: urllib3.HTTPResponse, answer: http.client.HTTPResponse) -> None:
         self._raw = raw
         self._answer = answer
-        self._scratch: memoryview | None = None
+        self._piece = _PIECE
 
     def readinto(self, buffer: memoryview) -> int:
-        if len(buffer) <= _SCRATCH:
-            return self._answer.readinto(buffer)
-        self._scratch = self._scratch or memoryview(bytearray(_SCRATCH))
-        count = self._answer.readinto(self._scratch)
-        buffer[:count] = self._scratch[:count]
+        count = 0
+        while count < len(buffer):
+            try:
+                arrived = self._answer.readinto(buffer[count : count + self._piece])
+            except Exception:
+                if count:
+                    break  # the next call is told
+                raise
+            if not arrived:
+                break
+            count += arrived
+            self._piece = min(2 * self._piece, _BLOCK)  # a line that has held so far
         return count
 
     def close(self) -> None:
@@ -231,7 +237,7 @@ class _ByBlocks:
         self._left = length
 
     def readinto(self, buffer: memoryview) -> int:
-        block = self._body.read(min(len(buffer), _SCRATCH))
+        block = self._body.read(min(len(buffer), _PIECE))
         buffer[: len(block)] = block
         if self._left is not None:
             self._left -= len(block)
