@@ -248,19 +248,13 @@ def test_who_found_nobody_looks_again_when_it_took_long(
     assert steps.count("unmarked") == 1
 
 
-@pytest.mark.stores("local", "moto")
-@pytest.mark.parametrize("make", [same_names, other_names])
-@pytest.mark.parametrize("last", [2, 3])
-def test_what_each_has_left_to_the_other_is_ended(
-    store: Store, make: Callable[[int], Tree], last: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The later one leaves it to the earlier one, who goes before the mark of the later one is gone.
-
-    A third one may end it before the later one sets out to do so.
-    """
-    cci, other = store.interface(), store.interface()
-    cci.dict2cloud(NAME, make(OLD), verbose=False)
-    put, delete = cci.backend_interface.put, other.backend_interface.delete
+def _leave_to_each_other(
+    store: Store, make: Callable[[int], Tree], patch: pytest.MonkeyPatch, *, left: Callable[[DefaultInterface], object]
+) -> DefaultInterface:
+    """Of two, the later one leaves it to the earlier one, who goes before the mark of the later one is gone."""
+    earlier, later = store.interface(), store.interface()
+    earlier.dict2cloud(NAME, make(OLD), verbose=False)
+    put, delete = earlier.backend_interface.put, later.backend_interface.delete
     counts, goes_on = threading.Event(), threading.Event()
 
     def put_and_wait(key: str, *arguments: Any, **named: Any) -> Any:
@@ -272,26 +266,67 @@ def test_what_each_has_left_to_the_other_is_ended(
 
     def delete_late(names: Any, *arguments: Any, **named: Any) -> Any:
         names = list(names)
-        if any(name.endswith("/started") for name in names):
+        if any(name.endswith("/started") for name in names) and not goes_on.is_set():
             goes_on.set()
-            earlier.result(20)
+            writing.result(20)
+            left(later)
         return delete(names, *arguments, **named)
 
-    def put_late(key: str, *arguments: Any, **named: Any) -> Any:
-        if last == 3 and key.endswith("/started") and goes_on.is_set():
-            store.interface().dict2cloud(NAME, make(3), verbose=False)
-        return put_of_other(key, *arguments, **named)
-
-    put_of_other = other.backend_interface.put
-    monkeypatch.setattr(cci.backend_interface, "put", put_and_wait)
-    monkeypatch.setattr(other.backend_interface, "put", put_late)
-    monkeypatch.setattr(other.backend_interface, "delete", delete_late)
+    patch.setattr(earlier.backend_interface, "put", put_and_wait)
+    patch.setattr(later.backend_interface, "delete", delete_late)
     with ThreadPoolExecutor(1) as pool:
-        earlier = pool.submit(cci.dict2cloud, NAME, make(1), verbose=False)
+        writing = pool.submit(earlier.dict2cloud, NAME, make(1), verbose=False)
         assert counts.wait(20)
-        other.dict2cloud(NAME, make(2), verbose=False)
+        later.dict2cloud(NAME, make(2), verbose=False)
+    return later
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("make", [same_names, other_names])
+@pytest.mark.parametrize("meanwhile", ["nothing", "it is ended", "a third tree comes"])
+def test_who_has_left_comes_back_where_nobody_is_at_work(
+    store: Store, make: Callable[[int], Tree], meanwhile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    third, last, seen = store.interface(), 3 if meanwhile == "a third tree comes" else 2, list[int]()
+
+    def left(cci: DefaultInterface) -> None:
+        put = cci.backend_interface.put
+
+        def put_late(key: str, *arguments: Any, **named: Any) -> Any:
+            if meanwhile == "a third tree comes":
+                third.dict2cloud(NAME, make(3), verbose=False)
+            elif meanwhile == "it is ended":
+                third._come_back(NAME, None, None)
+            receipt = put(key, *arguments, **named)
+            seen.append(number_of(third.cloud2dict(NAME, verbose=False), make))
+            return receipt
+
+        monkeypatch.setattr(cci.backend_interface, "put", put_late)
+
+    _leave_to_each_other(store, make, monkeypatch, left=left)
+    assert seen == [last]
+    assert number_of(third.cloud2dict(NAME, verbose=False), make) == last
     assert ".upload-" not in "".join(store.raw.keys())
-    assert number_of(cci.cloud2dict(NAME, verbose=False), make) == last
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("call", ["list_objects", "put", "copy"])
+def test_who_cannot_come_back_has_stored_his_tree(
+    store: Store, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*arguments: Any, **named: Any) -> Any:
+        raise TransientError("no answer")
+
+    def left(cci: DefaultInterface) -> None:
+        monkeypatch.setattr(cci.backend_interface, call, failing)
+        monkeypatch.setattr(cci.backend_interface, "begin_copy", lambda *arguments, **named: None)
+
+    cci = _leave_to_each_other(store, same_names, monkeypatch, left=left)
+    assert "waits beside its places" in caplog.text
+    monkeypatch.undo()
+    assert number_of(cci.cloud2dict(NAME, verbose=False), same_names) == 2
+    assert "/started" not in "".join(store.raw.keys())
+    assert_ends(cci, store, same_names, is_clean=True)
 
 
 def _call_at_a_leaf(cci: DefaultInterface, call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,11 +63,11 @@ class Seen:
         return [other for other in self.others if other.started and not other.is_older(_forgotten())]
 
     @property
-    def ended(self) -> list[trees.Stage]:
-        """What is of no more use, beside the newest tree: who is at work keeps what is his."""
+    def ended(self) -> list[str]:
+        """The names of what is of no more use, beside the newest tree: who is at work keeps what is his."""
         idle = [other for other in self.others if other not in self.rivals]
         left = [other for other in idle if other.order or other.is_older(_forgotten())]
-        return [upload for upload in [*left, self.own] if upload is not self.newest]
+        return [name for upload in [*left, self.own] if upload is not self.newest for name in upload.objects]
 
 
 def alone_with(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stage]:

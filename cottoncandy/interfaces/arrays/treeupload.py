@@ -14,6 +14,7 @@ import numpy.typing as npt
 from cottoncandy import trees
 from cottoncandy.backends.base import Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
+from cottoncandy.chunkedarrays.names import new_version
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treelooks import Seen, alone_with
@@ -208,34 +209,39 @@ class TreeUploads(FolderArrays):
         now = trees.stages(dict.fromkeys(info.key for info in self._listed(stage.name(""))))[1]
         return any(upload.is_bare for upload in now)
 
-    def _look_at_tree(self, own: trees.Stage, *, is_known: bool = True) -> Seen:
-        """What is below the root of a tree now; what this upload has there is known, or is looked for, too."""
+    def _look_at_tree(self, own: trees.Stage) -> Seen:
+        """What is below the root of a tree now; what this upload has there is known."""
         there = list(self._listed(own.below))
         plain, found = trees.stages({info.key: info.last_modified for info in there})
-        of_root = {stage.version: stage for stage in found if stage.root == own.root}
-        mine = of_root.pop(own.version, trees.Stage(own.root, own.version))
-        return Seen(plain, list(of_root.values()), own if is_known else mine, {info.key: info.size for info in there})
+        others = [other for other in found if other.root == own.root and other.version != own.version]
+        return Seen(plain, others, own, {info.key: info.size for info in there})
 
     def _settle_tree(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
         """Bring the newest tree that is complete to its places, whoever sent it; then it need not wait any longer.
 
         Where others are at work it goes on to wait, and readers get it there. Each may then leave it to the other; so
-        who has left looks once more, and the last one finds nobody at work, and the tree.
+        who has left looks once more, and comes back where a tree waits and nobody is at work.
         """
-        is_settled = self._is_settled(seen, stale, threads, acl)
-        for _ in range(_ROUNDS):
-            if is_settled or not self._is_left(seen.own):
-                return
-            self._upload(seen.own.started_mark, _STARTED, {}, acl)
-            # with the mark, nobody takes away what is found now
-            seen = self._look_at_tree(seen.own, is_known=False)
-            stale = self._stale_leaves(seen, threads) if seen.is_waiting else []
-            is_settled = self._is_settled(seen, stale, threads, acl)
+        if not self._is_settled(seen, stale, threads, acl):
+            try:
+                self._come_back(seen.own.root, threads, acl)
+            except CottonCandyError as error:  # all is stored, and readers get it
+                where = self.backend_interface.describe(seen.own.root)
+                log.warning("%s: the newest tree waits beside its places until the next upload: %s", where, error)
 
-    def _is_left(self, own: trees.Stage) -> bool:
-        """Whether a tree waits, and nobody is at work."""
-        seen = self._look_at_tree(own, is_known=False)
-        return seen.is_waiting and not seen.rivals
+    def _come_back(self, root: str, threads: int | None, acl: str | None) -> None:
+        for _ in range(_ROUNDS):
+            # another upload, that has a mark and nothing else: of this one's own, others may make away with all
+            own = trees.Stage(root, new_version())
+            seen = self._look_at_tree(own)
+            if seen.rivals or not seen.is_waiting:
+                return
+            with self._marked(own.started_mark):
+                self._upload(own.started_mark, _STARTED, {}, acl)
+                seen = self._look_at_tree(own)
+                stale = self._stale_leaves(seen, threads) if seen.is_waiting else []
+                if self._is_settled(seen, stale, threads, acl):
+                    return
 
     def _is_settled(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> bool:
         """Bring it to its places as long as others do so, too; whether it need not wait any longer.
@@ -244,24 +250,24 @@ class TreeUploads(FolderArrays):
         newest; so the last one to look leaves that one.
         """
         for _ in range(_ROUNDS):
-            before = seen
-            failure = self._take_places(seen, stale, threads, acl) if seen.is_waiting else None
+            if not seen.is_waiting:  # who came back was not the only one
+                break
+            before, failure = seen, self._take_places(seen, stale, threads, acl)
             seen = self._look_at_tree(seen.own)
-            if not seen.is_waiting:  # another has ended it
-                self.backend_interface.delete([seen.own.started_mark])
-                return True
+            if not seen.is_waiting:
+                break
             is_same = seen.newest.version == before.newest.version
             # of another who came and went since the look before, leaves may have stayed
             came = set(seen.strangers).difference(before.strangers)
             if is_same and not (before.rivals or seen.rivals or came):
                 if failure:
                     raise failure
-                self._end_tree(seen, alone=True)
+                self._end_tree(seen)
                 return True
             if is_same and seen.newest is seen.own and seen.rivals:
                 break  # the rivals end it, when they have come so far
             stale = self._stale_leaves(seen, threads)
-        self._end_tree(seen, alone=False)
+        self._leave_tree(seen)
         return False
 
     def _take_places(
@@ -285,14 +291,17 @@ class TreeUploads(FolderArrays):
             return error
         return None
 
-    def _end_tree(self, seen: Seen, *, alone: bool) -> None:
-        """Remove what is of no more use: all but the newest tree and, where nobody else is at work, that one, too."""
-        newest, ended = seen.newest, [name for upload in seen.ended for name in upload.objects]
-        started = [upload.started_mark for upload in ([seen.own, newest] if alone else [seen.own])]
+    def _end_tree(self, seen: Seen) -> None:
+        """Remove all that there is beside the places, where nobody else is at work."""
+        newest, marks = seen.newest, [seen.own.started_mark, seen.newest.started_mark]
         # first those that are older: they must not be the newest again
-        self.backend_interface.delete(dict.fromkeys([*ended, *started]))
-        if alone:
-            self.backend_interface.delete([name for name in newest.objects if name not in started])
+        self.backend_interface.delete(dict.fromkeys([*seen.ended, *marks]))
+        self.backend_interface.delete([name for name in newest.objects if name not in marks])
+
+    def _leave_tree(self, seen: Seen) -> None:
+        """Remove what is of no more use, and one's own mark; the newest tree goes on to wait, where there is one."""
+        ended = seen.ended if seen.is_waiting else []
+        self.backend_interface.delete(dict.fromkeys([*ended, seen.own.started_mark]))
 
     def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
         arrays, send = upload.arrays, upload.send
