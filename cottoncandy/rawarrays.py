@@ -199,8 +199,8 @@ def load_array(
 ) -> tuple[npt.NDArray[Any], dict[str, str]]:
     """Download an array and its object's metadata.
 
-    The memory is allocated once; an uncompressed array's bytes go straight into it. What arrives damaged is read once
-    more, from the beginning.
+    The memory is allocated once; an uncompressed array's bytes go there as they arrive. What arrives damaged is read
+    once more, from the beginning.
 
     Parameters
     ----------

@@ -108,6 +108,9 @@ def test_old_versions_are_told_read_and_restored(versioned: Store) -> None:
 
     first = versions[read.index(0)]
     old = cci.at_version(first.version_id)
+    for call in (old.lsdir, lambda: old.glob("*"), lambda: old.ls("*")):
+        with pytest.raises(NotSupported, match="nothing else done"):
+            call()
     with pytest.raises(ObjectNotFound, match=r"version '.*' of object .*2'"):
         old.download_object(f"{name}2")
     with pytest.raises((ObjectNotFound, NotSupported), match="version"):

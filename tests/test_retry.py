@@ -371,6 +371,18 @@ def broken_answers(size: int, step: int) -> list[Step]:
     ]
 
 
+def test_a_line_that_stalls_is_gone_on_with(open_s3: Open) -> None:
+    over, size, came = threading.Event(), 3 * 2**16, 2**16
+    head = 'HTTP/1.1 206 x\r\nContent-Length: {}\r\nContent-Range: bytes {}-{}/{}\r\nETag: "e"\r\n\r\n'
+    stalls = hold(over, head.format(size, 0, size - 1, size).encode() + b"x" * came)
+    rest = raw(head.format(size - came, came, size - 1, size).encode() + b"y" * (size - came))
+    backend, server = open_s3(stalls, rest, read_timeout=0.3, attempts=3, longest_wait=0.01)
+    content = read_range(backend, "key", TransferSettings())
+    over.set()
+    assert bytes(content) == b"x" * came + b"y" * (size - came)
+    assert len(server.requests) == 2
+
+
 def test_an_answer_of_one_byte_is_no_progress(open_s3: Open) -> None:
     backend, server = open_s3(*broken_answers(100, 1), attempts=5, longest_wait=0.01)
     with pytest.raises(TransientError, match="'key' in bucket 'bucket'"):

@@ -360,6 +360,12 @@ class S3Version(S3Backend):
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         raise self._only_reads()
 
+    def list_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        raise self._only_reads()
+
+    def level_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
+        raise self._only_reads()
+
     def presigned_url(self, key: str, method: str, seconds: int) -> str:
         """A URL for reading that version."""
         if method != "get":

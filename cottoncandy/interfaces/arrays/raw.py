@@ -132,7 +132,7 @@ class RawArrays(BasicInterface):
     ) -> npt.NDArray[Any]:
         """Download an array that `upload_raw_array` stored.
 
-        The memory is allocated once, and an uncompressed array's bytes go straight into it.
+        The memory is allocated once, and an uncompressed array's bytes go there as they arrive.
 
         Parameters
         ----------
@@ -143,9 +143,9 @@ class RawArrays(BasicInterface):
             Connections; the configured ``threads`` by default.
         out : numpy.ndarray, optional
             Fill this array (or `numpy.memmap`) of the same shape and dtype, and give it back. Where its memory lies in
-            the stored order, the bytes go straight into it. Else its items get there by way of an intermediate: some
-            MiB at a time; but one as large as the array where that is compressed. ``'LZ4'`` needs its packed bytes in
-            memory as well.
+            the stored order, the bytes go there as they arrive. Else its items get there by way of an intermediate:
+            some MiB at a time; but one as large as the array where that is compressed. ``'LZ4'`` needs its packed bytes
+            in memory as well.
 
         Returns
         -------
