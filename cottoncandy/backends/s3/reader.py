@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 #: Bytes that are read at once: where a connection breaks, no more than these are read again.
 _BLOCK = 1 * MIB
-#: Bytes that are read by botocore's ways at a time: at first, and later. What came of them before a connection broke is
-#: lost: with 256 KiB from the beginning, a line that breaks each 150 KB would never move on.
-_PIECE, _LARGEST_PIECE = 64 * 1024, 256 * 1024
+#: Bytes that are read by botocore's ways at a time, at first. What came of them before a connection broke is lost: with
+#: 256 KiB, a line that breaks each 150 KB would never move on.
+_PIECE = 64 * 1024
 
 
 def begin_open(bucket: Bucket, key: str, stop: int, e_tag: str | None) -> Begun[ObjectReader] | None:
@@ -219,7 +219,7 @@ class _Direct:
             if not arrived:
                 break
             count += arrived
-            self._piece = min(2 * self._piece, _LARGEST_PIECE)  # a line that has held so far
+            self._piece = min(2 * self._piece, _BLOCK)  # a line that has held so far
         if self._failure is not None and not count:
             raise self._failure
         return count
