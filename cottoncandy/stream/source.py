@@ -302,14 +302,29 @@ def read_range(
         return view
 
 
-class _Shared(ObjectReader):
+class _Around(ObjectReader):
+    """A reader around another one, which it is closed with."""
+
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
+        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._reader.__exit__(kind, error, traceback)
+
+
+class _Shared(_Around):
     """A reader that a job leaves open for the next one; where it breaks, nobody goes on with it from the wrong byte."""
 
     def __init__(self, reader: ObjectReader, lost: Callable[[], None] | None = None) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._lost = lost or reader.close
         self.broken = False
-        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
 
     def readinto(self, buffer: memoryview) -> int:
         return self._reader.readinto(buffer)
@@ -325,17 +340,15 @@ class _Shared(ObjectReader):
             self._lost()
 
 
-class _Staged(ObjectReader):
-    """A reader whose bytes come to where they belong by way of a piece of memory that stays in the processor's cache.
+class _Staged(_Around):
+    """Bytes come to where they belong by way of a piece of memory that stays in the processor's cache.
 
-    The kernel is slow at writing to memory that no cache holds: this took two thirds of the processor's time, and 64 MB
-    and 512 MB came 1.2 to 1.4 times as fast over loopback, and 1.4 to 1.6 times from local files (EPYC, two cores).
+    The kernel is slow at writing to memory that no cache holds. How much that is stands in ``docs/performance.md``.
     """
 
     def __init__(self, reader: ObjectReader, stage: npt.NDArray[np.uint8]) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._stage = stage
-        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
 
     def readinto(self, buffer: memoryview) -> int:
         count = self._reader.readinto(self._stage.data[: len(buffer)])
@@ -343,24 +356,15 @@ class _Staged(ObjectReader):
             np.frombuffer(buffer, np.uint8, count)[:] = self._stage[:count]
         return count
 
-    def close(self) -> None:
-        self._reader.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._reader.__exit__(kind, error, traceback)
-
-
-class _Watched(ObjectReader):
-    """A reader that tells what has arrived of a range, before it has left the processor's cache."""
+class _Watched(_Around):
+    """Somebody is told what has arrived of a range, before it has left the processor's cache."""
 
     def __init__(self, reader: ObjectReader, first: int, position: int, watch: Watch) -> None:
-        self._reader = reader
+        super().__init__(reader)
         self._first = first
         self._position = position
         self._watch = watch
-        self.head, self.start, self.stop = reader.head, reader.start, reader.stop
 
     def readinto(self, buffer: memoryview) -> int:
         # up to where a block may end
@@ -368,11 +372,3 @@ class _Watched(ObjectReader):
         self._position += count
         self._watch(self._first, self._position)
         return count
-
-    def close(self) -> None:
-        self._reader.close()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._reader.__exit__(kind, error, traceback)
