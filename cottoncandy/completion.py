@@ -79,8 +79,8 @@ class _Names:
     def _names(self, interface: Any, directory: str, typed: str) -> Iterator[str]:
         prefix = directory + typed.lstrip(keys.SEPARATOR)
         try:
-            for entry in islice(interface.backend_interface.list_level(prefix, page_size=_PAGE), _PAGE):
-                if not set(entry.key) & {'"', "'", "\\"}:  # such a name cannot be typed as it is
-                    yield entry.key.removeprefix(directory)
+            for name in islice(interface.backend_interface.level_names(prefix, page_size=_PAGE), _PAGE):
+                if not set(name) & {'"', "'", "\\"}:  # such a name cannot be typed as it is
+                    yield name.removeprefix(directory)
         except CottonCandyError as error:
             log.info("no names for %r: %s", typed, error)

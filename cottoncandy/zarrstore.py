@@ -214,8 +214,7 @@ class ZarrStore(Store):
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         """List one level of a directory: names without the directory, and without a trailing ``/``."""
         directory = self._prefix + keys.as_directory(prefix)
-        entries = (entry.key for entry in self._backend.list_level(directory))
-        async for name in self._each(name for name in entries if name != directory):
+        async for name in self._each(name for name in self._backend.level_names(directory) if name != directory):
             yield name.removeprefix(directory).rstrip(keys.SEPARATOR)
 
     async def _each(self, names: Iterator[str]) -> AsyncIterator[str]:

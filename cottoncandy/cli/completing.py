@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
@@ -81,8 +83,8 @@ def _names(context: click.Context, incomplete: str) -> list[str]:
     access = Access.from_options(context.params)
     where = place(incomplete, access)
     backend = open_store(where, access).backend_interface
-    names = [entry.key for entry, _ in zip(backend.list_level(where.name), range(_MOST), strict=False)]
+    names = list(islice(backend.level_names(where.name), _MOST))
     while len(names) == 1 and names[0].endswith("/"):  # a shell would end the word there
-        names = [entry.key for entry, _ in zip(backend.list_level(names[0]), range(_MOST), strict=False)]
+        names = list(islice(backend.level_names(names[0]), _MOST))
     typed = incomplete.removesuffix(where.name)
     return [typed + name for name in names]

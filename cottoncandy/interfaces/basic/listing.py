@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeGuard
 
 from cottoncandy.backends.base import ObjectInfo
 
@@ -21,14 +21,14 @@ ALL_OF_A_THOUSAND = DefaultLimit(1000)
 ALL_OF_A_MILLION = DefaultLimit(10**6)
 
 
-def is_limited(limit: int | None) -> bool:
+def is_limited(limit: int | None) -> TypeGuard[int]:
     """Whether a caller has said how many items there may be."""
     return limit is not None and not isinstance(limit, DefaultLimit)
 
 
 def limited(items: Iterator[Any], limit: int | None) -> Iterator[Any]:
     """At most ``limit`` items; None and a documented default mean all."""
-    if limit is None or not is_limited(limit):
+    if not is_limited(limit):
         return items
     if limit < 0:
         raise ValueError(f"limit is the most names to give, not {limit}")
