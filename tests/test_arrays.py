@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -336,15 +336,15 @@ _MEASURE = """
 import json, sys
 import numpy as np
 import cottoncandy
-access, call, compression = json.loads(sys.argv[1])
+access, call, compression, mib = json.loads(sys.argv[1])
 
 def kilobytes(which):
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(which))
 
 cci = cottoncandy.get_interface(verbose=False, **access)
 if call in {"upload", "npy"}:
-    array = np.empty(2**25)
-    array.reshape(32, -1)[:] = np.random.default_rng(0).standard_normal(2**20)
+    array = np.empty(mib * 2**17)
+    array.reshape(mib // 8, -1)[:] = np.random.default_rng(0).standard_normal(2**20)
 last = np.random.default_rng(0).standard_normal(2**20)[-1]
 cci.upload_raw_array("warm", np.ones(10), compression=compression)
 cci.download_raw_array("warm")
@@ -387,11 +387,20 @@ def access(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-def _measure(access: dict[str, Any], call: str, compression: Any = False) -> float:
+# glibc gives freed blocks back instead of keeping them for each thread: what is in use counts, at any speed
+_GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(2**17)}
+
+
+def _measure(
+    access: dict[str, Any],
+    call: str,
+    compression: Any = False,
+    mib: int = 256,
+    allocator: Mapping[str, str] = _GIVEN_BACK,
+) -> float:
     """MB that a process needs at most beside what it had."""
-    command = [sys.executable, "-c", _MEASURE, json.dumps([access, call, compression])]
-    # glibc gives freed blocks back instead of keeping them for each thread: what is in use counts, at any speed
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**17)}
+    command = [sys.executable, "-c", _MEASURE, json.dumps([access, call, compression, mib])]
+    environment = {**os.environ, **allocator}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
@@ -402,6 +411,15 @@ def test_the_memory_that_256_mb_take(access: dict[str, Any]) -> None:
     assert _measure(access, "upload") < 0.05 * 256
     assert 256 <= _measure(access, "download") < 1.05 * 256
     assert _measure(access, "object") < 1.05 * 256
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.parametrize("access", ["local"], indirect=True)
+@pytest.mark.parametrize("codec", [False, "LZ4"])
+def test_what_passes_by_the_cache_is_not_kept(access: dict[str, Any], codec: Any) -> None:
+    """Each thread has a piece of memory for it, which an allocator as it is would keep: noise is as large packed."""
+    _measure(access, "upload", codec, 64)
+    assert 64 <= _measure(access, "download", codec, 64, allocator={}) < 1.05 * 64
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")

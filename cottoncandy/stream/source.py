@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
+from mmap import mmap
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -219,7 +220,8 @@ class ObjectSource:
         """Read one range, held to the version of the source."""
         if len(view) < _HOT:
             watch = None  # it will be in the cache anyway
-        stage = np.empty(_HOT, np.uint8) if self._is_cold(view) else None
+        # mapped: an allocator would keep it for each thread that is gone
+        stage = np.frombuffer(mmap(-1, _HOT), np.uint8) if self._is_cold(view) else None
 
         def on_its_way(answer: ObjectReader, position: int) -> ObjectReader:
             staged = answer if stage is None else _Staged(answer, stage)
