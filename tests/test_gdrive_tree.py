@@ -256,6 +256,23 @@ def test_parallel_writers_make_one_folder(drive: FakeDrive, open_drive: OpenDriv
     assert sorted(below) == ["a/", "a/b/", *(f"a/b/{i}" for i in range(8))]
 
 
+@pytest.mark.parametrize("settle", [0.0, 10.0])
+def test_a_folder_that_two_interfaces_fill_has_each_name_once(
+    drive: FakeDrive, open_drive: OpenDrive, settle: float
+) -> None:
+    maker, other = open_drive(settle=settle), open_drive(settle=settle)
+    maker.put("a/x", b"1", {})
+    other.put("a/b/x", b"2", {})
+    other.put("a/y", b"3", {})
+    maker.put("a/b/y", b"4", {})  # made the folder "a" just now, but not all that is in it
+    maker.put("a/y", b"5", {})
+    assert sum(r.method == "POST" and r.path == "/drive/v3/files" for r in drive.requests) == 2
+    assert {path: len(items) for path, items in drive.below().items()} == dict.fromkeys(
+        ["a/", "a/b/", "a/b/x", "a/b/y", "a/x", "a/y"], 1
+    )
+    assert drive.trash() == []  # the file that was there was changed
+
+
 def test_other_programs_that_make_a_folder_first_win(drive: FakeDrive, open_drive: OpenDrive) -> None:
     backend = open_drive()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from cottoncandy import keys
+from cottoncandy.backends.gdrive import newfolders
 from cottoncandy.backends.gdrive.api import within
 from cottoncandy.backends.gdrive.files import DriveFile, oldest_first
 from cottoncandy.backends.gdrive.locks import folder_lock
@@ -50,11 +51,13 @@ def make_folder(tree: Tree, path: str) -> str:
 def _make(tree: Tree, path: str, parent: str) -> str:
     made = _create(tree, path, parent)
     if not tree.settings.settle:
-        tree.remember_folder(path, (made.id,), made=True)
+        tree.remember_folder(path, (made.id,))
         return made.id
     first, *others = oldest_first(tree.settled(path, parent, made, is_folder))
+    if others:
+        newfolders.forget(made.id)  # what lies in the others counts as if it were in this one
     if first.id == made.id:
-        tree.remember_folder(path, (first.id, *(item.id for item in others)), made=True)
+        tree.remember_folder(path, (first.id, *(item.id for item in others)))
     else:
         log.info("%s: another program made this folder first", path)
         _remove_empty(tree, made.id, path, for_ever=True)
@@ -64,6 +67,8 @@ def _make(tree: Tree, path: str, parent: str) -> str:
 
 def _create(tree: Tree, path: str, parent: str) -> DriveFile:
     new_id = tree.api.new_id()
+    tree.fill(parent)
+    tree.note_new(new_id)  # before anybody can see it, and put something there
     try:
         return tree.api.make_folder(new_id, keys.basename(path), parent, path)
     except ObjectExists:

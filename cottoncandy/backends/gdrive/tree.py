@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from cottoncandy import keys
+from cottoncandy.backends.gdrive import newfolders
 from cottoncandy.backends.gdrive.api import Api, quoted, within
 from cottoncandy.backends.gdrive.files import DriveFile, newest_first, oldest_first
 from cottoncandy.backends.gdrive.settings import DriveSettings
@@ -28,9 +29,6 @@ _NOT_TRASHED = "trashed = false"
 _RECENT = 100
 # Seconds: somebody may rename or move a folder in the browser, which only a new search shows.
 _FOLDERS_LAST = 300.0
-# Seconds in which a folder that was just made here is taken for empty but for what was put there from here. If another
-# program was faster after all, `settled` shows it.
-_NEW_LASTS = 60.0
 # Remembered ids only save requests: when there are too many, all are forgotten.
 _MOST_REMEMBERED = 20_000
 _LITTLE_PATIENCE = 1.0  # seconds
@@ -84,7 +82,7 @@ class Tree:
         self._folders: dict[str, tuple[tuple[str, ...], float]] = {}
         self._objects: dict[str, DriveFile] = {}
         self._gone: dict[str, None] = {}
-        self._made: dict[str, float] = {}
+        self._maker = object()
         self._patience = settings.settle
 
     # ------------------------------------------------------------------ the root
@@ -138,13 +136,11 @@ class Tree:
         ids, until = self._folders.get(path, ((), 0.0))
         return ids if time.monotonic() < until else ()
 
-    def remember_folder(self, path: str, ids: tuple[str, ...], *, made: bool = False) -> None:
-        """Keep the ids of a path; ``made`` if the folder is new, and empty."""
+    def remember_folder(self, path: str, ids: tuple[str, ...]) -> None:
+        """Keep the ids of a path."""
         if len(self._folders) >= _MOST_REMEMBERED:
             self._folders.clear()
         self._folders[path] = ids, time.monotonic() + _FOLDERS_LAST
-        if made:
-            self._made[ids[0]] = time.monotonic() + _NEW_LASTS
 
     def forget_folders(self, path: str) -> None:
         """Look for the folders on the way to a path, and for what is below them, anew."""
@@ -157,8 +153,16 @@ class Tree:
                 cache.pop(known, None)
 
     def is_new(self, folder: str) -> bool:
-        """Whether a folder was made from here a moment ago."""
-        return time.monotonic() < self._made.get(folder, 0.0)
+        """Whether a folder was made from here a moment ago, and holds nothing but what was put there from here."""
+        return newfolders.is_new(folder, self._maker)
+
+    def note_new(self, folder: str) -> None:
+        """A folder is about to be made from here."""
+        newfolders.note(folder, self._maker)
+
+    def fill(self, folder: str) -> None:
+        """Something new is about to be put into a folder."""
+        newfolders.fill(folder, self._maker)
 
     # ------------------------------------------------------------------ objects
     def known(self, path: str) -> DriveFile | None:

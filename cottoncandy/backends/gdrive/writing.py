@@ -92,6 +92,7 @@ class Destination:
 
     def place(self) -> dict[str, Any]:
         """Id, name and folder of a new file."""
+        self._tree.fill(self._folder)
         return {"id": self._tree.api.new_id(), "name": keys.basename(self.path), "parents": [self._folder]}
 
     # ------------------------------------------------------------------ afterwards
