@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cottoncandy import keys
-from cottoncandy.backends.base import Backend, WriteOptions
+from cottoncandy.backends.base import Backend, Receipt, WriteOptions
 from cottoncandy.errors import ObjectExists, ObjectNotFound
+from cottoncandy.pipelines import Begun
 
 _OVERWRITE = "pass overwrite=True to replace it"
 
@@ -25,6 +26,8 @@ class Copies:
     pairs : sequence of (str, str)
         The old and the new key of each object. Where they overlap, in the order in which nothing is lost.
     overwrite : bool
+    sizes : Mapping of str to int
+        The bytes of those objects that were listed, by their old keys.
     """
 
     source: Backend
@@ -32,6 +35,7 @@ class Copies:
     name: str
     pairs: Sequence[tuple[str, str]]
     overwrite: bool
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def require_absent(self) -> None:
         """Nothing of a branch is copied when something is in the way.
@@ -62,9 +66,17 @@ class Copies:
         old, new = pair
         options = WriteOptions(if_absent=not self.overwrite)
         try:
-            self.target.copy(old, new, source_container=self.source.location, options=options)
+            container, size = self.source.location, self.sizes.get(old)
+            self.target.copy(old, new, source_container=container, options=options, size=size)
         except ObjectExists as error:
             raise ObjectExists(f"{error}: {_OVERWRITE}") from error
+
+    def begin(self, pair: tuple[str, str]) -> Begun[Receipt] | None:
+        """Copy one object with a request whose answer is read later, where that is all it takes."""
+        old, new = pair
+        if not self.overwrite or old not in self.sizes:
+            return None
+        return self.target.begin_copy(old, new, self.sizes[old], source_container=self.source.location)
 
     def delete_sources(self, through: Callable[[Iterable[str]], Iterable[str]] = iter) -> None:
         """Delete the old objects, but for those that were copied onto themselves or onto each other.
@@ -97,10 +109,11 @@ def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite:
     if not old.endswith(keys.SEPARATOR) and source.exists(old):
         return Copies(source, target, new, [(old, new)], overwrite)
     prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
-    pairs = [(info.key, new_prefix + info.key.removeprefix(prefix)) for info in source.list_objects(prefix)]
+    sizes = {info.key: info.size for info in source.list_objects(prefix)}
+    pairs = [(key, new_prefix + key.removeprefix(prefix)) for key in sizes]
     # down a branch the deepest goes first, up it goes last: no copy replaces what another has yet to read
     goes_down = len(target.place(new_prefix)) > len(source.place(prefix))
     pairs.sort(key=lambda pair: len(pair[0]), reverse=goes_down)
     if not pairs:
         raise ObjectNotFound(f"{source.describe(old)} does not exist, and nothing is below that name")
-    return Copies(source, target, new, pairs, overwrite)
+    return Copies(source, target, new, pairs, overwrite, sizes)

@@ -16,6 +16,7 @@ from recorder import RecordingProxy, Request
 from stores import Recorded
 from test_objects import small_parts
 
+from cottoncandy.errors import ObjectExists
 from cottoncandy.interfaces.arrays import treeupload
 from cottoncandy.stream import source
 
@@ -283,6 +284,30 @@ def test_a_copy_moves_no_bytes(opened: tuple[Any, RecordingProxy, Any]) -> None:
         assert sum(request.length for request in proxy.requests) < 10_000
         assert len(proxy.requests) <= 6
         assert "GET" not in _methods(proxy)
+
+
+@pytest.mark.parametrize("method", ["cp", "mv"])
+def test_a_branch_is_copied_with_a_request_for_each_object(
+    opened: tuple[Any, RecordingProxy, Any], method: str
+) -> None:
+    cci, proxy, raw = opened
+    for number in range(30):
+        raw.put(f"a/{number:02d}", b"x%d" % number, {"number": str(number)})
+
+    def count(target: str, **named: Any) -> Counter[str]:
+        proxy.clear()
+        getattr(cci, method)("a", target, **named)
+        assert raw.get(f"{target}/07") == (b"x7", {"number": "7"})
+        for number in range(30):
+            raw.put(f"a/{number:02d}", b"x%d" % number, {"number": str(number)})
+        return Counter(_methods(proxy))
+
+    assert count("b", overwrite=True)["PUT"] == 30
+    assert count("b", overwrite=True)["HEAD"] <= 1  # whether there is an object of that name
+    once = count("c")
+    assert (once["PUT"], once["HEAD"]) == (30, 31)  # and whether there is one in the place of each
+    with pytest.raises(ObjectExists):
+        count("c")
 
 
 def test_connections_are_kept(opened: tuple[Any, RecordingProxy, Any]) -> None:

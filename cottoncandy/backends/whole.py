@@ -62,6 +62,7 @@ class WholeBackend(Backend):
         options: WriteOptions = WriteOptions(),
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         """Get it and put it."""
         with self.at(source_container or self.container).open(source_key, e_tag=e_tag) as reader:

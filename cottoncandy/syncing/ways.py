@@ -294,7 +294,8 @@ class _Copy(Pair):
 
     def transfer(self, name: str) -> None:
         source, target = self.source_branch, self.target_branch
-        target.backend.copy(source.key(name), target.key(name), source_container=source.backend.location)
+        location, size = source.backend.location, self._from[name].size
+        target.backend.copy(source.key(name), target.key(name), source_container=location, size=size)
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.target_branch.has_only(name, extra)

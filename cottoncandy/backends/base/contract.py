@@ -115,9 +115,15 @@ class Backend(ABC):
         return None
 
     def begin_copy(
-        self, source_key: str, key: str, size: int, options: WriteOptions = WriteOptions()
+        self,
+        source_key: str,
+        key: str,
+        size: int,
+        options: WriteOptions = WriteOptions(),
+        *,
+        source_container: str | None = None,
     ) -> Begun[Receipt] | None:
-        """Copy an object of so many bytes in the container, in the same manner: `copy`, whose answer is read later."""
+        """Copy an object of so many bytes, in the same manner: `copy`, whose answer is read later."""
         return None
 
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:
@@ -218,6 +224,7 @@ class Backend(ABC):
         options: WriteOptions = WriteOptions(),
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         """Copy an object with its metadata inside the store, whatever its size, onto ``key`` of this container.
 
@@ -231,6 +238,8 @@ class Backend(ABC):
             What the copy gets in the place of the source's. So an object gets other metadata: by a copy onto itself.
         e_tag : str, optional
             Copy only this version.
+        size : int, optional
+            Its bytes, where a listing has told: then it need not be looked at first.
 
         Raises
         ------

@@ -194,12 +194,13 @@ class EncryptedBackend(Backend):
         options: WriteOptions = WriteOptions(),
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         """Copy the encrypted bytes as they are, under the same key."""
         if metadata is not None:
             raise self._cannot("give a copy other metadata: they are sealed with its bytes")
         return self.inner.copy(
-            source_key, key, source_container=source_container, options=options, e_tag=_stored(e_tag)
+            source_key, key, source_container=source_container, options=options, e_tag=_stored(e_tag), size=size
         )
 
     def rotate_key(self, key: str) -> bool:

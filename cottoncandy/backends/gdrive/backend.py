@@ -276,6 +276,7 @@ class GoogleDriveBackend(Backend):
         options: WriteOptions = WriteOptions(),
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         """Copy an object inside the drive. What it replaces goes to the trash."""
         place = self.at(source_container)

@@ -209,6 +209,7 @@ class LocalBackend(Backend):
         options: WriteOptions = WriteOptions(),
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         source = self if source_container is None else self.at(source_container)
         file, head = source._open(source_key, e_tag)  # noqa: SLF001 - of another instance of this class

@@ -152,12 +152,19 @@ class S3Backend(Backend):
         return writing.begin_put(self._bucket, key, body, metadata, options)
 
     def begin_copy(
-        self, source_key: str, key: str, size: int, options: WriteOptions = WriteOptions()
+        self,
+        source_key: str,
+        key: str,
+        size: int,
+        options: WriteOptions = WriteOptions(),
+        *,
+        source_container: str | None = None,
     ) -> Begun[Receipt] | None:
-        """Send one COPY, without the look at the source that `copy` begins with."""
+        """Send one COPY."""
         from cottoncandy.backends.s3 import copying
 
-        return copying.begin_copy(self._bucket, source_key, key, options) if size <= self.largest_copy else None
+        source = Bucket(self._bucket.connection, source_container or self.container)
+        return copying.begin_copy(source, source_key, self._bucket, key, options) if size <= self.largest_copy else None
 
     def put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
@@ -180,10 +187,11 @@ class S3Backend(Backend):
         options: WriteOptions = WriteOptions(),
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         """Copy an object inside the store. Onto itself it is left as it is, but for other metadata."""
         source = Bucket(self._bucket.connection, source_container or self.container)
-        return self._copy(source, source_key, key, options, metadata, e_tag)
+        return self._copy(source, source_key, key, options, metadata, e_tag, size)
 
     def _copy(
         self,
@@ -193,11 +201,12 @@ class S3Backend(Backend):
         options: WriteOptions,
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         from cottoncandy.backends.s3 import copying
 
         sizes = copying.Sizes(self.largest_copy, self.copy_part, self.limits.most_parts)
-        return copying.copy_object(source, source_key, self._bucket, key, options, sizes, metadata, e_tag)
+        return copying.copy_object(source, source_key, self._bucket, key, options, sizes, metadata, e_tag, size)
 
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         """Delete objects, up to 1,000 with one request."""
@@ -348,6 +357,7 @@ class S3Version(S3Backend):
         options: WriteOptions,
         metadata: Mapping[str, str] | None = None,
         e_tag: str | None = None,
+        size: int | None = None,
     ) -> Receipt:
         raise self._only_reads(key)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import ContainerNotFound, CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
 from cottoncandy.resuming import read_resuming
@@ -72,10 +72,17 @@ def copy_object(
     sizes: Sizes,
     metadata: Mapping[str, str] | None = None,
     e_tag: str | None = None,
+    size: int | None = None,
 ) -> Receipt:
-    """Copy an object with its metadata, or with others, whatever its size; ``e_tag`` holds it to one version."""
+    """Copy an object with its metadata, or with others, whatever its size; ``e_tag`` holds it to one version.
+
+    It is looked at first, but for one whose ``size`` is known, and which goes as it is, in whichever version.
+    """
+    is_itself = (source.name, source_key, source.version_id) == (bucket.name, key, None)
+    if size is not None and size <= sizes.at_once and metadata is None and e_tag is None and not is_itself:
+        return _copy_listed(source, source_key, bucket, key, options)
     head = source.head(source_key, e_tag)
-    if (source.name, source_key, source.version_id) == (bucket.name, key, None) and metadata is None:
+    if is_itself and metadata is None:
         if options.if_absent:
             refuse_existing(bucket, key)
         return receipt(head, head.get("ETag"))  # S3 refuses to copy an object onto itself
@@ -86,19 +93,31 @@ def copy_object(
         more: dict[str, Any] = {"CopySourceIfMatch": e_tag} if e_tag else {}
         if metadata is not None:
             more |= _kept(head) | {"MetadataDirective": "REPLACE", "Metadata": dict(metadata)}
-        return _copy_at_once(place, head, bucket, key, options, more)
+        return _copy_at_once(place, lambda: head, bucket, key, options, more)
     part = max(sizes.part, -(-head["ContentLength"] // sizes.most_parts))
     return _copy_in_parts(place, head, bucket, key, options, part)
 
 
-def begin_copy(bucket: Bucket, source_key: str, key: str, options: WriteOptions) -> Begun[Receipt] | None:
+def _copy_listed(source: Bucket, source_key: str, bucket: Bucket, key: str, options: WriteOptions) -> Receipt:
+    """Copy an object that a listing has shown."""
+    look = partial(source.head, source_key)
+    try:
+        return _copy_at_once(source.source(source_key), look, bucket, key, options, {})
+    except (ObjectNotFound, ContainerNotFound):
+        look()  # tells which of the two names is meant
+        raise
+
+
+def begin_copy(
+    source: Bucket, source_key: str, bucket: Bucket, key: str, options: WriteOptions
+) -> Begun[Receipt] | None:
     """Copy an object with one request, whose answer is read later; None where more may be needed."""
-    if options.if_absent or options.extra or source_key == key:
+    if options.if_absent or options.extra or (source.name, source_key) == (bucket.name, key):
         return None
     begun: Begun[Response] | None = bucket.data.begin_copy_object(
         Bucket=bucket.name,
         Key=key,
-        CopySource=bucket.source(source_key),
+        CopySource=source.source(source_key),
         **bucket.connection.payer,
         **welcome_acl(bucket, options),
     )
@@ -114,8 +133,14 @@ def _kept(head: Response) -> dict[str, Any]:
 
 
 def _copy_at_once(
-    place: Mapping[str, str], head: Response, bucket: Bucket, key: str, options: WriteOptions, own: Mapping[str, Any]
+    place: Mapping[str, str],
+    look: Callable[[], Response],
+    bucket: Bucket,
+    key: str,
+    options: WriteOptions,
+    own: Mapping[str, Any],
 ) -> Receipt:
+    """Copy an object with one request. Its head is looked at where only that tells whether it was."""
     parameters = {**own, **accepted(bucket, "CopyObject", options.extra)}
 
     def call(more: Mapping[str, Any]) -> Response:
@@ -129,7 +154,7 @@ def _copy_at_once(
         try:
             response = with_condition(bucket, key, "CopyObject", options, partial(with_acl, bucket, options, call))
         except ClientError as error:
-            made = lost_answer(bucket, key, error, partial(_is_copy, place, head, bucket, key))
+            made = lost_answer(bucket, key, error, lambda found: _is_copy(place, look(), bucket, key, found))
             return receipt(made, made.get("ETag"))
     return _receipt(response)
 

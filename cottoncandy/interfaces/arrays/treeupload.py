@@ -277,7 +277,7 @@ class TreeUploads(FolderArrays):
         newest, waiting, options = seen.newest, seen.waiting, self._write_options(acl)
 
         def settle(key: str) -> None:
-            self.backend_interface.copy(waiting[key], key, options=options)
+            self.backend_interface.copy(waiting[key], key, options=options, size=seen.sizes.get(waiting[key]))
 
         def begin(key: str) -> Begun[Receipt] | None:
             size = seen.sizes.get(waiting[key])

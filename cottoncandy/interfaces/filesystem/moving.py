@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,9 @@ class Moving(BasicInterface):
 
     def _copy_all(self, plan: Copies) -> None:
         plan.require_absent()
-        self._for_each(plan.copy, plan.pairs, 1 if plan.overlap() else None, "copy", plan.name)
+        threads, begin = (1, None) if plan.overlap() else (None, plan.begin)
+        largest = max(plan.sizes.values(), default=math.inf)
+        self._for_each(plan.copy, plan.pairs, threads, "copy", plan.name, largest=largest, begin=begin)
 
     def _plan_copy(
         self,
