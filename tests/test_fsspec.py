@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import pickle
 import posixpath
+import re
 import subprocess
 import sys
 import textwrap
@@ -344,6 +346,76 @@ def test_a_transaction_is_seen_at_its_end(store: Store) -> None:
     assert store.raw.leftovers() == []
 
 
+@pytest.mark.parametrize("how", [{"mode": "wb"}, {"mode": "w"}, {"mode": "wb", "compression": "gzip"}])
+@pytest.mark.parametrize("left", ["an error", "thrown away", "never closed"])
+def test_what_was_not_finished_in_a_transaction_replaces_nothing(store: Store, how: Any, left: str) -> None:
+    fs = ObjectFileSystem(store.backend(), SMALL_PARTS)
+    sizes = {"small": 3, "large": 12 * MIB}
+    for name in sizes:
+        store.raw.put(name, b"precious")
+    with fs.transaction:
+        for name, size in sizes.items():
+            file = fs.open(name, **how)
+            file.write("x" * size if how["mode"] == "w" else os.urandom(size))
+            if left == "an error":
+                with pytest.raises(KeyError), file:
+                    raise KeyError(name)
+            elif left == "thrown away":
+                getattr(file, "buffer", file).discard()
+            del file
+        with fs.open("other", "wb") as file:
+            file.write(b"whole")
+    assert store.raw.keys() == ["large", "other", "small"]
+    assert store.raw.get("other")[0] == b"whole"
+    assert store.raw.get("large")[0] == store.raw.get("small")[0] == b"precious"
+    assert store.raw.leftovers() == []
+
+
+@pytest.mark.parametrize("mode", ["wb", "w"])
+@pytest.mark.parametrize("compression", [None, "gzip", "bz2", "xz", "zstd"])
+def test_a_file_that_nobody_closes_replaces_nothing(store: Store, mode: str, compression: str | None) -> None:
+    fs = ObjectFileSystem(store.backend(), SMALL_PARTS)
+    store.raw.put("key", b"precious")
+
+    def fail() -> None:
+        file = fs.open("key", mode, compression=compression)
+        file.write("half" if mode == "w" else b"half")
+        raise KeyError("key")
+
+    with pytest.raises(KeyError):
+        fail()
+    gc.collect()
+    assert store.raw.get("key")[0] == b"precious"
+
+
+def test_all_that_writes_in_a_transaction_is_seen_at_its_end(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    (tmp_path / "file").write_bytes(b"on disk")
+
+    def write(error: type[Exception] | None) -> None:
+        with cci.fs.transaction:  # `fs` is the same one each time
+            cci.fs.pipe({"piped": b"1", "piped too": b"2"})
+            cci.fs.pipe_file("created", b"3", mode="create")
+            cci.fs.put_file(tmp_path / "file", "put")
+            cci.fs.put(str(tmp_path / "file"), "put too")
+            cci.fs.write_bytes("bytes", b"4")
+            cci.fs.write_text("text", "5")
+            cci.fs.touch("touched")
+            assert store.raw.keys() == []
+            if error:
+                raise error
+
+    with pytest.raises(ZeroDivisionError):
+        write(ZeroDivisionError)
+    assert store.raw.keys() == []
+    write(None)
+    assert store.raw.keys() == ["bytes", "created", "piped", "piped too", "put", "put too", "text", "touched"]
+    assert store.raw.get("put too")[0] == b"on disk"
+    other = store.interface()
+    other.__setstate__(cci.__getstate__())
+    assert other.fs is not cci.fs
+
+
 @pytest.mark.parametrize("mode", ["ab", "a", "r+b"])
 def test_objects_are_not_changed_in_place(fs: ObjectFileSystem, mode: str) -> None:
     with pytest.raises(NotSupported, match="anew"):
@@ -356,6 +428,33 @@ def test_siblings_survive(store: Store, tree: ObjectFileSystem) -> None:
     tree.rm("exp", recursive=True)
     assert store.raw.keys() == ["exp2/e.txt", "experiment", "f.txt"]
     assert store.raw.leftovers() == []
+
+
+def test_a_name_that_is_there_is_no_pattern(store: Store, fs: ObjectFileSystem, tmp_path: Path) -> None:
+    there = ["d/a1", "d/a[1]", "d/g1/x", "d/g[1]/x", "d/q?", "d/qq", "d/res*", "d/res1"]
+    for name in there:
+        store.raw.put(name, name.encode())
+    assert fs.cat(fs.find("d")) == {name: name.encode() for name in there}
+    assert fs.cat("d/a[1]") == b"d/a[1]"
+    assert fs.cat("d/[aq][1q]") == {"d/a1": b"d/a1", "d/qq": b"d/qq"}
+    fs.get("d/a[1]", str(tmp_path / "file"))
+    fs.get("d/g[1]", str(tmp_path / "folder"), recursive=True)
+    assert (tmp_path / "file").read_bytes() == b"d/a[1]"
+    assert (tmp_path / "folder" / "x").read_bytes() == b"d/g[1]/x"
+    fs.mv("d/q?", "d/moved")
+    fs.copy("d/g[1]", "copied", recursive=True)
+    assert store.raw.get("d/moved")[0] == b"d/q?"
+    assert store.raw.get("copied/x")[0] == b"d/g[1]/x"
+    fs.rm_file("d/res*")
+    fs.rm("d/g[1]", recursive=True)
+    fs.rm(["d/a[1]"])
+    assert store.raw.keys() == ["copied/x", "d/a1", "d/g1/x", "d/moved", "d/qq", "d/res1"]
+    with pytest.raises(ObjectNotFound, match=re.escape("d/res*")):
+        fs.rm_file("d/res*")
+    with pytest.raises(IsADirectoryError):
+        fs.rm_file("d")
+    fs.rm("d/[ag]*", recursive=True)
+    assert store.raw.keys() == ["copied/x", "d/moved", "d/qq", "d/res1"]
 
 
 def test_removing_names_what_is_not_right_and_removes_nothing(store: Store, tree: ObjectFileSystem) -> None:

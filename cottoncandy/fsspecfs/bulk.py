@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ Pair = tuple[Any, Any]
 
 # The call of fsspec for one object that a call for many makes of each.
 _ONE_OF = {"get": "get_file", "put": "put_file", "copy": "cp_file"}
+_MAGIC = re.compile(r"[*?\[]")
 
 
 def plan(filesystem: AbstractFileSystem, many: str, *paths: Any, **options: Any) -> list[Pair]:
@@ -35,13 +38,23 @@ def plan(filesystem: AbstractFileSystem, many: str, *paths: Any, **options: Any)
     list of (path, path)
     """
     planned: list[Pair] = []
+    source, *rest = paths
+    asked = source
+    if many != "put" and isinstance(source, str) and has_magic(source) and filesystem.is_literal(source):
+        # fsspec looks at it to tell a pattern, which goes elsewhere than an object or a directory does
+        asked = _MAGIC.sub("_", source)
+
+    def expand(names: Any, **how: Any) -> list[str]:
+        found = filesystem.expand_path(source if names is asked else names, **how)
+        return [keys.SEPARATOR + name for name in found]
+
     # a twin that looks where the file system looks, and writes down what it should do
     twin = object.__new__(type(filesystem))
     vars(twin).update(vars(filesystem))
     # fsspec's rule finds the name of a directory behind a `/`: what is in no other has one here, as long as it is asked
-    twin.expand_path = lambda *names, **how: [keys.SEPARATOR + name for name in filesystem.expand_path(*names, **how)]
+    twin.expand_path = expand
     setattr(twin, _ONE_OF[many], lambda first, second, **_: planned.append((first, second)))
-    getattr(AbstractFileSystem, many)(twin, *paths, **options)
+    getattr(AbstractFileSystem, many)(twin, asked, *rest, **options)
     if many == "put":
         return planned
     named = ((first.removeprefix(keys.SEPARATOR), second) for first, second in planned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from fsspec.compression import compr
 from fsspec.core import get_compression
 
 from cottoncandy import keys
-from cottoncandy.backends.base import BytesLike, WriteOptions
+from cottoncandy.backends.base import MIB, BytesLike, WriteOptions
 from cottoncandy.copies import Copies
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
@@ -171,6 +172,10 @@ class ObjectFileSystem(Names):
 
     def pipe_file(self, path: str, value: BytesLike, mode: str = "overwrite", **kwargs: Any) -> None:
         """Write an object; with ``mode='create'`` only where nothing is."""
+        if self._intrans:
+            with self.open(path, "xb" if mode == "create" else "wb") as file:
+                file.write(value)
+            return
         key = keys.clean_object(self._strip_protocol(path))
         upload(self._backend, key, value, {}, WriteOptions(if_absent=mode == "create"), self._settings)
 
@@ -210,7 +215,11 @@ class ObjectFileSystem(Names):
         with Path(lpath).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             callback.set_size(size)
-            upload(self._backend, key, file_pieces(file, self._settings), {}, options, self._settings, most=size)
+            if self._intrans:
+                with self.open(rpath, "xb" if mode == "create" else "wb") as target:
+                    shutil.copyfileobj(file, target, MIB)
+            else:
+                upload(self._backend, key, file_pieces(file, self._settings), {}, options, self._settings, most=size)
         callback.absolute_update(callback.size or 0)
 
     def get(
@@ -329,13 +338,22 @@ class ObjectFileSystem(Names):
         return copies
 
     def rm_file(self, path: str) -> None:
-        """Delete an object."""
-        self.rm(path)
+        """Delete the object of this name, which is no pattern.
+
+        Raises
+        ------
+        ObjectNotFound
+        IsADirectoryError
+        """
+        name = keys.clean_object(self._strip_protocol(path))
+        self._require_object(name)
+        self._backend.delete([name])
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
         """Delete objects, in batches; with ``recursive`` all below a name too.
 
-        A name is a directory and no prefix: ``rm('exp', recursive=True)`` leaves ``exp2`` alone.
+        A name is a directory and no prefix: ``rm('exp', recursive=True)`` leaves ``exp2`` alone. A pattern deletes what
+        it matches; but where an object or directory has a name like ``a[1]``, that one is meant, and no other.
 
         Raises
         ------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
+from glob import has_magic
 from typing import TYPE_CHECKING, Any
 
 from fsspec.spec import AbstractFileSystem
@@ -39,6 +41,10 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
 
     def __repr__(self) -> str:
         return f"<cottoncandy.{type(self).__name__} {self._backend.describe()}>"
+
+    def is_of(self, backend: Backend, settings: TransferSettings) -> bool:
+        """Whether it was made for these."""
+        return self._backend is backend and self._settings is settings
 
     @property
     def fsid(self) -> str:
@@ -117,6 +123,57 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
     def isdir(self, path: str) -> bool:
         """Whether there is an object below that name, and none of it."""
         return self._type(path) == "directory"
+
+    def is_literal(self, path: str) -> bool:
+        """Whether a path stands for itself: it holds no ``*``, ``?`` or ``[``, or there is such an object or directory.
+
+        The latter is asked with one listing.
+        """
+        name = self._strip_protocol(path)
+        if not has_magic(name):
+            return True
+        wanted = (name, keys.as_directory(name))
+        there = (entry.key for entry in self._backend.list_level(name))
+        return any(key in wanted for key in itertools.takewhile(lambda key: key <= wanted[1], there))
+
+    def expand_path(
+        self,
+        path: Any,
+        recursive: bool = False,
+        maxdepth: int | None = None,
+        assume_literal: bool = False,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Find the names that paths and patterns stand for; what is there under a path as it is written is no pattern.
+
+        Parameters
+        ----------
+        path : str or list of str
+        recursive : bool
+            With all that is below them.
+        maxdepth : int, optional
+            How many levels.
+        assume_literal : bool
+            None of them is a pattern.
+
+        Raises
+        ------
+        FileNotFoundError
+            If nothing is found.
+        """
+        names = [self._strip_protocol(each) for each in ([path] if isinstance(path, (str, os.PathLike)) else path)]
+        magic = {name for name in names if has_magic(name)}
+        literal = {name for name in magic if assume_literal or self.is_literal(name)}
+        found = set(literal)
+        for name in literal if recursive else ():
+            found.update(self.find(name, maxdepth=maxdepth, withdirs=True))
+        others = [name for name in names if name not in literal]
+        try:
+            found.update(super().expand_path(others, recursive, maxdepth, **kwargs) if others or not found else ())
+        except FileNotFoundError:
+            if not found:
+                raise
+        return sorted(found)
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         """List one level of a directory.

@@ -83,6 +83,7 @@ class ObjectWriter(Discardable):
         self._sizes = partsizes.growing_part_sizes(min(settings.upload_part, _PART), backend.limits)
         self._size, self._part, self._position = next(self._sizes), bytearray(), 0
         self._number, self._sent = 0, 0
+        self._is_discarded = False
         self._upload: MultipartUpload | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pending: deque[Call[None]] = deque()
@@ -138,7 +139,16 @@ class ObjectWriter(Discardable):
         super().close()
 
     def commit(self) -> None:
-        """Make the object seen: what closing does, unless it was opened in a transaction."""
+        """Make the object seen: what closing does, unless it was opened in a transaction.
+
+        A transaction commits all that was opened in it: of that, what was closed, and was not thrown away.
+        """
+        if self._is_discarded:
+            return
+        if not (self._autocommit or self.closed):
+            log.warning("%s is not stored: nobody closed the file", self._backend.describe(self._key))
+            self.discard()
+            return
         with self._all_or_nothing():
             if self._upload is None:
                 self._backend.put(self._key, self._part, {}, self._options)
@@ -152,6 +162,7 @@ class ObjectWriter(Discardable):
 
     def discard(self) -> None:
         """Throw away what was written, and close the file. No error is raised for what cannot be removed."""
+        self._is_discarded = True
         for call in self._pending:
             call.cancel()
         self._stop()
@@ -181,7 +192,7 @@ class ObjectWriter(Discardable):
 
 
 class TextWriter(io.TextIOWrapper):
-    """Text over a file that can be discarded: a ``with`` block that is left by an error throws it away."""
+    """Text over a file that can be discarded: what is left by an error, or never closed, is thrown away."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -189,6 +200,11 @@ class TextWriter(io.TextIOWrapper):
         if kind is not None:
             self.buffer.discard()  # type: ignore[attr-defined] # a Discardable
         self.close()
+
+    def __del__(self) -> None:
+        with suppress(ValueError):  # one that was detached has no buffer
+            if not self.closed and not sys.is_finalizing():
+                self.buffer.discard()  # type: ignore[attr-defined]
 
 
 class Compressor(Discardable):

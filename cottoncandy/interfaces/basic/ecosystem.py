@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.basic.core import InterfaceCore
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 class Ecosystem(InterfaceCore):
     """The current bucket, as other libraries take it."""
+
+    _filesystem: ObjectFileSystem | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "_filesystem"}
 
     def zarr_store(self, prefix: str = "", read_only: bool = False) -> ZarrStore:
         """Give what is below a name as a store of zarr 3, for `zarr` and `xarray`.
@@ -54,7 +59,8 @@ class Ecosystem(InterfaceCore):
     def fs(self) -> ObjectFileSystem:
         """The bucket as a file system of fsspec, for pandas, dask and all that take one; paths are object names.
 
-        Needs ``pip install 'cottoncandy[fsspec]'``. It is made anew each time, and follows no later `set_bucket`.
+        Needs ``pip install 'cottoncandy[fsspec]'``. The same one each time, until `set_bucket` goes elsewhere; one that
+        was given before does not follow.
 
         Raises
         ------
@@ -68,6 +74,7 @@ class Ecosystem(InterfaceCore):
         >>> cci.fs.cat('notes/day1.txt')
         b'slept well'
         """
-        module = with_extra("cottoncandy.fsspecfs", "fsspec")
-        filesystem: ObjectFileSystem = module.ObjectFileSystem(self.backend_interface, self._settings)
-        return filesystem
+        if self._filesystem is None or not self._filesystem.is_of(self.backend_interface, self._settings):
+            module = with_extra("cottoncandy.fsspecfs", "fsspec")
+            self._filesystem = module.ObjectFileSystem(self.backend_interface, self._settings)
+        return self._filesystem
