@@ -175,6 +175,19 @@ def test_eight_threads_on_one_interface(drive: FakeDrive, interface: OpenInterfa
     assert all(len(items) == 1 for items in drive.below().values())
 
 
+def test_a_content_manager_of_a_shared_drive_can_do_everything(drive: FakeDrive, interface: OpenInterface) -> None:
+    lab, drive.items.may_delete = drive.items.make_drive("Our lab"), False
+    cci = interface(drive="Our lab")
+    for size in (40, 4):
+        cci.upload_dask_array("chunks", np.arange(100.0 * size).reshape(size, 100), axis=0, buffersize=4000)
+        cci.dict2cloud("tree", {str(number): np.arange(3) for number in range(size)}, verbose=False)
+    assert cci.download_dask_array("chunks").shape == (4, 100)
+    assert cci.cloud2dict("tree", verbose=False).keys() == set("0123")
+    cci.mv("tree/0", "moved")
+    cci.rm("tree", recursive=True)
+    assert {path for path in drive.below(lab) if not path.startswith("chunks")} == {"moved"}
+
+
 @pytest.mark.parametrize("lag", [Lag(), Lag(by_parent=0.3, by_name=60.0)], ids=["prompt", "lagging"])
 def test_a_tree_is_read_by_a_second_interface(drive: FakeDrive, interface: OpenInterface, lag: Lag) -> None:
     drive.items.lag = lag

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from fake_drive import FOLDER, FakeDrive, Lag, Request
@@ -35,6 +37,12 @@ def read(backend: GoogleDriveBackend, key: str) -> bytes:
 
 def listed(backend: GoogleDriveBackend, prefix: str = "") -> list[str]:
     return [info.key for info in backend.list_objects(prefix)]
+
+
+def _wait(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have so much time pass."""
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + seconds)
 
 
 def calls(drive: FakeDrive) -> list[str]:
@@ -481,6 +489,15 @@ def test_a_shared_drive(drive: FakeDrive, open_drive: OpenDrive, by: str) -> Non
     assert repr("The lab's drive" if by == "name" else lab) in repr(backend)
 
 
+@pytest.mark.parametrize(
+    "root", ["https://drive.google.com/open?id=1AbCdEfGhI", "https://drive.google.com/drive/my-drive"]
+)
+def test_an_address_that_is_no_folders(drive: FakeDrive, open_drive: OpenDrive, root: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"drive/folders/"):
+        open_drive(root=root)
+    assert drive.inside() == []
+
+
 def test_a_shared_drive_that_is_not_there(drive: FakeDrive, open_drive: OpenDrive) -> None:
     with pytest.raises(ContainerNotFound, match=r"'nowhere'.*sees none"):
         open_drive(drive="nowhere").exists("x")
@@ -505,12 +522,145 @@ def test_trash_keeps_what_is_removed(drive: FakeDrive, open_drive: OpenDrive) ->
     assert read(backend, "a/x") == b"new"
 
 
-def test_deleting_for_ever_leaves_nothing(drive: FakeDrive, open_drive: OpenDrive) -> None:
+def test_deleting_for_ever_leaves_empty_folders_in_the_trash(drive: FakeDrive, open_drive: OpenDrive) -> None:
     backend = open_drive()
     for i in range(12):
         backend.put(f"a/{i % 2}/{i}", b"x", {})
     backend.delete(listed(backend))
-    assert [item.name for item in drive.items.all()] == ["My Drive"]
+    assert [item.name for item in drive.inside()] == []
+    assert sorted(item.name for item in drive.trash()) == ["0", "1", "a"]
+    assert all(item.content is None for item in drive.items.all())
+
+
+def test_a_folder_with_what_this_account_does_not_see_is_not_deleted(drive: FakeDrive, open_drive: OpenDrive) -> None:
+    """With the scope drive.file that is what others put there."""
+    backend = open_drive()
+    backend.put("a/x", b"1", {})
+    notes = drive.put("a/notes", b"by hand")
+    drive.items.hidden.add(notes.id)
+    backend.delete(["a/x"])
+    assert drive.items.find(notes.id).content == b"by hand"
+    assert [item.name for item in drive.trash()] == ["a"]
+
+
+def test_what_is_taken_out_of_the_trash_is_there_again(
+    drive: FakeDrive, open_drive: OpenDrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = open_drive()
+    for name in ("a/x", "a/y"):
+        backend.put(name, b"precious", {})
+    file = drive.below()["a/x"][0].id
+    backend.delete(["a/x"], trash=True)
+    drive.items.change(file, {"trashed": False}, None, {"supportsAllDrives": "true"})  # in the browser
+    _wait(monkeypatch, 11)
+    assert listed(backend) == ["a/x", "a/y"]
+    with pytest.raises(ObjectExists):
+        backend.put("a/x", b"new", {}, WriteOptions(if_absent=True))
+    backend.delete(["a/y"])
+    assert read(backend, "a/x") == b"precious"
+
+
+def test_a_folder_that_somebody_else_removes_is_gone(drive: FakeDrive, open_drive: OpenDrive) -> None:
+    backend = open_drive()
+    backend.put("a/b/x", b"1", {})
+    folder = drive.folder("a/b")
+
+    def be_faster(request: Request) -> bool:
+        if request.method == "PATCH" and request.path.endswith(folder):
+            drive.items.delete(folder)
+        return False
+
+    drive.faults.once("500", be_faster)
+    assert backend.delete(["a/b/x"]) == 1
+    assert drive.inside() == []
+
+
+# ---------------------------------------------------------------------- what people do in the browser meanwhile
+@pytest.mark.parametrize("how", ["renamed", "moved"])
+def test_a_folder_that_was_renamed_or_moved_is_another_one(
+    drive: FakeDrive, open_drive: OpenDrive, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    backend = open_drive()
+    backend.put("results/fit", b"first run", {})
+    kept, everything = drive.folder("results"), {"supportsAllDrives": "true"}
+    if how == "renamed":
+        drive.items.change(kept, {"name": "kept"}, None, everything)
+    else:
+        away = {"addParents": drive.folder("kept"), "removeParents": drive.items.root}
+        drive.items.change(kept, {}, None, everything | away)
+    _wait(monkeypatch, 61)
+    assert not backend.exists("results/fit")
+    backend.put("results/fit", b"second run", {})
+    assert read(backend, "results/fit") == read(open_drive(), "results/fit") == b"second run"
+    backend.delete(["results/fit"])
+    assert [bytes(item.content or b"") for item in drive.inside(kept)] == [b"first run"]
+
+
+def _upload_while(drive: FakeDrive, backend: Any, meanwhile: Callable[[], object]) -> None:
+    upload = backend.start_upload("model", {})
+    upload.send_part(1, b"n" * 300 * 1024)
+    meanwhile()
+    upload.complete()
+
+
+def test_an_object_that_is_removed_while_it_is_replaced_comes_back(drive: FakeDrive, open_drive: OpenDrive) -> None:
+    backend = open_drive()
+    backend.put("model", b"old", {})
+    file = drive.below()["model"][0].id
+    trash: Mapping[str, Any] = {"trashed": True}
+    _upload_while(drive, backend, lambda: drive.items.change(file, trash, None, {"supportsAllDrives": "true"}))
+    assert read(backend, "model") == read(open_drive(), "model") == b"n" * 300 * 1024
+    assert drive.trash() == []
+
+
+def test_of_two_that_replace_an_object_the_last_to_end_stays(drive: FakeDrive, open_drive: OpenDrive) -> None:
+    backend, other = open_drive(), open_drive()
+    backend.put("model", b"old", {})
+    other.put("source", b"copied", {})
+    _upload_while(drive, backend, lambda: other.copy("source", "model"))
+    assert read(backend, "model") == read(open_drive(), "model") == b"n" * 300 * 1024
+    assert [bytes(item.content or b"") for item in drive.trash()] == [b"copied"]
+
+
+@pytest.mark.parametrize("settle", [0.0, 10.0])
+def test_a_copy_takes_the_place_of_what_is_there(drive: FakeDrive, open_drive: OpenDrive, settle: float) -> None:
+    backend = open_drive(settle=settle)
+    backend.put("a", b"new", {})
+    backend.put("b", b"old", {})
+    backend.copy("a", "b")
+    assert [bytes(item.content or b"") for item in drive.below()["b"]] == [b"new"]
+    assert [bytes(item.content or b"") for item in drive.trash()] == [b"old"]
+
+
+@pytest.mark.parametrize("settle", [0.0, 10.0])
+def test_what_is_put_into_a_folder_in_the_trash_does_not_lie_there(
+    drive: FakeDrive, open_drive: OpenDrive, settle: float
+) -> None:
+    backend = open_drive(settle=settle)
+    backend.put("a/x", b"1", {})
+    drive.items.change(drive.folder("a"), {"trashed": True}, None, {"supportsAllDrives": "true"})
+    backend.put("a/y", b"2", {})
+    assert list(drive.below()) == ["a/", "a/y"]
+
+
+# ---------------------------------------------------------------------- who may not delete
+def test_what_a_content_manager_deletes_goes_to_the_trash(drive: FakeDrive, open_drive: OpenDrive) -> None:
+    lab, drive.items.may_delete = drive.items.make_drive("Our lab"), False
+    backend, other = open_drive(drive="Our lab"), open_drive(drive="Our lab")
+    backend.put("a/x", b"1", {})
+    assert backend.delete(["a/x"]) == 1
+    assert drive.inside(lab) == []
+    assert sorted(item.name for item in drive.trash()) == ["a", "x"]
+
+    def be_faster(request: Request) -> bool:
+        if request.path.startswith("/upload/"):
+            drive.put("new", b"the first", top=lab)
+        return False
+
+    drive.faults.once("500", be_faster)
+    with pytest.raises(ObjectExists):
+        other.put("new", b"the second", {}, WriteOptions(if_absent=True))
+    assert read(open_drive(drive="Our lab"), "new") == b"the first"
 
 
 def test_one_that_cannot_be_deleted_does_not_keep_the_others(drive: FakeDrive, open_drive: OpenDrive) -> None:

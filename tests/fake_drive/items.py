@@ -82,6 +82,10 @@ class Items:
         self.drives: dict[str, str] = {}
         self.quota = quota
         self.lag = Lag()
+        # Whether the account may delete: on a shared drive a content manager may not. And what it does not see at all,
+        # which others made: as with the scope drive.file.
+        self.may_delete = True
+        self.hidden: set[str] = set()
         self.given_ids: set[str] = set()
         self._items: dict[str, Item] = {}
         self._children: dict[str, dict[str, None]] = {}

@@ -89,6 +89,9 @@ class Methods:
         return self.shown(self._items.change(target, body, None, given), given)
 
     def _files_delete(self, target: str | None, given: Query, body: Any) -> None:
+        if not self._items.may_delete:
+            message = "The user does not have sufficient permissions for this file."
+            raise ApiError(403, "insufficientFilePermissions", message)
         self._items.delete(self._find(target, given).id)
 
     def _files_copy(self, target: str | None, given: Query, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -147,6 +150,7 @@ class Methods:
             condition = _with_real_root(condition, self._items)
         items = [item for item in items if item.parent and self._items.is_listed(item, by_name=by_name)]
         items += self._items.ghosts()
+        items = [item for item in items if item.id not in self._items.hidden]
         facts = (query.Facts(item, self._items.is_trashed(item)) for item in items)
         return [fact.item for fact in facts if condition is None or condition.holds(fact)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +16,13 @@ from googleapiclient import discovery_cache
 from googleapiclient.discovery import build_from_document
 from googleapiclient.http import MediaUpload
 
+from cottoncandy.backends.gdrive.errors import MayNot
 from cottoncandy.backends.gdrive.files import DEFAULT_TYPE, FIELDS, FOLDER, DriveFile
 from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.backends.gdrive.wire import Answer, Body, Call, Wire
 from cottoncandy.errors import ContainerNotFound, ObjectNotFound, ServiceError
+
+log = logging.getLogger(__name__)
 
 #: The most that one page may have.
 PAGE = 1000
@@ -218,11 +222,17 @@ class Api:
             return
 
     def delete(self, file_id: str, where: str) -> None:
-        """Delete a file, or a folder with all that is in it, for ever; one that is gone is no error."""
+        """Delete a file, or a folder with all that is in it, for ever; one that is gone is no error.
+
+        On a shared drive only managers may: what others delete goes to the trash.
+        """
         try:
             self._json(self._files.delete(fileId=file_id, **_ALL), where)
         except ObjectNotFound:
             return
+        except MayNot as refusal:
+            self.trash(file_id, where)
+            log.info("%s went to the trash: %s", where, refusal)
 
     # ------------------------------------------------------------------ bytes
     def media(self, file: DriveFile, start: int, stop: int, where: str) -> Answer:

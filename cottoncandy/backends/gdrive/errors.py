@@ -36,6 +36,10 @@ class Busy(TransientError):
     retry_after: float | None = None
 
 
+class MayNot(AccessDenied):
+    """The account's role does not allow this to be done to the file."""
+
+
 class TimedOut(TransientError):
     """Nothing came for so long that the connection counts as broken."""
 
@@ -70,8 +74,8 @@ _REASONS: dict[str, tuple[type[CottonCandyError], str]] = {
         "the sign-in does not cover this (its scopes): sign in again, and grant access to Drive",
     ),
     "insufficientFilePermissions": (
-        AccessDenied,
-        "the account may not do this to the file. On a shared drive only managers delete: use the trash (delete=False)",
+        MayNot,
+        "the account may not do this to the file: on a shared drive become a content manager, elsewhere an editor",
     ),
 }
 _STATUS: dict[int, type[CottonCandyError]] = {

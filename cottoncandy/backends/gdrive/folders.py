@@ -76,43 +76,48 @@ def _create(tree: Tree, path: str, parent: str) -> DriveFile:
 
 
 # ---------------------------------------------------------------------- removing
-def prune(tree: Tree, paths: Iterable[str], stays: Callable[[str], bool], threads: int, *, for_ever: bool) -> None:
-    """Remove those of the folders that hold nothing any more, and then their parents.
+def prune(tree: Tree, paths: Iterable[str], stays: Callable[[str], bool], threads: int) -> None:
+    """Put those of the folders into the trash that hold nothing any more, and then their parents.
+
+    They are not deleted for ever: in them may be what this program may not see, or what listings do not show yet.
 
     Parameters
     ----------
     paths : iterable of str
     stays : callable
         Whether the folder at a path stays in any case.
-    for_ever : bool
-        Else they go to the trash.
     """
     left = {path for path in paths if not stays(path)}
     while left:
         depth = max(path.count("/") for path in left)
         deepest = sorted(path for path in left if path.count("/") == depth)
-        were_empty = map_threads(lambda path: _prune_one(tree, path, for_ever=for_ever), deepest, threads)
+        were_empty = map_threads(lambda path: _prune_one(tree, path), deepest, threads)
         emptied = {keys.parent(path) for path, was_empty in zip(deepest, were_empty, strict=True) if was_empty}
         left = left.difference(deepest) | {path for path in emptied if not stays(path)}
 
 
-def _prune_one(tree: Tree, path: str, *, for_ever: bool) -> bool:
-    """Remove the folders of a path if all are empty; whether they were."""
-    parents = tree.folder(keys.parent(path))
-    ids = tree.folder(path)
-    if not parents or not ids or any(True for _ in tree.items(ids, path)):
-        return False
-    with folder_lock(tree.api.endpoint, parents[0], keys.basename(path)):
+def _prune_one(tree: Tree, path: str) -> bool:
+    """Remove the folders of a path if all are empty; whether they were, or are gone already."""
+    try:
+        parents = tree.folder(keys.parent(path))
+        ids = tree.folder(path)
+        if not parents or not ids or any(True for _ in tree.items(ids, path)):
+            return False
+        with folder_lock(tree.api.endpoint, parents[0], keys.basename(path)):
+            tree.forget_branch(path)
+            removed = [_remove_empty(tree, folder, path) for folder in ids]
+    except ObjectNotFound:  # somebody else removes them at the same time
         tree.forget_branch(path)
-        removed = [_remove_empty(tree, folder, path, for_ever=for_ever) for folder in ids]
+        return True
     return all(removed)
 
 
-def _remove_empty(tree: Tree, folder: str, path: str, *, for_ever: bool) -> bool:
+def _remove_empty(tree: Tree, folder: str, path: str, *, for_ever: bool = False) -> bool:
     """Remove a folder that looked empty a moment ago; False if something has been put into it meanwhile.
 
     It goes to the trash first, from where it can be taken back: a writer that was about to use it finds out, and what
-    is in it by then is seen here. Deleting it at once would delete that, too.
+    is in it by then is seen here. Deleting it at once would delete that, too; so only one that was just made from here
+    is deleted behind that, ``for_ever``.
     """
     tree.api.trash(folder, path)
     inside = list(tree.believed(item for page in tree.api.find(within([folder]), path) for item in page))

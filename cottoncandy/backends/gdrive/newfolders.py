@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 # Seconds in which a folder that was just made here is taken for empty but for what was put there from here. If another
@@ -38,3 +39,8 @@ def is_new(folder: str, asking: object) -> bool:
     """Whether who asks made a folder a moment ago, and nobody else of this process has put anything there."""
     maker, until = _made.get(folder, (None, 0.0))
     return maker is asking and time.monotonic() < until
+
+
+if hasattr(os, "register_at_fork"):
+    # of two processes neither knows what the other one puts there
+    os.register_at_fork(before=_made.clear)

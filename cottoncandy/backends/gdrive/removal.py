@@ -35,7 +35,7 @@ class Removal:
     done : callable
         Is told how many files are gone.
     for_ever : bool
-        Else all goes to the trash.
+        Else they go to the trash, as folders do in any case.
     """
 
     def __init__(self, tree: Tree, threads: int, done: Callable[[int], object], *, for_ever: bool) -> None:
@@ -56,7 +56,7 @@ class Removal:
             for error in map_threads(self._try, found, self._threads):
                 self._done(1)
                 errors += [error] if error is not None else []
-        folders.prune(self._tree, touched, lambda path: path == root, self._threads, for_ever=self._for_ever)
+        folders.prune(self._tree, touched, lambda path: path == root, self._threads)
         if errors:
             raise errors[0]
 
@@ -97,5 +97,5 @@ class Removal:
             self._remove(found.file.id, found.path)
         except CottonCandyError as error:
             return error
-        self._tree.forget(found.path, found.file.id)
+        self._tree.forget(found.path, found.file.id, for_ever=self._for_ever)
         return None

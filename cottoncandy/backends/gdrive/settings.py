@@ -74,6 +74,13 @@ class DriveSettings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     verify: bool | str = True
 
+    def __post_init__(self) -> None:
+        if self.root_id is None and re.match(r"https?://", self.root or ""):
+            raise ConfigurationError(
+                f"root {self.root!r} is no folder's address: open the folder in the browser, and give the address that "
+                "it shows then (https://drive.google.com/drive/folders/...), or 'id:' and the folder's id"
+            )
+
     @property
     def timeouts(self) -> tuple[float, float]:
         """Seconds that are waited for a connection, and for the next byte on it."""

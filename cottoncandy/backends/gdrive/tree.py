@@ -9,6 +9,7 @@ where several items have one name a fixed rule picks the object (`newest_first`)
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +29,9 @@ _NOT_TRASHED = "trashed = false"
 # How many of a folder's last changed items are looked through where the search by name may lag behind.
 _RECENT = 100
 # Seconds: somebody may rename or move a folder in the browser, which only a new search shows.
-_FOLDERS_LAST = 300.0
+_FOLDERS_LAST = 60.0
+# Seconds for which listings are not believed that there is what went to the trash from here: it may be taken out again.
+_TRASH_LASTS = 10.0
 # Remembered ids only save requests: when there are too many, all are forgotten.
 _MOST_REMEMBERED = 20_000
 _LITTLE_PATIENCE = 1.0  # seconds
@@ -81,7 +84,7 @@ class Tree:
         self._lock = ForkSafeLock()
         self._folders: dict[str, tuple[tuple[str, ...], float]] = {}
         self._objects: dict[str, DriveFile] = {}
-        self._gone: dict[str, None] = {}
+        self._gone: dict[str, float] = {}
         self._maker = object()
         self._patience = settings.settle
 
@@ -148,6 +151,7 @@ class Tree:
 
     def forget_branch(self, path: str) -> None:
         """Look for a folder, and for what is below it, anew."""
+        self._maker = object()  # what lies in the folders made from here may be forgotten with it
         for cache in (self._folders, self._objects):
             for known in [known for known in list(cache) if known == path or known.startswith(f"{path}/")]:
                 cache.pop(known, None)
@@ -172,18 +176,23 @@ class Tree:
     def remember(self, path: str, file: DriveFile) -> None:
         """Keep where an object is. A listing may lag behind, and not show a newer one that is known."""
         known = self._objects.get(path)
-        if known is not None and known.id not in self._gone and known.created > file.created:
+        if known is not None and not self._is_gone(known.id) and known.created > file.created:
             return
         if len(self._objects) >= _MOST_REMEMBERED:
+            self._maker = object()
             self._objects.clear()
         self._objects[path] = file
 
-    def forget(self, path: str, *gone: str) -> None:
-        """Look for an object anew; the ids that are gone are not believed to listings any more."""
+    def forget(self, path: str, gone: str | None = None, *, for_ever: bool = True) -> None:
+        """Look for an object anew; an id that is gone is not believed to listings, for a while or ``for_ever``."""
         self._objects.pop(path, None)
         if len(self._gone) >= _MOST_REMEMBERED:
             self._gone.clear()
-        self._gone.update(dict.fromkeys(gone))
+        if gone is not None:
+            self._gone[gone] = math.inf if for_ever else time.monotonic() + _TRASH_LASTS
+
+    def _is_gone(self, file_id: str) -> bool:
+        return time.monotonic() < self._gone.get(file_id, 0.0)
 
     def current(self, path: str) -> DriveFile | None:
         """An object as it is now, if it is still where it was seen last."""
@@ -195,11 +204,18 @@ class Tree:
         except ObjectNotFound:
             self.forget(path, known.id)
             return None
-        if file.trashed or file.name != known.name or file.parents != known.parents:
+        is_same = (file.name, file.parents) == (known.name, known.parents)
+        if file.trashed or not (is_same and self.is_in_place(path, file)):
             self.forget(path)
             return None
         self._objects[path] = file
         return file
+
+    def is_in_place(self, path: str, file: DriveFile) -> bool:
+        """Whether a file's folder is one that this path leads to: it may have been renamed, or moved."""
+        parent = keys.parent(path)
+        # of the top of the drive the service has another id than the name that it is asked by
+        return not parent or any(folder in file.parents for folder in self.folder(parent))
 
     def listed(self, path: str) -> list[DriveFile]:
         """All objects of a name, the one that counts first, as listings show them."""
@@ -244,7 +260,7 @@ class Tree:
 
     def believed(self, items: Iterable[DriveFile]) -> Iterator[DriveFile]:
         """The items without those that are known to be gone: a listing may lag behind."""
-        return (item for item in items if item.id not in self._gone)
+        return (item for item in items if not self._is_gone(item.id))
 
     # ------------------------------------------------------------------ listings that lag
     def settled(self, path: str, parent: str, file: DriveFile, kind: Kind) -> list[DriveFile]:

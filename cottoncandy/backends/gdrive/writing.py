@@ -102,7 +102,17 @@ class Destination:
         strangers = dict.fromkeys(file.properties.keys() - wanted)
         if strangers:
             file = self._tree.api.change(file.id, {"properties": strangers}, self.where)
+        if file.trashed or file.name != keys.basename(self.path) or not self._tree.is_in_place(self.path, file):
+            file = self._taken_back(file)
         self._tree.remember(self.path, file)
+        return file
+
+    def _taken_back(self, file: DriveFile) -> DriveFile:
+        """Bring a file that was removed or moved while it was changed back to its place; what has come there goes."""
+        file = self._moved(file)
+        for other in self._tree.listed(self.path):
+            if other.id != file.id:
+                self._replace(other)
         return file
 
     def made(self, file: DriveFile) -> DriveFile:
@@ -113,16 +123,19 @@ class Destination:
         ObjectExists
             With ``if_absent``, if another writer was faster; the new file is removed.
         """
+        if file.trashed:  # its folder was removed, as empty, when the file was not there yet
+            file = self._moved(file)
         if self._tree.settings.settle:
             file = self._settled(file)
+        elif self.existing is not None:
+            self._replace(self.existing)
         self._tree.remember(self.path, file)
         return file
 
     def _settled(self, file: DriveFile) -> DriveFile:
         try:
             found = self._tree.settled(self.path, self._folder, file, is_object)
-        except ObjectNotFound:
-            # its folder was removed, as empty, when the file was not there yet
+        except ObjectNotFound:  # its folder was removed just now
             file = self._moved(file)
             found = self._tree.settled(self.path, self._folder, file, is_object)
         older = [other for other in found if (other.created, other.id) < (file.created, file.id)]
@@ -131,16 +144,22 @@ class Destination:
             self._tree.forget(self.path, file.id)
             raise self._exists()
         for other in older:
-            log.info("%s: an older file of the same name goes to the trash: %s", self.where, other.id)
-            self._tree.api.trash(other.id, self.where)
-            self._tree.forget(self.path, other.id)
+            self._replace(other)
         return file
+
+    def _replace(self, other: DriveFile) -> None:
+        log.info("%s: another file of the same name goes to the trash: %s", self.where, other.id)
+        self._tree.api.trash(other.id, self.where)
+        self._tree.forget(self.path, other.id, for_ever=False)
 
     def _moved(self, file: DriveFile) -> DriveFile:
         self._tree.forget_folders(self.path)
         self._folder = folders.make_folder(self._tree, keys.parent(self.path))
+        there = {"name": keys.basename(self.path), "trashed": False}
+        if self._folder in file.parents:
+            return self._tree.api.change(file.id, there, self.where)
         parents = {"addParents": self._folder, "removeParents": ",".join(file.parents)}
-        return self._tree.api.change(file.id, {"trashed": False}, self.where, **parents)
+        return self._tree.api.change(file.id, there, self.where, **parents)
 
     def finished(self, file: DriveFile, target: Target) -> DriveFile:
         """End a write."""
@@ -148,11 +167,12 @@ class Destination:
 
     def undo(self) -> None:
         """Remove the folders that were made for an object that does not come."""
+        new, path = set(), keys.parent(self.path)
+        while any(map(self._tree.is_new, self._tree.known_folder(path))):
+            new.add(path)
+            path = keys.parent(path)
         with contextlib.suppress(CottonCandyError):
-            folders.prune(self._tree, [keys.parent(self.path)], self._stays, threads=1, for_ever=True)
-
-    def _stays(self, path: str) -> bool:
-        return not any(map(self._tree.is_new, self._tree.known_folder(path)))
+            folders.prune(self._tree, new, lambda path: path not in new, threads=1)
 
     def __enter__(self) -> Self:
         return self
