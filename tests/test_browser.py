@@ -698,3 +698,45 @@ def test_several_extensions_are_configured_with_commas(store: Store, monkeypatch
     browser = cci.get_browser()
     assert browser.a_DOT_grp.keys() == browser.b_DOT_ccg.keys() == ["x"]
     assert_same(browser.c_DOT_rarr.load(), np.arange(4))
+
+
+# ---------------------------------------------------------------------- names that mean themselves
+@pytest.mark.stores("local", "moto")
+def test_a_node_whose_name_looks_like_a_pattern(store: Store) -> None:
+    cci = store.interface()
+    for name in ("x[1].grp/a", "x1.grp/a", "x1.grp/secret"):
+        store.raw.put(name, b"x")
+    node = cci.get_browser()["x[1].grp"]
+    assert node._glob() == node._glob("*") == ["x[1].grp/a"]
+    assert node["a"]._glob() == ["x[1].grp/a"]
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_attribute_that_is_the_name_itself(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("NUM_01/leaf", np.arange(3))
+    assert cci.get_browser().NUM_01._ls() == ["NUM_01/leaf"]
+    assert cci.cloud2dataset("").NUM_01.leaf.load().tolist() == [0, 1, 2]
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_can_be_no_name_is_in_no_group(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("g.grp", {"x": np.arange(3)}, verbose=False)
+    group = cci.cloud2dataset("g.grp")
+    assert ".." not in group
+    assert "a/../x" not in group
+    for name in ("", "..", "y"):
+        with pytest.raises(KeyError):
+            group[name]
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_array_that_became_a_group_has_keys(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("g.grp/x", np.arange(3.0))
+    node = cci.cloud2dataset("g.grp")["x"]
+    assert (node.shape, node.keys()) == ((3,), [])
+    cci.rm("g.grp/x")
+    cci.dict2cloud("g.grp/x", {"p": np.arange(2)}, verbose=False)
+    assert node.keys() == ["p"]

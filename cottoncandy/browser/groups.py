@@ -65,7 +65,8 @@ class S3HDF5(S3FSLike):
 
     def keys(self) -> list[str]:
         """The names of the arrays and groups in a group; none for an array."""
-        return [] if self._is_leaf else list(self._list())
+        found = self._look() if self._is_leaf else self._list()
+        return list(found) if isinstance(found, dict) else []
 
     def values(self) -> list[S3FSLike]:
         """The nodes of the arrays and groups in a group."""

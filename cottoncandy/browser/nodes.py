@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from cottoncandy.browser.listing import PAGE, Children, Interface, describe_miss
 from cottoncandy.browser.looks import children_html, object_html
 from cottoncandy.browser.names import Extensions, guess_name, identifiers
 from cottoncandy.datasets import Dataset
-from cottoncandy.errors import CottonCandyError, NotAnArray, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, InvalidObjectName, NotAnArray, ObjectChanged, ObjectNotFound
 
 __all__ = ["BrowserObject", "S3FSLike"]
 
@@ -83,7 +84,9 @@ class S3FSLike(BrowserObject):
     def _glob(self, pattern: str = "") -> list[str]:
         """List the full names of all objects below this one, or of those that match a pattern below it."""
         self._resolve()
-        return self._interface.glob(keys.as_directory(self._fullpath) + pattern)
+        name = glob.escape(self._fullpath)  # what is called `run[1]` is no pattern
+        below = self._interface.glob(keys.as_directory(name) + (pattern or "*"))
+        return below or ([] if pattern else self._interface.glob(name))
 
     # -------------------------------------------------------------- children
     def __dir__(self) -> list[str]:
@@ -109,7 +112,11 @@ class S3FSLike(BrowserObject):
             If there is no such child. It names those whose names are near.
         """
         if isinstance(name, str):
-            return self._named(keys.clean_object(name).rstrip(keys.SEPARATOR))
+            try:
+                name = keys.clean_object(name).rstrip(keys.SEPARATOR)
+            except InvalidObjectName as error:
+                raise KeyError(str(error)) from error
+            return self._named(name)
         return self._with_array(lambda array: array[name])
 
     def __iter__(self) -> Iterator[Any]:
@@ -123,7 +130,10 @@ class S3FSLike(BrowserObject):
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):
             return False
-        child, _, below = keys.clean(name).partition(keys.SEPARATOR)
+        try:
+            child, _, below = keys.clean(name).partition(keys.SEPARATOR)
+        except InvalidObjectName:
+            return False
         return child in self._list() and (not below or below in self[child])
 
     def __bool__(self) -> bool:
@@ -167,7 +177,8 @@ class S3FSLike(BrowserObject):
         origin, before = self._origin, self._fullpath
         if origin is not None:
             origin.parent._resolve()  # noqa: SLF001 - a node of the same family
-            if origin.attribute is not None and "_" in origin.name:
+            # `NUM_01` may be `01`, or have that name itself
+            if origin.attribute is not None and ("_" in origin.name or origin.attribute != origin.name):
                 origin = self._origin = origin.looked_up()
                 children = origin.parent._children or {}  # noqa: SLF001
                 self._is_leaf = children[origin.name] is not None if origin.name in children else None
