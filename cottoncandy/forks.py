@@ -1,4 +1,4 @@
-"""Locks that a forked child does not inherit locked."""
+"""What a forked child must not take over: locks that are held, and what its parent is in the middle of."""
 
 from __future__ import annotations
 
@@ -33,10 +33,20 @@ class ForkSafeLock:
         self._lock.release()
 
 
-def _renew_all() -> None:
+_generation = 0
+
+
+def generation() -> int:
+    """How many forks this process is away from the first: what was noted with another number is the parent's."""
+    return _generation
+
+
+def _after_fork() -> None:
+    global _generation  # noqa: PLW0603 - of the process
+    _generation += 1
     for lock in list(_all):
         lock.renew()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,6 +32,7 @@ from cottoncandy.errors import (
     ObjectExists,
     ObjectNotFound,
 )
+from cottoncandy.stream import CloudStream
 
 pytestmark = pytest.mark.botocore_too("moto")
 
@@ -705,6 +707,35 @@ def _work_in_child(backend: Backend) -> None:
     for i in range(20):
         backend.put("child", b"from the child", {"i": str(i)})
         assert read(backend, "name", i) == BODY[i:]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_parent_and_child_read_an_open_stream_on(store: Store) -> None:
+    """Both would get parts of the one answer: bytes are missing then, and no error tells of it."""
+    body = np.random.default_rng(0).bytes(8 * 2**20)
+    store.raw.put("name", body)
+    cci = store.interface()
+    for _ in range(3):
+        stream, parts = cci.download_stream("name"), cci.download_stream("name").parts()
+        first, second = stream.read(100), bytes(next(parts))
+
+        child = os.fork()
+        if not child:
+            _exit_with(partial(_read_on, body, first, stream, second, parts))
+        try:
+            _read_on(body, first, stream, second, parts)
+        finally:
+            _, status = os.waitpid(child, 0)
+        assert status == 0
+
+
+def _read_on(body: bytes, first: bytes, stream: CloudStream, second: bytes, parts: Iterator[memoryview]) -> None:
+    pieces = [first]
+    while piece := stream.read(300_000):
+        pieces.append(piece)
+    assert b"".join(pieces) == body
+    assert second + b"".join(map(bytes, parts)) == body
 
 
 def _exit_with(work: Callable[[], None]) -> None:

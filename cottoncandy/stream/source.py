@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cottoncandy import partsizes, progress
+from cottoncandy import forks, partsizes, progress
 from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.buffers import BufferPool
@@ -93,6 +93,7 @@ class ObjectSource:
         stop = start + (settings.opening if first is None else first)
         self._reader: ObjectReader | None = opened or backend.open(key, start, stop, e_tag=e_tag)
         self._position = self._reader.start
+        self._generation = forks.generation()
         self.head: ObjectHead = self._reader.head
         try:
             refuse_encrypted(backend, self.head)
@@ -102,6 +103,7 @@ class ObjectSource:
 
     def fill(self, start: int, view: memoryview, threads: int, watch: Watch | None = None) -> None:
         """Read ``len(view)`` bytes from ``start`` on into the view, in ranges over several threads."""
+        self._leave_to_parent()
         if len(view) < progress.LEAST and self._take(start, view):
             return
         jobs = list(self._jobs(start, start + len(view), threads))
@@ -135,6 +137,7 @@ class ObjectSource:
         reader = self._opening_answer()
         try:
             while start < size and (reader is not None or threads <= 1 or waits.are_few()):
+                reader = None if self._leave_to_parent() else reader
                 with waits:
                     reader = reader or self._answer_from(start)
                     part = buffers.take(min(_share(size, _READ), reader.stop - start))
@@ -148,6 +151,13 @@ class ObjectSource:
         spans = partsizes.spans(size - start, _share(size, _ASKED))
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(partial(self._part, buffers), jobs, threads, window=threads)
+
+    def _leave_to_parent(self) -> bool:
+        """After a fork, forget the answer that is open: the parent reads it on, and both would get parts of it."""
+        is_inherited = self._generation != forks.generation()
+        if is_inherited:
+            self._reader, self._generation = None, forks.generation()
+        return is_inherited
 
     def _opening_answer(self) -> ObjectReader | None:
         """The answer to the opening request, for the caller alone, if nothing of it was read."""
