@@ -25,6 +25,9 @@ _SECRETS = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+# What http.client says of a header that it does not send.
+_REFUSED_HEADER = re.compile(r"(Invalid header (?:name|value) ).*")
+
 
 class Secret(str):
     """Text that no repr shows: nor that of a dict it is in, nor a traceback that shows variables."""
@@ -43,7 +46,11 @@ def redact(text: str) -> str:
     >>> redact("GET /a?X-Amz-Signature=0123&x-id=GetObject {'X-Amz-Security-Token': b'FwoG', 'Range': 'bytes=0-1'}")
     "GET /a?X-Amz-Signature=***&x-id=GetObject {'X-Amz-Security-Token': b'***', 'Range': 'bytes=0-1'}"
     """
+    text = _REFUSED_HEADER.sub(rf"\g<1>{_HIDDEN}", text)
     return _SECRETS.sub(rf"\g<name>\g<between>{_HIDDEN}", text)
+
+
+_FORMATTER = logging.Formatter()
 
 
 class _Redacting(logging.Filter):
@@ -54,6 +61,8 @@ class _Redacting(logging.Filter):
         clean = redact(told)
         if clean != told:
             record.msg, record.args = clean, ()
+        if record.exc_info and not record.exc_text:  # handlers take this text where it is there
+            record.exc_text = redact(_FORMATTER.formatException(record.exc_info))
         return True
 
 

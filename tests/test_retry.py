@@ -268,6 +268,19 @@ def test_a_login_page_stores_and_deletes_nothing(open_s3: Open, page: Step) -> N
         server.skip()  # what botocore cannot parse is not asked for again
 
 
+@pytest.mark.parametrize("page", ["html", "text", "script"])
+def test_a_login_page_is_no_object(open_s3: Open, page: str) -> None:
+    backend, _ = open_s3(*[PAGES[page]] * 9, attempts=2, longest_wait=0.01)
+    for call in (
+        lambda: backend.open("key"),
+        lambda: backend.stat("key"),
+        lambda: backend.exists("key"),
+        lambda: read_range(backend, "key", TransferSettings()),
+    ):
+        with pytest.raises(TransientError, match=r"'key'.*a page in the place of an answer"):
+            call()
+
+
 def test_nobody_waits_for_what_stands_before_a_document() -> None:
     for piece, end in ((b"<!---->", b""), (b" ", b""), (b"<?x?>", b"<"), (b"<!--", b"")):
         assert not foreign.is_page(piece * 100_000 + end)

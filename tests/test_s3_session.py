@@ -23,7 +23,7 @@ from s3_wire import ONCE, access_key, amazon, answer_writes, connect, elsewhere,
 from stores import BOTH_WIRES, Store
 
 from cottoncandy.backends.s3.settings import is_amazon
-from cottoncandy.errors import ConfigurationError, CottonCandyError, CredentialsNotFound
+from cottoncandy.errors import AccessDenied, ConfigurationError, CottonCandyError, CredentialsNotFound
 
 PROFILES = """\
 [profile lab]
@@ -336,6 +336,78 @@ def test_a_key_with_a_line_break_is_refused_and_not_shown(
     with pytest.raises(ConfigurationError, match="copy it again") as caught:
         connect("http://127.0.0.1:9", **keys)
     assert "CLIPBOARD" not in shown(caught.value)
+
+
+def test_a_session_token_with_a_line_break_is_refused_and_not_shown() -> None:
+    token = "FROMCLIPBOARD\n"
+    with pytest.raises(ConfigurationError, match=r"session token.*copy it again") as caught:
+        connect("http://127.0.0.1:9", aws_session_token=token)
+    assert "CLIPBOARD" not in shown(caught.value)
+
+
+@pytest.mark.parametrize("lean", ["True", "False"])
+def test_a_token_with_a_line_break_that_is_found_is_not_logged_or_tried_again(
+    lean: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+    for name, value in {"ACCESS_KEY_ID": "CHAIN", "SECRET_ACCESS_KEY": "SECRET", "SESSION_TOKEN": "S3CR3T\n"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    handler = logging.FileHandler(tmp_path / "log")
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        with elsewhere(**NO_KEYS) as (backend, proxy):
+            for call in (lambda: backend.put("key", b"x", {}), lambda: backend.container_exists("bucket")):
+                with pytest.raises(ConfigurationError, match="character that cannot be sent") as caught:
+                    call()
+                assert "S3CR3T" not in shown(caught.value)
+            assert not proxy.requests
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+    told = (tmp_path / "log").read_text()
+    assert "S3CR3T" not in told
+    assert "tried again" not in told
+
+
+@pytest.mark.parametrize("end", ["#part", "?a=b"])
+def test_an_endpoint_ends_with_its_path(end: str) -> None:
+    with pytest.raises(ConfigurationError, match="more than a host and a path"):
+        connect(f"http://127.0.0.1:9/s3{end}")
+
+
+@pytest.mark.parametrize("lean", ["True", "False"])
+def test_who_logs_in_again_is_let_in_at_once(lean: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Programs for single sign-on write keys for some hours into AWS's file."""
+    file = tmp_path / "credentials"
+
+    def log_in(name: str) -> None:
+        file.write_text(
+            f"[default]\naws_access_key_id={name}\naws_secret_access_key=S{name}\naws_session_token=T{name}\n"
+        )
+
+    def hook(request: Request) -> Response:
+        return answer_writes(request) if access_key(request) == valid else error("ExpiredToken", 400)
+
+    monkeypatch.setenv("COTTONCANDY_BASIC_LEAN_WIRE", lean)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    valid = "OLD"
+    log_in("OLD")
+    with elsewhere(hook, **NO_KEYS) as (backend, proxy):
+        frozen = pickle.dumps(backend)
+        there = pickle.loads(frozen)
+        for each in (backend, there):
+            each.put("key", b"x", {})
+        valid = "NEW"
+        with pytest.raises(AccessDenied, match="log in again"):
+            backend.put("key", b"x", {})
+        log_in("NEW")
+        proxy.clear()
+        for each in (backend, backend, there, pickle.loads(frozen)):
+            each.put("key", b"x", {})
+        assert [access_key(request) for request in proxy.requests] == ["OLD", "NEW", "NEW", "OLD", "NEW", "NEW"]
 
 
 def test_a_key_with_a_line_break_that_boto3_finds_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,14 @@ from stores import BOTH_WIRES, Store
 from cottoncandy.backends.base import MIB, WriteOptions
 from cottoncandy.backends.s3 import S3Backend
 from cottoncandy.backends.s3.body import Payload
-from cottoncandy.errors import ConfigurationError, NotSupported, ObjectExists, ObjectNotFound, ServiceError
+from cottoncandy.errors import (
+    ConfigurationError,
+    NotSupported,
+    ObjectExists,
+    ObjectNotFound,
+    ServiceError,
+    TransientError,
+)
 
 HAVE_CHECKSUMS = "request_checksum_calculation" in Config.OPTION_DEFAULTS
 NO_ACL = "AccessControlListNotSupported"
@@ -402,9 +409,30 @@ def test_amazon_is_not_asked_beforehand() -> None:
         proxy.hook = lambda _: error("PreconditionFailed", 412)
         with pytest.raises(ObjectExists):
             backend.put("key", b"x", {}, ABSENT)
+
+
+def test_a_conflict_is_no_object_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Amazon has not looked then: another write or deletion was under way."""
+    monkeypatch.setenv("COTTONCANDY_RETRY_ATTEMPTS", "3")
+    monkeypatch.setenv("COTTONCANDY_RETRY_LONGEST_WAIT", "0.01")
+    with amazon() as (backend, proxy):
+        if not backend._bucket.connection.accepts("PutObject", "IfNoneMatch"):
+            pytest.skip("this botocore knows no If-None-Match")
+        conflicts = [error("ConditionalRequestConflict", 409)] * 2
+        proxy.hook = lambda request: conflicts.pop() if conflicts else answer_writes(request)
+        backend.put("key", b"x", {}, ABSENT)
+        assert [request.method for request in proxy.requests] == ["PUT"] * 3
         proxy.hook = lambda _: error("ConditionalRequestConflict", 409)
-        with pytest.raises(ObjectExists):
+        with pytest.raises(TransientError, match=r"'key'.*under way"):
             backend.put("key", b"x", {}, ABSENT)
+        assert len(proxy.requests) == 6
+
+
+def test_metadata_that_are_one_to_the_server_are_refused() -> None:
+    with elsewhere() as (backend, proxy):
+        with pytest.raises(ConfigurationError, match=r"'key'.*'unit' is there twice"):
+            backend.put("key", b"x", {"Unit": "s", "unit": "ms"})
+        assert not proxy.requests
 
 
 def test_a_server_without_conditions_is_asked_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import io
 import logging
 import os
@@ -23,7 +24,7 @@ import cottoncandy as cc
 from cottoncandy import config
 from cottoncandy.config import Credentials, Options
 from cottoncandy.errors import CottonCandyError
-from cottoncandy.redaction import redact
+from cottoncandy.redaction import redact, redact_logs
 
 SECRET, TOKEN, CUSTOMER = "SecretSecretSecret/+", "TokenTokenToken==", "customerkeycustomerkeycustomerke"
 KEYS = {"ACCESS_KEY": "AKIDAKIDAKID", "SECRET_KEY": SECRET, "aws_session_token": TOKEN}
@@ -152,12 +153,30 @@ def test_keys_stay_text_and_are_not_shown() -> None:
         "POST /upload/drive/v3/files?uploadType=resumable&upload_id=S3CR3T HTTP/1.1",
         "grant_type=authorization_code&code=S3CR3T&client_secret=S3CR3T",
         "'x-amz-server-side-encryption-customer-key': 'S3CR3T'",
+        "ValueError: Invalid header value b'S3CR3T\\n'",
     ],
 )
 def test_every_form_is_redacted(text: str) -> None:
     assert "S3CR3T" not in redact(text)
     plain = "SignedHeaders=host;x-amz-security-token, NoSuchKey code: 404 in bucket 'signature', key 'a/b'"
     assert redact(plain) == plain
+
+
+def test_the_traceback_of_a_record_is_redacted() -> None:
+    told, token = io.StringIO(), "S3CR3T\n"
+    logger, handler = logging.getLogger("somebody's"), logging.StreamHandler(told)
+    logger.addHandler(handler)
+    redact_logs([logger.name])
+    connection = http.client.HTTPConnection("127.0.0.1")
+    connection.putrequest("GET", "/")
+    try:
+        connection.putheader("x-amz-security-token", token)
+    except ValueError:
+        logger.exception("Exception received when sending")
+    finally:
+        logger.removeHandler(handler)
+    assert "S3CR3T" not in told.getvalue()
+    assert "Invalid header value ***" in told.getvalue()
 
 
 def test_files_that_others_can_read_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:

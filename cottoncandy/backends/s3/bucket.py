@@ -10,8 +10,16 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
 from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out, status_of
+from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign_object
 from cottoncandy.backends.s3.session import Client, Connection, Facts
-from cottoncandy.errors import ConfigurationError, ContainerNotFound, ObjectChanged, ObjectNotFound, ServiceError
+from cottoncandy.errors import (
+    ConfigurationError,
+    ContainerNotFound,
+    ObjectChanged,
+    ObjectNotFound,
+    ServiceError,
+    TransientError,
+)
 
 #: A boto3 response.
 Response = dict[str, Any]
@@ -108,9 +116,15 @@ class Bucket:
         except ObjectNotFound:
             self.require()  # an answer to HEAD has no body: 404 may as well mean the bucket
             raise
+        self.refuse_page(key, response)
         if response.get("ContentLength", -1) < 0:
             raise ServiceError(f"{self.describe(key)}: S3 does not tell its size")
         return response
+
+    def refuse_page(self, key: str, response: Response) -> None:
+        """Raise TransientError for what no store has answered. A store tells a version, or which bytes these are."""
+        if is_foreign_object(response.get("ContentType") or "", response.get("ETag"), response.get("ContentRange")):
+            raise TransientError(f"{self.describe(key)}: {FOREIGN}")
 
     def refuse_directory(self, key: str, response: Response) -> None:
         """Raise ObjectNotFound for what is no object: SeaweedFS answers for the directory above one too.

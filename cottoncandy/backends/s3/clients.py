@@ -68,7 +68,11 @@ def prepare(client: Client, settings: Settings) -> BotocoreRetries:
     if not is_amazon(client.meta.endpoint_url):
         client.meta.events.register("before-call.s3", stay)
         client.meta.events.register("before-sign.s3.DeleteObjects", sum_by_md5)
-    return BotocoreRetries(client, client_policy(settings.retry, client))
+    return BotocoreRetries(
+        client,
+        client_policy(settings.retry, client),
+        anew=lambda: core_session(settings.profile_name).get_credentials(),
+    )
 
 
 def core_session(profile_name: str | None) -> botocore.session.Session:

@@ -9,9 +9,8 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response
-from cottoncandy.backends.s3.errors import code_of, was_retried
+from cottoncandy.backends.s3.errors import InvalidBucketName, code_of, was_retried
 from cottoncandy.backends.s3.writing import with_acl
-from cottoncandy.errors import ConfigurationError
 
 
 def list_buckets(bucket: Bucket) -> list[str]:
@@ -30,8 +29,8 @@ def list_buckets(bucket: Bucket) -> list[str]:
 def bucket_exists(bucket: Bucket) -> bool:
     """Whether there is such a bucket; a name that no bucket can have is that of none."""
     try:
-        return bucket.exists()
-    except ConfigurationError:
+        return bool(bucket.container) and bucket.exists()
+    except InvalidBucketName:
         return False
 
 

@@ -67,8 +67,9 @@ def _delete(bucket: Bucket, keys: list[str]) -> list[CottonCandyError]:
         bucket.facts.no_batches = True
         return _delete_singly(bucket, keys)
     # a busy server may leave out some keys of a batch; botocore tries again with single ones only
-    single += [key for key, error in failures.items() if isinstance(error, TransientError)]
-    lasting = [error for error in failures.values() if not isinstance(error, TransientError)]
+    again = [key for key, error in failures.items() if key and isinstance(error, TransientError)]
+    lasting = [error for key, error in failures.items() if key not in again]
+    single += again
     return lasting + _delete_singly(bucket, single)
 
 
@@ -77,7 +78,9 @@ def _delete_batch(bucket: Bucket, keys: list[str]) -> dict[str, CottonCandyError
     with bucket.door():
         response = bucket.data.delete_objects(Bucket=bucket.name, Delete=request, **bucket.connection.payer)
     return {
-        error["Key"]: refusal(bucket.place(error["Key"]), error.get("Code", ""), 0, error.get("Message", ""))
+        error.get("Key", ""): refusal(
+            bucket.place(error.get("Key")), error.get("Code", ""), 0, error.get("Message", "")
+        )
         for error in response.get("Errors", [])
         if error.get("Code") != "NoSuchKey"
     }

@@ -37,6 +37,11 @@ from cottoncandy.extras import loaded_kinds
 
 Kind = type[CottonCandyError]
 
+
+class InvalidBucketName(ConfigurationError):
+    """No bucket can have this name."""
+
+
 _NO_CREDENTIALS = (
     "no credentials were found. Pass ACCESS_KEY and SECRET_KEY; or put them into [login] of the configuration, "
     "into ~/.passwd-s3fs or into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; or log in with a profile "
@@ -61,8 +66,13 @@ _RULES: dict[str, tuple[Kind, str]] = {
     "BucketNotEmpty": (ContainerNotEmpty, "it still holds objects or unfinished uploads: delete them first"),
     "ExpiredToken": (AccessDenied, "the session token has expired: log in again"),
     "IllegalLocationConstraintException": (ServiceError, _OTHER_REGION),
+    "ConditionalRequestConflict": (TransientError, "another write or deletion of it was under way: try again"),
     "InvalidAccessKeyId": (AccessDenied, "the store does not know the access key: check it, and the endpoint"),
-    "InvalidBucketName": (ConfigurationError, _BUCKET_NAME),
+    "InvalidBucketName": (InvalidBucketName, _BUCKET_NAME),
+    "InvalidObjectState": (
+        ServiceError,
+        "the object is archived, and cannot be read as it is: restore it first (S3's RestoreObject), and wait for that",
+    ),
     "InvalidObjectName": (InvalidObjectName, _KEY_NAME),
     "InvalidToken": (AccessDenied, "the session token is not valid: log in again"),
     "KeyTooLongError": (InvalidObjectName, _KEY_NAME),
@@ -75,6 +85,7 @@ _RULES: dict[str, tuple[Kind, str]] = {
     "NoSuchVersion": (ObjectNotFound, "there is no such version"),
     "NotImplemented": (NotSupported, "the store cannot do that"),
     "PermanentRedirect": (ServiceError, _OTHER_REGION),
+    "QuotaExceeded": (ServiceError, "the store takes no more: a quota is used up. Delete something, or ask for more"),
     "RequestTimeTooSkewed": (AccessDenied, "this machine's clock differs from the store's: set it"),
     "SignatureDoesNotMatch": (
         AccessDenied,
@@ -86,14 +97,14 @@ _ABOUT_KEYS = {"AuthorizationHeaderMalformed", "InvalidAccessKeyId", "InvalidTok
 _BY_STATUS: dict[int, tuple[Kind, str]] = {
     **dict.fromkeys((301, 302, 307, 308), (ServiceError, _OTHER_REGION)),
     401: (AccessDenied, _DENIED),
-    403: (AccessDenied, _DENIED),
+    407: (ServiceError, "a proxy between wants a login: name user and password in its address (HTTPS_PROXY)"),
     501: _RULES["NotImplemented"],
 }
 #: With these a server refuses what is too large, often without a word, as to all HEADs.
 _OF_SIZE = {400, 431}
 #: Bytes, on Amazon: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html and UsingMetadata.html
 _LONGEST_KEY, _MOST_METADATA = 1024, 2048
-_PRECONDITION = {"PreconditionFailed", "ConditionalRequestConflict"}
+_PRECONDITION = {"PreconditionFailed"}
 
 #: Modules and the errors of the network that they raise.
 _ELSEWHERE = (
@@ -283,6 +294,11 @@ def is_precondition(error: ClientError) -> bool:
     return code_of(error) in _PRECONDITION or status_of(error) == 412
 
 
+def is_conflict(error: ClientError) -> bool:
+    """Whether another write or deletion was under way, so that it was not looked whether the condition holds."""
+    return code_of(error) == "ConditionalRequestConflict"
+
+
 def is_not_implemented(error: ClientError) -> bool:
     """Whether the server does not know something that was asked."""
     return status_of(error) == 501 or code_of(error) == "NotImplemented"
@@ -307,6 +323,8 @@ def _rule(code: str, status: int, place: Place) -> tuple[Kind, str]:
         return place.missing, "it does not exist"
     if is_passing(code, status):
         return TransientError, "the store is busy or fails: it was tried several times, try again later"
+    if status == 403:  # those that say why do not mean the credentials
+        return AccessDenied, _DENIED if not code or code.isdigit() else ""
     return _BY_STATUS.get(status, (ServiceError, ""))
 
 
@@ -324,7 +342,7 @@ def _too_large(kind: Kind, place: Place) -> tuple[Kind, str]:
 def _invalid(error: boto.ParamValidationError, place: Place) -> CottonCandyError:
     report = str(error.kwargs.get("report", ""))
     if report.startswith("Invalid bucket name"):
-        return ConfigurationError(f"{place.name}: {_BUCKET_NAME}")
+        return InvalidBucketName(f"{place.name}: {_BUCKET_NAME}")
     if "parameter Key" in report:
         return InvalidObjectName(f"{place.name}: {_KEY_NAME}")
     # without the values: one may be an encryption key

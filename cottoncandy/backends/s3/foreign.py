@@ -51,6 +51,11 @@ def is_foreign(operation: str, headers: Mapping[str, str], content: bytes) -> bo
     return (root == "html" or by_type) and "etag" not in headers
 
 
+def is_foreign_object(content_type: str, *told: object) -> bool:
+    """Whether an answer to a read is such a page: of HTML, without any of what a store tells of an object."""
+    return content_type.lower().startswith("text/html") and not any(told)
+
+
 def is_page(content: bytes) -> bool:
     """Whether this is HTML."""
     return _root(content) == "html"

@@ -54,6 +54,7 @@ def open_object(
     if not isinstance(body, ResponseBody):
         body = _source(body, response.get("ContentLength"))
     try:
+        bucket.refuse_page(key, response)
         if key.endswith("/"):
             bucket.refuse_directory(key, response)
         if e_tag:  # not every server knows If-Match

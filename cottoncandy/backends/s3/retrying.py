@@ -81,6 +81,8 @@ def may_pass(error: Exception) -> bool:
         import ssl
 
         return isinstance(error.kwargs.get("error"), ssl.SSLEOFError) or "EOF occurred" in str(error)
+    if isinstance(error, HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError):
+        return False  # what was to be sent, or the address to send it to, makes no sense
     return isinstance(error, (NoConnection, HTTPClientError, IncompleteReadError))
 
 
@@ -122,11 +124,14 @@ class Renewal:
     Parameters
     ----------
     credentials : callable
-        Gives botocore's object, or another, which does not renew itself.
+        Gives botocore's object, or another, as `HeldKeys`, which does not renew itself.
+    anew : callable, optional
+        Gives what botocore finds now. Somebody may have logged in again, and the keys in a file be others.
     """
 
-    def __init__(self, credentials: Callable[[], Any]) -> None:
+    def __init__(self, credentials: Callable[[], Any], anew: Callable[[], Any] | None = None) -> None:
         self._credentials = credentials
+        self._anew = anew
         self._lock = threading.Lock()
         self._renewed = -_RENEWED
 
@@ -141,16 +146,31 @@ class Renewal:
         # private to botocore, which renews by the clock alone; keys that do not renew themselves have none of it
         held = self._credentials()
         refresh, lock = (getattr(held, name, None) for name in ("_protected_refresh", "_refresh_lock"))
-        if refresh is None or lock is None:
-            return False
         try:
-            with lock:
-                refresh(is_mandatory=True)
+            if refresh is not None and lock is not None:
+                with lock:
+                    refresh(is_mandatory=True)
+            elif not self._take_anew(held):
+                return False
         except Exception as error:  # noqa: BLE001 - of whatever gives credentials; the server's own answer is raised
             log.warning("the credentials have expired, and could not be renewed (%s)", type(error).__name__)
             return False
         self._renewed = time.monotonic()
         log.info("the credentials had expired: they were renewed")
+        return True
+
+    def _take_anew(self, held: Any) -> bool:
+        """Take over the keys that are in a file, or in the environment, now; whether they are others."""
+        if self._anew is None or getattr(held, "method", "explicit") == "explicit":  # those were passed
+            return False
+        found = self._anew()
+        fresh = found and found.get_frozen_credentials()
+        if not fresh or fresh == held.get_frozen_credentials():
+            return False
+        if hasattr(held, "take"):
+            held.take(fresh)
+        else:
+            held.access_key, held.secret_key, held.token = fresh.access_key, fresh.secret_key, fresh.token
         return True
 
 
@@ -171,12 +191,14 @@ class BotocoreRetries:
     client
         The botocore client.
     policy : RetryPolicy
+    anew : callable, optional
+        See `Renewal`.
     """
 
-    def __init__(self, client: Any, policy: RetryPolicy) -> None:
+    def __init__(self, client: Any, policy: RetryPolicy, anew: Callable[[], Any] | None = None) -> None:
         self.policy = policy
         signer = getattr(client, "_request_signer", None)
-        self._renewal = Renewal(lambda: getattr(signer, "_credentials", None))
+        self.renewal = Renewal(lambda: getattr(signer, "_credentials", None), anew)
         events = client.meta.events
         if (client.meta.config.retries or {}).get("mode") in _MODES:
             events.unregister("needs-retry.s3", unique_id="retry-config-s3")
@@ -201,7 +223,7 @@ class BotocoreRetries:
         kept = request_dict["context"]
         if _MINE not in kept:
             kept[_MINE] = self.policy.start(f"{operation.name} {request_dict.get('url', '').partition('?')[0]}")
-            if self._renewal.serves(failure):
+            if self.renewal.serves(failure):
                 return 0.0
         if not may_pass(failure):
             return None

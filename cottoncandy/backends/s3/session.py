@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cottoncandy.backends.s3.errors import Door, Place
@@ -157,7 +158,8 @@ class Connection:
         headers = {"x-amz-request-payer": "requester"} if self.settings.requester_pays else None
         lean = self.settings.lean_wire
         known = (*clients.KNOWN_HANDLERS, retries.again)
-        data = LeanClient(client, headers=headers, known_handlers=known, policy=retries.policy, lean=lean)
+        way: dict[str, Any] = {"policy": retries.policy, "renewal": retries.renewal, "lean": lean}
+        data = LeanClient(client, headers=headers, known_handlers=known, **way)
         made = Clients(client, data, is_amazon(client.meta.endpoint_url), arguments)
         self._ends.append(weakref.finalize(self, _close, os.getpid(), data, client))
         return made
@@ -223,13 +225,14 @@ _alive: weakref.WeakSet[Connection] = weakref.WeakSet()
 #: Of those that came by pickle: each task of a dask worker brings its own, and a client takes 0.1 s to make.
 _restored: deque[tuple[object, Connection]] = deque(maxlen=8)
 _restoring = threading.Lock()
+_AWS_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
 
 
 def _restore(settings: Settings, bucket: str | None) -> Connection:
     """The connection with these settings, with keys that are found here; one for all that are alike."""
     found = settings.find_credentials(Options.load(), bucket)
     environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    token = (settings, found, environment)
+    token = (settings, found, environment, _state_of_files())
     with _restoring:
         for known, connection in _restored:
             if known == token:
@@ -237,6 +240,18 @@ def _restore(settings: Settings, bucket: str | None) -> Connection:
         connection = Connection(settings, found, bucket)
         _restored.append((token, connection))
         return connection
+
+
+def _state_of_files() -> list[tuple[int, int] | None]:
+    """What tells whether the files in which boto3 looks for keys were written anew."""
+    found: list[tuple[int, int] | None] = []
+    for variable, usual in _AWS_FILES.items():
+        try:
+            facts = Path(os.environ.get(variable, usual)).expanduser().stat()
+            found.append((facts.st_mtime_ns, facts.st_size))
+        except (OSError, RuntimeError):  # the latter where there is no home
+            found.append(None)
+    return found
 
 
 def _after_fork() -> None:

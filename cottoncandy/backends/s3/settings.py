@@ -131,7 +131,7 @@ def _check_names(arguments: Mapping[str, Any]) -> None:
 def _client_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {name: arguments[name] for name in _CLIENT_ARGUMENTS if arguments.get(name) is not None}
     token = chosen.get("aws_session_token")
-    return chosen if token is None else {**chosen, "aws_session_token": Secret(token)}
+    return chosen if token is None else {**chosen, "aws_session_token": Secret(_printable(token, "session token"))}
 
 
 def _passed(access_key: str | None, secret_key: str | None) -> Credentials | None:
@@ -144,10 +144,16 @@ def _passed(access_key: str | None, secret_key: str | None) -> Credentials | Non
 
 
 def _checked(keys: Credentials | None) -> Credentials | None:
-    # a line break from the clipboard would end a header, and what follows would be shown in an error
-    if keys and not (keys.access_key.isprintable() and keys.secret_key.isprintable()):
-        raise ConfigurationError("the access key or the secret key holds a line break or the like: copy it again")
+    for key in (keys.access_key, keys.secret_key) if keys else ():
+        _printable(key, "access key or the secret key")
     return keys
+
+
+def _printable(secret: str, what: str) -> str:
+    # a line break from the clipboard would end a header, and what follows would be shown in an error
+    if not secret.isprintable():
+        raise ConfigurationError(f"the {what} holds a line break or the like: copy it again")
+    return secret
 
 
 def checked_endpoint(url: str | None) -> str | None:
@@ -163,6 +169,8 @@ def checked_endpoint(url: str | None) -> str | None:
         raise ConfigurationError(f"endpoint_url {url!r}: {error}") from None
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(f"endpoint_url {url!r} is no URL: write it with http:// or https:// before the host")
+    if parts.query or parts.fragment:
+        raise ConfigurationError(f"endpoint_url {url!r} holds more than a host and a path: take out what follows")
     return url
 
 

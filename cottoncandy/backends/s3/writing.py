@@ -7,13 +7,23 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
-from cottoncandy.backends.s3.errors import Kind, code_of, is_not_implemented, is_precondition, message_of, was_retried
+from cottoncandy.backends.s3.errors import (
+    Kind,
+    code_of,
+    is_conflict,
+    is_not_implemented,
+    is_precondition,
+    message_of,
+    was_retried,
+)
+from cottoncandy.backends.s3.retrying import wait_for
 from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.pipelines import Begun
 
@@ -34,7 +44,8 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 @lru_cache(maxsize=256)
 def _are_names(names: tuple[object, ...]) -> bool:
     """Whether all of them can be part of a header's name; few different ones are used again and again."""
-    return all(isinstance(name, str) and _HEADER_NAME.fullmatch(name) for name in names)
+    plain = [name for name in names if isinstance(name, str) and _HEADER_NAME.fullmatch(name)]
+    return len({name.lower() for name in plain}) == len(names)
 
 
 def put_object(
@@ -132,6 +143,11 @@ def user_metadata(bucket: Bucket, key: str, metadata: Mapping[str, str], options
             raise ConfigurationError(
                 f"{bucket.describe(key)}: metadata {name!r}: only ASCII text without line breaks on S3, not {value!r}"
             )
+    lowered = sorted(map(str.lower, merged))
+    if same := next((name for name, other in pairwise(lowered) if name == other), None):
+        raise ConfigurationError(
+            f"{bucket.describe(key)}: metadata key {same!r} is there twice, in capitals and not: to S3 they are one"
+        )
     return merged
 
 
@@ -193,13 +209,29 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
     if not known:
         return call({})
     try:
-        return call({"IfNoneMatch": "*"})
+        return _until_no_conflict(bucket, key, operation, partial(call, {"IfNoneMatch": "*"}))
     except ClientError as error:
         if not is_not_implemented(error):
             raise
     response = call({})
     bucket.facts.no_conditions = True
     return response
+
+
+def _until_no_conflict(bucket: Bucket, key: str, operation: str, call: Callable[[], Response]) -> Response:
+    """Send a conditional write, again where another write or deletion was under way. An upload is to be sent anew then.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    policy = bucket.connection.settings.retry
+    retries = policy.start(bucket.describe(key))
+    while True:
+        try:
+            return call()
+        except ClientError as error:
+            if not is_conflict(error) or operation == "CompleteMultipartUpload":
+                raise
+            wait_for(retries, error, policy)
 
 
 # ---------------------------------------------------------------------- ACLs

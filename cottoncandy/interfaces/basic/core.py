@@ -74,6 +74,8 @@ class InterfaceCore(InterfaceObject):
         self._show_progress(False if quiet else None)
 
     def __repr__(self) -> str:
+        if "backend_interface" not in vars(self):  # a traceback that shows variables, of one that could not be opened
+            return f"<cottoncandy.{type(self).__name__}>"
         return f"<cottoncandy-interface <{self.backend_interface.name}:{self.bucket_name}>>"
 
     def _repr_html_(self) -> str | None:

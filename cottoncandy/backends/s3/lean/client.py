@@ -13,7 +13,8 @@ from cottoncandy.backends.s3.lean.checksums import body_checksum
 from cottoncandy.backends.s3.lean.documents import read_document
 from cottoncandy.backends.s3.lean.exchange import Answer, Exchange, Result
 from cottoncandy.backends.s3.lean.operations import Unserved
-from cottoncandy.backends.s3.lean.plain import Plainness, PlainWiring
+from cottoncandy.backends.s3.lean.plain import Plainness, PlainWiring, find_keys
+from cottoncandy.backends.s3.retrying import Renewal
 from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
 
@@ -174,6 +175,7 @@ class LeanClient(HotCalls):
         headers: Mapping[str, str] | None = None,
         known_handlers: Collection[Callable[..., Any]] = (),
         policy: RetryPolicy | None = None,
+        renewal: Renewal | None = None,
         lean: bool = True,
     ) -> None:
         self._client = client
@@ -187,7 +189,8 @@ class LeanClient(HotCalls):
         except Unserved as reason:
             log.debug("all calls go botocore's way: %s", reason)
         else:
-            self._exchange = Exchange(wiring, headers or {}, policy or RetryPolicy(attempts=wiring.attempts))
+            policy = policy or RetryPolicy(attempts=wiring.attempts)
+            self._exchange = Exchange(wiring, headers or {}, policy, renewal)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # as when a copy is made of an object that is not yet filled
@@ -242,7 +245,8 @@ class PlainClient(HotCalls):
         from cottoncandy import __version__
 
         self._full = full
-        self._exchange = Exchange(PlainWiring(plainness, f"cottoncandy/{__version__}"), {}, policy)
+        wiring = PlainWiring(plainness, f"cottoncandy/{__version__}")
+        self._exchange = Exchange(wiring, {}, policy, Renewal(lambda: wiring.credentials, find_keys))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

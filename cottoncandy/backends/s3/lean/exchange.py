@@ -85,9 +85,10 @@ class Answer:
         with self.body:
             content = self.body.read(_LARGEST_DOCUMENT)
         try:
-            if not _ERROR_DOCUMENT.match(content) and not may_explode(content):
+            if not _ERROR_DOCUMENT.match(content):
                 self.refuse_foreign(content)
-                return parse(content)
+                if not may_explode(content):
+                    return parse(content)
         except NotXML as error:
             raise self.error(500, b"") from error
         raise self.error(500, content)
@@ -112,13 +113,17 @@ class Exchange:
     headers : Mapping
         Go with every request.
     policy : RetryPolicy
+    renewal : Renewal, optional
+        Of the credentials that have expired.
     """
 
-    def __init__(self, wiring: Any, headers: Mapping[str, str], policy: RetryPolicy) -> None:
+    def __init__(
+        self, wiring: Any, headers: Mapping[str, str], policy: RetryPolicy, renewal: Renewal | None = None
+    ) -> None:
         self._wiring = wiring
         self._headers = headers
         self._policy = policy
-        self._renewal = Renewal(lambda: wiring.credentials)
+        self._renewal = renewal or Renewal(lambda: wiring.credentials)
         self._signer = Signer(wiring.credentials)
         self._pool = ConnectionPool(wiring.connector, wiring.most_idle)
         self._fixed_lines = f"User-Agent: {wiring.user_agent}\r\nAccept-Encoding: identity\r\n\r\n"

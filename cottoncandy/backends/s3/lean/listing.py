@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -80,7 +81,7 @@ def parse_page(body: bytes) -> ListPage:
     NotXML
     """
     try:
-        text = body.decode()
+        text = body.removeprefix(codecs.BOM_UTF8).decode()
         return _parse_plain(text) or _parse_any(text)
     except (ValueError, LookupError) as error:
         raise NotXML(f"a listing that cannot be read: {error}") from error

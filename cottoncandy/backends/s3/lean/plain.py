@@ -97,6 +97,29 @@ class FixedKeys:
         return self
 
 
+class HeldKeys:
+    """Keys that others may take the place of, as botocore's credentials give them. The repr shows none.
+
+    Parameters
+    ----------
+    keys : FixedKeys
+    method : str
+        Where they come from: ``'explicit'`` where they were passed.
+    """
+
+    def __init__(self, keys: FixedKeys, method: str) -> None:
+        self._keys = keys
+        self.method = method
+
+    def get_frozen_credentials(self) -> FixedKeys:
+        """Those of now."""
+        return self._keys
+
+    def take(self, keys: FixedKeys) -> None:
+        """Have others from now on."""
+        self._keys = keys
+
+
 @dataclass(frozen=True, slots=True)
 class Plainness:
     """All that there is to know where nothing unusual is configured.
@@ -107,6 +130,8 @@ class Plainness:
     region : str
     keys : FixedKeys or None
         None where requests are not signed.
+    found : bool
+        Whether the keys are those of the environment or a file, and not passed.
     connect_timeout, read_timeout : float or None
     most_idle : int
     verify : bool or str
@@ -115,6 +140,7 @@ class Plainness:
     endpoint_url: str
     region: str
     keys: FixedKeys | None
+    found: bool
     connect_timeout: float | None
     read_timeout: float | None
     most_idle: int
@@ -146,8 +172,8 @@ def find_plainness(
     known = config.keys() <= _KNOWN_CONFIG and arguments.keys() <= _KNOWN_ARGUMENTS and version in _SIGNERS
     if not known or config.get("s3") not in _SAME_STYLES or files is None or not _is_plain(environ) or _is_hooked():
         return None
-    keys = None if version == "unsigned" else keys or _keys_of(environ) or _keys_in(files, environ)
-    if keys is None and version != "unsigned":
+    found = None if version == "unsigned" else keys or _keys_of(environ) or _keys_in(files, environ)
+    if found is None and version != "unsigned":
         return None
     profile = {**files.config, **files.credentials}
     named = arguments.get("region_name") or config.get("region_name")
@@ -156,12 +182,19 @@ def find_plainness(
     return Plainness(
         endpoint_url=endpoint_url,
         region=named or environ.get("AWS_DEFAULT_REGION") or profile.get("region") or "us-east-1",
-        keys=keys,
+        keys=found,
+        found=keys is None,
         connect_timeout=config.get("connect_timeout", _TIMEOUT),
         read_timeout=config.get("read_timeout", _TIMEOUT),
         most_idle=config.get("max_pool_connections", 10),
         verify=bundle or True if verify is None else verify,
     )
+
+
+def find_keys(environ: Mapping[str, str] = os.environ) -> FixedKeys | None:
+    """The keys that stand in the environment, or in the default profile, now."""
+    files = _default_profile(environ)
+    return None if files is None else _keys_of(environ) or _keys_in(files, environ)
 
 
 def _is_plain(environ: Mapping[str, str]) -> bool:
@@ -260,7 +293,8 @@ class PlainWiring:
         self._plainness = plainness
         self.user_agent = user_agent
         self.most_idle = plainness.most_idle
-        self.credentials = plainness.keys
+        keys, method = plainness.keys, "found" if plainness.found else "explicit"
+        self.credentials = None if keys is None else HeldKeys(keys, method)
         self._routes: dict[tuple[str, str], tuple[Operation, Target]] = {}
 
     def route(self, name: str, bucket: Any) -> tuple[Operation, Target]:
