@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from functools import partial
 from operator import attrgetter
 
+import numpy as np
 import pytest
 from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from recorder import Request, Response
 from s3_wire import ONCE, before, elsewhere, error
-from stores import Store
+from stores import BOTH_WIRES, Store
 
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.backends.s3 import pages
@@ -177,3 +178,30 @@ def test_a_failure_in_a_branch_is_raised(store: Store) -> None:
 
 def _fail_below(prefix: str, request: Request) -> Response | None:
     return error("InternalError", 500) if request.query.get("prefix") == prefix else None
+
+
+# ------------------------------------------------------------------ names that XML cannot hold
+@BOTH_WIRES
+@pytest.mark.stores("ceph")
+@pytest.mark.parametrize("key", ["run\x01/big", "run/b+ g%20\x1f"])
+def test_a_name_with_a_control_character(store: Store, key: str) -> None:
+    """Ceph repeats it with references that XML forbids, as in the answer to who begins an upload."""
+    cci, directory = store.interface(), key.rpartition("/")[0]
+    backend = cci.backend_interface
+    cci.upload_object(key, b"small")
+    assert cci.download_object(key) == b"small"
+    upload = backend.start_upload(key, {})
+    upload.send_part(1, b"x" * 5 * 2**20)
+    upload.send_part(2, b"tail")
+    backend.start_upload(key, {}).send_part(1, b"left")
+    assert [one.key for one in backend.unfinished_uploads(directory)] == [key] * 2
+    upload.complete()
+    assert store.raw.get(key)[0] == b"x" * 5 * 2**20 + b"tail"
+    assert [one.key for one in cci.clean_uploads(older_than=0)] == [key]
+    assert store.raw.leftovers() == []
+    cci.upload_object(f"{directory}/other", b"x")
+    assert sorted(cci.ls(f"{directory}/")) == sorted([f"{directory}/other", key])
+    cci.dict2cloud(f"{directory}/tree", {"a": np.arange(3)}, verbose=False)
+    assert cci.cloud2dict(f"{directory}/tree", verbose=False)["a"].tolist() == [0, 1, 2]
+    cci.rm(directory, recursive=True)
+    assert store.raw.keys() == []

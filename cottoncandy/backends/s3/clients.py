@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.parsers import ResponseParserFactory
 
-from cottoncandy.backends.s3.foreign import is_page
-from cottoncandy.backends.s3.lean import may_explode
+from cottoncandy.backends.s3.foreign import is_error, is_page
+from cottoncandy.backends.s3.lean import may_explode, readable
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
 from cottoncandy.config import Credentials
@@ -169,6 +169,10 @@ def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
         response_dict["body"] = b""  # the status tells, and what is tried again looks at the page itself
     elif isinstance(body, bytes) and may_explode(body):
         raise UnreadableAnswer(reason="XML with declarations, or nothing but tags, for which no S3 server has a use")
+    elif isinstance(body, bytes) and (clean := readable(body)) != body:
+        response_dict["body"] = clean
+        if response_dict["status_code"] == 500 and not is_error(clean):
+            response_dict["status_code"] = 200  # as it was: botocore takes what it cannot parse for a failure
 
 
 class _Parsers(ResponseParserFactory):

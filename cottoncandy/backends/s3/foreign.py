@@ -56,6 +56,11 @@ def is_foreign_object(content_type: str, *told: object) -> bool:
     return content_type.lower().startswith("text/html") and not any(told)
 
 
+def is_error(content: bytes) -> bool:
+    """Whether this is the XML of an error."""
+    return _root(content) == "error"
+
+
 def is_page(content: bytes) -> bool:
     """Whether this is HTML."""
     return _root(content) == "html"

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +14,7 @@ from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.errors import code_of
+from cottoncandy.backends.s3.lean import LOST
 from cottoncandy.backends.s3.writing import (
     accepted,
     lost_answer,
@@ -59,14 +61,36 @@ def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload
     position: dict[str, str] = {"Prefix": prefix}
     before: dict[str, str] = {}
     while position != before:
-        with bucket.door():
-            page = bucket.client.list_multipart_uploads(Bucket=bucket.name, **position, **bucket.connection.payer)
+        page = _page_of_uploads(bucket, position)
         for entry in page.get("Uploads", []):
             upload = S3Upload(bucket, entry["Key"], entry["UploadId"])
             yield UnfinishedUpload(entry["Key"], entry.get("Initiated"), upload.abort)
         # SeaweedFS tells the id alone, and wants no more; Ceph tells both on the last page, too
         behind = {name: page[f"Next{name}"] for name in _MARKERS if page.get("IsTruncated") and page.get(f"Next{name}")}
         position, before = {**position, **behind}, position
+
+
+def _page_of_uploads(bucket: Bucket, position: Mapping[str, str]) -> Response:
+    """A page of them. Names that XML cannot hold are asked for once more, percent-encoded.
+
+    Not at once: SeaweedFS says that it encodes them, and does not.
+    """
+
+    def ask(**more: str) -> Response:
+        with bucket.door():
+            page: Response = bucket.client.list_multipart_uploads(
+                Bucket=bucket.name, **position, **more, **bucket.connection.payer
+            )
+        return page
+
+    page = ask()
+    if not any(LOST in entry["Key"] for entry in page.get("Uploads", [])):
+        return page
+    page = ask(EncodingType="url")
+    for entry in page.get("Uploads", []):
+        entry["Key"] = entry["Key"] if LOST in entry["Key"] else unquote_plus(entry["Key"])
+    # Ceph does not encode the marker, which is the last name
+    return {**page, "NextKeyMarker": page["Uploads"][-1]["Key"]} if page.get("NextKeyMarker") else page
 
 
 class S3Upload(MultipartUpload):

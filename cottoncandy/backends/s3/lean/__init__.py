@@ -26,12 +26,13 @@ caller's memory. Arguments, responses and errors are boto3's, and what is not se
 from __future__ import annotations
 
 from cottoncandy.backends.s3.lean.client import LeanClient, PlainClient
-from cottoncandy.backends.s3.lean.documents import parse_time
+from cottoncandy.backends.s3.lean.documents import LOST, parse_time, readable
 from cottoncandy.backends.s3.lean.failures import may_explode
 from cottoncandy.backends.s3.lean.model import knows
 from cottoncandy.backends.s3.lean.plain import FixedKeys, Plainness, find_plainness
 
 __all__ = [
+    "LOST",
     "FixedKeys",
     "LeanClient",
     "PlainClient",
@@ -40,4 +41,5 @@ __all__ = [
     "knows",
     "may_explode",
     "parse_time",
+    "readable",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
@@ -9,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
+
+
+# https://www.w3.org/TR/xml/#charsets
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_REFERENCE = re.compile(rb"&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,10}));")
+#: What stands in the place of what was lost.
+LOST = "\ufffd"
 
 
 class NotXML(ValueError):
@@ -45,6 +53,21 @@ def local_name(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
+def readable(content: bytes) -> bytes:
+    """XML without the characters that it may not hold, and without references to them.
+
+    Servers write so what they repeat of a name. The names that count are percent-encoded.
+    """
+    content = _FORBIDDEN.sub(LOST.encode(), content)
+    return _REFERENCE.sub(_if_allowed, content) if b"&#" in content else content
+
+
+def _if_allowed(reference: re.Match[bytes]) -> bytes:
+    code = int(reference[1], 16) if reference[1] else int(reference[2])
+    allowed = code in {9, 10, 13} or 0x20 <= code < 0xD800 or 0xE000 <= code < 0xFFFE or 0x10000 <= code < 0x110000
+    return reference[0] if allowed else LOST.encode()
+
+
 def parse_xml(content: bytes | str) -> ET.Element:
     """The root of XML. The caller has looked that it declares nothing.
 
@@ -55,7 +78,10 @@ def parse_xml(content: bytes | str) -> ET.Element:
     import xml.etree.ElementTree as ET  # only listings and errors need it, and it brings much
 
     try:
-        return ET.fromstring(content)  # noqa: S314 - it declares nothing
+        try:
+            return ET.fromstring(content)  # noqa: S314 - it declares nothing
+        except ET.ParseError:
+            return ET.fromstring(readable(content.encode() if isinstance(content, str) else content))  # noqa: S314
     except (ET.ParseError, ValueError, LookupError) as error:
         raise NotXML(str(error)) from error
 
