@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,6 +25,8 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
+
+log = logging.getLogger(__name__)
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MARKERS = ("KeyMarker", "UploadIdMarker")
@@ -51,7 +54,12 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
 
     def start() -> S3Upload:
         with bucket.door(key, metadata=checked):
-            return S3Upload(bucket, key, with_acl(bucket, options, create)["UploadId"], options)
+            response = with_acl(bucket, options, create)
+        if response["ResponseMetadata"].get("RetryAttempts"):
+            log.info(
+                "%s: a try whose answer was lost may have left an empty upload: clean_uploads()", bucket.describe(key)
+            )
+        return S3Upload(bucket, key, response["UploadId"], options)
 
     return ending.begin(start)
 
