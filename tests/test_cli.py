@@ -826,6 +826,32 @@ def test_of_several_with_one_base_name_none_is_lost(cc: Run) -> None:
     assert ok(cc("ls", "all")).split() == ["all/x", "all/y"]
 
 
+@pytest.fixture
+def s3(store: Store, cc: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command, with the options that lead it to the store of the test."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    return lambda command, *names: cc(command, *on_server(store), *names)
+
+
+@pytest.mark.stores("moto")
+def test_of_an_object_and_a_directory_of_one_name_none_is_lost(store: Store, s3: Run) -> None:
+    def stored() -> dict[str, bytes]:
+        return {key: store.raw.get(key)[0] for key in store.raw.keys("")}
+
+    both = {"O": b"0", "O/a": b"1", "O/b": b"2"}
+    for name, body in both.items():
+        store.raw.put(name, body)
+    ok(s3("cp", "-r", "O", "P"))
+    ok(s3("cp", "O", "alone"))
+    ok(s3("cp", "-r", "O/", "branch"))
+    copied = {"alone": b"0", "branch/a": b"1", "branch/b": b"2", "P": b"0", "P/a": b"1", "P/b": b"2"}
+    assert stored() == both | copied
+    ok(s3("rm", "-r", "alone", "branch", "P"))
+    ok(s3("mv", "-r", "O*", "in/"))
+    assert stored() == {f"in/{name}": body for name, body in both.items()}
+
+
 # ---------------------------------------------------------------------- how it ends
 def test_it_fails_in_one_line(cc: Run) -> None:
     Path("store").mkdir()

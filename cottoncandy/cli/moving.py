@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -70,14 +71,15 @@ def _transfer(
     refuse_doubles(action, ((source.at(name), target.at(there)) for name, there in ways))
     for name, there in ways:
         if not dry_run:
-            _run(getattr(cci, action), name, there, source.container, target.container, overwrite=overwrite)
+            transfer = partial(getattr(cci, action), overwrite=overwrite, recursive=recursive)
+            _run(transfer, name, there, source.container, target.container)
         if dry_run or not quiet:
             click.echo(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
 
 
-def _run(transfer: Callable[..., object], *places: str | None, overwrite: bool) -> None:
+def _run(transfer: Callable[..., object], *places: str | None) -> None:
     try:
-        transfer(*places, overwrite=overwrite)
+        transfer(*places)
     except ObjectExists as error:  # its advice is for Python
         told = str(error).replace("pass overwrite=True", "use --overwrite")
         raise ObjectExists(told) from error
