@@ -71,6 +71,14 @@ def on_server(store: Store) -> list[str]:
     return ["--backend", "s3", "--bucket", store.container, "--endpoint-url", store.access["endpoint_url"]]
 
 
+@pytest.fixture
+def s3(store: Store, cc: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command, with the options that lead it to the store of the test."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    return lambda command, *names: cc(command, *on_server(store), *names)
+
+
 # ---------------------------------------------------------------------- a session
 def test_a_session(cc: Run, tmp_path: Path) -> None:
     array = np.arange(12.0).reshape(3, 4)
@@ -139,6 +147,34 @@ def test_a_name_that_looks_like_a_pattern_is_the_object_of_that_name(cc: Run) ->
     assert ok(cc("ls", "odd/a[b")) == "odd/a[b\n"
     assert "nothing has this name" in cc("ls", "odd/a[c").err
     assert "nothing has this name" in cc("du", "odds").err
+
+
+def test_what_is_there_under_a_name_as_it_is_written_is_no_pattern(cc: Run) -> None:
+    for name in ("run[1]/a", "run1/b", "run[1]/s[2]", "run[1]/s2"):
+        Path("x").write_text(name)
+        ok(cc("put", "x", f"w/{name}"))
+    inside = ["w/run[1]/a", "w/run[1]/s2", "w/run[1]/s[2]"]
+    for name in ("w/run[1]", "w/run[1]/"):
+        assert ok(cc("ls", name)).split() == ok(cc("ls", "-r", name)).split() == inside
+        assert (
+            ok(cc("tree", name))
+            == ok(cc("tree", "-L", "1", name))
+            == f"local://store/{name}\n├── a\n├── s2\n└── s[2]\n"
+        )
+        assert json.loads(ok(cc("info", "--json", name)))["objects"] == 3
+        assert [line.split()[2] for line in ok(cc("du", name)).splitlines()] == [*inside, f"local://store/{name}"]
+        assert ok(cc("rm", "-rn", name)).split()[2::3] == [f"local://store/{key}" for key in inside]
+    one = "w/run[1]/s[2]"
+    assert ok(cc("ls", "-r", one)) == f"{one}\n"
+    assert ok(cc("du", one)).split()[:3] == ["11", "1", one]
+    assert ok(cc("du", "w/r?n1/*")).split()[:3] == ["6", "1", "w/run1/"]
+    assert ok(cc("get", "-r", one, "one")) == "got one/s[2]\n"
+    assert Path("one/s[2]").read_text() == "run[1]/s[2]"
+    ok(cc("get", "-r", "w/run[1]", "all"))
+    assert {path.name for path in Path("all").iterdir()} == {"a", "s2", "s[2]"}
+    ok(cc("mv", "-r", "w/run[1]", "away"))
+    assert ok(cc("ls", "-r")).split() == ["away/a", "away/s2", "away/s[2]", "w/run1/b"]
+    assert ok(cc("ls", "w/run[1]")) == "w/run1/\n"  # now it is a pattern, which matches that
 
 
 def test_sync(cc: Run) -> None:
@@ -688,6 +724,45 @@ def test_an_array_goes_to_the_output_as_npy(cc: Run) -> None:
     assert (no_array.code, no_array.out) == (1, "")
 
 
+def test_the_output_takes_one_object(cc: Run) -> None:
+    for name in ("a.txt", "b.txt"):
+        Path(name).write_text(name)
+    ok(cc("put", "a.txt", "b.txt", "t/"))
+    for names in (("t/*.txt",), ("t/a.txt", "t/b.txt"), ("-r", "t"), ("-n", "t/a*")):
+        done = cc("get", *names, "-")
+        assert (done.code, done.out, Path("-").exists()) == (2, "", False)
+        assert "get several into a directory" in " ".join(done.err.split())
+    assert ok(cc("get", "-n", "t/a.txt", "-")) == "would get local://store/t/a.txt to -\n"
+    assert ok(cc("get", "t/a.txt", "-", "--no-clobber")) == "a.txt"
+    assert ok(cc("get", "t/a.txt", "./-")) == "got -\n"  # a file, as elsewhere
+    assert Path("-").read_text() == "a.txt"
+
+
+def test_the_input_is_read_whatever_is_called_so(cc: Run) -> None:
+    Path("-").mkdir()
+    process = start("put", "-", "x", stdin=subprocess.PIPE)
+    assert process.communicate(b"given", timeout=30) == (b"put local://store/x\n", b"")
+    assert Path("store/x").read_bytes() == b"given"
+
+
+@pytest.mark.stores("moto")
+def test_get_of_a_directory_with_names_that_are_no_files(store: Store, s3: Run) -> None:
+    for name in ("mark/", "mark/x", "mark/sub/", "mark/sub/y", "double/a//b", "double/ok", "O", "O/a"):
+        store.raw.put(name, name.encode())
+    ok(s3("get", "-r", "mark", "mark"))
+    ok(s3("get", "-r", "ma*", "again"))
+    for folder in ("mark", "again/mark"):
+        assert {str(path): path.read_text() for path in Path(folder).rglob("*") if path.is_file()} == {
+            f"{folder}/x": "mark/x",
+            f"{folder}/sub/y": "mark/sub/y",
+        }
+    done = s3("get", "-r", "double", "double")
+    assert (done.code, done.out, [*Path("double").rglob("*")]) == (1, "got double/ok\n", [Path("double/ok")])
+    assert "object 'double/a//b'" in done.err
+    ok(s3("get", "-r", "O", "both"))
+    assert {path.name: path.read_text() for path in Path("both").iterdir()} == {"O": "O", "a": "O/a"}
+
+
 # ---------------------------------------------------------------------- what is left alone
 @pytest.mark.parametrize("kind", [".npy", *sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree)])
 def test_a_file_is_not_replaced_by_what_is_not_there(kind: str, cc: Run) -> None:
@@ -824,14 +899,6 @@ def test_of_several_with_one_base_name_none_is_lost(cc: Run) -> None:
     assert (ok(cc("ls", "-r")), Path("all").exists()) == (listed, False)
     assert ok(cc("mv", "s2/x", "s2/*", "all/")).count("mv ") == 2  # named twice, it is one
     assert ok(cc("ls", "all")).split() == ["all/x", "all/y"]
-
-
-@pytest.fixture
-def s3(store: Store, cc: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command, with the options that lead it to the store of the test."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
-    return lambda command, *names: cc(command, *on_server(store), *names)
 
 
 @pytest.mark.stores("moto")

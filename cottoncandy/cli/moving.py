@@ -89,8 +89,8 @@ def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
     if is_pattern(cci, one.name):
         return [name.rstrip("/") for name in matching(cci, one, recursive=recursive)]
     name = keys.clean_object(one.name)
-    if not recursive and not cci.exists_object(name):
-        if next(cci.find(keys.as_directory(name), limit=1), None) is not None:
+    if not recursive and (name.endswith(keys.SEPARATOR) or not cci.exists_object(name)):
+        if next(cci.find(keys.as_directory(name), limit=1, literal=True), None) is not None:
             raise InvalidObjectName(f"{one.at(name)} is a directory: use -r")
         raise ObjectNotFound(f"{one.at(name)} does not exist")
     return [name]

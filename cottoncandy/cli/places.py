@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -153,8 +153,20 @@ def open_store(where: Place, access: Access, *, create: bool = False, quiet: boo
 
 
 def is_pattern(cci: DefaultInterface, name: str) -> bool:
-    """Whether a name is a pattern; not where an object has just this name, as ``scan[1].txt``."""
-    return keys.has_magic(name) and not cci.exists_object(name)
+    """Whether a name is a pattern; not where an object or a directory has just this name, as ``scan[1].txt``."""
+    return keys.has_magic(name) and not _is_there(cci, name)
+
+
+def _is_there(cci: DefaultInterface, name: str) -> bool:
+    """Whether there is an object or a directory of a name; of a directory where it ends with ``/``. One listing."""
+    directory = keys.as_directory(name)
+    beginning_so = (entry.key for entry in cci.backend_interface.list_level(directory.rstrip(keys.SEPARATOR)))
+    return any(key in {name, directory} for key in takewhile(lambda key: key <= directory, beginning_so))
+
+
+def directory_of(name: str, *, pattern: bool) -> str:
+    """The directory that a name is, or that all matches of a pattern lie in. It ends with ``/``; ``''`` is the root."""
+    return keys.as_directory(keys.parent(keys.literal_prefix(name) + "x") if pattern else name)
 
 
 def matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
@@ -182,7 +194,7 @@ def objects_of(cci: DefaultInterface, name: str) -> Iterator[str]:
     if not name.endswith(keys.SEPARATOR):
         yield name
         return
-    for info in cci.find(f"{glob.escape(name)}*"):  # a directory that is called `run[1]` is no pattern
+    for info in cci.find(name, literal=True):
         yield info.key
 
 

@@ -114,8 +114,9 @@ class _Job:
 
 
 def _jobs(source: str, name: str, *, into: bool, recursive: bool, kind: str | None) -> Iterator[_Job]:
-    if not (recursive and Path(source).is_dir()):
-        if Path(source).is_dir():
+    is_directory = source != _STDIN and Path(source).is_dir()
+    if not (recursive and is_directory):
+        if is_directory:
             raise IsADirectoryError(f"{source} is a directory: put it with -r, or use sync")
         if source != _STDIN and not Path(source).exists():
             raise FileNotFoundError(f"{source} does not exist")
