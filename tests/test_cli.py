@@ -763,6 +763,32 @@ def test_get_of_a_directory_with_names_that_are_no_files(store: Store, s3: Run) 
     assert {path.name: path.read_text() for path in Path("both").iterdir()} == {"O": "O", "a": "O/a"}
 
 
+@pytest.mark.parametrize("options", [[], ["-n"]])
+@pytest.mark.parametrize(
+    ("source", "lost"),
+    [
+        ("x.npy", "threads compression acl object_name array self"),
+        ("x.npz", "threads compression acl object_name array_dict verbose"),
+        ("-", "threads acl body object_name"),
+    ],
+)
+def test_metadata_that_would_not_be_stored_is_refused(source: str, lost: str, options: list[str], cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    np.savez("x.npz", a=np.arange(3))
+    for key in lost.split():
+        done = cc("put", source, "name", "-m", "scanner=3T", "-m", f"{key}=2", *options)
+        assert (done.code, done.out, Path("store").exists()) == (2, "", False)
+        assert f"metadata of 'name' cannot be called {key}" in " ".join(done.err.split())
+
+
+def test_metadata_of_any_other_name_is_stored(cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "array", "-m", "verbose=1", "-m", "body=b"))
+    ok(cc("put", "--as", "file", "x.npy", "file", "-m", "threads=2", "-m", "acl=x"))
+    assert json.loads(ok(cc("info", "array", "--json")))["metadata"].items() >= {"verbose": "1", "body": "b"}.items()
+    assert json.loads(ok(cc("info", "file", "--json")))["metadata"].items() >= {"threads": "2", "acl": "x"}.items()
+
+
 # ---------------------------------------------------------------------- what is left alone
 @pytest.mark.parametrize("kind", [".npy", *sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree)])
 def test_a_file_is_not_replaced_by_what_is_not_there(kind: str, cc: Run) -> None:

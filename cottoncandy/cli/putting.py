@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,11 +62,13 @@ def put(
     into = target.endswith("/") or not where.name or len(sources) > 1 or recursive
     jobs = [job for source in sources for job in _jobs(source, where.name, into=into, recursive=recursive, kind=kind)]
     refuse_doubles("put", ((job.source, where.at(job.name)) for job in jobs))
+    given = dict(_pair(text) for text in metadata)
+    for job in jobs:
+        _refuse_arguments(job, given)
     if dry_run:
         for job in jobs:
             click.echo(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
         return
-    given = dict(_pair(text) for text in metadata)
     cci = open_store(where, access, create=True, quiet=quiet)
     threads = Options.load().integer("basic", "threads")
     with Progress(shows_progress(quiet=quiet)).many("put", target, len(jobs)) as count:
@@ -111,6 +114,32 @@ class _Job:
             cci.dict2cloud(self.name, value, verbose=False, **told)
         else:
             cci.upload_raw_array(self.name, value, **told)
+
+
+def _refuse_arguments(job: _Job, metadata: Mapping[str, str]) -> None:
+    """Refuse metadata that the upload would take for its own arguments, and not store."""
+    taken = sorted(_arguments(job) & metadata.keys())
+    if taken:
+        raise click.UsageError(
+            f"metadata of {job.name!r} cannot be called {', '.join(taken)}: the upload has arguments of that name for "
+            "arrays, and for the input; call it otherwise"
+        )
+
+
+def _arguments(job: _Job) -> set[str]:
+    """What the call that uploads it has names for, beside metadata; a file's metadata are apart."""
+    from cottoncandy.cli.formats import FORMATS, extension
+    from cottoncandy.interfaces import DefaultInterface
+
+    if not job.as_array:
+        return _named(DefaultInterface.upload_object) if job.source == _STDIN else set()
+    if FORMATS[extension(job.source)].holds_tree:
+        return {"compression", *_named(DefaultInterface.dict2cloud)}
+    return _named(DefaultInterface.upload_raw_array)
+
+
+def _named(call: Callable[..., object]) -> set[str]:
+    return {one.name for one in inspect.signature(call).parameters.values() if one.kind is not one.VAR_KEYWORD}
 
 
 def _jobs(source: str, name: str, *, into: bool, recursive: bool, kind: str | None) -> Iterator[_Job]:
