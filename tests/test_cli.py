@@ -789,6 +789,31 @@ def test_metadata_of_any_other_name_is_stored(cc: Run) -> None:
     assert json.loads(ok(cc("info", "file", "--json")))["metadata"].items() >= {"threads": "2", "acl": "x"}.items()
 
 
+@pytest.mark.parametrize("kind", [*FORMATS])
+def test_an_extension_is_one_in_capitals_too(kind: str, cc: Run) -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    np.save("x.npy", array)
+    ok(cc("put", "x.npy", "x"))
+    for called in (f"BIG{kind.upper()}", f"Big{kind.title()}"):
+        assert ok(cc("get", "x", called)) == f"got {called}\n"
+        if called.startswith("Big.Nii"):  # nibabel reads all capitals or none
+            assert cc("put", called, "nii").err.endswith("write its extension small\n")
+            Path(called).rename(called := called.lower())
+        ok(cc("put", called, f"back/{kind}/{called[:3]}"))
+        ok(cc("get", f"back/{kind}/{called[:3]}" + (f"/{called[:3]}" if FORMATS[kind].holds_tree else ""), "back.npy"))
+        assert np.array_equal(np.load("back.npy"), array)
+        Path(called).unlink()
+    assert sorted(path.name for path in Path().iterdir()) == ["back.npy", "store", "x.npy"]
+
+
+def test_a_long_name_with_a_dot_in_it_is_a_files(cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "x"))
+    name = f"v.{'a' * 245}.npy"
+    assert ok(cc("get", "x", name)) == f"got {name}\n"
+    assert np.load(name).tolist() == [0, 1, 2]
+
+
 # ---------------------------------------------------------------------- what is left alone
 @pytest.mark.parametrize("kind", [".npy", *sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree)])
 def test_a_file_is_not_replaced_by_what_is_not_there(kind: str, cc: Run) -> None:

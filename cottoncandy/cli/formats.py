@@ -320,7 +320,12 @@ def _save_h5(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
 
 
 def _load_nifti(path: Path) -> tuple[Array, Metadata]:
-    image = with_library("nibabel").load(path)
+    try:
+        image = with_library("nibabel").load(path)
+    except FileNotFoundError:
+        if not path.exists():
+            raise
+        raise ConfigurationError(f"{path}: nibabel finds no file of this name: write its extension small") from None
     # as text, because metadata is; what scales the stored numbers is applied
     return np.asanyarray(image.dataobj), {"affine": json.dumps(image.affine.tolist(), separators=(",", ":"))}
 

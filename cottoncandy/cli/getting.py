@@ -143,14 +143,16 @@ class _Job:
     def _save(self, cci: DefaultInterface, path: Path) -> None:
         from cottoncandy.cli.formats import FORMATS, extension
 
-        found = FORMATS[extension(path)]
+        known = extension(path)
+        found = FORMATS[known]
         value: Any
         if self.head is None:
             value, metadata = self._tree(cci), {}
         else:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
             value = {path.name.split(".")[0]: value} if found.holds_tree else value
-        with replacing_path(path, cci.backend_interface.describe(self.name)) as part:
+        # as it is known: libraries take .NPY for no extension, and append theirs
+        with replacing_path(path, cci.backend_interface.describe(self.name), known) as part:
             found.save(part, value, metadata, path)
 
     def _tree(self, cci: DefaultInterface) -> dict[str, Any]:
