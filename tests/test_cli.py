@@ -1166,6 +1166,64 @@ def test_an_error_that_nobody_reads_ends_as_every_other(command: str, code: int,
     process.stdout.close()
 
 
+def finished(*arguments: str, **more: object) -> tuple[int, bytes]:
+    """Run it as a process to its end; what it printed."""
+    process = start(*arguments, **more)
+    told, failed = process.communicate(timeout=60)
+    assert (failed or b"") == b""
+    return process.returncode, told or b""
+
+
+def test_a_name_that_the_terminal_has_no_letters_for_ends_nothing(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")  # as in most locales
+    Path("here").mkdir()
+    Path("here/a").write_text("a")
+    bare = os.fsdecode(b"p\xff")
+    os.mkfifo(f"here/{bare}")
+    code, told = finished("sync", "here", "cottoncandy:///n")
+    assert (code, told.split(b"\n")[:2]) == (
+        0,
+        [b"transfer a", b"skip p\\udcff: a link that is not followed, or no file"],
+    )
+    code, told = finished("sync", "here", "cottoncandy:///n", "--json")
+    assert (code, json.loads(told)["skipped"]) == (0, [bare])
+    assert finished("get", "n/a", bare) == (0, b"got p\\udcff\n")
+    assert finished("put", "-n", bare, "x") == (0, b"would put p\\udcff to local://store/x\n")
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    names = ["m/a", "m/Ω", "m/😀"]
+    for name in names:
+        ok(cc("put", "here/a", name))
+    code, told = finished("ls", "m", "--json")
+    assert (code, [entry["name"] for entry in json.loads(told)]) == (0, names)
+    code, told = finished("mv", "m/Ω", "m/😀", "m/a", "new/")
+    assert (code, told.split(b"\n")[0]) == (0, b"mv local://store/m/\\u03a9 local://store/new/\\u03a9")
+    assert ok(cc("ls", "-r")).split() == ["n/a", *(name.replace("m/", "new/") for name in names)]
+
+
+def test_a_name_with_orders_for_a_terminal_is_whole_in_a_pipe_and_harmless_on_a_terminal(cc: Run) -> None:
+    name = "e/red\033[31m name\x9b"
+    Path("x").write_text("x")
+    ok(cc("put", "x", name))
+    assert finished("ls", "e") == (0, f"{name}\n".encode())
+    terminal, other_end = os.openpty()
+    for command in (
+        ["ls", "e"],
+        ["ls", "-l", "e"],
+        ["ls", "--json", "e"],
+        ["get", name, "y"],
+        ["cp", name, f"{name}2"],
+    ):
+        assert finished(*command, stdout=other_end) == (0, b"")
+        shown = os.read(terminal, 10000)
+        assert shown.isascii()
+        assert b"\x1b" not in shown
+        assert b"name" in shown or b"got y" in shown
+    assert finished("get", "nope\033[31m", "y", stderr=other_end)[0] == 1
+    assert b"\x1b" not in os.read(terminal, 10000)
+    os.close(other_end)
+    os.close(terminal)
+
+
 def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from recorder import Fault, Request
 

@@ -84,6 +84,7 @@ def cottoncandy_command() -> None:
 def main() -> None:
     """Run the command that the process was started with, and end it."""
     streams.hold_closed()
+    streams.take_any_text()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -122,11 +123,11 @@ def _tell(error: BaseException, *, debug: bool) -> None:
     if isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
-        click.echo("cottoncandy: interrupted", err=True)
+        streams.tell("cottoncandy: interrupted", err=True)
     else:
         if debug:
             traceback.print_exception(error)
-        click.echo(f"cottoncandy: {_described(error)}", err=True)
+        streams.tell(f"cottoncandy: {_described(error)}", err=True)
 
 
 def _described(error: BaseException) -> str:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import click
 import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import keys, npyfiles, trees
+from cottoncandy.cli.streams import tell
 from cottoncandy.cli.tables import read_table, write_table
 from cottoncandy.cli.texts import fixed_width
 from cottoncandy.errors import ConfigurationError, CorruptObject, CottonCandyError, InvalidObjectName, UnsupportedArray
@@ -187,7 +187,7 @@ def _leaves(tree: Mapping[str, Any]) -> dict[str, Array]:
 
 def _tell_passed_over(path: Path, names: Sequence[str]) -> None:
     if names:
-        click.echo(f"cottoncandy: {path}: passed over, since they hold no arrays: {_listed(names)}", err=True)
+        tell(f"cottoncandy: {path}: passed over, since they hold no arrays: {_listed(names)}", err=True)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ from cottoncandy.cli.places import (
     require_names,
     shows_progress,
 )
-from cottoncandy.cli.streams import output_bytes
+from cottoncandy.cli.streams import output_bytes, tell
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
@@ -84,7 +84,7 @@ def get(
     jobs = [job for job in jobs if not (no_clobber and job.path and job.path.exists())]
     if dry_run:
         for job in jobs:
-            click.echo(f"would get {first.at(job.name)} to {job.path or _STDOUT}")
+            tell(f"would get {first.at(job.name)} to {job.path or _STDOUT}")
     else:
         _run(cci, jobs, destination, quiet=quiet)
     _refuse_unnameable(cci, [name for below in found.values() for name in below or () if _reads_as_another(name)])
@@ -94,7 +94,7 @@ def _run(cci: DefaultInterface, jobs: list[_Job], destination: str, *, quiet: bo
     with Progress(shows_progress(quiet=quiet)).many("get", destination, len(jobs)) as count:
         for_each(count.wrap(lambda job: job.run(cci)), jobs, Options.load().integer("basic", "threads"))
     if not quiet and destination != _STDOUT:
-        click.echo(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
+        tell(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cottoncandy.backends.base import ObjectHead, ObjectInfo, ObjectPrefix
 from cottoncandy.cli.options import command, human_option, json_option, names_argument, recursive_option
 from cottoncandy.cli.output import as_record, date_text, long_line, print_json, size_text
 from cottoncandy.cli.places import Access, Place, directory_of, is_pattern, open_store, place
-from cottoncandy.cli.streams import is_terminal
+from cottoncandy.cli.streams import is_terminal, tell
 from cottoncandy.errors import NotAnArray, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def ls(names: tuple[str, ...], *, long: bool, human: bool, recursive: bool, as_j
             if as_json:
                 listed.append(entry)
             else:
-                click.echo(long_line(entry, human=human) if long else entry.key)
+                tell(long_line(entry, human=human) if long else entry.key)
     if as_json:
         print_json([as_record(entry) for entry in listed])
 
@@ -67,13 +67,13 @@ def tree(name: str, *, level: int | None, sizes: bool, human: bool, access: Acce
     """Draw the names below NAME as a tree."""
     where = place(name, access)
     cci = open_store(where, access)
-    click.echo(where.at(where.name))
+    tell(where.at(where.name))
     prefix = keys.as_directory(where.name)
     branch = _levels(cci, prefix, level) if level else _nested(cci.find(prefix, literal=True), prefix)
     if not branch:
         raise ObjectNotFound(f"{where.at(where.name)}: nothing is below this name")
     for line in _drawn(branch, "", sizes=sizes, human=human):
-        click.echo(line)
+        tell(line)
 
 
 #: The names in a directory: those of objects have their size, those of directories what is in them.
@@ -127,9 +127,9 @@ def info(name: str, *, as_json: bool, access: Access) -> None:
         return
     metadata = record.pop("metadata", {})
     for key, value in record.items():
-        click.echo(f"{key.replace('_', ' '):<14} {date_text(value) if key == 'last_modified' else value}")
+        tell(f"{key.replace('_', ' '):<14} {date_text(value) if key == 'last_modified' else value}")
     for key, value in metadata.items():
-        click.echo(f"{'metadata':<14} {key}: {value}")
+        tell(f"{'metadata':<14} {key}: {value}")
 
 
 def described(cci: DefaultInterface, name: str) -> dict[str, Any]:
@@ -192,4 +192,4 @@ def du(name: str, *, summarize: bool, human: bool, as_json: bool, access: Access
         print_json([{"name": label, "size": size, "objects": count} for label, (size, count) in rows])
         return
     for label, (size, count) in rows:
-        click.echo(f"{size_text(size, human=human):>14} {count:>9}  {label}")
+        tell(f"{size_text(size, human=human):>14} {count:>9}  {label}")

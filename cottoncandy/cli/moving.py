@@ -22,6 +22,7 @@ from cottoncandy.cli.places import (
     refuse_doubles,
     require_names,
 )
+from cottoncandy.cli.streams import tell
 from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _transfer(
             transfer = partial(getattr(cci, action), overwrite=overwrite, recursive=recursive)
             _run(transfer, name, there, source.container, target.container)
         if dry_run or not quiet:
-            click.echo(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
+            tell(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
 
 
 def _run(transfer: Callable[..., object], *places: str | None) -> None:

@@ -14,7 +14,7 @@ from cottoncandy import keys
 from cottoncandy.cli.completing import complete_files_then_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
 from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, require_names, shows_progress
-from cottoncandy.cli.streams import input_bytes
+from cottoncandy.cli.streams import input_bytes, tell
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import files_below
 from cottoncandy.parallel import for_each
@@ -67,14 +67,14 @@ def put(
         _refuse_arguments(job, given)
     if dry_run:
         for job in jobs:
-            click.echo(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
+            tell(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
         return
     cci = open_store(where, access, create=True, quiet=quiet)
     threads = Options.load().integer("basic", "threads")
     with Progress(shows_progress(quiet=quiet)).many("put", target, len(jobs)) as count:
         for_each(count.wrap(lambda job: job.run(cci, given, compression, acl)), jobs, threads)
     if not quiet:
-        click.echo(f"put {len(jobs)} to {target}" if len(jobs) != 1 else f"put {where.at(jobs[0].name)}")
+        tell(f"put {len(jobs)} to {target}" if len(jobs) != 1 else f"put {where.at(jobs[0].name)}")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from cottoncandy.cli.completing import complete_directories
 from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
 from cottoncandy.cli.output import print_json
 from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_url, open_store, place, require_names
+from cottoncandy.cli.streams import tell
 
 
 @command()
@@ -67,7 +68,7 @@ def sync(
     if not quiet:
         for action, names in (("transfer", report.transferred), ("delete", report.deleted)):
             for name in names:
-                click.echo(f"{would}{action} {name}")
+                tell(f"{would}{action} {name}")
         for name in report.skipped:
-            click.echo(f"{would}skip {name}: a link that is not followed, or no file")
-        click.echo(str(report))
+            tell(f"{would}skip {name}: a link that is not followed, or no file")
+        tell(str(report))
