@@ -202,6 +202,31 @@ def test_sync(cc: Run) -> None:
     assert "\n## Between two stores\n" in (ROOT / "docs" / "howto" / "backup.md").read_text()
 
 
+def test_sync_makes_a_directory_for_what_there_is_to_store_alone(cc: Run) -> None:
+    Path("here").mkdir()
+    Path("here/a").write_text("a")
+    ok(cc("sync", "here", "local://one/x", "-q"))
+    before = sorted(Path().rglob("*"))
+    for source in ("here", "local://one/x"):
+        assert ok(cc("sync", "-n", source, "local://new/x")).splitlines()[0] == "would transfer a"
+        assert sorted(Path().rglob("*")) == before
+    for command, said in [
+        ("sync typo local://new/x", "typo is no directory"),
+        ("sync here/a local://new/x", "here/a is no directory"),
+        (
+            "sync local://typo/x local://new/x",
+            "'typo' does not exist: check its name and the endpoint, or make it (put ",
+        ),
+        ("sync local://typo/x there", "'typo' does not exist"),
+        ("sync local://one/typo local://new/x", "local://one/typo: nothing is below this name"),
+    ]:
+        done = cc(*command.split())
+        assert (done.code, done.out, sorted(Path().rglob("*"))) == (1, "", before)
+        assert said in done.err
+    ok(cc("sync", "local://one/x", "local://new/x", "-q"))
+    assert Path("new/x/a").read_text() == "a"
+
+
 # ---------------------------------------------------------------------- files that hold arrays
 ARRAYS = {
     ".npy": np.arange(6, dtype=">i2").reshape(2, 3),

@@ -130,8 +130,19 @@ def _tell(error: BaseException, *, debug: bool) -> None:
         streams.tell(f"cottoncandy: {_described(error)}", err=True)
 
 
+#: Advice of the library, which is for Python, and what the command has for it.
+_ADVICE = {
+    "pass overwrite=True": "use --overwrite",
+    "give its name as bucket_name": "give its name with --bucket",
+    "with force_bucket_creation=True": "(put and sync make a directory, and create_bucket() in Python a bucket)",
+    "download it under another name, with download_to_file": "get it by itself, under another name",
+}
+
+
 def _described(error: BaseException) -> str:
     text = " ".join(str(error).split())
+    for for_python, ours in _ADVICE.items():
+        text = text.replace(for_python, ours)
     if isinstance(error, OSError) and not isinstance(error, CottonCandyError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, (CottonCandyError, OSError, ValueError, TypeError)):

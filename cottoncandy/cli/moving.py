@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -23,7 +21,7 @@ from cottoncandy.cli.places import (
     require_names,
 )
 from cottoncandy.cli.streams import tell
-from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -72,18 +70,10 @@ def _transfer(
     refuse_doubles(action, ((source.at(name), target.at(there)) for name, there in ways))
     for name, there in ways:
         if not dry_run:
-            transfer = partial(getattr(cci, action), overwrite=overwrite, recursive=recursive)
-            _run(transfer, name, there, source.container, target.container)
+            transfer = getattr(cci, action)
+            transfer(name, there, source.container, target.container, overwrite=overwrite, recursive=recursive)
         if dry_run or not quiet:
             tell(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
-
-
-def _run(transfer: Callable[..., object], *places: str | None) -> None:
-    try:
-        transfer(*places)
-    except ObjectExists as error:  # its advice is for Python
-        told = str(error).replace("pass overwrite=True", "use --overwrite")
-        raise ObjectExists(told) from error
 
 
 def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:

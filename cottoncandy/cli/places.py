@@ -152,6 +152,13 @@ def open_store(where: Place, access: Access, *, create: bool = False, quiet: boo
     )
 
 
+def is_made(where: Place) -> bool:
+    """Whether a container is made where it is not there: a directory is, and no bucket."""
+    from cottoncandy.backends import backend_class
+
+    return bool(backend_class(where.backend).look_only)
+
+
 def is_pattern(cci: DefaultInterface, name: str) -> bool:
     """Whether a name is a pattern; not where an object or a directory has just this name, as ``scan[1].txt``."""
     return keys.has_magic(name) and not _is_there(cci, name)
