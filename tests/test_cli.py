@@ -317,6 +317,11 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
         ('n\n"a ""b""\nc"\n1', records([("f0", "U7")], ("n",), ('a "b"\nc',), ("1",))),
         ("x,NA\n1,2\n", records([("x", "i8"), ("NA", "i8")], (1, 2))),
         ("name,city\nAnn,Rome\n", records([("f0", "U4"), ("f1", "U4")], ("name", "city"), ("Ann", "Rome"))),
+        # as pandas has it by default, with an index that has no name
+        (",a,b\n0,1.5,2\n1,2.5,3\n", records([("f0", "i8"), ("a", "f8"), ("b", "i8")], (0, 1.5, 2), (1, 2.5, 3))),
+        (",a\nx,1\ny,2\n", records([("f0", "U1"), ("a", "i8")], ("x", 1), ("y", 2))),
+        (",2\n3,4\n", np.array([[np.nan, 2], [3, 4]])),
+        (",\n1,x\n", records([("f0", "f8"), ("f1", "U1")], (np.nan, ""), (1, "x"))),
         # no digit gets lost
         ("007\n1_0\n", records([("f0", "U3")], ("007",), ("1_0",))),
         ("1,9007199254740993\n.5,2\n", records([("f0", "f8"), ("f1", "i8")], (1, 2**53 + 1), (0.5, 2))),
@@ -348,6 +353,7 @@ def test_a_table_goes_up_with_all_that_it_says_and_comes_back(text: str, table: 
         ("1,2\n\n3\n", "bad.csv, line 3: cells in this row: 1, in the first one: 2;"),
         ('a,b\n1,"2\n', "bad.csv, line 2: unexpected end of data"),
         ("a,a\n1,2\n", "bad.csv: two columns are named 'a': rename one"),
+        (",f0\n1,2\n", "bad.csv: two columns are named 'f0': rename one"),
         ("\n", "bad.csv is empty"),
         ("\udcff\n", "bad.csv is no UTF-8"),
     ],
