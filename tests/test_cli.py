@@ -671,6 +671,18 @@ def test_a_mat_file_keeps_text_but_for_its_width(cc: Run) -> None:
         assert np.char.rstrip(back).tolist() == np.array(text).astype("U").tolist()
 
 
+def test_a_mat_file_keeps_the_shape_of_what_has_no_items(cc: Run) -> None:
+    for shape, back in {(0,): (1, 0), (0, 3): (0, 3), (2, 0): (2, 0)}.items():
+        FORMATS[".mat"].save(Path("x.mat"), {"x": np.zeros(shape)}, {})
+        assert FORMATS[".mat"].load(Path("x.mat"))[0]["x"].shape == back
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree))
+def test_a_file_without_arrays_is_not_taken_for_stored(kind: str, cc: Run) -> None:
+    FORMATS[kind].save(Path(f"x{kind}"), {}, {})
+    assert cc("put", f"x{kind}", "x") == Done(1, "", f"cottoncandy: x{kind}: no arrays are in it\n")
+
+
 def test_a_mat_file_with_what_is_no_array(cc: Run) -> None:
     from scipy import io
 
@@ -774,6 +786,16 @@ def test_the_input_is_read_whatever_is_called_so(cc: Run) -> None:
     process = start("put", "-", "x", stdin=subprocess.PIPE)
     assert process.communicate(b"given", timeout=30) == (b"put local://store/x\n", b"")
     assert Path("store/x").read_bytes() == b"given"
+
+
+@pytest.mark.stores("moto")
+def test_a_bucket_ends_at_the_first_slash(store: Store, s3: Run) -> None:
+    Path("x").write_text("x")
+    for command in (("put", "x"), ("ls",), ("rm", "-r")):
+        done = s3(*command[:1], *command[1:], f"s3://{store.container}/sub01//x")
+        assert (done.code, done.out) == (1, "")
+        assert f"bucket '{store.container}/sub01' does not exist" in done.err
+        assert done.err.endswith("; it is what stands before //: write a / in a name once\n")
 
 
 @pytest.mark.stores("moto")
@@ -914,7 +936,11 @@ def full(cc: Run) -> Callable[[], dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["/", "//", "*", "/*", "**", "?*", "local://store", "local://store/", "cottoncandy:///"]
+    "name",
+    [
+        *("/", "//", "*", "/*", "**", "?*", "local://store", "local://store/", "cottoncandy:///"),
+        *("[!.]*", "[a-z]*", "[!]]*"),
+    ],
 )
 def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], dict[str, str]], cc: Run) -> None:
     before = full()
@@ -924,6 +950,14 @@ def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], di
     assert full() == before
     ok(cc("rm", "-r", name, "--yes"))
     assert ok(cc("ls")) == ""
+
+
+def test_a_pattern_with_a_letter_of_a_name_is_removed_without_asking(cc: Run) -> None:
+    for name in ("sub01", "sub[2"):
+        Path(name).write_text("x")
+        ok(cc("put", name, "/"))
+    ok(cc("rm", "-r", "[s]ub0*"))
+    assert ok(cc("ls")) == "sub[2\n"
 
 
 @pytest.mark.parametrize(

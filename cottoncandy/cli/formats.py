@@ -65,8 +65,9 @@ class Format:
         """
         with _naming(path, CorruptObject):
             value, metadata = self.read(path)
-            if self.holds_tree:  # names that no leaf can have are told while the file is known
-                trees.flatten(value)
+            # names that no leaf can have are told while the file is known
+            if self.holds_tree and not trees.flatten(value):
+                raise CorruptObject(f"{path}: no arrays are in it")
             return value, metadata
 
     def save(self, path: Path, value: Any, metadata: Mapping[str, str], called: Path | None = None) -> None:
@@ -241,7 +242,9 @@ def _save_mat(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
         first = next(iter(refused.values()))
         found = [name for name, reason in refused.items() if reason == first]
         raise UnsupportedArray(f"a .mat holds no {first}, as {_listed(found)}: get it as .npz")
-    io.savemat(str(path), trees.nest(leaves.items()), long_field_names=True)
+    # scipy makes a row of one dimension, but of none of its items nothing at all
+    shaped = {name: leaf[None] if leaf.shape == (0,) else leaf for name, leaf in leaves.items()}
+    io.savemat(str(path), trees.nest(shaped.items()), long_field_names=True)
 
 
 def _not_in_mat(leaf: Array) -> str:

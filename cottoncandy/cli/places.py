@@ -13,7 +13,7 @@ import click
 
 from cottoncandy import keys
 from cottoncandy.cli.streams import is_terminal
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import ContainerNotFound, InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -147,9 +147,13 @@ def open_store(where: Place, access: Access, *, create: bool = False, quiet: boo
 
     kind = backend_class(where.backend)
     arguments = {**kind.look_only, **access.settings} if not create else access.settings
-    return get_interface(
-        where.container, backend=where.backend, verbose=False, progress=shows_progress(quiet=quiet), **arguments
-    )
+    progress = shows_progress(quiet=quiet)
+    try:
+        return get_interface(where.container, backend=where.backend, verbose=False, progress=progress, **arguments)
+    except ContainerNotFound as error:
+        if keys.SEPARATOR not in (where.container or ""):
+            raise
+        raise ContainerNotFound(f"{error}; it is what stands before //: write a / in a name once") from error
 
 
 def is_made(where: Place) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
+
+# What of a pattern tells no name: `[!.]*` is as much as `*`.
+_WILD = re.compile(r"\[!?[^/][^]/]*\]|[*?/]")
 
 
 @command()
@@ -82,7 +86,7 @@ def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json
 def _ask(count: int, places: list[Place]) -> None:
     if is_terminal(sys.stdin):
         click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
-    elif not all(one.name.strip("*?/") for one in places):
+    elif not all(_WILD.sub("", one.name) for one in places):
         raise click.UsageError("this would empty the bucket: say --yes")
 
 
