@@ -215,7 +215,7 @@ def test_sync_makes_a_directory_for_what_there_is_to_store_alone(cc: Run) -> Non
         ("sync here/a local://new/x", "here/a is no directory"),
         (
             "sync local://typo/x local://new/x",
-            "'typo' does not exist: check its name and the endpoint, or make it (put ",
+            "'typo' does not exist: check its name and the endpoint, or make it (a dir",
         ),
         ("sync local://typo/x there", "'typo' does not exist"),
         ("sync local://one/typo local://new/x", "local://one/typo: nothing is below this name"),

@@ -134,7 +134,7 @@ def _tell(error: BaseException, *, debug: bool) -> None:
 _ADVICE = {
     "pass overwrite=True": "use --overwrite",
     "give its name as bucket_name": "give its name with --bucket",
-    "with force_bucket_creation=True": "(put and sync make a directory, and create_bucket() in Python a bucket)",
+    "with force_bucket_creation=True": "(a directory by put or sync, a bucket by create_bucket() in Python)",
     "download it under another name, with download_to_file": "get it by itself, under another name",
 }
 
