@@ -27,7 +27,7 @@ class Copies:
         The old and the new key of each object. Where they overlap, in the order in which nothing is lost.
     overwrite : bool
     sizes : Mapping of str to int
-        The bytes of those objects that were listed, by their old keys.
+        The bytes of those objects that were listed, by their old keys: of a branch's.
     """
 
     source: Backend
@@ -48,6 +48,8 @@ class Copies:
             wanted = {new for _, new in self.pairs}
             there = self.target.list_objects(keys.as_directory(self.name))
             taken = next((info.key for info in there if info.key in wanted), None)
+            if taken is None and self.name in wanted and self.target.exists(self.name):
+                taken = self.name
             if taken is not None:
                 raise ObjectExists(f"{self.target.describe(taken)} exists: {_OVERWRITE}")
 
@@ -87,7 +89,9 @@ class Copies:
         self.source.delete(through(old for old, _ in self.pairs if old not in written))
 
 
-def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite: bool) -> Copies:
+def plan_copies(
+    source: Backend, target: Backend, old: str, new: str, overwrite: bool, *, recursive: bool = False
+) -> Copies:
     """Find out what is to be copied: the object of that name, or all objects below it.
 
     Parameters
@@ -98,6 +102,8 @@ def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite:
     new : str
         A clean name; one that is empty or ends with ``/`` is a directory to copy into.
     overwrite : bool
+    recursive : bool
+        Where there are both, which S3 allows, both; else the object alone.
 
     Raises
     ------
@@ -106,11 +112,12 @@ def plan_copies(source: Backend, target: Backend, old: str, new: str, overwrite:
     """
     if not new or new.endswith(keys.SEPARATOR):
         new = keys.join(new, keys.basename(old))
-    if not old.endswith(keys.SEPARATOR) and source.exists(old):
-        return Copies(source, target, new, [(old, new)], overwrite)
+    itself = [(old, new)] if not old.endswith(keys.SEPARATOR) and source.exists(old) else []
+    if itself and not recursive:
+        return Copies(source, target, new, itself, overwrite)
     prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
     sizes = {info.key: info.size for info in source.list_objects(prefix)}
-    pairs = [(key, new_prefix + key.removeprefix(prefix)) for key in sizes]
+    pairs = [*itself, *((key, new_prefix + key.removeprefix(prefix)) for key in sizes)]
     # down a branch the deepest goes first, up it goes last: no copy replaces what another has yet to read
     goes_down = len(target.place(new_prefix)) > len(source.place(prefix))
     pairs.sort(key=lambda pair: len(pair[0]), reverse=goes_down)

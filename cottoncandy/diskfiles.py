@@ -40,10 +40,10 @@ def replacing(target: Path, what: str) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def replacing_path(target: Path, what: str) -> Iterator[Path]:
-    """A path to write to, with the target's extension, that takes the target's place when all went well."""
+def replacing_path(target: Path, what: str, extension: str) -> Iterator[Path]:
+    """A path to write to, with an extension for libraries that go by it, that takes the target's place in the end."""
     target = target.resolve()
-    with _taking_the_place(target, _part(target, "".join(target.suffixes[-2:])), what) as part:
+    with _taking_the_place(target, _part(target, extension), what) as part:
         yield part
 
 

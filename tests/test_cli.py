@@ -71,6 +71,14 @@ def on_server(store: Store) -> list[str]:
     return ["--backend", "s3", "--bucket", store.container, "--endpoint-url", store.access["endpoint_url"]]
 
 
+@pytest.fixture
+def s3(store: Store, cc: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command, with the options that lead it to the store of the test."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    return lambda command, *names: cc(command, *on_server(store), *names)
+
+
 # ---------------------------------------------------------------------- a session
 def test_a_session(cc: Run, tmp_path: Path) -> None:
     array = np.arange(12.0).reshape(3, 4)
@@ -141,6 +149,34 @@ def test_a_name_that_looks_like_a_pattern_is_the_object_of_that_name(cc: Run) ->
     assert "nothing has this name" in cc("du", "odds").err
 
 
+def test_what_is_there_under_a_name_as_it_is_written_is_no_pattern(cc: Run) -> None:
+    for name in ("run[1]/a", "run1/b", "run[1]/s[2]", "run[1]/s2"):
+        Path("x").write_text(name)
+        ok(cc("put", "x", f"w/{name}"))
+    inside = ["w/run[1]/a", "w/run[1]/s2", "w/run[1]/s[2]"]
+    for name in ("w/run[1]", "w/run[1]/"):
+        assert ok(cc("ls", name)).split() == ok(cc("ls", "-r", name)).split() == inside
+        assert (
+            ok(cc("tree", name))
+            == ok(cc("tree", "-L", "1", name))
+            == f"local://store/{name}\n├── a\n├── s2\n└── s[2]\n"
+        )
+        assert json.loads(ok(cc("info", "--json", name)))["objects"] == 3
+        assert [line.split()[2] for line in ok(cc("du", name)).splitlines()] == [*inside, f"local://store/{name}"]
+        assert ok(cc("rm", "-rn", name)).split()[2::3] == [f"local://store/{key}" for key in inside]
+    one = "w/run[1]/s[2]"
+    assert ok(cc("ls", "-r", one)) == f"{one}\n"
+    assert ok(cc("du", one)).split()[:3] == ["11", "1", one]
+    assert ok(cc("du", "w/r?n1/*")).split()[:3] == ["6", "1", "w/run1/"]
+    assert ok(cc("get", "-r", one, "one")) == "got one/s[2]\n"
+    assert Path("one/s[2]").read_text() == "run[1]/s[2]"
+    ok(cc("get", "-r", "w/run[1]", "all"))
+    assert {path.name for path in Path("all").iterdir()} == {"a", "s2", "s[2]"}
+    ok(cc("mv", "-r", "w/run[1]", "away"))
+    assert ok(cc("ls", "-r")).split() == ["away/a", "away/s2", "away/s[2]", "w/run1/b"]
+    assert ok(cc("ls", "w/run[1]")) == "w/run1/\n"  # now it is a pattern, which matches that
+
+
 def test_sync(cc: Run) -> None:
     Path("here/sub").mkdir(parents=True)
     Path("here/a").write_text("a")
@@ -164,6 +200,31 @@ def test_sync(cc: Run) -> None:
         assert (told.code, "directory" in told.err) == (2, False)
         assert "'Between two stores'" in " ".join(told.err.split())
     assert "\n## Between two stores\n" in (ROOT / "docs" / "howto" / "backup.md").read_text()
+
+
+def test_sync_makes_a_directory_for_what_there_is_to_store_alone(cc: Run) -> None:
+    Path("here").mkdir()
+    Path("here/a").write_text("a")
+    ok(cc("sync", "here", "local://one/x", "-q"))
+    before = sorted(Path().rglob("*"))
+    for source in ("here", "local://one/x"):
+        assert ok(cc("sync", "-n", source, "local://new/x")).splitlines()[0] == "would transfer a"
+        assert sorted(Path().rglob("*")) == before
+    for command, said in [
+        ("sync typo local://new/x", "typo is no directory"),
+        ("sync here/a local://new/x", "here/a is no directory"),
+        (
+            "sync local://typo/x local://new/x",
+            "'typo' does not exist: check its name and the endpoint, or make it (a dir",
+        ),
+        ("sync local://typo/x there", "'typo' does not exist"),
+        ("sync local://one/typo local://new/x", "local://one/typo: nothing is below this name"),
+    ]:
+        done = cc(*command.split())
+        assert (done.code, done.out, sorted(Path().rglob("*"))) == (1, "", before)
+        assert said in done.err
+    ok(cc("sync", "local://one/x", "local://new/x", "-q"))
+    assert Path("new/x/a").read_text() == "a"
 
 
 # ---------------------------------------------------------------------- files that hold arrays
@@ -256,6 +317,11 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
         ('n\n"a ""b""\nc"\n1', records([("f0", "U7")], ("n",), ('a "b"\nc',), ("1",))),
         ("x,NA\n1,2\n", records([("x", "i8"), ("NA", "i8")], (1, 2))),
         ("name,city\nAnn,Rome\n", records([("f0", "U4"), ("f1", "U4")], ("name", "city"), ("Ann", "Rome"))),
+        # as pandas has it by default, with an index that has no name
+        (",a,b\n0,1.5,2\n1,2.5,3\n", records([("f0", "i8"), ("a", "f8"), ("b", "i8")], (0, 1.5, 2), (1, 2.5, 3))),
+        (",a\nx,1\ny,2\n", records([("f0", "U1"), ("a", "i8")], ("x", 1), ("y", 2))),
+        (",2\n3,4\n", np.array([[np.nan, 2], [3, 4]])),
+        (",\n1,x\n", records([("f0", "f8"), ("f1", "U1")], (np.nan, ""), (1, "x"))),
         # no digit gets lost
         ("007\n1_0\n", records([("f0", "U3")], ("007",), ("1_0",))),
         ("1,9007199254740993\n.5,2\n", records([("f0", "f8"), ("f1", "i8")], (1, 2**53 + 1), (0.5, 2))),
@@ -287,6 +353,7 @@ def test_a_table_goes_up_with_all_that_it_says_and_comes_back(text: str, table: 
         ("1,2\n\n3\n", "bad.csv, line 3: cells in this row: 1, in the first one: 2;"),
         ('a,b\n1,"2\n', "bad.csv, line 2: unexpected end of data"),
         ("a,a\n1,2\n", "bad.csv: two columns are named 'a': rename one"),
+        (",f0\n1,2\n", "bad.csv: two columns are named 'f0': rename one"),
         ("\n", "bad.csv is empty"),
         ("\udcff\n", "bad.csv is no UTF-8"),
     ],
@@ -604,6 +671,18 @@ def test_a_mat_file_keeps_text_but_for_its_width(cc: Run) -> None:
         assert np.char.rstrip(back).tolist() == np.array(text).astype("U").tolist()
 
 
+def test_a_mat_file_keeps_the_shape_of_what_has_no_items(cc: Run) -> None:
+    for shape, back in {(0,): (1, 0), (0, 3): (0, 3), (2, 0): (2, 0)}.items():
+        FORMATS[".mat"].save(Path("x.mat"), {"x": np.zeros(shape)}, {})
+        assert FORMATS[".mat"].load(Path("x.mat"))[0]["x"].shape == back
+
+
+@pytest.mark.parametrize("kind", sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree))
+def test_a_file_without_arrays_is_not_taken_for_stored(kind: str, cc: Run) -> None:
+    FORMATS[kind].save(Path(f"x{kind}"), {}, {})
+    assert cc("put", f"x{kind}", "x") == Done(1, "", f"cottoncandy: x{kind}: no arrays are in it\n")
+
+
 def test_a_mat_file_with_what_is_no_array(cc: Run) -> None:
     from scipy import io
 
@@ -688,6 +767,106 @@ def test_an_array_goes_to_the_output_as_npy(cc: Run) -> None:
     assert (no_array.code, no_array.out) == (1, "")
 
 
+def test_the_output_takes_one_object(cc: Run) -> None:
+    for name in ("a.txt", "b.txt"):
+        Path(name).write_text(name)
+    ok(cc("put", "a.txt", "b.txt", "t/"))
+    for names in (("t/*.txt",), ("t/a.txt", "t/b.txt"), ("-r", "t"), ("-n", "t/a*")):
+        done = cc("get", *names, "-")
+        assert (done.code, done.out, Path("-").exists()) == (2, "", False)
+        assert "get several into a directory" in " ".join(done.err.split())
+    assert ok(cc("get", "-n", "t/a.txt", "-")) == "would get local://store/t/a.txt to -\n"
+    assert ok(cc("get", "t/a.txt", "-", "--no-clobber")) == "a.txt"
+    assert ok(cc("get", "t/a.txt", "./-")) == "got -\n"  # a file, as elsewhere
+    assert Path("-").read_text() == "a.txt"
+
+
+def test_the_input_is_read_whatever_is_called_so(cc: Run) -> None:
+    Path("-").mkdir()
+    process = start("put", "-", "x", stdin=subprocess.PIPE)
+    assert process.communicate(b"given", timeout=30) == (b"put local://store/x\n", b"")
+    assert Path("store/x").read_bytes() == b"given"
+
+
+@pytest.mark.stores("moto")
+def test_a_bucket_ends_at_the_first_slash(store: Store, s3: Run) -> None:
+    Path("x").write_text("x")
+    for command in (("put", "x"), ("ls",), ("rm", "-r")):
+        done = s3(*command[:1], *command[1:], f"s3://{store.container}/sub01//x")
+        assert (done.code, done.out) == (1, "")
+        assert f"bucket '{store.container}/sub01' does not exist" in done.err
+        assert done.err.endswith("; it is what stands before //: write a / in a name once\n")
+
+
+@pytest.mark.stores("moto")
+def test_get_of_a_directory_with_names_that_are_no_files(store: Store, s3: Run) -> None:
+    for name in ("mark/", "mark/x", "mark/sub/", "mark/sub/y", "double/a//b", "double/ok", "O", "O/a"):
+        store.raw.put(name, name.encode())
+    ok(s3("get", "-r", "mark", "mark"))
+    ok(s3("get", "-r", "ma*", "again"))
+    for folder in ("mark", "again/mark"):
+        assert {str(path): path.read_text() for path in Path(folder).rglob("*") if path.is_file()} == {
+            f"{folder}/x": "mark/x",
+            f"{folder}/sub/y": "mark/sub/y",
+        }
+    done = s3("get", "-r", "double", "double")
+    assert (done.code, done.out, [*Path("double").rglob("*")]) == (1, "got double/ok\n", [Path("double/ok")])
+    assert "object 'double/a//b'" in done.err
+    ok(s3("get", "-r", "O", "both"))
+    assert {path.name: path.read_text() for path in Path("both").iterdir()} == {"O": "O", "a": "O/a"}
+
+
+@pytest.mark.parametrize("options", [[], ["-n"]])
+@pytest.mark.parametrize(
+    ("source", "lost"),
+    [
+        ("x.npy", "threads compression acl object_name array self"),
+        ("x.npz", "threads compression acl object_name array_dict verbose"),
+        ("-", "threads acl body object_name"),
+    ],
+)
+def test_metadata_that_would_not_be_stored_is_refused(source: str, lost: str, options: list[str], cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    np.savez("x.npz", a=np.arange(3))
+    for key in lost.split():
+        done = cc("put", source, "name", "-m", "scanner=3T", "-m", f"{key}=2", *options)
+        assert (done.code, done.out, Path("store").exists()) == (2, "", False)
+        assert f"metadata of 'name' cannot be called {key}" in " ".join(done.err.split())
+
+
+def test_metadata_of_any_other_name_is_stored(cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "array", "-m", "verbose=1", "-m", "body=b"))
+    ok(cc("put", "--as", "file", "x.npy", "file", "-m", "threads=2", "-m", "acl=x"))
+    assert json.loads(ok(cc("info", "array", "--json")))["metadata"].items() >= {"verbose": "1", "body": "b"}.items()
+    assert json.loads(ok(cc("info", "file", "--json")))["metadata"].items() >= {"threads": "2", "acl": "x"}.items()
+
+
+@pytest.mark.parametrize("kind", [*FORMATS])
+def test_an_extension_is_one_in_capitals_too(kind: str, cc: Run) -> None:
+    array = np.arange(6.0).reshape(2, 3)
+    np.save("x.npy", array)
+    ok(cc("put", "x.npy", "x"))
+    for called in (f"BIG{kind.upper()}", f"Big{kind.title()}"):
+        assert ok(cc("get", "x", called)) == f"got {called}\n"
+        if called.startswith("Big.Nii"):  # nibabel reads all capitals or none
+            assert cc("put", called, "nii").err.endswith("write its extension small\n")
+            Path(called).rename(called := called.lower())
+        ok(cc("put", called, f"back/{kind}/{called[:3]}"))
+        ok(cc("get", f"back/{kind}/{called[:3]}" + (f"/{called[:3]}" if FORMATS[kind].holds_tree else ""), "back.npy"))
+        assert np.array_equal(np.load("back.npy"), array)
+        Path(called).unlink()
+    assert sorted(path.name for path in Path().iterdir()) == ["back.npy", "store", "x.npy"]
+
+
+def test_a_long_name_with_a_dot_in_it_is_a_files(cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "x"))
+    name = f"v.{'a' * 245}.npy"
+    assert ok(cc("get", "x", name)) == f"got {name}\n"
+    assert np.load(name).tolist() == [0, 1, 2]
+
+
 # ---------------------------------------------------------------------- what is left alone
 @pytest.mark.parametrize("kind", [".npy", *sorted(kind for kind in FORMATS if FORMATS[kind].holds_tree)])
 def test_a_file_is_not_replaced_by_what_is_not_there(kind: str, cc: Run) -> None:
@@ -757,7 +936,11 @@ def full(cc: Run) -> Callable[[], dict[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "name", ["/", "//", "*", "/*", "**", "?*", "local://store", "local://store/", "cottoncandy:///"]
+    "name",
+    [
+        *("/", "//", "*", "/*", "**", "?*", "local://store", "local://store/", "cottoncandy:///"),
+        *("[!.]*", "[a-z]*", "[!]]*"),
+    ],
 )
 def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], dict[str, str]], cc: Run) -> None:
     before = full()
@@ -767,6 +950,14 @@ def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], di
     assert full() == before
     ok(cc("rm", "-r", name, "--yes"))
     assert ok(cc("ls")) == ""
+
+
+def test_a_pattern_with_a_letter_of_a_name_is_removed_without_asking(cc: Run) -> None:
+    for name in ("sub01", "sub[2"):
+        Path(name).write_text("x")
+        ok(cc("put", name, "/"))
+    ok(cc("rm", "-r", "[s]ub0*"))
+    assert ok(cc("ls")) == "sub[2\n"
 
 
 @pytest.mark.parametrize(
@@ -824,6 +1015,24 @@ def test_of_several_with_one_base_name_none_is_lost(cc: Run) -> None:
     assert (ok(cc("ls", "-r")), Path("all").exists()) == (listed, False)
     assert ok(cc("mv", "s2/x", "s2/*", "all/")).count("mv ") == 2  # named twice, it is one
     assert ok(cc("ls", "all")).split() == ["all/x", "all/y"]
+
+
+@pytest.mark.stores("moto")
+def test_of_an_object_and_a_directory_of_one_name_none_is_lost(store: Store, s3: Run) -> None:
+    def stored() -> dict[str, bytes]:
+        return {key: store.raw.get(key)[0] for key in store.raw.keys("")}
+
+    both = {"O": b"0", "O/a": b"1", "O/b": b"2"}
+    for name, body in both.items():
+        store.raw.put(name, body)
+    ok(s3("cp", "-r", "O", "P"))
+    ok(s3("cp", "O", "alone"))
+    ok(s3("cp", "-r", "O/", "branch"))
+    copied = {"alone": b"0", "branch/a": b"1", "branch/b": b"2", "P": b"0", "P/a": b"1", "P/b": b"2"}
+    assert stored() == both | copied
+    ok(s3("rm", "-r", "alone", "branch", "P"))
+    ok(s3("mv", "-r", "O*", "in/"))
+    assert stored() == {f"in/{name}": body for name, body in both.items()}
 
 
 # ---------------------------------------------------------------------- how it ends
@@ -1020,6 +1229,64 @@ def test_an_error_that_nobody_reads_ends_as_every_other(command: str, code: int,
     assert process.stdout.read() == b""
     assert process.wait(30) == code
     process.stdout.close()
+
+
+def finished(*arguments: str, **more: object) -> tuple[int, bytes]:
+    """Run it as a process to its end; what it printed."""
+    process = start(*arguments, **more)
+    told, failed = process.communicate(timeout=60)
+    assert (failed or b"") == b""
+    return process.returncode, told or b""
+
+
+def test_a_name_that_the_terminal_has_no_letters_for_ends_nothing(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")  # as in most locales
+    Path("here").mkdir()
+    Path("here/a").write_text("a")
+    bare = os.fsdecode(b"p\xff")
+    os.mkfifo(f"here/{bare}")
+    code, told = finished("sync", "here", "cottoncandy:///n")
+    assert (code, told.split(b"\n")[:2]) == (
+        0,
+        [b"transfer a", b"skip p\\udcff: a link that is not followed, or no file"],
+    )
+    code, told = finished("sync", "here", "cottoncandy:///n", "--json")
+    assert (code, json.loads(told)["skipped"]) == (0, [bare])
+    assert finished("get", "n/a", bare) == (0, b"got p\\udcff\n")
+    assert finished("put", "-n", bare, "x") == (0, b"would put p\\udcff to local://store/x\n")
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    names = ["m/a", "m/Ω", "m/😀"]
+    for name in names:
+        ok(cc("put", "here/a", name))
+    code, told = finished("ls", "m", "--json")
+    assert (code, [entry["name"] for entry in json.loads(told)]) == (0, names)
+    code, told = finished("mv", "m/Ω", "m/😀", "m/a", "new/")
+    assert (code, told.split(b"\n")[0]) == (0, b"mv local://store/m/\\u03a9 local://store/new/\\u03a9")
+    assert ok(cc("ls", "-r")).split() == ["n/a", *(name.replace("m/", "new/") for name in names)]
+
+
+def test_a_name_with_orders_for_a_terminal_is_whole_in_a_pipe_and_harmless_on_a_terminal(cc: Run) -> None:
+    name = "e/red\033[31m name\x9b"
+    Path("x").write_text("x")
+    ok(cc("put", "x", name))
+    assert finished("ls", "e") == (0, f"{name}\n".encode())
+    terminal, other_end = os.openpty()
+    for command in (
+        ["ls", "e"],
+        ["ls", "-l", "e"],
+        ["ls", "--json", "e"],
+        ["get", name, "y"],
+        ["cp", name, f"{name}2"],
+    ):
+        assert finished(*command, stdout=other_end) == (0, b"")
+        shown = os.read(terminal, 10000)
+        assert shown.isascii()
+        assert b"\x1b" not in shown
+        assert b"name" in shown or b"got y" in shown
+    assert finished("get", "nope\033[31m", "y", stderr=other_end)[0] == 1
+    assert b"\x1b" not in os.read(terminal, 10000)
+    os.close(other_end)
+    os.close(terminal)
 
 
 def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:

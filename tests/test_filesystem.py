@@ -357,6 +357,32 @@ def test_no_copy_replaces_what_another_has_yet_to_read(store: Store) -> None:
     assert _contents(store) == {name.replace("a/b/", "a/", 1): name for name in names[1:]}
 
 
+@pytest.mark.stores("moto")
+def test_a_name_of_an_object_and_of_a_branch(store: Store) -> None:
+    cci = store.interface()
+    both = {name: name for name in ("a", "a/x", "a/a/y", "a/a")}
+    _fill(store, [*both])
+    cci.cp("a", "alone")
+    cci.cp("a/", "branch")
+    cci.cp("a", "both", recursive=True)
+    branch = {f"branch/{name[2:]}": name for name in both if name != "a"}
+    copied = {"alone": "a"} | branch | {f"both{name[1:]}": name for name in both}
+    assert _contents(store) == both | copied
+    store.raw.put("whole", b"mine")
+    before = _contents(store)
+    with pytest.raises(ObjectExists, match="'whole'"):
+        cci.mv("a", "whole", recursive=True)
+    with pytest.raises(ObjectExists, match="'both"):
+        cci.cp("a", "both", recursive=True)
+    assert _contents(store) == before
+    for name in [*copied, "whole"]:
+        store.raw.delete(name)
+    cci.mv("a", "a/a", overwrite=True, recursive=True)  # down and up again: each goes before it is replaced
+    assert _contents(store) == {f"a/{name}": name for name in both}
+    cci.mv("a/a", "a", overwrite=True, recursive=True)
+    assert _contents(store) == both
+
+
 @pytest.mark.stores("local", "moto")
 def test_many_are_moved(store: Store) -> None:
     names = [f"many/{number:03d}" for number in range(40)]

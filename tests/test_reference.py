@@ -84,6 +84,7 @@ ADDITIONS = {
     ("ArrayInterface", "download_raw_array"): ["out"],
     ("BasicInterface", "__init__"): ["progress"],
     ("FileSystemInterface", "download_directory"): ["threads"],
+    **{("FileSystemInterface", name): ["recursive"] for name in ("cp", "mv")},
 }
 
 

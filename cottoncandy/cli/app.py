@@ -84,6 +84,7 @@ def cottoncandy_command() -> None:
 def main() -> None:
     """Run the command that the process was started with, and end it."""
     streams.hold_closed()
+    streams.take_any_text()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -122,15 +123,26 @@ def _tell(error: BaseException, *, debug: bool) -> None:
     if isinstance(error, click.ClickException):
         error.show()
     elif isinstance(error, (click.Abort, KeyboardInterrupt)):
-        click.echo("cottoncandy: interrupted", err=True)
+        streams.tell("cottoncandy: interrupted", err=True)
     else:
         if debug:
             traceback.print_exception(error)
-        click.echo(f"cottoncandy: {_described(error)}", err=True)
+        streams.tell(f"cottoncandy: {_described(error)}", err=True)
+
+
+#: Advice of the library, which is for Python, and what the command has for it.
+_ADVICE = {
+    "pass overwrite=True": "use --overwrite",
+    "give its name as bucket_name": "give its name with --bucket",
+    "with force_bucket_creation=True": "(a directory by put or sync, a bucket by create_bucket() in Python)",
+    "download it under another name, with download_to_file": "get it by itself, under another name",
+}
 
 
 def _described(error: BaseException) -> str:
     text = " ".join(str(error).split())
+    for for_python, ours in _ADVICE.items():
+        text = text.replace(for_python, ours)
     if isinstance(error, OSError) and not isinstance(error, CottonCandyError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, (CottonCandyError, OSError, ValueError, TypeError)):

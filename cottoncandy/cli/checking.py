@@ -10,6 +10,7 @@ from cottoncandy.cli.app import FAILED
 from cottoncandy.cli.options import command, json_option, names_argument
 from cottoncandy.cli.output import print_json
 from cottoncandy.cli.places import Access, open_store, place
+from cottoncandy.cli.streams import tell
 
 
 @command()
@@ -23,11 +24,11 @@ def verify(name: str, *, as_json: bool, access: Access) -> int:
         print_json(asdict(report))
     else:
         for damage in report.damaged:
-            click.echo(f"damaged {damage}")
+            tell(f"damaged {damage}")
         for unsure in report.without_checksum:
-            click.echo(f"without a checksum {unsure}")
+            tell(f"without a checksum {unsure}")
         counts = f"{report.checked} checked, {len(report.damaged)} damaged"
-        click.echo(f"{counts}, {len(report.without_checksum)} without a checksum, {report.unchecked} no arrays")
+        tell(f"{counts}, {len(report.without_checksum)} without a checksum, {report.unchecked} no arrays")
     return 0 if report.ok else FAILED
 
 
@@ -52,9 +53,10 @@ def doctor(name: str, *, read_only: bool, as_json: bool, access: Access) -> int:
         found.append(finding)
         if not as_json:
             sign, colour = _SIGNS[finding.level]
-            click.echo(f"{click.style(sign, colour)}  {finding.check:<14} {finding.said}")
+            click.echo(click.style(sign, colour), nl=False)
+            tell(f"  {finding.check:<14} {finding.said}")
             if finding.advice:
-                click.echo(f"{'':<22}-> {finding.advice}")
+                tell(f"{'':<22}-> {finding.advice}")
     if as_json:
         print_json([asdict(finding) for finding in found])
     return FAILED if any(finding.level == "fail" for finding in found) else 0

@@ -12,6 +12,7 @@ import click
 
 from cottoncandy.cli.options import json_option
 from cottoncandy.cli.output import print_json
+from cottoncandy.cli.streams import tell
 from cottoncandy.config import Options, create_user_file, defaults_path, user_file_path
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import ConfigurationError
@@ -38,12 +39,12 @@ def config(option: str | None, value: str | None, *, show_path: bool, as_json: b
     cottoncandy config basic.default_bucket my-bucket    set it
     """  # noqa: D301 - click takes a backspace for its mark
     if show_path:
-        click.echo(str(user_file_path()))
+        tell(str(user_file_path()))
     elif option is None:
         _show_all(as_json=as_json)
     elif value is None:
         section, key = _split(option)
-        click.echo(_shown(Options.load(), section, key)[0])
+        tell(_shown(Options.load(), section, key)[0])
     else:
         _set(*_split(option), value)
 
@@ -82,7 +83,7 @@ def _show_all(*, as_json: bool) -> None:
         print_json({name: {"value": value, "from": source} for name, value, source in rows})
         return
     for name, value, source in rows:
-        click.echo(f"{name:<35} {value:<28} {source}")
+        tell(f"{name:<35} {value:<28} {source}")
 
 
 def _set(section: str, key: str, value: str) -> None:
@@ -95,7 +96,7 @@ def _set(section: str, key: str, value: str) -> None:
     with replacing(path, f"{section}.{key}") as file:
         os.chmod(file.name, 0o600)  # noqa: PTH101 - a name, no path
         file.write(_with_option(text, section, key, value).encode())
-    click.echo(f"{section}.{key} is set in {_home(path)}")
+    tell(f"{section}.{key} is set in {_home(path)}")
 
 
 def _check(section: str, key: str, value: str) -> None:

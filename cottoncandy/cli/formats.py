@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-import click
 import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import keys, npyfiles, trees
+from cottoncandy.cli.streams import tell
 from cottoncandy.cli.tables import read_table, write_table
 from cottoncandy.cli.texts import fixed_width
 from cottoncandy.errors import ConfigurationError, CorruptObject, CottonCandyError, InvalidObjectName, UnsupportedArray
@@ -65,8 +65,9 @@ class Format:
         """
         with _naming(path, CorruptObject):
             value, metadata = self.read(path)
-            if self.holds_tree:  # names that no leaf can have are told while the file is known
-                trees.flatten(value)
+            # names that no leaf can have are told while the file is known
+            if self.holds_tree and not trees.flatten(value):
+                raise CorruptObject(f"{path}: no arrays are in it")
             return value, metadata
 
     def save(self, path: Path, value: Any, metadata: Mapping[str, str], called: Path | None = None) -> None:
@@ -187,7 +188,7 @@ def _leaves(tree: Mapping[str, Any]) -> dict[str, Array]:
 
 def _tell_passed_over(path: Path, names: Sequence[str]) -> None:
     if names:
-        click.echo(f"cottoncandy: {path}: passed over, since they hold no arrays: {_listed(names)}", err=True)
+        tell(f"cottoncandy: {path}: passed over, since they hold no arrays: {_listed(names)}", err=True)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -241,7 +242,9 @@ def _save_mat(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
         first = next(iter(refused.values()))
         found = [name for name, reason in refused.items() if reason == first]
         raise UnsupportedArray(f"a .mat holds no {first}, as {_listed(found)}: get it as .npz")
-    io.savemat(str(path), trees.nest(leaves.items()), long_field_names=True)
+    # scipy makes a row of one dimension, but of none of its items nothing at all
+    shaped = {name: leaf[None] if leaf.shape == (0,) else leaf for name, leaf in leaves.items()}
+    io.savemat(str(path), trees.nest(shaped.items()), long_field_names=True)
 
 
 def _not_in_mat(leaf: Array) -> str:
@@ -320,7 +323,12 @@ def _save_h5(path: Path, tree: dict[str, Any], _: Mapping[str, str]) -> None:
 
 
 def _load_nifti(path: Path) -> tuple[Array, Metadata]:
-    image = with_library("nibabel").load(path)
+    try:
+        image = with_library("nibabel").load(path)
+    except FileNotFoundError:
+        if not path.exists():
+            raise
+        raise ConfigurationError(f"{path}: nibabel finds no file of this name: write its extension small") from None
     # as text, because metadata is; what scales the stored numbers is applied
     return np.asanyarray(image.dataobj), {"affine": json.dumps(image.affine.tolist(), separators=(",", ":"))}
 

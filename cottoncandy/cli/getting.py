@@ -18,6 +18,7 @@ from cottoncandy.cli.options import command, dry_run_option, names_argument, qui
 from cottoncandy.cli.places import (
     Access,
     Place,
+    directory_of,
     is_pattern,
     matching,
     objects_of,
@@ -28,7 +29,7 @@ from cottoncandy.cli.places import (
     require_names,
     shows_progress,
 )
-from cottoncandy.cli.streams import output_bytes
+from cottoncandy.cli.streams import output_bytes, tell
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
@@ -73,20 +74,27 @@ def get(
     cci = open_store(first, access, quiet=quiet)
     found = {one.name: _found(cci, one, recursive=recursive) for one in places}
     several = len(places) > 1 or found[first.name] is not None
+    if several and destination == _STDOUT:
+        raise click.UsageError("- is for one object, by its name: get several into a directory")
     jobs = [
         job for name, below in found.items() for job in _jobs(cci, name, below, destination, several=several, kind=kind)
     ]
     # an array `a` is written to a.npy, as a file of that name is
-    refuse_doubles("get", ((job.name, str(job.path)) for job in jobs if str(job.path) != _STDOUT))
-    jobs = [job for job in jobs if not (no_clobber and job.path.exists())]
+    refuse_doubles("get", ((job.name, str(job.path)) for job in jobs if job.path))
+    jobs = [job for job in jobs if not (no_clobber and job.path and job.path.exists())]
     if dry_run:
         for job in jobs:
-            click.echo(f"would get {first.at(job.name)} to {job.path}")
-        return
+            tell(f"would get {first.at(job.name)} to {job.path or _STDOUT}")
+    else:
+        _run(cci, jobs, destination, quiet=quiet)
+    _refuse_unnameable(cci, [name for below in found.values() for name in below or () if _reads_as_another(name)])
+
+
+def _run(cci: DefaultInterface, jobs: list[_Job], destination: str, *, quiet: bool) -> None:
     with Progress(shows_progress(quiet=quiet)).many("get", destination, len(jobs)) as count:
         for_each(count.wrap(lambda job: job.run(cci)), jobs, Options.load().integer("basic", "threads"))
     if not quiet and destination != _STDOUT:
-        click.echo(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
+        tell(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
 
 
 @dataclass(frozen=True)
@@ -95,22 +103,24 @@ class _Job:
 
     Attributes
     ----------
+    path : Path or None
+        None for the output.
     head : ObjectHead or None
         None for a tree of arrays.
     """
 
     name: str
-    path: Path
+    path: Path | None
     head: ObjectHead | None
     is_array: bool
 
     def run(self, cci: DefaultInterface) -> None:
-        if str(self.path) == _STDOUT:
+        if self.path is None:
             self._to_stdout(cci)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.is_array:
-            self._save(cci)
+            self._save(cci, self.path)
         else:
             cci.download_to_file(self.name, self.path)
 
@@ -130,18 +140,20 @@ class _Job:
             with path.open("rb") as file:
                 shutil.copyfileobj(file, output_bytes())
 
-    def _save(self, cci: DefaultInterface) -> None:
+    def _save(self, cci: DefaultInterface, path: Path) -> None:
         from cottoncandy.cli.formats import FORMATS, extension
 
-        found = FORMATS[extension(self.path)]
+        known = extension(path)
+        found = FORMATS[known]
         value: Any
         if self.head is None:
             value, metadata = self._tree(cci), {}
         else:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
-            value = {self.path.name.split(".")[0]: value} if found.holds_tree else value
-        with replacing_path(self.path, cci.backend_interface.describe(self.name)) as part:
-            found.save(part, value, metadata, self.path)
+            value = {path.name.split(".")[0]: value} if found.holds_tree else value
+        # as it is known: libraries take .NPY for no extension, and append theirs
+        with replacing_path(path, cci.backend_interface.describe(self.name), known) as part:
+            found.save(part, value, metadata, path)
 
     def _tree(self, cci: DefaultInterface) -> dict[str, Any]:
         found = cci.cloud2dict(self.name, verbose=False)
@@ -151,55 +163,88 @@ class _Job:
         return found
 
 
-def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str] | None:
-    """The objects that a pattern matches, or, with -r, that are below a name; None where the name is of one file."""
-    if is_pattern(cci, one.name):
-        return [key for name in matching(cci, one, recursive=recursive) for key in objects_of(cci, name)]
-    return [info.key for info in cci.find(one.name)] if recursive else None
+def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> dict[str, str] | None:
+    """The objects that a pattern matches, or, with -r, those of a name and below it; None where the name is of one.
+
+    Each with its name below the destination: without the directory that was named, or is above the pattern.
+    """
+    pattern = is_pattern(cci, one.name)
+    if pattern:
+        found = [key for name in matching(cci, one, recursive=recursive) for key in objects_of(cci, name)]
+    elif recursive:
+        found = _branch(cci, one.name)
+    else:
+        return None
+    if not found:
+        raise ObjectNotFound(f"{cci.backend_interface.describe(one.name)}: nothing has this name, or matches it")
+    directory = directory_of(one.name, pattern=pattern)
+    return {key: key.removeprefix(directory) if key.startswith(directory) else keys.basename(key) for key in found}
+
+
+def _branch(cci: DefaultInterface, name: str) -> list[str]:
+    """The objects of a name, and below it: on S3 it may be of both."""
+    itself = name and not name.endswith(keys.SEPARATOR) and cci.exists_object(name)
+    return [*([name] if itself else []), *objects_of(cci, keys.as_directory(name) or keys.SEPARATOR)]
 
 
 def _jobs(
-    cci: DefaultInterface, name: str, found: list[str] | None, destination: str, *, several: bool, kind: str | None
+    cci: DefaultInterface,
+    name: str,
+    found: dict[str, str] | None,
+    destination: str,
+    *,
+    several: bool,
+    kind: str | None,
 ) -> Iterator[_Job]:
     """What one of the names asks for."""
     target = Path(destination)
-    into_directory = several or destination.endswith("/") or target.is_dir()
     if found is None:
+        into_directory = several or destination.endswith("/") or target.is_dir()
         path = target / keys.basename(name) if into_directory else target
-        yield _job(cci, name, path, kind, exact=not into_directory)
+        yield _job(cci, name, path if destination != _STDOUT else None, kind, exact=not into_directory)
         return
-    prefix = _kept_after(name)
-    if not found:
-        raise ObjectNotFound(f"{cci.backend_interface.describe(name)}: nothing has this name, or matches it")
-    for rest, path in disk_paths(target, [key.removeprefix(prefix) for key in found]).items():
-        job = _job(cci, prefix + rest, path, kind, exact=False)
-        if leads_out(target.resolve(), job.path):  # by the name with an extension, that it had not before
+    # a marker keeps a directory on S3, and is nothing on disk
+    wanted = {
+        key: rest for key, rest in found.items() if not key.endswith(keys.SEPARATOR) and not _reads_as_another(key)
+    }
+    paths = disk_paths(target, wanted.values())
+    for key, rest in wanted.items():
+        job = _job(cci, key, paths[rest], kind, exact=False)
+        if job.path and leads_out(target.resolve(), job.path):  # by the extension, that it had not before
             raise InvalidObjectName(f"{job.path} is a link that leads out of {target}: remove it")
         yield job
 
 
-def _kept_after(name: str) -> str:
-    """What is left out of the names of the files: the directory that was named, or is above the pattern."""
-    if keys.has_magic(name):
-        return keys.as_directory(keys.parent(keys.literal_prefix(name) + "x"))
-    return keys.as_directory(name)
+def _reads_as_another(name: str) -> bool:
+    """Whether an object of somebody else has a name that no call can tell: ``a//b`` is read as ``a/b``."""
+    return name.startswith(keys.SEPARATOR) or 2 * keys.SEPARATOR in name
 
 
-def _job(cci: DefaultInterface, name: str, path: Path, kind: str | None, *, exact: bool) -> _Job:
+def _refuse_unnameable(cci: DefaultInterface, names: list[str]) -> None:
+    if names:
+        more = f", and {len(names) - 1} more," if len(names) > 1 else ""
+        raise InvalidObjectName(
+            f"{cci.backend_interface.describe(names[0])}{more} is left out: with an empty part (//) its name "
+            "reads as another. download_directory in Python gets it"
+        )
+
+
+def _job(cci: DefaultInterface, name: str, path: Path | None, kind: str | None, *, exact: bool) -> _Job:
     from cottoncandy import arrayformat
     from cottoncandy.cli.formats import FORMATS, extension
 
+    known = extension(path) if path else ""
     try:
         head = cci.backend_interface.stat(keys.clean_object(name))
     except ObjectNotFound:
-        if next(cci.find(keys.as_directory(name), limit=1), None) is None:
+        if next(cci.find(keys.as_directory(name), limit=1, literal=True), None) is None:
             raise
-        if exact and extension(path) and FORMATS[extension(path)].holds_tree and kind != "file":
+        if exact and known and FORMATS[known].holds_tree and kind != "file":
             return _Job(name, path, None, is_array=True)
         raise InvalidObjectName(
             f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5"
         ) from None
     is_array = kind == "array" or (kind is None and arrayformat.is_array(head.metadata))
-    if is_array and str(path) != _STDOUT and not extension(path):
+    if is_array and path and not known:
         path = path.with_name(f"{path.name}.npy")
     return _Job(name, path, head, is_array=is_array)

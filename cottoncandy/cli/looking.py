@@ -13,8 +13,8 @@ from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead, ObjectInfo, ObjectPrefix
 from cottoncandy.cli.options import command, human_option, json_option, names_argument, recursive_option
 from cottoncandy.cli.output import as_record, date_text, long_line, print_json, size_text
-from cottoncandy.cli.places import Access, Place, is_pattern, open_store, place
-from cottoncandy.cli.streams import is_terminal
+from cottoncandy.cli.places import Access, Place, directory_of, is_pattern, open_store, place
+from cottoncandy.cli.streams import is_terminal, tell
 from cottoncandy.errors import NotAnArray, ObjectNotFound
 
 if TYPE_CHECKING:
@@ -43,19 +43,17 @@ def ls(names: tuple[str, ...], *, long: bool, human: bool, recursive: bool, as_j
             if as_json:
                 listed.append(entry)
             else:
-                click.echo(long_line(entry, human=human) if long else entry.key)
+                tell(long_line(entry, human=human) if long else entry.key)
     if as_json:
         print_json([as_record(entry) for entry in listed])
 
 
 def _entries(cci: DefaultInterface, where: Place, *, recursive: bool) -> Iterator[Entry]:
     nothing = True
-    for entry in cci.find(where.name) if recursive else cci.scandir(where.name):
+    for entry in (cci.find if recursive else cci.scandir)(where.name, literal=not is_pattern(cci, where.name)):
         nothing = False
         yield entry
-    if nothing and keys.has_magic(where.name) and not is_pattern(cci, where.name):
-        yield cci.backend_interface.stat(where.name)
-    elif nothing and where.name:
+    if nothing and where.name:
         raise ObjectNotFound(f"{where.at(where.name)}: nothing has this name, or matches it")
 
 
@@ -69,13 +67,13 @@ def tree(name: str, *, level: int | None, sizes: bool, human: bool, access: Acce
     """Draw the names below NAME as a tree."""
     where = place(name, access)
     cci = open_store(where, access)
-    click.echo(where.at(where.name))
+    tell(where.at(where.name))
     prefix = keys.as_directory(where.name)
-    branch = _levels(cci, prefix, level) if level else _nested(cci.find(prefix or "/"), prefix)
+    branch = _levels(cci, prefix, level) if level else _nested(cci.find(prefix, literal=True), prefix)
     if not branch:
         raise ObjectNotFound(f"{where.at(where.name)}: nothing is below this name")
     for line in _drawn(branch, "", sizes=sizes, human=human):
-        click.echo(line)
+        tell(line)
 
 
 #: The names in a directory: those of objects have their size, those of directories what is in them.
@@ -97,7 +95,7 @@ def _nested(objects: Iterable[ObjectInfo], prefix: str) -> Branch:
 
 def _levels(cci: DefaultInterface, prefix: str, level: int) -> Branch:
     found: Branch = {}
-    for entry in cci.scandir(prefix or "/"):
+    for entry in cci.scandir(prefix, literal=True):
         name = entry.key.removeprefix(prefix)
         if isinstance(entry, ObjectInfo):
             found[name] = entry.size
@@ -129,9 +127,9 @@ def info(name: str, *, as_json: bool, access: Access) -> None:
         return
     metadata = record.pop("metadata", {})
     for key, value in record.items():
-        click.echo(f"{key.replace('_', ' '):<14} {date_text(value) if key == 'last_modified' else value}")
+        tell(f"{key.replace('_', ' '):<14} {date_text(value) if key == 'last_modified' else value}")
     for key, value in metadata.items():
-        click.echo(f"{'metadata':<14} {key}: {value}")
+        tell(f"{'metadata':<14} {key}: {value}")
 
 
 def described(cci: DefaultInterface, name: str) -> dict[str, Any]:
@@ -145,7 +143,7 @@ def described(cci: DefaultInterface, name: str) -> dict[str, Any]:
 
 
 def _summed(cci: DefaultInterface, name: str) -> dict[str, Any]:
-    sizes = [info.size for info in cci.find(keys.as_directory(name))]
+    sizes = [info.size for info in cci.find(keys.as_directory(name), literal=True)]
     if not sizes:
         raise ObjectNotFound(f"{cci.backend_interface.describe(name)} does not exist, and nothing is below that name")
     return {"type": "directory", "objects": len(sizes), "size": sum(sizes)}
@@ -175,11 +173,14 @@ def _array(head: ObjectHead) -> dict[str, Any]:
 def du(name: str, *, summarize: bool, human: bool, as_json: bool, access: Access) -> None:
     """Add up the sizes of what is below NAME: bytes, objects and name of each child, and the sum."""
     where = place(name, access)
-    prefix = keys.as_directory(where.name)
+    cci = open_store(where, access)
+    pattern = is_pattern(cci, where.name)
+    prefix = directory_of(where.name, pattern=pattern)
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for found in open_store(where, access).find(where.name or "/"):
+    for found in cci.find(where.name, literal=not pattern):
         first, slash, _ = found.key.removeprefix(prefix).partition(keys.SEPARATOR)
-        for total in (sums[prefix + first + slash], sums[""]):
+        child = prefix + first + slash if found.key.startswith(prefix) else found.key  # which was named itself
+        for total in (sums[child], sums[""]):
             total[0] += found.size
             total[1] += 1
     if where.name and not sums:
@@ -191,4 +192,4 @@ def du(name: str, *, summarize: bool, human: bool, as_json: bool, access: Access
         print_json([{"name": label, "size": size, "objects": count} for label, (size, count) in rows])
         return
     for label, (size, count) in rows:
-        click.echo(f"{size_text(size, human=human):>14} {count:>9}  {label}")
+        tell(f"{size_text(size, human=human):>14} {count:>9}  {label}")

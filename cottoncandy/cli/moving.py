@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +20,8 @@ from cottoncandy.cli.places import (
     refuse_doubles,
     require_names,
 )
-from cottoncandy.errors import InvalidObjectName, ObjectExists, ObjectNotFound
+from cottoncandy.cli.streams import tell
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -70,25 +70,18 @@ def _transfer(
     refuse_doubles(action, ((source.at(name), target.at(there)) for name, there in ways))
     for name, there in ways:
         if not dry_run:
-            _run(getattr(cci, action), name, there, source.container, target.container, overwrite=overwrite)
+            transfer = getattr(cci, action)
+            transfer(name, there, source.container, target.container, overwrite=overwrite, recursive=recursive)
         if dry_run or not quiet:
-            click.echo(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
-
-
-def _run(transfer: Callable[..., object], *places: str | None, overwrite: bool) -> None:
-    try:
-        transfer(*places, overwrite=overwrite)
-    except ObjectExists as error:  # its advice is for Python
-        told = str(error).replace("pass overwrite=True", "use --overwrite")
-        raise ObjectExists(told) from error
+            tell(f"{'would ' if dry_run else ''}{action} {source.at(name)} {target.at(there)}")
 
 
 def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
     if is_pattern(cci, one.name):
         return [name.rstrip("/") for name in matching(cci, one, recursive=recursive)]
     name = keys.clean_object(one.name)
-    if not recursive and not cci.exists_object(name):
-        if next(cci.find(keys.as_directory(name), limit=1), None) is not None:
+    if not recursive and (name.endswith(keys.SEPARATOR) or not cci.exists_object(name)):
+        if next(cci.find(keys.as_directory(name), limit=1, literal=True), None) is not None:
             raise InvalidObjectName(f"{one.at(name)} is a directory: use -r")
         raise ObjectNotFound(f"{one.at(name)} does not exist")
     return [name]

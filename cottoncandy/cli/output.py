@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime, timezone
 from typing import Any
 
-import click
-
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
+from cottoncandy.cli.streams import is_terminal, takes, tell
 
 _UNITS = "BKMGTP"
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    """Print one JSON document; where the output's encoding does not know all of it, with JSON's own escapes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    if not takes(sys.stdout, text):
+        text = json.dumps(value, indent=2, default=_plain)
+    for part in text.split("\n") if is_terminal(sys.stdout) else [text]:
+        tell(part)
 
 
 def _plain(value: Any) -> Any:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import glob
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from cottoncandy import keys
 from cottoncandy.cli.streams import is_terminal
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import ContainerNotFound, InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -147,14 +147,37 @@ def open_store(where: Place, access: Access, *, create: bool = False, quiet: boo
 
     kind = backend_class(where.backend)
     arguments = {**kind.look_only, **access.settings} if not create else access.settings
-    return get_interface(
-        where.container, backend=where.backend, verbose=False, progress=shows_progress(quiet=quiet), **arguments
-    )
+    progress = shows_progress(quiet=quiet)
+    try:
+        return get_interface(where.container, backend=where.backend, verbose=False, progress=progress, **arguments)
+    except ContainerNotFound as error:
+        if keys.SEPARATOR not in (where.container or ""):
+            raise
+        raise ContainerNotFound(f"{error}; it is what stands before //: write a / in a name once") from error
+
+
+def is_made(where: Place) -> bool:
+    """Whether a container is made where it is not there: a directory is, and no bucket."""
+    from cottoncandy.backends import backend_class
+
+    return bool(backend_class(where.backend).look_only)
 
 
 def is_pattern(cci: DefaultInterface, name: str) -> bool:
-    """Whether a name is a pattern; not where an object has just this name, as ``scan[1].txt``."""
-    return keys.has_magic(name) and not cci.exists_object(name)
+    """Whether a name is a pattern; not where an object or a directory has just this name, as ``scan[1].txt``."""
+    return keys.has_magic(name) and not _is_there(cci, name)
+
+
+def _is_there(cci: DefaultInterface, name: str) -> bool:
+    """Whether there is an object or a directory of a name; of a directory where it ends with ``/``. One listing."""
+    directory = keys.as_directory(name)
+    beginning_so = (entry.key for entry in cci.backend_interface.list_level(directory.rstrip(keys.SEPARATOR)))
+    return any(key in {name, directory} for key in takewhile(lambda key: key <= directory, beginning_so))
+
+
+def directory_of(name: str, *, pattern: bool) -> str:
+    """The directory that a name is, or that all matches of a pattern lie in. It ends with ``/``; ``''`` is the root."""
+    return keys.as_directory(keys.parent(keys.literal_prefix(name) + "x") if pattern else name)
 
 
 def matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
@@ -182,7 +205,7 @@ def objects_of(cci: DefaultInterface, name: str) -> Iterator[str]:
     if not name.endswith(keys.SEPARATOR):
         yield name
         return
-    for info in cci.find(f"{glob.escape(name)}*"):  # a directory that is called `run[1]` is no pattern
+    for info in cci.find(name, literal=True):
         yield info.key
 
 

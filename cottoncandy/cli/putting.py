@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from cottoncandy import keys
 from cottoncandy.cli.completing import complete_files_then_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
 from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, require_names, shows_progress
-from cottoncandy.cli.streams import input_bytes
+from cottoncandy.cli.streams import input_bytes, tell
 from cottoncandy.config import Options
 from cottoncandy.diskfiles import files_below
 from cottoncandy.parallel import for_each
@@ -61,17 +62,19 @@ def put(
     into = target.endswith("/") or not where.name or len(sources) > 1 or recursive
     jobs = [job for source in sources for job in _jobs(source, where.name, into=into, recursive=recursive, kind=kind)]
     refuse_doubles("put", ((job.source, where.at(job.name)) for job in jobs))
+    given = dict(_pair(text) for text in metadata)
+    for job in jobs:
+        _refuse_arguments(job, given)
     if dry_run:
         for job in jobs:
-            click.echo(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
+            tell(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
         return
-    given = dict(_pair(text) for text in metadata)
     cci = open_store(where, access, create=True, quiet=quiet)
     threads = Options.load().integer("basic", "threads")
     with Progress(shows_progress(quiet=quiet)).many("put", target, len(jobs)) as count:
         for_each(count.wrap(lambda job: job.run(cci, given, compression, acl)), jobs, threads)
     if not quiet:
-        click.echo(f"put {len(jobs)} to {target}" if len(jobs) != 1 else f"put {where.at(jobs[0].name)}")
+        tell(f"put {len(jobs)} to {target}" if len(jobs) != 1 else f"put {where.at(jobs[0].name)}")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -113,9 +116,36 @@ class _Job:
             cci.upload_raw_array(self.name, value, **told)
 
 
+def _refuse_arguments(job: _Job, metadata: Mapping[str, str]) -> None:
+    """Refuse metadata that the upload would take for its own arguments, and not store."""
+    taken = sorted(_arguments(job) & metadata.keys())
+    if taken:
+        raise click.UsageError(
+            f"metadata of {job.name!r} cannot be called {', '.join(taken)}: the upload has arguments of that name for "
+            "arrays, and for the input; call it otherwise"
+        )
+
+
+def _arguments(job: _Job) -> set[str]:
+    """What the call that uploads it has names for, beside metadata; a file's metadata are apart."""
+    from cottoncandy.cli.formats import FORMATS, extension
+    from cottoncandy.interfaces import DefaultInterface
+
+    if not job.as_array:
+        return _named(DefaultInterface.upload_object) if job.source == _STDIN else set()
+    if FORMATS[extension(job.source)].holds_tree:
+        return {"compression", *_named(DefaultInterface.dict2cloud)}
+    return _named(DefaultInterface.upload_raw_array)
+
+
+def _named(call: Callable[..., object]) -> set[str]:
+    return {one.name for one in inspect.signature(call).parameters.values() if one.kind is not one.VAR_KEYWORD}
+
+
 def _jobs(source: str, name: str, *, into: bool, recursive: bool, kind: str | None) -> Iterator[_Job]:
-    if not (recursive and Path(source).is_dir()):
-        if Path(source).is_dir():
+    is_directory = source != _STDIN and Path(source).is_dir()
+    if not (recursive and is_directory):
+        if is_directory:
             raise IsADirectoryError(f"{source} is a directory: put it with -r, or use sync")
         if source != _STDIN and not Path(source).exists():
             raise FileNotFoundError(f"{source} does not exist")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,15 @@ from cottoncandy.cli.places import (
     require_names,
     shows_progress,
 )
-from cottoncandy.cli.streams import is_terminal
+from cottoncandy.cli.streams import is_terminal, tell
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
+
+# What of a pattern tells no name: `[!.]*` is as much as `*`.
+_WILD = re.compile(r"\[!?[^/][^]/]*\]|[*?/]")
 
 
 @command()
@@ -74,15 +78,15 @@ def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json
         print_json({"deleted": found, "dry_run": dry_run})
     elif dry_run:
         for name in found:
-            click.echo(f"would delete {where.at(name)}")
+            tell(f"would delete {where.at(name)}")
     elif found and not quiet:
-        click.echo(f"deleted {len(found)} object{'' if len(found) == 1 else 's'}")
+        tell(f"deleted {len(found)} object{'' if len(found) == 1 else 's'}")
 
 
 def _ask(count: int, places: list[Place]) -> None:
     if is_terminal(sys.stdin):
         click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
-    elif not all(one.name.strip("*?/") for one in places):
+    elif not all(_WILD.sub("", one.name) for one in places):
         raise click.UsageError("this would empty the bucket: say --yes")
 
 
@@ -114,6 +118,6 @@ def clean_uploads(name: str | None, *, older_than: float, dry_run: bool, as_json
         print_json([{"name": upload.key, "started": upload.started} for upload in found])
         return
     for upload in found:
-        click.echo(f"{'would throw' if dry_run else 'threw'} away {date_text(upload.started)}  {where.at(upload.key)}")
+        tell(f"{'would throw' if dry_run else 'threw'} away {date_text(upload.started)}  {where.at(upload.key)}")
     if not found:
-        click.echo("no uploads were left")
+        tell("no uploads were left")

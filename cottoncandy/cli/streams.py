@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import BinaryIO, TextIO
@@ -21,6 +22,40 @@ def hold_closed() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
     if _there(sys.stderr) is None:  # click and traceback would write to the output instead
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it ends with the process
+
+
+def take_any_text() -> None:
+    """Have a character that an output's encoding does not know written as its escape.
+
+    It would end the command, with some of the work done and the rest not: a name of bytes that are no UTF-8, or one in
+    Greek where the terminal is Latin-1.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def tell(line: str, *, err: bool = False) -> None:
+    """Print a line: as it is, and on a terminal with what would give it orders escaped, as names may hold anything."""
+    stream = _there(sys.stderr if err else sys.stdout)
+    if stream is None:
+        return
+    if stream.isatty() and not line.isprintable():
+        from cottoncandy.interfaces.basic.listing import printable
+
+        line = printable(line)
+    stream.write(f"{line}\n")
+    stream.flush()
+
+
+def takes(stream: TextIO, text: str) -> bool:
+    """Whether its encoding has all characters of a text."""
+    found = _there(stream)
+    try:
+        text.encode(found.encoding if found is not None else "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
+from cottoncandy import keys
 from cottoncandy.cli.completing import complete_directories
 from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
 from cottoncandy.cli.output import print_json
-from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_url, open_store, place, require_names
+from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_made, is_url, open_store, place, require_names
+from cottoncandy.cli.streams import tell
+from cottoncandy.errors import ContainerNotFound, ObjectNotFound
+
+if TYPE_CHECKING:
+    from cottoncandy.interfaces import DefaultInterface
+    from cottoncandy.syncing import SyncReport
 
 
 @command()
@@ -48,26 +58,57 @@ def sync(
     if len({one.backend for one in places}) > 1:
         raise click.UsageError(f"sync stays inside of one store: {BETWEEN_STORES}")
     first, second = (end.name if isinstance(end, Place) else end for end in ends)
-    cci = open_store(places[0], access, create=isinstance(ends[1], Place), quiet=quiet)
-    report = cci.sync(
-        first,
-        second,
-        delete=delete,
-        include=include,
-        exclude=exclude,
-        checksum=checksum,
-        dry_run=dry_run,
-        source_bucket=places[0].container,
-        dest_bucket=places[-1].container,
-    )
+    with ExitStack() as stack:
+        cci, dest_bucket = _open(stack, ends[0], places[-1], access, dry_run=dry_run, quiet=quiet)
+        report = cci.sync(
+            first,
+            second,
+            delete=delete,
+            include=include,
+            exclude=exclude,
+            checksum=checksum,
+            dry_run=dry_run,
+            source_bucket=places[0].container,
+            dest_bucket=dest_bucket,
+        )
     if as_json:
         print_json(asdict(report))
-        return
-    would = "would " if dry_run else ""
-    if not quiet:
-        for action, names in (("transfer", report.transferred), ("delete", report.deleted)):
-            for name in names:
-                click.echo(f"{would}{action} {name}")
-        for name in report.skipped:
-            click.echo(f"{would}skip {name}: a link that is not followed, or no file")
-        click.echo(str(report))
+    elif not quiet:
+        _tell(report, "would " if dry_run else "")
+
+
+def _tell(report: SyncReport, would: str) -> None:
+    for action, names in (("transfer", report.transferred), ("delete", report.deleted)):
+        for name in names:
+            tell(f"{would}{action} {name}")
+    for name in report.skipped:
+        tell(f"{would}skip {name}: a link that is not followed, or no file")
+    tell(str(report))
+
+
+def _open(
+    stack: ExitStack, source: Place | Path, last: Place, access: Access, *, dry_run: bool, quiet: bool
+) -> tuple[DefaultInterface, str | None]:
+    """An interface to the store, and the destination's container; that is made when the source was looked at."""
+    if isinstance(source, Path):
+        if not source.is_dir():
+            raise NotADirectoryError(f"{source} is no directory")
+        return _open_destination(stack, last, access, dry_run=dry_run, quiet=quiet)
+    cci = open_store(source, access, quiet=quiet)
+    if next(cci.find(keys.as_directory(source.name), limit=1, literal=True), None) is None:
+        raise ObjectNotFound(f"{source.at(source.name)}: nothing is below this name")
+    if last.container == source.container:
+        return cci, last.container
+    return cci, _open_destination(stack, last, access, dry_run=dry_run, quiet=quiet)[1]
+
+
+def _open_destination(
+    stack: ExitStack, where: Place, access: Access, *, dry_run: bool, quiet: bool
+) -> tuple[DefaultInterface, str | None]:
+    try:
+        return open_store(where, access, create=not dry_run, quiet=quiet), where.container
+    except ContainerNotFound:
+        if not (dry_run and is_made(where)):
+            raise
+    nothing = stack.enter_context(TemporaryDirectory())  # in the place of the directory that would be made
+    return open_store(replace(where, container=nothing), access, quiet=quiet), nothing

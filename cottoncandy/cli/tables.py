@@ -53,6 +53,8 @@ def read_table(path: Path) -> Array:
     rows = _rows_of_one_length(path)
     if _has_header(rows):
         names, *rows = rows
+        if not names[0].strip():
+            names[:1] = _default_names(1)
         if len({*names}) < len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise CorruptObject(f"{path}: two columns are named {twice!r}: rename one")
@@ -96,9 +98,13 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _has_header(rows: list[list[str]]) -> bool:
-    """Whether the first row has no number and no empty cell, and there are numbers in a column below."""
+    """Whether the first row has no number and no empty cell, and there are numbers in a column below.
+
+    Its first cell may be empty, as pandas leaves that of its index.
+    """
     first, *below = rows
-    if any(_NUMBER.fullmatch(cell) or not cell.strip() for cell in first) or {*first} <= _MISSING:
+    named = first if first[0].strip() else first[1:]
+    if any(_NUMBER.fullmatch(cell) or not cell.strip() for cell in named) or {*named} <= _MISSING:
         return False
     return any(_numbers(column) is not None for column in zip(*below, strict=True))
 

@@ -93,7 +93,9 @@ class Looking(BasicInterface):
             print("\n".join(map(printable, names)))  # noqa: T201 - documented to print
         return names
 
-    def scandir(self, pattern: str = "/", page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
+    def scandir(
+        self, pattern: str = "/", page_size: int | None = None, *, literal: bool = False
+    ) -> Iterator[ObjectInfo | ObjectPrefix]:
         """Go through what `ls` lists, with what the listing tells of it; pages are fetched as they are needed.
 
         Parameters
@@ -102,6 +104,8 @@ class Looking(BasicInterface):
             As `ls` takes it; the bucket's root by default.
         page_size : int, optional
             How many names the store is asked for at once.
+        literal : bool
+            Whether it is a name, whatever is in it: ``run[1]`` is no pattern then.
 
         Yields
         ------
@@ -115,8 +119,10 @@ class Looking(BasicInterface):
         >>> [(entry.key, entry.size) for entry in cci.scandir('exp')]
         [('exp/notes.txt', 10)]
         """
-        pattern = keys.without_trivial_magic(keys.clean(pattern))
-        return (self._matching if keys.has_magic(pattern) else self._children)(pattern, page_size)
+        name = keys.clean(pattern)
+        if not literal:
+            name = keys.without_trivial_magic(name)
+        return (self._matching if keys.has_magic(name) and not literal else self._children)(name, page_size)
 
     def _children(self, name: str, page_size: int | None) -> Iterator[Entry]:
         """What is in a directory; the object itself where it is none."""
@@ -215,10 +221,12 @@ class Looking(BasicInterface):
         """
         self.glob(pattern, **{**kwargs, "verbose": True})
 
-    def find(self, pattern: str, limit: int | None = None, page_size: int | None = None) -> Iterator[ObjectInfo]:
+    def find(
+        self, pattern: str, limit: int | None = None, page_size: int | None = None, *, literal: bool = False
+    ) -> Iterator[ObjectInfo]:
         """Go through the objects that `glob` finds, with size and date; pages are fetched as they are needed.
 
-        Parameters and names are those of `glob`.
+        Parameters and names are those of `glob`; ``literal`` is that of `scandir`.
 
         Yields
         ------
@@ -230,8 +238,10 @@ class Looking(BasicInterface):
         >>> sum(info.size for info in cci.find('exp'))
         10
         """
-        pattern = keys.without_trivial_magic(keys.clean(pattern))
-        if not keys.has_magic(pattern):
+        pattern = keys.clean(pattern)
+        if not literal:
+            pattern = keys.without_trivial_magic(pattern)
+        if literal or not keys.has_magic(pattern):
             return limited(self._below(pattern, page_size), limit)
         matches = keys.matcher(pattern)
         listed = self._listed(keys.literal_prefix(pattern), page_size)

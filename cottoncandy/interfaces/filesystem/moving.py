@@ -25,6 +25,8 @@ class Moving(BasicInterface):
         source_bucket: str | None = None,
         dest_bucket: str | None = None,
         overwrite: bool = False,
+        *,
+        recursive: bool = False,
     ) -> Any:
         """Copy an object, or all objects below a name, inside the store. Metadata goes along.
 
@@ -39,6 +41,9 @@ class Moving(BasicInterface):
             The source's bucket by default.
         overwrite : bool
             Whether what is there may be replaced.
+        recursive : bool
+            Matters where a name is of an object and of a branch as well, which S3 allows: True takes both, and False
+            the object alone. ``'exp/'`` is the branch without the object.
 
         Returns
         -------
@@ -52,7 +57,7 @@ class Moving(BasicInterface):
         ObjectExists
             If the new name is taken and ``overwrite`` is False.
         """
-        plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
+        plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite, recursive)
         self._copy_all(plan)
         return plan.target.native_object(plan.name)
 
@@ -63,12 +68,14 @@ class Moving(BasicInterface):
         source_bucket: str | None = None,
         dest_bucket: str | None = None,
         overwrite: bool = False,
+        *,
+        recursive: bool = False,
     ) -> Any:
         """Move an object, or all objects below a name: copy them, and when all copies stand, delete the old ones.
 
         An object that is moved onto itself stays. Parameters, result and errors are those of `cp`.
         """
-        plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite)
+        plan = self._plan_copy(source_name, dest_name, source_bucket, dest_bucket, overwrite, recursive)
         self._copy_all(plan)
         with self._settings.progress.many("delete", plan.name, len(plan.pairs)) as count:
             plan.delete_sources(count.through)
@@ -77,7 +84,7 @@ class Moving(BasicInterface):
     def _copy_all(self, plan: Copies) -> None:
         plan.require_absent()
         threads, begin = (1, None) if plan.overlap() else (None, plan.begin)
-        largest = max(plan.sizes.values(), default=math.inf)
+        largest = max(plan.sizes.values()) if len(plan.sizes) == len(plan.pairs) else math.inf
         self._for_each(plan.copy, plan.pairs, threads, "copy", plan.name, largest=largest, begin=begin)
 
     def _plan_copy(
@@ -87,11 +94,13 @@ class Moving(BasicInterface):
         source_bucket: str | None,
         dest_bucket: str | None,
         overwrite: bool,
+        recursive: bool,
     ) -> Copies:
         from cottoncandy.copies import plan_copies
 
         source, target = self._bound_backend(source_bucket), self._bound_backend(dest_bucket or source_bucket)
-        return plan_copies(source, target, keys.clean_object(source_name), keys.clean(dest_name), overwrite)
+        old, new = keys.clean_object(source_name), keys.clean(dest_name)
+        return plan_copies(source, target, old, new, overwrite, recursive=recursive)
 
     # ------------------------------------------------------------------ removing
     def rm(self, object_name: str, recursive: bool = False, delete: bool = True) -> dict[str, int] | None:
