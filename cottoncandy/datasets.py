@@ -255,8 +255,8 @@ class Dataset:
     def _read(self, index: Any) -> Any:
         codec = packed_in_blocks(self.compression)
         if self.piece is None:
-            found = self._whole.get()[index]
-            return found.copy() if isinstance(found, np.ndarray) else found  # nobody writes into what is kept
+            kept = self._whole.get()
+            return _own(kept[index], kept)
         memory = Memory.for_index(index, self._description)
         if codec is None and memory.selection.is_all_of(self.size):
             # with its checksum; a list of all places has made one axis of several
@@ -353,3 +353,11 @@ class Dataset:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self._version.backend.address, self.name, self.e_tag, self.stored)
+
+
+def _own(found: Any, kept: Array) -> Any:
+    """What was taken of an array that is kept, in memory of its own: nobody writes into what is kept."""
+    if isinstance(found, np.void):  # a record is a view, too
+        return found.copy()
+    is_view = isinstance(found, np.ndarray) and np.may_share_memory(found, kept)
+    return found.copy(order="K") if is_view else found

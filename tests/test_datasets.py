@@ -203,6 +203,31 @@ def test_what_comes_is_the_callers_own(store: Store) -> None:
         assert not opened[...].any()
 
 
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_record_is_the_callers_own(store: Store, compression: Any) -> None:
+    cci = store.interface()
+    for shape, index in (((5,), 3), ((2, 3), (1, 2)), ((), ())):
+        cci.upload_raw_array("a", np.zeros(shape, [("x", "<f8"), ("y", "<i4", (2,))]), compression=compression)
+        opened = cci.open_array("a")
+        record = opened[index]
+        assert isinstance(record, np.void)
+        record["x"], record["y"][1] = 99, 7
+        assert opened[index] == opened.load()[index] == np.zeros((), opened.dtype)[()]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_what_is_read_lies_in_the_order_in_which_it_is_stored(store: Store, compression: Any) -> None:
+    cci = store.interface()
+    for order in "CF":
+        cci.upload_raw_array("a", np.arange(24.0).reshape((2, 3, 4), order=order), compression=compression)
+        opened = cci.open_array("a")
+        for found in (opened.load(), np.asarray(opened), opened[:, 1:], opened[:, 1:, None]):
+            assert (found.flags.c_contiguous, found.flags.f_contiguous) == (order == "C", order == "F")
+            assert found.flags.writeable
+
+
 # ---------------------------------------------------------------------- what is transferred
 #: 16 MB each: rows of 8 KB.
 _WIDE = np.random.default_rng(1).integers(0, 2**60, (2000, 1000)).astype("<f8")
