@@ -26,6 +26,8 @@ def verify(name: str, *, as_json: bool, access: Access) -> int:
             click.echo(f"damaged {damage}")
         for unsure in report.without_checksum:
             click.echo(f"without a checksum {unsure}")
+        for unreadable in report.unreadable:
+            click.echo(f"not readable here {unreadable}")
         counts = f"{report.checked} checked, {len(report.damaged)} damaged"
         click.echo(f"{counts}, {len(report.without_checksum)} without a checksum, {report.unchecked} no arrays")
     return 0 if report.ok else FAILED

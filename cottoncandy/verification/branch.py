@@ -19,8 +19,6 @@ from cottoncandy.errors import (
     ObjectChanged,
     ObjectNotFound,
     TransientError,
-    UnknownCodec,
-    UnsupportedArray,
 )
 from cottoncandy.parallel import for_each, gather
 from cottoncandy.stream import ObjectSource, TransferSettings
@@ -102,9 +100,9 @@ class _Look:
                     self._damaged(self._key, error)
                 else:
                     log.info("%s: %s: reading it once more", self._backend.describe(self._key), error)
-            except (UnknownCodec, UnsupportedArray) as error:
+            except folders.UNREADABLE as error:
                 log.warning("%s cannot be checked here: %s", self._backend.describe(self._key), error)
-                self._findings.unchecked()
+                self._findings.unreadable(self._key)
                 return
             except (TransientError, ContainerNotFound, CredentialsNotFound):
                 raise  # the store is gone: so will be the others
