@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import checksums, display, previews, rawarrays, slicing
+from cottoncandy import checksums, display, masks, previews, rawarrays, slicing
 from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription, lowered
 from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
@@ -231,14 +231,14 @@ class Dataset:
         ObjectChanged
             If the object was replaced since it was opened.
         """
-        shape = slicing.result_shape(index, self.shape)
+        shape = masks.result_shape(index, self.shape)
         if not self.nbytes:
             return np.ndarray(self.shape, self.dtype)[index]
         if 0 in shape:
             return np.empty(shape, self.dtype)
         with self._told():
-            mask = slicing.dense_mask(index, self.shape)
-            return self._read(index) if mask is None else self._read_masked(mask)
+            mask = masks.dense_mask(index, self.shape)
+            return self._read(index) if mask is None else self._read_masked(mask).reshape(shape)
 
     def _read_masked(self, mask: Array) -> Array:
         """What a mask over all axes picks out, some MiB of the array at a time: each item's place would take more."""
