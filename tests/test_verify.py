@@ -117,11 +117,14 @@ def test_what_cannot_be_read_here_is_not_damaged(store: Store) -> None:
     store.raw.put("b/codec", data, {**metadata, "compression": "another's"})
     sealed = ("b/chunks/metadata.json", "b/chunks/pt0000", "b/chunks/pt0001", "b/secret")
     assert safe.verify("b").ok
-    assert safe.verify("b").unreadable == ("b/codec",)
+    (unknown,) = safe.verify("b").unreadable
+    assert unknown.name == "b/codec"
+    assert unknown.reason.startswith('no codec "another\'s"')
     for reader in (plain, store.interface(encryption_key=other)):
         report = reader.verify("b")
         assert report.ok
-        assert report.unreadable == (*sealed[:3], "b/codec", "b/secret")
+        assert [one.name for one in report.unreadable] == [*sealed[:3], "b/codec", "b/secret"]
+        assert report.unreadable[-1].reason.startswith("is encrypted")
         assert (report.checked, report.unchecked, report.without_checksum) == (1, 0, ())
         assert "1 checked, 0 damaged, 0 without checksum, 0 unchecked, 5 not readable here" in str(report)
 
@@ -132,7 +135,7 @@ def test_what_cannot_be_read_here_is_not_damaged(store: Store) -> None:
     # a table that can be read, of chunks that no key at hand opens
     plain.upload_object("b/chunks/metadata.json", safe.download_object("b/chunks/metadata.json"))
     for reader in (plain, store.interface(encryption_key=other)):
-        assert reader.verify("b/chunks").unreadable == sealed[1:3]
+        assert tuple(one.name for one in reader.verify("b/chunks").unreadable) == sealed[1:3]
         assert reader.verify("b/chunks").ok
 
 
@@ -140,8 +143,9 @@ def test_what_cannot_be_read_here_is_not_damaged(store: Store) -> None:
 def test_the_command_lists_what_cannot_be_read_here(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     store.interface(encryption_key=bytes(32)).upload_raw_array("b/secret", SMOOTH)
     assert run(["verify", "b", "--backend", "local", "--bucket", store.container]) == 0
-    printed = capfd.readouterr().out
-    assert printed == "not readable here b/secret\n0 checked, 0 damaged, 0 without a checksum, 0 no arrays\n"
+    told, counts = capfd.readouterr().out.splitlines()
+    assert told.startswith("not readable here b/secret: is encrypted, and no key is at hand")
+    assert counts == "0 checked, 0 damaged, 0 without a checksum, 0 no arrays"
 
 
 def test_what_makes_no_sense_ends_no_verification(tmp_path: Any) -> None:

@@ -101,8 +101,7 @@ class _Look:
                 else:
                     log.info("%s: %s: reading it once more", self._backend.describe(self._key), error)
             except folders.UNREADABLE as error:
-                log.warning("%s cannot be checked here: %s", self._backend.describe(self._key), error)
-                self._findings.unreadable(self._key)
+                self._findings.unreadable(self._key, self._reason(error))
                 return
             except (TransientError, ContainerNotFound, CredentialsNotFound):
                 raise  # the store is gone: so will be the others
@@ -138,4 +137,9 @@ class _Look:
         return [(part.places[0], reason) for part, reason in zip(parts, reasons, strict=True) if reason]
 
     def _damaged(self, name: str, error: CottonCandyError) -> None:
-        self._findings.damaged(name, str(error).removeprefix(f"{self._backend.describe(self._key)}: "))
+        self._findings.damaged(name, self._reason(error))
+
+    def _reason(self, error: CottonCandyError) -> str:
+        """What an error tells, without the name of this object."""
+        where = self._backend.describe(self._key)
+        return str(error).removeprefix(f"{where}: ").removeprefix(f"{where} ")

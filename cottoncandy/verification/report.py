@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from operator import attrgetter
 
 #: How many damaged objects a repr names.
 _SHOWN = 10
@@ -12,6 +13,24 @@ _SHOWN = 10
 @dataclass(frozen=True, slots=True)
 class Damage:
     """An object that is not as it was stored.
+
+    Attributes
+    ----------
+    name : str
+        The object's name in its container.
+    reason : str
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that cannot be looked at from here; where there are its key and its codec, it can.
 
     Attributes
     ----------
@@ -40,9 +59,9 @@ class VerifyReport:
     without_checksum : tuple of str
         Arrays that have none, in the order of their names: 0.4.0's, and those that were stored with
         ``checksum = False``. They were read and unpacked without an error.
-    unreadable : tuple of str
+    unreadable : tuple of Unreadable
         Objects that cannot be looked at from here, in the order of their names: none of the keys opens them, or what
-        they are packed with, or made of, is not known here. The log tells which. Verify them where they can be read.
+        they are packed with, or made of, is not known here. Verify them where they can be read.
     unchecked : int
         Other objects: files, json, pickles...
     damaged : tuple of Damage
@@ -63,7 +82,7 @@ class VerifyReport:
     where: str
     checked: int
     without_checksum: tuple[str, ...]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
     unchecked: int
     damaged: tuple[Damage, ...]
     nbytes: int
@@ -100,7 +119,7 @@ class Findings:
         self._lock = threading.Lock()
         self._checked = self._unchecked = self._nbytes = 0
         self._without: list[str] = []
-        self._unreadable: list[str] = []
+        self._unreadable: list[Unreadable] = []
         self._damaged: dict[str, Damage] = {}
 
     def checked(self, nbytes: int) -> None:
@@ -115,10 +134,10 @@ class Findings:
             self._without.append(name)
             self._nbytes += nbytes
 
-    def unreadable(self, name: str) -> None:
+    def unreadable(self, name: str, reason: str) -> None:
         """An object can be read elsewhere, but not here."""
         with self._lock:
-            self._unreadable.append(name)
+            self._unreadable.append(Unreadable(name, reason))
 
     def unchecked(self) -> None:
         """An object has nothing that it could be held to."""
@@ -133,5 +152,6 @@ class Findings:
     def report(self) -> VerifyReport:
         """All of it."""
         damaged = tuple(self._damaged[name] for name in sorted(self._damaged))
-        without, unreadable = tuple(sorted(self._without)), tuple(sorted(self._unreadable))
+        without = tuple(sorted(self._without))
+        unreadable = tuple(sorted(self._unreadable, key=attrgetter("name")))
         return VerifyReport(self._where, self._checked, without, unreadable, self._unchecked, damaged, self._nbytes)
