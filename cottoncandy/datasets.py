@@ -257,6 +257,8 @@ class Dataset:
         if self.piece is None:
             kept = self._whole.get()
             return _own(kept[index], kept)
+        if masks.takes_less_whole(index, self.shape, self.dtype.itemsize):
+            return self._read(...)[index]
         memory = Memory.for_index(index, self._description)
         if codec is None and memory.selection.is_all_of(self.size):
             # with its checksum; a list of all places has made one axis of several

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["dense_mask", "result_shape"]
+__all__ = ["dense_mask", "result_shape", "takes_less_whole"]
 
 Array = npt.NDArray[Any]
 
 # A mask that picks out more than one item of so many is read with what lies between.
 _DENSE = 16
+# Bytes that it takes to find out where an item lies of those that lists pick out in any order.
+_EACH = 48
 # Places that are looked at together: 8 bytes each, some times over.
 _AT_ONCE = 2**18
 
@@ -80,6 +82,12 @@ def dense_mask(index: Any, shape: Sequence[int]) -> Array | None:
     mask = np.zeros(shape, bool)
     mask[tuple(lists)] = True
     return mask
+
+
+def takes_less_whole(index: Any, shape: Sequence[int], itemsize: int) -> bool:
+    """Whether all of an array takes less memory than the places of what lists, one for each axis, pick out of it."""
+    lists = _picked(index)
+    return _are_lists(lists, tuple(shape)) and math.prod(shape) * itemsize <= lists[0].size * _EACH
 
 
 def _full_mask(index: Any, shape: tuple[int, ...]) -> Array | None:

@@ -361,7 +361,10 @@ def test_what_is_dense_takes_little_more_memory_than_its_index(store: Store, com
     cci.upload_raw_array("a", arr, compression=compression)
     mask, every_other = arr > 20, np.arange(0, 2000, 2)
     rows = np.flatnonzero(np.arange(2000) % 20 < 18)
-    for index in ((..., mask), (mask, ...), (None, mask), np.nonzero(mask), np.ix_(rows, every_other), rows):
+    backwards = tuple(places[::-1] for places in np.nonzero(mask))
+    from_the_end = tuple(places - 2000 for places in backwards)
+    spelled = ((..., mask), (mask, ...), (None, mask), np.nonzero(mask), backwards, from_the_end)
+    for index in (*spelled, np.ix_(rows, every_other), rows):
         dataset = cci.open_array("a")
         tracemalloc.start()
         try:
