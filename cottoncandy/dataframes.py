@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import sys
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cottoncandy.errors import CorruptObject, CottonCandyError, UnsupportedArray
@@ -13,12 +16,20 @@ from cottoncandy.extras import with_extra
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["EXTRA", "read", "write"]
+__all__ = ["EXTRA", "read", "to_pandas", "write"]
 
 #: What to install.
 EXTRA = "dataframe"
+# The metadata of a parquet file that hold the categories which parquet itself does not: those of all but text, and of
+# no rows.
+_CATEGORIES = b"cottoncandy categories"
+# Arrow's types of which parquet keeps categories itself.
+_TEXT = {"string", "large_string", "string_view", "binary", "large_binary", "binary_view"}
+# Bytes of the categories of a column: more would make the file's own table, which each reader reads first, too large.
+_MOST = 2**20
 
 
+# ---------------------------------------------------------------------- up
 def write(frame: Any, where: str) -> bytes:
     """The parquet file of a data frame of pandas, with its index and dtypes, or of what else arrow takes.
 
@@ -30,8 +41,9 @@ def write(frame: Any, where: str) -> bytes:
     arrow, parquet = _libraries()
     file = io.BytesIO()
     try:
-        parquet.write_table(_table(arrow, frame), file, compression="zstd", write_page_checksum=True)
-    except (arrow.ArrowException, TypeError, ValueError) as error:
+        table = _with_categories(arrow, _table(arrow, frame))
+        parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
+    except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise UnsupportedArray(f"{where}: {type(frame).__name__} cannot be stored as a table: {error}") from error
     return file.getvalue()  # its own memory: no copy is made
 
@@ -40,11 +52,67 @@ def _table(arrow: Any, frame: Any) -> Any:
     if isinstance(frame, arrow.Table):
         return frame
     pandas = sys.modules.get("pandas")  # where it was never imported, nothing is of it
-    if pandas is not None and isinstance(frame, pandas.DataFrame):
-        return arrow.Table.from_pandas(frame)
-    return arrow.table(frame)
+    if pandas is None or not isinstance(frame, pandas.DataFrame):
+        return arrow.table(frame)
+    _refuse_attrs(frame.attrs)
+    table = arrow.Table.from_pandas(frame)
+    for number, name in enumerate(frame.columns):
+        _refuse_other_keys(arrow, name, frame.iloc[:, number], table.schema.field(number).type)
+    return table
 
 
+def _refuse_attrs(attrs: Mapping[Any, Any]) -> None:
+    """Refuse attributes that JSON cannot hold; arrow would leave all of them out."""
+    for name, value in attrs.items():
+        try:
+            json.dumps({name: value})
+        except (TypeError, ValueError) as error:
+            raise UnsupportedArray(f"attrs[{name!r}] is no JSON ({error}): make it lists, numbers and text") from error
+
+
+def _refuse_other_keys(arrow: Any, name: Any, column: Iterable[Any], kind: Any) -> None:
+    """Refuse dictionaries of which some have other keys: each would come back with those of all."""
+    if arrow.types.is_nested(kind) and not all(_fits(arrow, value, kind) for value in column):
+        raise UnsupportedArray(
+            f"the dictionaries in column {name!r} do not all have the same keys, and would get those of the others: "
+            "make each key a column, or store them as text (json.dumps)"
+        )
+
+
+def _fits(arrow: Any, value: Any, kind: Any) -> bool:
+    if arrow.types.is_struct(kind) and isinstance(value, dict):
+        fields = [kind.field(number) for number in range(kind.num_fields)]
+        same = value.keys() == {field.name for field in fields}
+        return same and all(_fits(arrow, value[field.name], field.type) for field in fields)
+    if arrow.types.is_list(kind) and arrow.types.is_nested(kind.value_type) and isinstance(value, Iterable):
+        return all(_fits(arrow, item, kind.value_type) for item in value)
+    return True
+
+
+def _with_categories(arrow: Any, table: Any) -> Any:
+    """The table, whose metadata tell the categories that parquet would make plain values, or leave out."""
+    told = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        kind = column.type
+        if not arrow.types.is_dictionary(kind) or not column.num_chunks:
+            continue
+        if not len(column) or str(kind.value_type) not in _TEXT:
+            categories = column.unify_dictionaries().chunk(0).dictionary
+            if categories.nbytes <= _MOST:
+                told[name] = _packed(arrow, categories)
+    metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != _CATEGORIES}
+    return table.replace_schema_metadata(metadata | ({_CATEGORIES: json.dumps(told)} if told else {}))
+
+
+def _packed(arrow: Any, array: Any) -> str:
+    file = io.BytesIO()
+    batch = arrow.record_batch([array], names=["categories"])
+    with arrow.ipc.new_stream(file, batch.schema) as stream:
+        stream.write_batch(batch)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+# ---------------------------------------------------------------------- down
 def read(file: BinaryIO, columns: Iterable[Any] | None, where: str) -> Any:
     """The arrow table in a seekable parquet file; of some columns, only their bytes are read.
 
@@ -59,11 +127,85 @@ def read(file: BinaryIO, columns: Iterable[Any] | None, where: str) -> Any:
     try:
         opened = parquet.ParquetFile(file, pre_buffer=True, page_checksum_verification=True)
         names = None if columns is None else _known(opened.schema_arrow.names, columns, where)
-        return opened.read(names, use_pandas_metadata=True)
+        return _restored(arrow, opened.read(names, use_pandas_metadata=True), opened.metadata.metadata or {})
     except CottonCandyError:
         raise  # of the store: some of them are OSErrors too
     except (arrow.ArrowException, OSError) as error:
         raise CorruptObject(f"{where} is no parquet file, or is broken: {error}") from error
+
+
+def to_pandas(table: Any) -> Any:
+    """A data frame of pandas that can be written into."""
+    frame = table.to_pandas()
+    for number, dtype in enumerate(frame.dtypes):
+        if dtype == "category":  # arrow gives its own memory, which is read-only
+            frame.isetitem(number, frame.iloc[:, number].array.copy())
+    return frame
+
+
+def _restored(arrow: Any, table: Any, metadata: Mapping[bytes, bytes]) -> Any:
+    """The table with the types that it was written with: parquet has no seconds, and categories of text alone."""
+    types, categories = _told_types(arrow, metadata), _told_categories(metadata)
+    for number, field in enumerate(table.schema):
+        as_read = table.column(number)
+        column = _as_told(arrow, as_read, types.get(field.name), categories.get(field.name))
+        if column is not as_read:
+            table = table.set_column(number, field.with_type(column.type), column)
+    return table
+
+
+def _told_types(arrow: Any, metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """The types of the columns as arrow had them; none where another program wrote the file."""
+    try:
+        schema = arrow.ipc.read_schema(arrow.py_buffer(base64.b64decode(metadata[b"ARROW:schema"])))
+    except (KeyError, ValueError, OSError, arrow.ArrowException):
+        return {}
+    times = Counter(schema.names)
+    return {field.name: field.type for field in schema if times[field.name] == 1}
+
+
+def _told_categories(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    try:
+        told = json.loads(metadata.get(_CATEGORIES, b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _as_told(arrow: Any, column: Any, kind: Any, packed: Any) -> Any:
+    """A column as one of that type, if it differs in what parquet does not know."""
+    types = arrow.types
+    if kind is None or (types.is_dictionary(column.type) and packed is None):
+        return column
+    if types.is_dictionary(kind):
+        return _categorical(arrow, column, kind, _unpacked(arrow, packed))
+    is_time = (types.is_timestamp(kind) and types.is_timestamp(column.type)) or types.is_time32(kind)
+    return column.cast(kind) if is_time and kind.unit == "s" else column
+
+
+def _categorical(arrow: Any, column: Any, kind: Any, categories: Any) -> Any:
+    """A column of categories, made of its values; where the categories are not told, those that there are, sorted."""
+    compute = with_extra("pyarrow.compute", EXTRA)
+    values = column.cast(kind.value_type)
+    if categories is None:
+        found = compute.unique(values).drop_null()
+        categories = found.take(compute.sort_indices(found))
+    numbers = compute.index_in(values, value_set=categories.cast(kind.value_type)).cast(kind.index_type)
+    if numbers.null_count != values.null_count:
+        return column  # somebody has changed the values, and left what was told of them
+    parts = numbers.chunks or [arrow.array([], kind.index_type)]
+    make = arrow.DictionaryArray.from_arrays
+    return arrow.chunked_array([make(part, categories, ordered=kind.ordered) for part in parts])
+
+
+def _unpacked(arrow: Any, packed: Any) -> Any:
+    """Categories as `_packed` made them text; None where it is none."""
+    try:
+        table = arrow.ipc.open_stream(base64.b64decode(packed)).read_all()
+        table.validate(full=True)
+        return table.column(0).combine_chunks()
+    except (TypeError, ValueError, LookupError, OSError, arrow.ArrowException):
+        return None
 
 
 def _known(there: list[str], columns: Iterable[Any], where: str) -> list[str]:

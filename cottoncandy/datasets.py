@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import checksums, display, previews, rawarrays, slicing
+from cottoncandy import checksums, display, masks, previews, rawarrays, slicing
 from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription, lowered
 from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
@@ -231,14 +231,14 @@ class Dataset:
         ObjectChanged
             If the object was replaced since it was opened.
         """
-        shape = slicing.result_shape(index, self.shape)
+        shape = masks.result_shape(index, self.shape)
         if not self.nbytes:
             return np.ndarray(self.shape, self.dtype)[index]
         if 0 in shape:
             return np.empty(shape, self.dtype)
         with self._told():
-            mask = slicing.dense_mask(index, self.shape)
-            return self._read(index) if mask is None else self._read_masked(mask)
+            mask = masks.dense_mask(index, self.shape)
+            return self._read(index) if mask is None else self._read_masked(mask).reshape(shape)
 
     def _read_masked(self, mask: Array) -> Array:
         """What a mask over all axes picks out, some MiB of the array at a time: each item's place would take more."""
@@ -255,8 +255,10 @@ class Dataset:
     def _read(self, index: Any) -> Any:
         codec = packed_in_blocks(self.compression)
         if self.piece is None:
-            found = self._whole.get()[index]
-            return found.copy() if isinstance(found, np.ndarray) else found  # nobody writes into what is kept
+            kept = self._whole.get()
+            return _own(kept[index], kept)
+        if masks.takes_less_whole(index, self.shape, self.dtype.itemsize):
+            return self._read(...)[index]
         memory = Memory.for_index(index, self._description)
         if codec is None and memory.selection.is_all_of(self.size):
             # with its checksum; a list of all places has made one axis of several
@@ -353,3 +355,11 @@ class Dataset:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (type(self).__name__, self._version.backend.address, self.name, self.e_tag, self.stored)
+
+
+def _own(found: Any, kept: Array) -> Any:
+    """What was taken of an array that is kept, in memory of its own: nobody writes into what is kept."""
+    if isinstance(found, np.void):  # a record is a view, too
+        return found.copy()
+    is_view = isinstance(found, np.ndarray) and np.may_share_memory(found, kept)
+    return found.copy(order="K") if is_view else found

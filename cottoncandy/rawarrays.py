@@ -73,7 +73,7 @@ class CompressionDefaults:
         UnknownCodec, ConfigurationError, UnsupportedArray
             With what ``describe`` says of where the array is to go.
         """
-        if compression is True:
+        if _is_true(compression):
             compression = self.small if nbytes < _LARGE else self.large
         if compression is False or compression is None or str(compression).lower() in {"false", "none", ""}:
             return None
@@ -83,6 +83,11 @@ class CompressionDefaults:
             return codecs.codec_for(compression, nbytes).name
         except (UnknownCodec, UnsupportedArray) as error:
             raise type(error)(f"{describe()}: {error}") from None
+
+
+def _is_true(compression: Any) -> bool:
+    """Whether it leaves the choice to us; numpy's own True, as a comparison gives it, is not Python's."""
+    return compression is True or (isinstance(compression, np.bool_) and bool(compression))
 
 
 def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
@@ -165,7 +170,7 @@ def store_array(
     except UnsupportedArray as error:
         raise UnsupportedArray(f"{describe()}: {error}") from None
     if (
-        compression is True
+        _is_true(compression)
         and description.compression
         and not codecs.is_compressible(view, description.stored.dtype.itemsize)
     ):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Runs", "Selection", "result_shape", "select", "slabs"]
+__all__ = ["Runs", "Selection", "select", "slabs"]
 
 Array = npt.NDArray[Any]
 
@@ -60,9 +60,11 @@ _Places = _Every | _Points
 
 def _points(places: Array) -> _Places:
     """Sorted places; as `_Every` where they are that."""
-    steps = np.diff(places)
-    if len(steps) == 0 or (steps == steps[0]).all():
-        return _Every(int(places[0]), int(steps[0]) if len(steps) else 1, len(places))
+    first, last, count = int(places[0]), int(places[-1]), len(places)
+    step = int(places[1]) - first if count > 1 else 1
+    # where they do not even end at the right place, nothing is computed of all of them
+    if last - first == step * (count - 1) and (np.diff(places) == step).all():
+        return _Every(first, step, count)
     return _Points(places)
 
 
@@ -115,32 +117,8 @@ class Selection:
         return run, start, outer
 
 
-def result_shape(index: Any, shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of what a numpy index gives of an array.
-
-    Raises
-    ------
-    IndexError
-        numpy's own: it looks itself, on an array of that shape that takes no memory.
-
-    Examples
-    --------
-    >>> result_shape((slice(None, None, 2), None, [0, 5]), (4, 6))
-    (2, 1, 2)
-    """
-    return np.shape(np.broadcast_to(np.int8(0), tuple(shape))[index])
-
-
-def dense_mask(index: Any, shape: Sequence[int]) -> Array | None:
-    """The mask, if the index is one over all axes that picks out more than one item of sixteen."""
-    if isinstance(index, tuple) and len(index) == 1:
-        (index,) = index
-    is_mask = isinstance(index, np.ndarray) and index.dtype == bool and index.shape == tuple(shape) and bool(shape)
-    return index if is_mask and np.count_nonzero(index) * 16 > index.size else None
-
-
 def select(index: Any, shape: Sequence[int], order: str = "C") -> Selection:
-    """What a numpy index asks for of an array. It is right, and gives something: see `result_shape`.
+    """What a numpy index asks for of an array. It is right, and gives something: see `masks.result_shape`.
 
     Parameters
     ----------
@@ -185,7 +163,7 @@ def _items(item: Any) -> list[Any]:
     array = np.asarray(item)
     if array.dtype == bool:
         return [*array.nonzero()] if array.ndim else [bool(array)]
-    return [array.astype(np.int64)] if array.ndim else [operator.index(item)]
+    return [array.astype(np.int64, copy=False)] if array.ndim else [operator.index(item)]
 
 
 def _takes_an_axis(item: Any) -> bool:
@@ -202,7 +180,9 @@ def _strides(shape: Sequence[int], order: str) -> list[int]:
 def _along(item: Any, length: int, stride: int) -> tuple[_Places, Any]:
     """The places on one axis, and what is left of the item for the sub-array: the order in which they are wanted."""
     if isinstance(item, np.ndarray):
-        return _Every(0, 1, 1), np.where(item < 0, item + length, item) * stride
+        numbers = item * stride
+        numbers[item < 0] += length * stride
+        return _Every(0, 1, 1), numbers
     if not isinstance(item, slice):
         return _Every(item % length * stride, 1, 1), 0
     places = range(*item.indices(length))
@@ -212,15 +192,56 @@ def _along(item: Any, length: int, stride: int) -> tuple[_Places, Any]:
 
 
 def _join_lists(lists: list[tuple[int, int]], axes: list[_Places], rest: list[Any]) -> None:
-    """Lists of integers go together: the points that they make are the first one's, each once."""
+    """Lists of integers go together: each place that they name is read once, and what is left is its number.
+
+    Lists that each run along an axis of their own, as those of `numpy.ix_`, name the places of each axis; others name
+    points, all of which lie along the first list's axis.
+    """
     if not lists:
         return
-    together = sum(rest[n] for _, n in lists)
-    places, numbers = np.unique(together, return_inverse=True)
-    for _, n in lists:
-        rest[n] = np.zeros((1,) * together.ndim, np.int64)
-    axis, n = lists[0]
-    axes[axis], rest[n] = _points(places), numbers.reshape(together.shape)
+    if not _is_mesh([rest[n] for _, n in lists]):
+        (axis, first), *others = lists
+        rest[first] = sum(rest[n] for _, n in lists)
+        for _, n in others:
+            rest[n] = 0
+        lists = [(axis, first)]
+    numbers = []
+    for axis, n in lists:
+        places, number = _distinct(rest[n].reshape(-1))
+        axes[axis] = _points(places)
+        numbers.append(number)
+    is_as_read = all(number is None for number in numbers) and _lie_as_slices([n for _, n in lists], rest)
+    for (_, n), number in zip(lists, numbers, strict=True):
+        along = np.arange(rest[n].size) if number is None and not is_as_read else number
+        rest[n] = slice(None) if along is None else along.reshape(rest[n].shape)
+
+
+def _is_mesh(lists: list[Array]) -> bool:
+    """Whether lists run along axes of their own, where numpy broadcasts them: they pick out an outer product."""
+    along = [axis - places.ndim for places in lists for axis, length in enumerate(places.shape) if length != 1]
+    return len(set(along)) == len(along) and all(max(places.shape) == places.size for places in lists)
+
+
+def _distinct(places: Array) -> tuple[Array, Array | None]:
+    """Places in their order, each once, and which of them each one is; None where that is how they lie."""
+    if (places[1:] > places[:-1]).all():
+        return places, None
+    return np.unique(places, return_inverse=True)
+
+
+def _lie_as_slices(lists: list[int], rest: list[Any]) -> bool:
+    """Whether slices in the place of these lists, which leave nothing out, would give what numpy gives for the lists.
+
+    It would put their axes to the front where they and integers do not stand side by side.
+    """
+    if any(isinstance(item, bool) for item in rest):
+        return False
+    picking = [n for n, item in enumerate(rest) if isinstance(item, (int, np.ndarray))]
+    ndim = max(rest[n].ndim for n in lists)
+    own_axes = ndim == len(lists) and all(
+        ((1,) * (ndim - rest[n].ndim) + rest[n].shape)[axis] == rest[n].size for axis, n in enumerate(lists)
+    )
+    return own_axes and picking[-1] - picking[0] == len(picking) - 1
 
 
 def slabs(shape: Sequence[int], itemsize: int, order: str, nbytes: int) -> tuple[tuple[int, ...], ...]:

@@ -68,7 +68,8 @@ def put_together(description: Mapping[str, Any], parts: Mapping[str, Any]) -> An
     kind = description["type"]
     suffix = "array" if description.get("container") == "array" else "matrix"
     make = getattr(scipy.sparse, f"{kind}_{suffix}")
-    data = [parts[name] for name in PARTS[kind]]
+    # of another byte order scipy's compiled loops take nothing
+    data = [parts[name].astype(parts[name].dtype.newbyteorder("="), copy=False) for name in PARTS[kind]]
     arguments: Any = (data[2], (data[0], data[1])) if kind == "coo" else tuple(data)
     try:
         array = make(arguments, shape=tuple(description["shape"]))

@@ -72,6 +72,20 @@ def test_a_large_fortran_array_in_parts(store: Store, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.stores("local")
+def test_numpys_truth_values_are_ours(store: Store) -> None:
+    cci, noise = store.interface(), np.random.default_rng(0).integers(0, 256, 200_000, dtype="u1")
+    for ours in (True, False):
+        for array in (np.arange(1000), noise):
+            stored = []
+            for compression in (ours, np.bool_(ours)):
+                cci.upload_raw_array("a", array, compression=compression)
+                cci.upload_dask_array("b", array, compression=compression)
+                stored.append((store.raw.get("a"), store.raw.get("b/pt0000")[0]))
+                cci.rm("b", recursive=True)
+            assert stored[0] == stored[1]
+
+
+@pytest.mark.stores("local")
 @pytest.mark.parametrize("compression", [False, "gzip"], ids=str)
 def test_the_order_is_kept_where_the_format_can(store: Store, compression: Any) -> None:
     cci = store.interface()

@@ -69,6 +69,53 @@ def test_every_kind_of_array(store: Store, name: str, axis: int | None) -> None:
 
 
 @pytest.mark.stores("local")
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("given", ["numpy", "dask", "sliced"])
+@pytest.mark.parametrize(
+    "item",
+    [
+        np.array(b"ab", "S5"),
+        np.array("hey", "<U7"),
+        np.array("hey", ">U7"),
+        np.array("", "U3"),
+        np.array(5, ">i4"),
+        np.array("2020-01-02", ">M8[D]"),
+        np.array((1, 2.5, "x"), [("a", ">i4"), ("b", "<f8"), ("c", "U4")]),
+        np.array(b"abcdefgh", "V8"),
+        np.array(3.5),
+    ],
+    ids=lambda item: item.dtype.str,
+)
+def test_a_0_d_array_of_every_kind(store: Store, given: str, item: Any) -> None:
+    cci = store.interface()
+    cci.upload_dask_array("a", {"numpy": item, "dask": da.from_array(item), "sliced": Sliced(item)}[given])
+    found = np.asarray(cci.download_dask_array("a").compute())
+    assert (found.dtype, found.shape) == (item.dtype, ())
+    assert found.tobytes() == item.tobytes()
+    cci.upload_dask_array("a", np.full(2, item, item.dtype), compression=False)
+    one = np.asarray(cci.download_dask_array("a")[1].compute())
+    assert (one.dtype, one.tobytes()) == (item.dtype, item.tobytes())
+
+
+@pytest.mark.stores("local")
+def test_the_only_chunk_of_a_0_d_array_is_of_the_dtype_that_is_told(store: Store) -> None:
+    cci = store.interface()
+    for item, dtype in ((3.5, "<i8"), (np.int16(3), "<i8"), ("four", "<U3"), ("a", "S1")):
+        with pytest.raises(ValueError, match="is of dtype"):
+            cci.upload_dask_array("a", Sliced(np.array(item), np.dtype(dtype)))
+    assert store.raw.keys() == []
+
+
+class Sliced:
+    """Gives what numpy gives where it is sliced: of a 0-d array a scalar."""
+
+    def __init__(self, array: Any, dtype: Any = None) -> None:
+        self._array, self.shape, self.dtype = array, array.shape, dtype or array.dtype
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._array[index]
+
+
 def test_chunks_are_no_larger_than_asked(store: Store) -> None:
     cci = store.interface()
     for axis in (-1, 0, 1, None):

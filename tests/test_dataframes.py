@@ -57,6 +57,89 @@ def test_a_frame_comes_back_as_it_went(store: Store) -> None:
     assert cci.download_dataframe("columns")["a"].tolist() == [1, 2]
 
 
+@pytest.mark.stores("local")
+def test_what_parquet_does_not_know_comes_back(store: Store) -> None:
+    cci, days = store.interface(), pd.DatetimeIndex(["2020-01-01", "1700-05-06", None]).as_unit("s")
+    frame = pd.DataFrame(
+        {
+            "seconds": days,
+            "there": days.tz_localize("UTC").tz_convert("Europe/Paris"),
+            "numbers": pd.Categorical([3, 1, None]),
+            "order": pd.Categorical([3, 1, 3], categories=[7, 3, 1], ordered=True),
+            "halves": pd.Categorical([1.5, 0.5, None]),
+            "truth": pd.Categorical([True, False, True]),
+            "moments": pd.Categorical(days),
+            "days": pd.Categorical(np.array(["2020-01-02", "2019-01-01", "2020-01-02"], "M8[us]")),
+            "words": pd.Categorical(["v", None, "u"], categories=["z", "v", "u"]),
+        },
+        index=pd.CategoricalIndex([5, 3, 5], name="run"),
+    )
+    for name, one in {"all": frame, "none": frame[:0], "times": frame.set_index("seconds")}.items():
+        cci.upload_dataframe(name, one)
+        pd.testing.assert_frame_equal(cci.download_dataframe(name), one)
+        pd.testing.assert_frame_equal(cci.download_dataframe(name, columns=["order"]), one[["order"]])
+    pd.testing.assert_series_equal(
+        pq.read_table(io.BytesIO(store.raw.get("all")[0]))["order"].to_pandas(), pd.Series([3, 1, 3], name="order")
+    )
+    many = pd.DataFrame({"x": pd.Categorical(np.arange(300_000) % 200_000)})  # more than a file's table should hold
+    cci.upload_dataframe("many", many)
+    assert len(pq.read_metadata(io.BytesIO(store.raw.get("many")[0])).metadata.get(b"cottoncandy categories", b"")) == 0
+    pd.testing.assert_frame_equal(cci.download_dataframe("many"), many)
+
+    table = pa.table({"n": pa.array([3, 1, 3]).dictionary_encode(), "t": pa.array([1, None, 2], pa.time32("s"))})
+    cci.upload_dataframe("table", table)
+    found = cci.download_dataframe("table", as_arrow=True)
+    assert found.equals(table)
+    cci.upload_dataframe("empty", pa.table({"w": pa.array(["b", "a"]).dictionary_encode()})[:0])
+    assert cci.download_dataframe("empty")["w"].cat.categories.tolist() == ["b", "a"]
+    # columns that were exchanged since then, with what was told of the old ones
+    cci.upload_dataframe("table", found.set_column(0, "n", pa.array([9, 9, 8])))
+    assert cci.download_dataframe("table")["n"].tolist() == [9, 9, 8]
+    told = b'{"n": "bm9uZQ=="}'
+    for metadata in (told, b"[]", b"{", b'{"n": 3}'):
+        file = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({b"cottoncandy categories": metadata}), file)
+        cci.upload_object("told", file.getvalue())
+        assert cci.download_dataframe("told")["n"].cat.categories.tolist() == [1, 3]
+
+
+@pytest.mark.stores("local")
+def test_what_comes_back_can_be_written_into(store: Store) -> None:
+    cci = store.interface()
+    frame = pd.DataFrame({"w": pd.Categorical(["x", "y"]), "n": pd.Categorical([1, 2]), "f": [0.5, 1]}, index=[4, 4])
+    cci.upload_dataframe("a", frame)
+    found = cci.download_dataframe("a")
+    for column, value in (("w", "y"), ("n", 2), ("f", 9.0)):
+        found.iloc[0, found.columns.get_loc(column)] = value
+    assert found.to_dict("list") == {"w": ["y", "y"], "n": [2, 2], "f": [9.0, 1.0]}
+
+
+@pytest.mark.stores("local")
+def test_what_would_come_back_as_something_else_is_refused(store: Store) -> None:
+    cci = store.interface()
+    with_array = pd.DataFrame({"x": [1]})
+    with_array.attrs = {"unit": "s", "affine": np.eye(2)}
+    keys = r"'bad' in .*: the dictionaries in column '?d'? do not all have the same keys"
+    for frame, why in (
+        (pd.DataFrame({"d": [{"x": 1}, {"y": 2}]}), keys),
+        (pd.DataFrame({"d": [[{"x": 1}], np.nan, [{"x": 2}, {}]]}), keys),
+        (pd.DataFrame({"d": [{"x": {"a": 1}}, {"x": {"b": 1}}]}), keys),
+        (with_array, r"'bad' in .*: attrs\['affine'\] is no JSON"),
+        (pd.DataFrame({"x": [2**70]}), r"'bad' in .* cannot be stored as a table: .*too large"),
+    ):
+        with pytest.raises(UnsupportedArray, match=why):
+            cci.upload_dataframe("bad", frame)
+    assert not store.raw.keys()
+    for same in (
+        [{"x": 1, "y": "a"}, None, {"y": "b", "x": 2}],
+        [[{"x": 1}], None, [{"x": 2}, {"x": 3}]],
+        [[1], [], [2, 3]],
+    ):
+        frame = pd.DataFrame({"d": same})
+        cci.upload_dataframe("good", frame)
+        pd.testing.assert_frame_equal(cci.download_dataframe("good"), frame)
+
+
 def test_some_columns_are_read_alone(recorded: Recorded) -> None:
     cci = recorded.store.interface()
     values = np.random.default_rng(0).standard_normal((40_000, 40))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+import tracemalloc
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +20,7 @@ from recorder import Fault, RecordingProxy
 from samples import ALL, assert_equal
 from stores import Recorded, Store
 
-from cottoncandy import slicing
+from cottoncandy import masks, slicing
 from cottoncandy.codecs import blocks
 from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CorruptObject, NotAnArray, ObjectChanged, ObjectNotFound
@@ -54,12 +55,20 @@ def indices(draw: some.DrawFn, shape: tuple[int, ...]) -> Any:
     ]
     if shape and 0 not in shape:
         kinds.append(arrays_of.integer_array_indices(shape))
+        kinds.append(arrays_of.arrays(bool, shape).map(np.nonzero))
+        kinds.append(arrays_of.arrays(bool, shape).map(lambda mask: (mask,)))
+        kinds.append(some.tuples(*map(_lists, shape)).map(lambda lists: np.ix_(*lists)))
     index = draw(some.one_of(kinds))
     extra = draw(some.sampled_from(["nothing", None, True, ...]))
     if extra == "nothing" or not isinstance(index, tuple) or (extra is ... and any(item is ... for item in index)):
         return index
     place = draw(some.integers(0, len(index)))
     return (*index[:place], extra, *index[place:])
+
+
+def _lists(length: int) -> some.SearchStrategy[list[int]]:
+    numbers = some.lists(some.integers(-length, length - 1), min_size=1, max_size=5)
+    return some.one_of(numbers, numbers.map(sorted), some.just([*range(length)]))
 
 
 def _go_together(index: tuple[Any, ...]) -> bool:
@@ -95,6 +104,7 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits of arrays of some MiB, for those of some bytes."""
     for name, value in {"_MOST_RUNS": 3, "SPARE": 7, "_LARGEST_SPAN": 20, "_MOST_SPANS": 4, "_LARGEST_GAP": 9}.items():
         monkeypatch.setattr(slicing, name, value)
+    monkeypatch.setattr(masks, "_AT_ONCE", 3)
     monkeypatch.setattr(blocks, "_BLOCK", 24)
 
 
@@ -203,6 +213,31 @@ def test_what_comes_is_the_callers_own(store: Store) -> None:
         assert not opened[...].any()
 
 
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_record_is_the_callers_own(store: Store, compression: Any) -> None:
+    cci = store.interface()
+    for shape, index in (((5,), 3), ((2, 3), (1, 2)), ((), ())):
+        cci.upload_raw_array("a", np.zeros(shape, [("x", "<f8"), ("y", "<i4", (2,))]), compression=compression)
+        opened = cci.open_array("a")
+        record = opened[index]
+        assert isinstance(record, np.void)
+        record["x"], record["y"][1] = 99, 7
+        assert opened[index] == opened.load()[index] == np.zeros((), opened.dtype)[()]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_what_is_read_lies_in_the_order_in_which_it_is_stored(store: Store, compression: Any) -> None:
+    cci = store.interface()
+    for order in "CF":
+        cci.upload_raw_array("a", np.arange(24.0).reshape((2, 3, 4), order=order), compression=compression)
+        opened = cci.open_array("a")
+        for found in (opened.load(), np.asarray(opened), opened[:, 1:], opened[:, 1:, None]):
+            assert (found.flags.c_contiguous, found.flags.f_contiguous) == (order == "C", order == "F")
+            assert found.flags.writeable
+
+
 # ---------------------------------------------------------------------- what is transferred
 #: 16 MB each: rows of 8 KB.
 _WIDE = np.random.default_rng(1).integers(0, 2**60, (2000, 1000)).astype("<f8")
@@ -293,6 +328,71 @@ def test_a_dense_mask_reads_some_rows_at_a_time(
     if not compression:
         assert len(proxy.requests) == 7  # of 10 rows each; those without a true item are not read
     assert_equal(dataset[(mask,)], arr[mask])
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_every_spelling_of_what_is_dense(store: Store, tight: None, order: Any) -> None:
+    arr = np.arange(24).reshape((2, 3, 4), order=order)
+    cci = store.interface()
+    cci.upload_raw_array("a", arr, compression=False)
+    dataset, mask = cci.open_array("a"), arr % 3 > 0
+    lists, mesh, all_of = np.nonzero(mask), np.ix_([0, 1], [0, 2], [1, 2, 3]), slice(None)
+    wanted: list[Any] = [mask, (..., mask), (mask, ...), (None, mask), (None, mask, None), (True, mask)]
+    wanted += [lists, (*lists[:2], None, lists[2]), (*lists[:2], ..., lists[2]), (None, *lists, None)]
+    wanted += [tuple(part[:8].reshape(2, 4) for part in lists), tuple(part[::-1] for part in lists)]
+    wanted += [tuple(part.astype(kind) for part in lists) for kind in ("u1", "i1", "u8")]
+    wanted += [
+        tuple(part - length for part, length in zip(lists, arr.shape, strict=True)),
+        tuple(np.indices(arr.shape)),
+    ]
+    wanted += [mask[0, :, 0].nonzero()[0][[0, 0]], (all_of, mask[0]), (mask[..., 0], slice(1, 3)), (mask[..., 0], 1)]
+    wanted += [(1, mask[1]), (1, all_of, mask[1, 0]), (all_of, 1, mask[1, 0]), (mask[:, 0, 1], all_of, 1)]
+    wanted += [mesh, mesh[:2], (mesh[0], None, *mesh[1:]), (mesh[0], ..., mesh[2]), tuple(part.T for part in mesh)]
+    for index in wanted:
+        assert_equal(dataset[index], arr[index])
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", [False, "Zstd-blocks"])
+def test_what_is_dense_takes_little_more_memory_than_its_index(store: Store, compression: Any) -> None:
+    arr = np.random.default_rng(0).integers(0, 255, (2000, 2000), dtype="u1")
+    cci = store.interface()
+    cci.upload_raw_array("a", arr, compression=compression)
+    mask, every_other = arr > 20, np.arange(0, 2000, 2)
+    rows = np.flatnonzero(np.arange(2000) % 20 < 18)
+    backwards = tuple(places[::-1] for places in np.nonzero(mask))
+    from_the_end = tuple(places - 2000 for places in backwards)
+    spelled = ((..., mask), (mask, ...), (None, mask), np.nonzero(mask), backwards, from_the_end)
+    for index in (*spelled, np.ix_(rows, every_other), rows):
+        dataset = cci.open_array("a")
+        tracemalloc.start()
+        try:
+            found = dataset[index]
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert_equal(found, arr[index])
+        # what is read at a time, and the tables of so many runs
+        assert peak < found.nbytes + 40 * MIB
+
+
+@pytest.mark.stores("local")
+def test_sorted_rows_are_not_copied_once_more(store: Store) -> None:
+    arr = np.arange(600 * 30_000, dtype="f4").reshape(600, 30_000)
+    cci = store.interface()
+    cci.upload_raw_array("a", arr, compression=False)
+    rows = np.arange(600) % 20 < 18
+    for index in (rows, np.flatnonzero(rows)):
+        dataset = cci.open_array("a", threads=1)
+        tracemalloc.start()
+        try:
+            found = dataset[index]
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert np.array_equal(found, arr[index])
+        assert peak < 1.25 * found.nbytes
 
 
 def test_what_is_compressed_as_a_whole_is_read_once(recorded: Recorded) -> None:

@@ -575,6 +575,52 @@ def test_rotation(store: Store) -> None:
     assert new.download_object("exp2") == new.download_object("other") == body
 
 
+@pytest.mark.stores("local", "moto")
+def test_a_rotation_passes_over_what_it_cannot_rotate(store: Store) -> None:
+    old, rotating = store.interface(encryption_key=OLD), store.interface(encryption_key=EncryptionKeys(KEY, OLD))
+    for number in range(20):
+        old.upload_object(f"exp/{number:02d}", b"body", subject="S01")
+    store.interface(encryption_key=OTHER).upload_object("exp/00", b"another's")
+    for name, cut in [("exp/05", 60), ("exp/11", 1)]:
+        body, metadata = store.raw.get(name)
+        mark = metadata[MARK]
+        short = mark[: mark.rindex(".") + 42] if cut == 1 else mark[:cut]  # 41 digits of base64 are never whole bytes
+        store.raw.put(name, body, {**metadata, MARK: short})
+    before = {name: store.raw.get(name) for name in ("exp/00", "exp/05", "exp/11")}
+
+    with pytest.raises(WrongKey, match=r"17 objects were given .* 3 could not be.*'exp/00'.*'exp/05'.*'exp/11'"):
+        rotating.rotate_encryption_key("exp", threads=1)
+    new = store.interface(encryption_key=KEY)
+    others = sorted({*store.raw.keys()} - before.keys())
+    assert [new.download_object(name) for name in others] == [b"body"] * 17
+    assert {name: store.raw.get(name) for name in before} == before
+    with pytest.raises(WrongKey, match=r"0 objects were given .* 3 could not be"):
+        rotating.rotate_encryption_key("exp")
+    store.raw.delete("exp/00")
+    with pytest.raises(DecryptionError, match=r"0 objects .* 2 could not be"):
+        rotating.rotate_encryption_key("exp")
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_is_deleted_during_a_rotation_is_none_that_is_left(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, rotating = store.interface(encryption_key=OLD), store.interface(encryption_key=EncryptionKeys(KEY, OLD))
+    for name in ("a", "b", "c"):
+        old.upload_object(name, b"body")
+    inner = type(rotating.backend_interface.inner)
+    stat = inner.stat
+
+    def losing(self: Any, key: str) -> Any:
+        if key == "a":
+            store.raw.delete("b")
+        return stat(self, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(inner, "stat", losing)
+        assert rotating.rotate_encryption_key(threads=1) == 2
+    new = store.interface(encryption_key=KEY)
+    assert [new.download_object(name) for name in ("a", "c")] == [b"body"] * 2
+
+
 def test_a_rotation_does_not_undo_what_is_written_meanwhile(
     backend: EncryptedBackend, roomy: RoomyBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

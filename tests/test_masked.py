@@ -71,6 +71,48 @@ def test_there_and_back(store: Store) -> None:
     assert_same_masked(cci.download_masked_array("moved"), new)
 
 
+DTYPES: list[Any] = ["?", "u1", "i1", ">i2", "u8", "f2", "c8", "S1", "U2", "M8[D]", [("a", "u1"), ("b", "f2")]]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_fill_value_that_nobody_chose_stays_the_default(store: Store, dtype: Any) -> None:
+    """For some of these dtypes numpy's own is too large."""
+    with np.errstate(all="ignore"):
+        cci, array = store.interface(), np.ma.array(np.zeros(3, dtype), mask=[0, 1, 0])
+    cci.upload_masked_array("a", array)
+    found = cci.download_masked_array("a")
+    with np.errstate(all="ignore"):
+        assert repr(found.fill_value) == repr(array.fill_value)
+        assert found.filled().tobytes() == array.filled().tobytes()
+        if array.dtype.kind in "iuf":
+            assert found.astype("f8").fill_value == array.astype("f8").fill_value
+
+    # one that was chosen, though the dtype can hold no more of the default either
+    stored = cci.download_raw_array("a/fill_value")
+    if array.dtype.str in {"|u1", "|i1", ">i2"}:
+        chosen = np.ma.array(array, fill_value=stored)
+        cci.upload_masked_array("a", chosen)
+        assert cci.download_masked_array("a").astype("f8").fill_value == chosen.astype("f8").fill_value == stored
+    # as it was stored before the table told whether it was
+    table = json.loads(store.raw.get("a/metadata.json")[0])
+    del table["default_fill_value"]
+    store.raw.delete("a/metadata.json")  # with its checksum
+    store.raw.put("a/metadata.json", json.dumps(table).encode())
+    with np.errstate(all="ignore"):
+        assert np.asarray(cci.download_masked_array("a").fill_value, dtype).tobytes() == stored.tobytes()
+
+
+@pytest.mark.stores("local")
+def test_the_masked_constant(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_masked_array("a", np.ma.masked)
+    found = cci.download_masked_array("a")
+    assert_same_masked(found, np.ma.array(0.0, mask=True))
+    assert found is not np.ma.masked
+    found[...] = 5  # numpy's own is read-only
+
+
 @pytest.mark.stores("local")
 def test_other_kinds_say_what_they_are(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     import scipy.sparse

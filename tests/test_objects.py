@@ -49,15 +49,26 @@ def test_bytes_come_back(store: Store) -> None:
     [
         lambda: bytearray(b"abc"),
         lambda: memoryview(b"xabcx")[1:4],
+        lambda: memoryview(b"axbxc")[::2],
+        lambda: memoryview(b"cba")[::-1],
+        lambda: memoryview(np.frombuffer(b"abc", "S1").reshape(1, 3).T),
         lambda: "abc",
         lambda: io.BytesIO(b"abc"),
         lambda: io.StringIO("abc"),
     ],
-    ids=["bytearray", "memoryview", "str", "BytesIO", "StringIO"],
+    ids=["bytearray", "memoryview", "strided", "backwards", "transposed", "str", "BytesIO", "StringIO"],
 )
 def test_what_a_body_may_be(store: Store, body: Callable[[], Any]) -> None:
     store.interface().upload_object("a", body())
     assert store.raw.get("a")[0] == b"abc"
+
+
+@pytest.mark.stores("local")
+def test_memory_that_does_not_lie_in_one_piece_goes_up_as_its_bytes(store: Store) -> None:
+    cci, numbers = store.interface(), np.arange(24, dtype="i4").reshape(4, 6)
+    for array in (np.asfortranarray(numbers), numbers[:, ::2], numbers.T, np.zeros((0, 3))):
+        cci.upload_object("a", memoryview(array))
+        assert store.raw.get("a")[0] == bytes(memoryview(array)) == array.tobytes()
 
 
 @pytest.mark.stores("local")

@@ -12,6 +12,7 @@ from stores import Store
 from test_objects import small_parts
 
 import cottoncandy as cc
+from cottoncandy.cli import run
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.verification import Damage
 
@@ -102,6 +103,49 @@ def test_parts_that_do_not_belong_to_their_table(store: Store) -> None:
     assert report.damaged == (Damage("old/pt0001", "it is missing, and its table names it"),)
     store.raw.put("one/pt0001", data, kept)  # where the table says that it lies
     assert cci.verify("old").ok
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_cannot_be_read_here_is_not_damaged(store: Store) -> None:
+    key, other = bytes(range(32)), bytes(range(32, 64))
+    safe, plain = store.interface(encryption_key=key), store.interface()
+    safe.upload_raw_array("b/secret", SMOOTH)
+    safe.upload_dask_array("b/chunks", SMOOTH, axis=0, buffersize=800_000)
+    plain.upload_raw_array("b/plain", SMOOTH)
+    plain.upload_raw_array("b/codec", SMOOTH, compression="gzip")
+    data, metadata = store.raw.get("b/codec")
+    store.raw.put("b/codec", data, {**metadata, "compression": "another's"})
+    sealed = ("b/chunks/metadata.json", "b/chunks/pt0000", "b/chunks/pt0001", "b/secret")
+    assert safe.verify("b").ok
+    (unknown,) = safe.verify("b").unreadable
+    assert unknown.name == "b/codec"
+    assert unknown.reason.startswith('no codec "another\'s"')
+    for reader in (plain, store.interface(encryption_key=other)):
+        report = reader.verify("b")
+        assert report.ok
+        assert [one.name for one in report.unreadable] == [*sealed[:3], "b/codec", "b/secret"]
+        assert report.unreadable[-1].reason.startswith("is encrypted")
+        assert (report.checked, report.unchecked, report.without_checksum) == (1, 0, ())
+        assert "1 checked, 0 damaged, 0 without checksum, 0 unchecked, 5 not readable here" in str(report)
+
+    flip(store, "b/plain", len(store.raw.get("b/plain")[0]) // 2)
+    flip(store, "b/secret", len(store.raw.get("b/secret")[0]) // 2)
+    assert [damage.name for damage in plain.verify("b").damaged] == ["b/plain"]
+    assert [damage.name for damage in safe.verify("b").damaged] == ["b/plain", "b/secret"]
+    # a table that can be read, of chunks that no key at hand opens
+    plain.upload_object("b/chunks/metadata.json", safe.download_object("b/chunks/metadata.json"))
+    for reader in (plain, store.interface(encryption_key=other)):
+        assert tuple(one.name for one in reader.verify("b/chunks").unreadable) == sealed[1:3]
+        assert reader.verify("b/chunks").ok
+
+
+@pytest.mark.stores("local")
+def test_the_command_lists_what_cannot_be_read_here(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    store.interface(encryption_key=bytes(32)).upload_raw_array("b/secret", SMOOTH)
+    assert run(["verify", "b", "--backend", "local", "--bucket", store.container]) == 0
+    told, counts = capfd.readouterr().out.splitlines()
+    assert told.startswith("not readable here b/secret: is encrypted, and no key is at hand")
+    assert counts == "0 checked, 0 damaged, 0 without a checksum, 0 no arrays"
 
 
 def test_what_makes_no_sense_ends_no_verification(tmp_path: Any) -> None:

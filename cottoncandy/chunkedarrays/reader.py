@@ -74,8 +74,9 @@ class StoredChunks:
         picks = [chunking.picks(item, sizes) for item, sizes in zip(items, self.table.chunks, strict=True)]
         with self.folder.named(reads=True):
             picked = self._assemble(picks)
-        # an integer takes its axis away
-        return picked[tuple(0 if isinstance(item, int) else slice(None) for item in items)]
+        # an integer takes its axis away; the dots keep an array what numpy would make a scalar, without the byte order
+        kept = (*(0 if isinstance(item, int) else slice(None) for item in items), ...)
+        return picked[kept]
 
     def _assemble(self, picks: Sequence[Sequence[Pick]]) -> Array:
         if all(len(along) == 1 and not along[0].backward for along in picks):
@@ -91,10 +92,10 @@ class StoredChunks:
         position = tuple(pick.block for pick in piece)
         number = int(np.ravel_multi_index(position, self.table.grid)) if position else 0
         expected = tuple(sizes[i] for sizes, i in zip(self.table.chunks, position, strict=True))
-        index = tuple(pick.local for pick in piece)
+        index = (*(pick.local for pick in piece), ...)
         try:
             chunk, metadata = self._find(
-                self.table.keys[number], whole=index == tuple(slice(0, n, 1) for n in expected)
+                self.table.keys[number], whole=index[:-1] == tuple(slice(0, n, 1) for n in expected)
             )
         except ObjectNotFound as error:
             if self._replaced():

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class ChunkUpload:
         """
         if is_sparse(chunk):
             raise UnsupportedArray(f"{self.folder.describe()}: chunk {number} is sparse. {_SPARSE}")
-        array = np.asanyarray(chunk)
+        array = _chunk_array(chunk, self.format.dtype)
         if array.dtype != self.format.dtype:
             raise ValueError(
                 f"{self.folder.describe()}: chunk {number} is of dtype {array.dtype}, the array of "
@@ -220,6 +220,14 @@ class ChunkUpload:
     def _write_table(self, table: ChunkTable) -> Receipt:
         folder, options = self.folder, WriteOptions(acl=self.format.acl)
         return store_document(folder.backend, folder.key(TABLE), table.to_json().encode(), options, folder.settings)
+
+
+def _chunk_array(chunk: Any, dtype: np.dtype[Any]) -> Any:
+    """A chunk as an array. Of a 0-d one numpy often gives a scalar, which has neither byte order nor width of text."""
+    array = np.asanyarray(chunk)
+    casting: Literal["safe", "equiv"] = "safe" if dtype.kind in "SU" else "equiv"
+    is_same = array.dtype.kind == dtype.kind and np.can_cast(array.dtype, dtype, casting)
+    return array.astype(dtype) if np.isscalar(chunk) and is_same else array
 
 
 def remove_chunks(folder: ChunkFolder, version: str) -> None:

@@ -17,7 +17,10 @@ from cottoncandy.cli.streams import tell
 @names_argument("name", default="")
 @json_option
 def verify(name: str, *, as_json: bool, access: Access) -> int:
-    """Read every array of NAME, and hold it to its checksum; damage is listed, and the command ends with 1."""
+    """Read every array of NAME, and hold it to its checksum.
+
+    What is damaged is listed, and what cannot be read from here; the command ends with 1 then.
+    """
     where = place(name, access)
     report = open_store(where, access).verify(where.name)
     if as_json:
@@ -27,9 +30,11 @@ def verify(name: str, *, as_json: bool, access: Access) -> int:
             tell(f"damaged {damage}")
         for unsure in report.without_checksum:
             tell(f"without a checksum {unsure}")
+        for unreadable in report.unreadable:
+            tell(f"not readable here {unreadable}")
         counts = f"{report.checked} checked, {len(report.damaged)} damaged"
         tell(f"{counts}, {len(report.without_checksum)} without a checksum, {report.unchecked} no arrays")
-    return 0 if report.ok else FAILED
+    return 0 if report.ok and not report.unreadable else FAILED
 
 
 _SIGNS = {"ok": ("ok  ", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}

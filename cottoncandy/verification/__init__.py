@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from cottoncandy.verification.branch import verify_branch
-from cottoncandy.verification.report import Damage, VerifyReport
+from cottoncandy.verification.report import Damage, Unreadable, VerifyReport
 
-__all__ = ["Damage", "VerifyReport", "verify_branch"]
+__all__ = ["Damage", "Unreadable", "VerifyReport", "verify_branch"]

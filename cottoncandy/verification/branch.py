@@ -19,8 +19,6 @@ from cottoncandy.errors import (
     ObjectChanged,
     ObjectNotFound,
     TransientError,
-    UnknownCodec,
-    UnsupportedArray,
 )
 from cottoncandy.parallel import for_each, gather
 from cottoncandy.stream import ObjectSource, TransferSettings
@@ -102,9 +100,8 @@ class _Look:
                     self._damaged(self._key, error)
                 else:
                     log.info("%s: %s: reading it once more", self._backend.describe(self._key), error)
-            except (UnknownCodec, UnsupportedArray) as error:
-                log.warning("%s cannot be checked here: %s", self._backend.describe(self._key), error)
-                self._findings.unchecked()
+            except folders.UNREADABLE as error:
+                self._findings.unreadable(self._key, self._reason(error))
                 return
             except (TransientError, ContainerNotFound, CredentialsNotFound):
                 raise  # the store is gone: so will be the others
@@ -140,4 +137,9 @@ class _Look:
         return [(part.places[0], reason) for part, reason in zip(parts, reasons, strict=True) if reason]
 
     def _damaged(self, name: str, error: CottonCandyError) -> None:
-        self._findings.damaged(name, str(error).removeprefix(f"{self._backend.describe(self._key)}: "))
+        self._findings.damaged(name, self._reason(error))
+
+    def _reason(self, error: CottonCandyError) -> str:
+        """What an error tells, without the name of this object."""
+        where = self._backend.describe(self._key)
+        return str(error).removeprefix(f"{where}: ").removeprefix(f"{where} ")

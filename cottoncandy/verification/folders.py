@@ -11,12 +11,15 @@ from typing import Any
 from cottoncandy import keys, maskedarrays, sparsearrays
 from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.base import Backend, ObjectHead
+from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, version_of
 from cottoncandy.chunkedarrays.table import ChunkTable
-from cottoncandy.errors import CorruptObject, ObjectNotFound, UnknownCodec, UnsupportedArray
+from cottoncandy.errors import CorruptObject, ObjectNotFound, UnknownCodec, UnsupportedArray, WrongKey
 
-__all__ = ["Part", "is_table", "part_damage", "parts_of"]
+__all__ = ["UNREADABLE", "Part", "is_table", "part_damage", "parts_of"]
 
+#: What cannot be read here; elsewhere, where there is the key or the codec, it can.
+UNREADABLE = (UnknownCodec, UnsupportedArray, WrongKey)
 # The arrays of named parts.
 _FORMS = (sparsearrays.FORM, maskedarrays.FORM)
 
@@ -83,6 +86,7 @@ def part_damage(backend: Backend, part: Part) -> str | None:
     """Why a table cannot be read with this part; None where all is well. Its bytes are looked at elsewhere."""
     try:
         head = _find(backend, part.places)
+        refuse_encrypted(backend, head)
         if version_of(head.metadata) != part.version:
             return "it belongs to another upload than its table"
         return _form_damage(head, part)
@@ -90,8 +94,8 @@ def part_damage(backend: Backend, part: Part) -> str | None:
         return "it is missing, and its table names it"
     except CorruptObject as error:
         return str(error)
-    except (UnknownCodec, UnsupportedArray):
-        return None  # it cannot be read here, elsewhere it can
+    except UNREADABLE:
+        return None
 
 
 def _form_damage(head: ObjectHead, part: Part) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from operator import attrgetter
 
 #: How many damaged objects a repr names.
 _SHOWN = 10
@@ -12,6 +13,24 @@ _SHOWN = 10
 @dataclass(frozen=True, slots=True)
 class Damage:
     """An object that is not as it was stored.
+
+    Attributes
+    ----------
+    name : str
+        The object's name in its container.
+    reason : str
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object that cannot be looked at from here; where there are its key and its codec, it can.
 
     Attributes
     ----------
@@ -40,6 +59,9 @@ class VerifyReport:
     without_checksum : tuple of str
         Arrays that have none, in the order of their names: 0.4.0's, and those that were stored with
         ``checksum = False``. They were read and unpacked without an error.
+    unreadable : tuple of Unreadable
+        Objects that cannot be looked at from here, in the order of their names: none of the keys opens them, or what
+        they are packed with, or made of, is not known here. Verify them where they can be read.
     unchecked : int
         Other objects: files, json, pickles...
     damaged : tuple of Damage
@@ -60,13 +82,14 @@ class VerifyReport:
     where: str
     checked: int
     without_checksum: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
     unchecked: int
     damaged: tuple[Damage, ...]
     nbytes: int
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged."""
+        """Whether nothing that could be looked at is damaged."""
         return not self.damaged
 
     def __str__(self) -> str:
@@ -81,9 +104,10 @@ class VerifyReport:
 
     def _counts(self) -> str:
         without = len(self.without_checksum)
+        unreadable = f", {len(self.unreadable)} not readable here" if self.unreadable else ""
         return (
             f"{self.checked} checked, {len(self.damaged)} damaged, {without} without checksum, "
-            f"{self.unchecked} unchecked"
+            f"{self.unchecked} unchecked{unreadable}"
         )
 
 
@@ -95,6 +119,7 @@ class Findings:
         self._lock = threading.Lock()
         self._checked = self._unchecked = self._nbytes = 0
         self._without: list[str] = []
+        self._unreadable: list[Unreadable] = []
         self._damaged: dict[str, Damage] = {}
 
     def checked(self, nbytes: int) -> None:
@@ -108,6 +133,11 @@ class Findings:
         with self._lock:
             self._without.append(name)
             self._nbytes += nbytes
+
+    def unreadable(self, name: str, reason: str) -> None:
+        """An object can be read elsewhere, but not here."""
+        with self._lock:
+            self._unreadable.append(Unreadable(name, reason))
 
     def unchecked(self) -> None:
         """An object has nothing that it could be held to."""
@@ -123,4 +153,5 @@ class Findings:
         """All of it."""
         damaged = tuple(self._damaged[name] for name in sorted(self._damaged))
         without = tuple(sorted(self._without))
-        return VerifyReport(self._where, self._checked, without, self._unchecked, damaged, self._nbytes)
+        unreadable = tuple(sorted(self._unreadable, key=attrgetter("name")))
+        return VerifyReport(self._where, self._checked, without, unreadable, self._unchecked, damaged, self._nbytes)

@@ -55,7 +55,8 @@ class Envelope:
             If it is none that this release knows.
         """
         found = _FORM.fullmatch(text.strip())
-        if found is None or int(found[2]) > LARGEST_SEGMENT:
+        # base64 has no text of 4n + 1 digits
+        if found is None or int(found[2]) > LARGEST_SEGMENT or len(found[4]) % 4 == 1:
             raise DecryptionError(f"{where} is marked as encrypted in a way that is not known here: {text[:40]!r}")
         return cls(found[1], int(found[2]), _bytes(found[3]), _bytes(found[4]))
 

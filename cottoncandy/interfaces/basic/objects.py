@@ -85,6 +85,8 @@ class Objects(InterfaceCore):
     def _body(self, body: Any) -> Any:
         if isinstance(body, str):
             return body.encode()
+        if isinstance(body, memoryview) and not (body.c_contiguous and body.nbytes):
+            return body.tobytes()  # of which there is no view as bytes
         if isinstance(body, (bytes, bytearray, memoryview)):
             return body
         if hasattr(body, "read"):

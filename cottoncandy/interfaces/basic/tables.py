@@ -23,7 +23,7 @@ class Tables(Objects):
         threads: int | None = None,
         **metadata: Any,
     ) -> Receipt:
-        """Upload a data frame as a parquet file (zstd), with its index, dtypes and ``attrs``.
+        """Upload a data frame as a parquet file (zstd), with its index, dtypes, categories and ``attrs``.
 
         Needs ``pip install 'cottoncandy[dataframe]'``. The file is made in memory first.
 
@@ -47,7 +47,8 @@ class Tables(Objects):
         Raises
         ------
         UnsupportedArray
-            For what is no data frame, and for columns of mixed Python objects.
+            For what is no data frame; for columns of mixed Python objects, of numbers that are too large, and of
+            dictionaries with differing keys; and for ``attrs`` that JSON cannot hold.
 
         See Also
         --------
@@ -105,7 +106,7 @@ class Tables(Objects):
         where = self.backend_interface.describe(key)
         with self._table_file(key, columns is None, threads) as file:
             table = dataframes.read(file, columns, where)
-        return table if as_arrow else table.to_pandas()
+        return table if as_arrow else dataframes.to_pandas(table)
 
     def _table_file(self, key: str, whole: bool, threads: int | None) -> BinaryIO:
         """The file to read from: where all of it is wanted, in memory, which it reaches in parallel."""
