@@ -19,7 +19,7 @@ _IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}(?:\..+)?")
 
 
 @contextlib.contextmanager
-def replacing(target: Path, what: str) -> Iterator[BinaryIO]:
+def replacing(target: Path, what: str, *, through_link: bool = True) -> Iterator[BinaryIO]:
     """A file to write that takes the target's place when all went well.
 
     Parameters
@@ -27,11 +27,14 @@ def replacing(target: Path, what: str) -> Iterator[BinaryIO]:
     target : Path
     what : str
         How an error names what is written.
+    through_link : bool
+        Where the target is a link, replace the file that it leads to, as for a name that the user gave. One of many
+        files of a tree takes the place of the link itself: what that leads to may be another one of them.
     """
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a directory: name a file")
-    target = target.resolve()
-    if target.exists() and not target.is_file():
+    target = _place(target, through_link=through_link)
+    if not target.is_symlink() and target.exists() and not target.is_file():
         with _naming(target, what), target.open("wb") as file:  # a device or a pipe is written to, not replaced
             yield file
         return
@@ -40,11 +43,15 @@ def replacing(target: Path, what: str) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def replacing_path(target: Path, what: str) -> Iterator[Path]:
+def replacing_path(target: Path, what: str, *, through_link: bool = True) -> Iterator[Path]:
     """A path to write to, with the target's extension, that takes the target's place when all went well."""
-    target = target.resolve()
+    target = _place(target, through_link=through_link)
     with _taking_the_place(target, _part(target, "".join(target.suffixes[-2:])), what) as part:
         yield part
+
+
+def _place(target: Path, *, through_link: bool) -> Path:
+    return target.resolve() if through_link else target.parent.resolve() / target.name
 
 
 def _part(target: Path, extension: str = "") -> Path:

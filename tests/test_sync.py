@@ -148,6 +148,29 @@ def test_links(tmp_path: Path) -> None:
     assert on_disk(outside) == {"secret": b"s"}
 
 
+@pytest.mark.stores("local", "moto")
+def test_a_link_in_the_destination_gives_way_to_the_file_that_is_to_be_there(store: Store, tmp_path: Path) -> None:
+    cci, here = store.interface(), make(tmp_path / "here", {"run1": b"run1", "run2": b"run2"})
+    (here / "chain").symlink_to("latest")
+    (here / "latest").symlink_to("run1")
+    assert len(cci.sync(here, "exp").transferred) == 4
+    assert cci.sync("exp", here).unchanged == 4  # a link to the same bytes stays one
+    assert (here / "latest").is_symlink()
+
+    cci.upload_object("exp/latest", b"RUN2")
+    assert cci.sync("exp", here).transferred == ("chain", "latest")  # the bytes of both are other ones by now
+    assert on_disk(here) == {"run1": b"run1", "run2": b"run2", "latest": b"RUN2", "chain": b"run1"}
+    assert cci.sync("exp", here).unchanged == 4
+
+    (here / "chain").unlink()
+    (here / "chain").symlink_to("run1")
+    cci.rm("exp/run1")
+    report = cci.sync("exp", here, delete=True)  # what the link leads to goes
+    assert (report.transferred, report.deleted) == (("chain",), ("run1",))
+    assert on_disk(here) == stored(store, "exp/") == {"run2": b"run2", "latest": b"RUN2", "chain": b"run1"}
+    assert cci.sync("exp", here, delete=True).unchanged == 3
+
+
 def test_names_that_leave_the_directory(recorded: Recorded, tmp_path: Path) -> None:
     cci, raw = recorded.store.interface(), recorded.store.raw
     for name in ("exp/../../evil", "exp//evil", "exp/a//b"):

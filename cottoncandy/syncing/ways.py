@@ -84,6 +84,10 @@ class Pair(ABC):
     def same(self, name: str) -> bool:
         """Whether what both have is alike."""
 
+    def hangs_on(self, name: str, others: Container[str]) -> bool:  # noqa: ARG002 - only files on disk do
+        """Whether what the destination has becomes other when that is done to others which is to be done."""
+        return False
+
     @abstractmethod
     def transfer(self, name: str) -> None:
         """Put what the source has into the destination."""
@@ -231,6 +235,9 @@ class _Download(_WithDisk):
     def is_stale(self, file: int, stored: int | None) -> bool:
         return stored is None or file < stored
 
+    def hangs_on(self, name: str, others: Container[str]) -> bool:
+        return self.disk.hangs_on(name, others)
+
     def transfer(self, name: str) -> None:
         with self._open(name) as source:
             path = self.disk.path(name)  # what cannot be read fails before one knows of a place
@@ -239,7 +246,7 @@ class _Download(_WithDisk):
 
     def _write(self, source: ObjectSource, path: Path, name: str) -> None:
         with (
-            replacing(path, self.branch.describe(name)) as file,
+            replacing(path, self.branch.describe(name), through_link=False) as file,
             contextlib.closing(source.parts(self.threads)) as parts,
         ):
             for part in parts:

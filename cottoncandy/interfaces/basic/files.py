@@ -101,11 +101,11 @@ class Files(Objects):
         """
         self._download_key(keys.clean_object(object_name), Path(file_name), threads)
 
-    def _download_key(self, key: str, target: Path, threads: int | None) -> None:
+    def _download_key(self, key: str, target: Path, threads: int | None, *, through_link: bool = True) -> None:
         with (
             self._whole(key, threads) as stream,
             self._settings.progress.transfer("download", key, stream.size),
-            replacing(target, self.backend_interface.describe(key)) as file,
+            replacing(target, self.backend_interface.describe(key), through_link=through_link) as file,
             contextlib.closing(stream.parts()) as parts,
         ):
             for part in parts:

@@ -21,7 +21,8 @@ class Directories(BasicInterface):
         ----------
         directory : str
         disk_name : str
-            Where to put them; made where it does not exist. Files of other names in it stay.
+            Where to put them; made where it does not exist. Files of other names in it stay. A link to a file in it
+            is replaced, and what it leads to stays as it was.
         threads : int, optional
             Objects at a time; by default as many as are of use, up to the configured ``most_threads``.
 
@@ -47,6 +48,6 @@ class Directories(BasicInterface):
 
         def fetch(name: str) -> None:
             files[name].parent.mkdir(parents=True, exist_ok=True)
-            self._download_key(prefix + name, files[name], 1)
+            self._download_key(prefix + name, files[name], 1, through_link=False)
 
         self._for_each(fetch, files, threads, "download", directory)

@@ -139,6 +139,8 @@ class Synchronizing(BasicInterface):
         common = sorted(sizes.keys() & targets - failures.without_result)
         verdicts = self._gather(failures.apart(pair.same), common, threads, "compare", source)
         alike = {name for name, same in zip(common, verdicts, strict=True) if same}
+        changing = {*extra, *(sizes.keys() - alike)}
+        alike = {name for name in alike if not pair.hangs_on(name, changing)}
         moved = sorted(sizes.keys() - alike - failures.without_result)
         return Plan(sizes, moved, after, extra, len(alike), failures)
 
