@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,8 @@ from cottoncandy.errors import CottonCandyError
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 # What `replacing` writes to; one stays behind only where a process was killed.
 _PART = ".cottoncandy-"
+# Nanoseconds since 1970: the time of a part that is there for its mode, as long as nobody wrote to it.
+_UNTOUCHED = 0
 _IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}(?:\..+)?")
 
 
@@ -38,7 +41,7 @@ def replacing(target: Path, what: str, *, through_link: bool = True) -> Iterator
         with _naming(target, what), target.open("wb") as file:  # a device or a pipe is written to, not replaced
             yield file
         return
-    with _taking_the_place(target, _part(target), what) as part, part.open("xb") as file:
+    with _taking_the_place(target, _part(target), what) as part, _created(part, _mode(target)) as file:
         yield file
 
 
@@ -47,7 +50,13 @@ def replacing_path(target: Path, what: str, *, through_link: bool = True) -> Ite
     """A path to write to, with the target's extension, that takes the target's place when all went well."""
     target = _place(target, through_link=through_link)
     with _taking_the_place(target, _part(target, "".join(target.suffixes[-2:])), what) as part:
+        if (mode := _mode(target)) is not None:
+            with _created(part, mode | stat.S_IWUSR):
+                os.utime(part, ns=(_UNTOUCHED, _UNTOUCHED))
         yield part
+        if part.stat().st_mtime_ns == _UNTOUCHED:
+            raise FileNotFoundError(errno.ENOENT, "nothing was written", str(part))
+        _set_mode(part, mode)
 
 
 def _place(target: Path, *, through_link: bool) -> Path:
@@ -56,6 +65,29 @@ def _place(target: Path, *, through_link: bool) -> Path:
 
 def _part(target: Path, extension: str = "") -> Path:
     return target.parent / f"{_PART}{os.urandom(8).hex()}{extension}"
+
+
+def _mode(target: Path) -> int | None:
+    """Who may do what with the file that is replaced, which is to stay so; None where there is none."""
+    try:
+        return target.stat().st_mode & 0o777
+    except OSError:
+        return None
+
+
+def _set_mode(part: Path, mode: int | None) -> None:
+    if mode is not None:
+        with contextlib.suppress(OSError):  # of a file system that has no modes
+            part.chmod(mode)
+
+
+@contextlib.contextmanager
+def _created(part: Path, mode: int | None) -> Iterator[BinaryIO]:
+    # who may not read it must not open it either, before it has the mode
+    first = 0o666 if mode is None else stat.S_IRUSR | stat.S_IWUSR
+    with open(part, "xb", opener=lambda path, flags: os.open(path, flags, first)) as file:
+        _set_mode(part, mode)
+        yield file
 
 
 @contextlib.contextmanager

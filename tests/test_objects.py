@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import pickle
 import signal
 import sys
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from stores import Recorded, Store
 
+from cottoncandy.diskfiles import replacing, replacing_path
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 MIB = 2**20
@@ -337,6 +339,51 @@ def test_a_disk_that_is_full_names_the_file_and_the_object(store: Store, tmp_pat
             assert caught.value.errno in {errno.EFBIG, errno.ENOSPC}
     assert target.read_bytes() == b"old"
     assert list(tmp_path.rglob(".cottoncandy-*")) == []
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.skipif(os.name == "nt", reason="there, files have no mode")
+def test_a_file_that_is_replaced_keeps_its_mode(store: Store, tmp_path: Path) -> None:
+    cci, target = store.interface(), tmp_path / "target"
+    cci.upload_object("exp/big", BYTES)
+    downloads: list[Callable[[], object]] = [
+        lambda: cci.download_to_file("exp/big", target),
+        lambda: cci.download_directory("exp", str(tmp_path)),
+        lambda: cci.sync("exp", tmp_path),
+        lambda: cci.fs.get("exp/big", str(target)),
+    ]
+    for download in downloads:
+        for mode in (0o600, 0o755, 0o444):
+            for path in (target, tmp_path / "big"):
+                path.unlink(missing_ok=True)
+                path.write_bytes(b"old")
+                path.chmod(mode)
+            download()
+            replaced = [path for path in (target, tmp_path / "big") if path.read_bytes() == BYTES]
+            assert [path.stat().st_mode & 0o777 for path in replaced] == [mode]
+    target.unlink()
+    cci.download_to_file("exp/big", target)
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert target.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, files have no mode")
+def test_a_file_that_is_replaced_is_at_no_time_open_to_others(tmp_path: Path) -> None:
+    target = tmp_path / "target.npy"
+    target.touch(mode=0o600)
+    with replacing(target, "an array") as file:
+        assert os.fstat(file.fileno()).st_mode & 0o777 == 0o600
+        file.write(b"new")
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o600)
+    with replacing_path(target, "an array") as part:
+        assert part.stat().st_mode & 0o777 == 0o600
+        part.write_bytes(b"newer")
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"newer", 0o600)
+    with pytest.raises(FileNotFoundError, match="an array is not written"), replacing_path(target, "an array"):
+        pass  # as what writes under a name of its own
+    assert target.read_bytes() == b"newer"
+    assert [path.name for path in tmp_path.iterdir()] == ["target.npy"]
 
 
 @pytest.mark.stores("local", "moto")
