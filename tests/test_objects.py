@@ -10,16 +10,18 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from recorder import Request, Response
 from stores import Recorded, Store
 
 from cottoncandy.diskfiles import replacing, replacing_path
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import InvalidObjectName, ObjectChanged, ObjectNotFound
 
 MIB = 2**20
 BYTES = np.random.default_rng(1).bytes(3 * MIB + 17)
@@ -301,6 +303,109 @@ def test_extra_arguments_are_boto3s(store: Store, tmp_path: Path) -> None:
     head = store.raw.client.head_object(Bucket=store.container, Key="a")
     assert head["ContentType"] == "text/plain"
     assert head["StorageClass"] == "STANDARD_IA"
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(BYTES)
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("how", ["upload_from_file", "upload_from_directory", "sync", "fsspec"])
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+def test_a_file_that_changes_while_it_goes_up_is_not_stored_torn(
+    change: Callable[[Path], None], how: str, recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_parts(monkeypatch)
+    monkeypatch.setenv("COTTONCANDY_BASIC_THREADS", "1")  # none reads ahead to the end
+    store, proxy = recorded
+    cci, path = store.interface(), tmp_path / "here" / "f"
+    path.parent.mkdir()
+    store.raw.put("exp/f", b"as it was")
+    with path.open("wb") as file:
+        file.write(BYTES * 5)
+    os.utime(path, (1, 1))
+    (path.parent / "other").write_bytes(b"other")
+    calls: dict[str, Callable[[], object]] = {
+        "upload_from_file": lambda: cci.upload_from_file(path, "exp/f"),
+        "upload_from_directory": lambda: cci.upload_from_directory(path.parent, "exp"),
+        "sync": lambda: cci.sync(path.parent, "exp"),
+        "fsspec": lambda: cci.fs.put(str(path), "exp/f"),
+    }
+
+    def at_the_first_part(request: Request) -> Response | None:
+        if request.method == "PUT" and "partNumber" in request.query and path.stat().st_mtime == 1:
+            change(path)
+        return None
+
+    proxy.hook = at_the_first_part
+    with pytest.raises(ObjectChanged, match=f"{path}: it was written to while it was uploaded"):
+        calls[how]()
+    assert path.stat().st_mtime > 1
+    assert (store.raw.get("exp/f")[0], store.raw.leftovers()) == (b"as it was", [])
+    if how == "sync":
+        assert store.raw.get("exp/other")[0] == b"other"  # it goes on with the others
+    calls[how]()
+    assert store.raw.get("exp/f")[0] == path.read_bytes()
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+@pytest.mark.parametrize("threshold", ["100", "5"])
+def test_a_file_that_changes_while_it_is_read_is_not_stored(
+    threshold: str, change: Callable[[Path], None], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTTONCANDY_UPLOAD_SETTINGS_MPU_USE_THRESHOLD", threshold)
+    cci, path = store.interface(), tmp_path / "f"
+    path.write_bytes(BYTES * 3)
+    os.utime(path, (1, 1))
+    opened = Path.open
+
+    def change_once() -> None:
+        if path.stat().st_mtime == 1:
+            change(path)
+
+    class Reading(io.BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size)
+            change_once()
+            return data
+
+        def readinto(self, buffer: Any, /) -> int:
+            count = super().readinto(buffer)
+            change_once()
+            return count
+
+    def open_changing(self: Path, *args: Any, **kwargs: Any) -> Any:
+        return Reading(io.FileIO(self)) if self == path and args == ("rb",) else opened(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", open_changing)
+        with pytest.raises(ObjectChanged, match="written to while"):
+            cci.upload_from_file(path, "exp/f")
+    assert (store.raw.keys(), store.raw.leftovers()) == ([], [])
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at /proc")
+def test_what_has_no_size_of_its_own_is_uploaded(store: Store, tmp_path: Path) -> None:
+    cci, pipe = store.interface(), tmp_path / "pipe"
+    cci.upload_from_file("/proc/self/status", "status")
+    assert store.raw.get("status")[0].startswith(b"Name:")
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_bytes, BYTES)
+        cci.upload_from_file(pipe, "piped")
+        assert written.result() == len(BYTES)
+    assert store.raw.get("piped")[0] == BYTES
 
 
 @contextmanager

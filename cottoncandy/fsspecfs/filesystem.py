@@ -22,7 +22,7 @@ from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan, require_ins
 from cottoncandy.fsspecfs.names import Names
 from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter
 from cottoncandy.parallel import for_each, gather
-from cottoncandy.stream import CloudStream, file_pieces, read_range, upload
+from cottoncandy.stream import CloudStream, file_pieces, read_range, unchanged, upload
 
 _TEXT_OPTIONS = ("encoding", "errors", "newline")
 
@@ -227,7 +227,7 @@ class ObjectFileSystem(Names):
             size = os.fstat(file.fileno()).st_size
             callback.set_size(size)
             if self._intrans:
-                with self.open(rpath, "xb" if mode == "create" else "wb") as target:
+                with self.open(rpath, "xb" if mode == "create" else "wb") as target, unchanged(file):
                     shutil.copyfileobj(file, target, MIB)
             else:
                 upload(self._backend, key, file_pieces(file, self._settings), {}, options, self._settings, most=size)

@@ -15,7 +15,7 @@ from cottoncandy.backends.base import ObjectInfo, WriteOptions
 from cottoncandy.diskfiles import replacing
 from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
-from cottoncandy.stream import ObjectSource, TransferSettings, file_pieces, upload
+from cottoncandy.stream import ObjectSource, TransferSettings, file_body, upload
 from cottoncandy.syncing.likeness import MTIME, fits_e_tag, nanoseconds, recorded_time, same_time, time_text
 from cottoncandy.syncing.trees import Branch, Disk
 
@@ -205,11 +205,11 @@ class _Upload(_WithDisk):
     def transfer(self, name: str) -> None:
         if name in self.objects:
             self._tell_of_array(name)
-        key, metadata = self.branch.key(name), {MTIME: time_text(self.files[name].st_mtime_ns)}
+        backend, key = self.branch.backend, self.branch.key(name)
         with (self.disk.root / name).open("rb") as file:
-            size = self.files[name].st_size
-            body = file.read() if size <= self.settings.upload_threshold else file_pieces(file, self.settings)
-            upload(self.branch.backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=size)
+            facts = os.fstat(file.fileno())  # it may be another file than was listed
+            metadata, body = {MTIME: time_text(facts.st_mtime_ns)}, file_body(file, self.settings)
+            upload(backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=facts.st_size)
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.branch.has_only(name, extra)

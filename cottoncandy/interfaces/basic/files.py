@@ -12,7 +12,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
 from cottoncandy.diskfiles import replacing
 from cottoncandy.interfaces.basic.objects import Objects
-from cottoncandy.stream import file_pieces
+from cottoncandy.stream import file_body
 
 
 class Files(Objects):
@@ -42,14 +42,18 @@ class Files(Objects):
         -------
         dict
             The boto3 response, or one in its shape.
+
+        Raises
+        ------
+        ObjectChanged
+            If somebody writes to the file meanwhile; the object is left as it was.
         """
         extra = dict(ExtraArgs or {})
         metadata, acl = extra.pop("Metadata", {}), extra.pop("ACL", None)
         name = _full_name(flname) if object_name is None else object_name
         with Path(flname).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            body = file.read() if size <= self._settings.upload_threshold else file_pieces(file, self._settings)
-            return self._upload(name, body, metadata, acl, threads, extra, size)
+            return self._upload(name, file_body(file, self._settings), metadata, acl, threads, extra, size)
 
     def upload_from_directory(
         self,
