@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,77 @@ def test_two_branches(store: Store) -> None:
         other = store.second_container()
         assert len(cci.sync("exp", "exp", dest_bucket=other.container).transferred) == 2
         assert stored(other, "exp/") == stored(store, "exp/")
+
+
+def _until_a_second_begins() -> None:
+    """What comes next is within one second, as far as a store tells the time."""
+    time.sleep(1 - time.time() % 1)
+
+
+@pytest.mark.stores("moto")
+def test_of_two_branches_a_newer_source_is_copied_whatever_its_bytes(store: Store) -> None:
+    """The bytes of an array may be the same, and the array another."""
+    cci = store.interface()
+    for wait in (0.0, 1.1):  # within the second of the first copy, and behind it
+        _until_a_second_begins()
+        cci.upload_raw_array("exp/a", np.zeros((2, 3), "f4"), compression=False)
+        assert cci.sync("exp", "copy").transferred == ("a",)
+        time.sleep(wait)
+        cci.upload_raw_array("exp/a", np.zeros((3, 2), "i4"), compression=False)
+        assert cci.sync("exp", "copy").transferred == ("a",)
+        copied = cci.download_raw_array("copy/a")
+        assert (copied.dtype, copied.shape) == (np.int32, (3, 2))
+        assert cci.sync("exp", "copy").unchanged == 1
+        time.sleep(1.1)
+
+
+@pytest.mark.stores("moto")
+def test_of_two_branches_other_bytes_in_a_newer_copy_are_replaced(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    store.raw.put("exp/a", b"good")
+    cci.sync("exp", "copy")
+    time.sleep(1.1)
+    store.raw.put("copy/a", b"evil")
+    assert cci.sync("exp", "copy").transferred == ("a",)
+    assert stored(store, "copy/") == {"a": b"good"}
+    # with keys of a KMS, ETags tell nothing of bytes
+    time.sleep(1.1)
+    client, bucket = store.raw.client, store.container  # type: ignore[attr-defined]
+    client.put_object(Bucket=bucket, Key="copy/a", Body=b"evil", ServerSideEncryption="aws:kms")
+    assert cci.sync("exp", "copy").unchanged == 1
+    assert cci.sync("exp", "copy", checksum=True, dry_run=True).transferred == ("a",)
+    client.put_object(Bucket=bucket, Key="copy/a", Body=b"good", ServerSideEncryption="aws:kms")
+    time.sleep(1.1)
+    proxy.clear()
+    assert cci.sync("exp", "copy").unchanged == 1
+    assert (proxy.count("HEAD"), proxy.count("PUT")) == (0, 0)
+
+
+@pytest.mark.stores("local", "moto", "gdrive")
+def test_the_checksum_of_two_branches_is_of_bytes_and_metadata(store: Store) -> None:
+    cci = store.interface()
+    for name, body in FILES.items():
+        cci.upload_object(f"exp/{name}", body, subject="S01")
+    assert len(cci.sync("exp", "copy", checksum=True).transferred) == len(FILES)
+    assert cci.sync("exp", "copy", checksum=True).unchanged == len(FILES)
+    cci.upload_object("copy/a.txt", b"ONE", subject="S01")
+    cci.upload_object("copy/empty", b"", subject="S02")
+    assert cci.sync("exp", "copy", checksum=True).transferred == ("a.txt", "empty")
+    assert cci.get_object("copy/empty").metadata["subject"] == "S01"
+    assert cci.sync("exp", "copy", checksum=True).unchanged == len(FILES)
+
+
+@pytest.mark.stores("moto")
+def test_the_checksum_of_two_branches_reads_what_came_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_UPLOAD_SETTINGS_MPU_USE_THRESHOLD", "5")
+    cci, body = store.interface(), os.urandom(12 * 2**20 + 1)
+    cci.upload_object("exp/large", body)
+    store.raw.put("copy/large", body)  # whose ETag is of another form
+    assert cci.sync("exp", "copy", checksum=True).unchanged == 1
+    store.raw.put("copy/large", body[:-1] + b"!")
+    assert cci.sync("exp", "copy", checksum=True).transferred == ("large",)
+    assert stored(store, "copy/") == {"large": body}
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
@@ -505,8 +577,8 @@ def test_where_the_times_differ_the_checksum_decides(
 
 
 def test_times_and_patterns() -> None:
-    for time in (0, 1, 1_700_000_000_123_456_789):
-        assert recorded_time({"Mtime": time_text(time)}) == time
+    for moment in (0, 1, 1_700_000_000_123_456_789):
+        assert recorded_time({"Mtime": time_text(moment)}) == moment
     assert recorded_time({"mtime": "12"}) == 12 * 10**9
     assert recorded_time({"mtime": "yesterday"}) is None
     assert recorded_time({}) is None

@@ -46,6 +46,11 @@ def nanoseconds(date: datetime | None) -> int | None:
     return None if date is None else int(date.timestamp()) * 10**9 + date.microsecond * 1000
 
 
+def may_hide_a_change(date: int) -> bool:
+    """Whether a listing's date, in ns, has whole seconds: what was written later in that second has the same one."""
+    return date % 10**9 == 0
+
+
 def same_time(one: int | None, other: int | None) -> bool:
     """Whether two times are the same, but for what rounding takes; one that is not known is not."""
     return one is not None and other is not None and abs(one - other) <= _SAME_TIME
@@ -66,6 +71,17 @@ def fits_e_tag(path: Path, e_tag: str | None, backend: Backend, settings: Transf
     sizes = stream_part_sizes(settings, backend.limits, path.stat().st_size)
     digests = [_md5(part) for part in _parts(path, sizes)]
     return _md5(digests).hex() == match[1] if len(digests) == int(match[2]) else None
+
+
+def differ_by_md5(one: str | None, other: str | None) -> bool:
+    """Whether two ETags, if they are MD5s of whole objects, tell of other bytes."""
+    first, second = (_whole_md5(e_tag) for e_tag in (one, other))
+    return first is not None and second is not None and first != second
+
+
+def _whole_md5(e_tag: str | None) -> str | None:
+    match = _MD5.fullmatch(e_tag or "")
+    return match[1] if match and not match[2] else None
 
 
 def _md5(blocks: Iterable[bytes]) -> bytes:

@@ -9,14 +9,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import ObjectInfo, WriteOptions
 from cottoncandy.diskfiles import replacing
 from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
-from cottoncandy.stream import ObjectSource, TransferSettings, file_body, upload
-from cottoncandy.syncing.likeness import MTIME, fits_e_tag, nanoseconds, recorded_time, same_time, time_text
+from cottoncandy.stream import CloudStream, ObjectSource, TransferSettings, file_body, upload
+from cottoncandy.syncing.likeness import (
+    MTIME,
+    differ_by_md5,
+    fits_e_tag,
+    may_hide_a_change,
+    nanoseconds,
+    recorded_time,
+    same_time,
+    time_text,
+)
 from cottoncandy.syncing.trees import Branch, Disk
 
 log = logging.getLogger(__name__)
@@ -32,7 +42,7 @@ def pair_of(source: Disk | Branch, destination: Disk | Branch, settings: Transfe
     """
     if isinstance(destination, Branch):
         if isinstance(source, Branch):
-            return _Copy(source, destination, checksum=checksum)
+            return _Copy(source, destination, settings, checksum=checksum)
         return _Upload(source, source, destination, settings, checksum=checksum)
     if isinstance(source, Branch):
         return _Download(source, destination, source, settings, checksum=checksum)
@@ -80,9 +90,15 @@ class Pair(ABC):
             If one would leave a directory, or two would be one file: then none is to be trusted.
         """
 
-    @abstractmethod
     def same(self, name: str) -> bool:
         """Whether what both have is alike."""
+        try:
+            return self._same(name)
+        except FileNotFoundError:  # one of the two has vanished: the transfer tells which
+            return False
+
+    @abstractmethod
+    def _same(self, name: str) -> bool: ...
 
     def hangs_on(self, name: str, others: Container[str]) -> bool:  # noqa: ARG002 - only files on disk do
         """Whether what the destination has becomes other when that is done to others which is to be done."""
@@ -118,18 +134,14 @@ class _WithDisk(Pair):
     def is_stale(self, file: int, stored: int | None) -> bool:
         """Whether the destination is older than the source."""
 
-    def same(self, name: str) -> bool:
-        try:
-            return self._same(name)
-        except FileNotFoundError:  # one of the two has vanished: the transfer tells which
-            return False
-
     def _same(self, name: str) -> bool:
         file, info = self.files[name], self.objects[name]
         if info.size not in self.branch.backend.listed_sizes(file.st_size):
             return False
         if self.checksum:
             by_sum = self._fits(name)
+            if by_sum is False and not self.branch.backend.has_md5(self.branch.key(name)):
+                by_sum = None
             return self._has_the_bytes(name) if by_sum is None else by_sum
         return self._same_by_time(name, file.st_mtime_ns, nanoseconds(info.last_modified))
 
@@ -164,12 +176,8 @@ class _WithDisk(Pair):
         return ObjectSource(self.branch.backend, self.branch.key(name), self.settings, self.settings.opening)
 
     def _has_the_bytes(self, name: str) -> bool:
-        with (
-            (self.disk.root / name).open("rb") as file,
-            self._open(name) as source,
-            contextlib.closing(source.parts(1)) as parts,
-        ):
-            return all(file.read(len(part)) == part for part in parts) and not file.read(1)
+        with (self.disk.root / name).open("rb") as file, self._open(name) as source:
+            return _reads_as(source, file)
 
 
 class _Upload(_WithDisk):
@@ -269,6 +277,7 @@ class _Copy(Pair):
 
     source_branch: Branch
     target_branch: Branch
+    settings: TransferSettings
     checksum: bool
 
     def __post_init__(self) -> None:
@@ -292,12 +301,41 @@ class _Copy(Pair):
     def check(self, names: Iterable[str]) -> dict[str, Exception]:  # noqa: ARG002 - all are names in the store
         return {}
 
-    def same(self, name: str) -> bool:
+    def _same(self, name: str) -> bool:
         one, other = self._from[name], self._to[name]
-        if one.size != other.size or self.checksum:
-            return one.size == other.size and one.e_tag == other.e_tag
+        if one.size != other.size:
+            return False
+        if self.checksum:
+            return self._have_the_same_bytes(name) and self._have_the_same_metadata(name)
+        return not self._differ_by_md5(name) and self._same_by_time(name)
+
+    def _same_by_time(self, name: str) -> bool:
+        one, other = self._from[name], self._to[name]
         old, new = nanoseconds(one.last_modified), nanoseconds(other.last_modified)
-        return one.e_tag == other.e_tag or (old is not None and new is not None and old <= new)
+        if old is not None and new is not None and not (old == new and may_hide_a_change(old)):
+            return old <= new
+        return one.e_tag == other.e_tag and self._have_the_same_metadata(name)
+
+    def _differ_by_md5(self, name: str) -> bool:
+        ends = (self.source_branch, self._from), (self.target_branch, self._to)
+        return differ_by_md5(*(listed[name].e_tag for _, listed in ends)) and all(
+            branch.backend.has_md5(branch.key(name)) for branch, _ in ends
+        )
+
+    def _have_the_same_bytes(self, name: str) -> bool:
+        if self._from[name].e_tag is not None and self._from[name].e_tag == self._to[name].e_tag:
+            return True
+        if self._differ_by_md5(name):
+            return False
+        source, target = (
+            (branch.backend, branch.key(name), self.settings) for branch in (self.source_branch, self.target_branch)
+        )
+        with ObjectSource(*source, self.settings.opening) as one, CloudStream(*target, threads=1) as other:
+            return _reads_as(one, other)
+
+    def _have_the_same_metadata(self, name: str) -> bool:
+        one, other = (branch.backend.stat(branch.key(name)) for branch in (self.source_branch, self.target_branch))
+        return dict(one.metadata) == dict(other.metadata)
 
     def transfer(self, name: str) -> None:
         source, target = self.source_branch, self.target_branch
@@ -309,6 +347,12 @@ class _Copy(Pair):
 
     def delete(self, names: list[str]) -> None:
         self.target_branch.delete(names)
+
+
+def _reads_as(source: ObjectSource, file: BinaryIO) -> bool:
+    """Whether an object's bytes are those of a file."""
+    with contextlib.closing(source.parts(1)) as parts:
+        return all(file.read(len(part)) == part for part in parts) and not file.read(1)
 
 
 def _refused(require: Callable[[str], object], names: Iterable[str], kind: type[Exception]) -> dict[str, Exception]:

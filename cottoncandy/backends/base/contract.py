@@ -285,6 +285,10 @@ class Backend(ABC):
         """What a listing may tell of an object of so many bytes: several sizes, where bytes change on their way."""
         return (size,)
 
+    def has_md5(self, key: str) -> bool:
+        """Whether an object's ETag is the MD5 of its bytes, if it looks like one: what does not fit it differs."""
+        return True
+
     def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
         """Whether an object can have this key as soon as others, below it, are deleted.
 

@@ -236,6 +236,9 @@ class EncryptedBackend(Backend):
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:
         return self.inner.begin_names(prefix)
 
+    def has_md5(self, key: str) -> bool:
+        return self.inner.has_md5(key)
+
     def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
         return self.inner.gives_way(key, is_deleted)
 

@@ -42,7 +42,8 @@ class Synchronizing(BasicInterface):
         Alike are a file and an object of the same size and time. An upload keeps the file's time in the object's
         metadata (``mtime``), a download gives it to the file. Where the times differ, the object's MD5 decides if its
         ETag tells it; and for an object without a time of its own, whether the destination is the newer one. Of two
-        branches, objects of the same size are alike if they have the same ETag or the destination is the newer one.
+        branches, objects of the same size are alike if the destination is the newer one and no MD5 tells of other
+        bytes.
 
         Parameters
         ----------
@@ -57,7 +58,8 @@ class Synchronizing(BasicInterface):
             Patterns of names, relative to the tree, as `glob` takes them; one without ``/`` may fit the last component
             alone. What does not take part is neither transferred nor deleted.
         checksum : bool
-            Compare contents and not times: by the ETag where it is an MD5, else by reading the object.
+            Compare contents and not times: by the ETag where it is an MD5, else by reading the object. Of two branches,
+            metadata as well.
         threads : int, optional
             Files at a time; by default as many as are of use, up to the configured ``most_threads``.
         source_bucket, dest_bucket : str, optional
