@@ -111,6 +111,18 @@ def _until_a_second_begins() -> None:
 
 
 @pytest.mark.stores("moto")
+def test_what_is_replaced_within_the_second_of_a_download_comes_down_too(store: Store, tmp_path: Path) -> None:
+    cci, here = store.interface(), tmp_path / "here"
+    _until_a_second_begins()
+    store.raw.put("exp/a", b"old")
+    cci.sync("exp", here)
+    store.raw.put("exp/a", b"new")
+    assert cci.sync("exp", here).transferred == ("a",)
+    assert on_disk(here) == {"a": b"new"}
+    assert cci.sync("exp", here).unchanged == 1
+
+
+@pytest.mark.stores("moto")
 def test_of_two_branches_a_newer_source_is_copied_whatever_its_bytes(store: Store) -> None:
     """The bytes of an array may be the same, and the array another."""
     cci = store.interface()

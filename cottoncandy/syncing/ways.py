@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from cottoncandy.syncing.likeness import (
     nanoseconds,
     recorded_time,
     same_time,
+    time_of_download,
     time_text,
 )
 from cottoncandy.syncing.trees import Branch, Disk
@@ -260,9 +262,9 @@ class _Download(_WithDisk):
             for part in parts:
                 file.write(part)
             file.flush()
-            time = recorded_time(source.head.metadata) or nanoseconds(source.head.last_modified)
-            if time is not None:
-                os.utime(file.name, ns=(time, time))
+            moment = time_of_download(source.head.metadata, nanoseconds(source.head.last_modified), time.time_ns())
+            if moment is not None:
+                os.utime(file.name, ns=(moment, moment))
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.disk.has_only(name, extra)
