@@ -88,6 +88,33 @@ def test_a_store_inside_of_the_other_is_refused(store: Store) -> None:
     assert store.raw.keys() == ["sub/a"]
 
 
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("key", [None, os.urandom(32)], ids=["plain", "encrypted"])
+def test_a_store_inside_of_the_directory_is_refused(key: bytes | None, tmp_path: Path) -> None:
+    import cottoncandy as cc
+
+    make(tmp_path, {"work/a": b"a", "work/sub/b": b"b"})
+    (tmp_path / "link").symlink_to("work")
+    store = tmp_path / "work" / "lab"
+    cci = cc.get_interface(str(store), backend="local", verbose=False, encryption_key=key)
+    cci.upload_object("other/x", b"x")
+    cci.upload_object("exp/a", b"a")
+    before = on_disk(tmp_path)
+    there = "one is inside of the other"
+    for root in (tmp_path / "link", tmp_path, store, store / "exp", store / "exp" / "deeper"):
+        for ends in ((root, "exp"), ("exp", root)):
+            if ends == (store / "exp" / "deeper", "exp"):
+                continue  # it is not there
+            for options in ({}, {"delete": True}, {"include": "*a"}):
+                with pytest.raises(InvalidObjectName, match=there):
+                    cci.sync(*ends, **options)  # type: ignore[arg-type] # of a test
+                assert on_disk(tmp_path) == before
+    assert cci.sync(tmp_path / "work", "backup", exclude="lab/*").transferred == ("a", "sub/b")
+    assert cci.sync(tmp_path / "work", "backup", include="sub/*").unchanged == 1
+    assert cci.sync("backup", tmp_path / "work", delete=True, exclude="lab/*").unchanged == 2
+    assert cci.sync("backup", tmp_path / "beside").transferred == ("a", "sub/b")
+
+
 @pytest.mark.stores("local", "moto", "ceph", "gdrive")
 def test_two_branches(store: Store) -> None:
     cci = store.interface()

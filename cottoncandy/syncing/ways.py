@@ -82,6 +82,21 @@ class Pair(ABC):
     def target(self) -> Iterable[str]:
         """The names in the destination."""
 
+    def require_apart(self, takes: Callable[[str], bool], names: Iterable[str]) -> None:  # noqa: B027 - mostly so
+        """Refuse a destination that is inside of the source, or the other way round: what is done to one changes both.
+
+        Parameters
+        ----------
+        takes : callable
+            Which names take part.
+        names : iterable of str
+            Those that do, of both.
+
+        Raises
+        ------
+        InvalidObjectName
+        """
+
     @abstractmethod
     def check(self, names: Iterable[str]) -> dict[str, Exception]:
         """Which of the names cannot be in the destination, and why.
@@ -131,6 +146,28 @@ class _WithDisk(Pair):
         self.files: dict[str, os.stat_result] = {}
         self.objects: dict[str, ObjectInfo] = {}
         self._arrays: dict[str, bool] = {}
+
+    def require_apart(self, takes: Callable[[str], bool], names: Iterable[str]) -> None:
+        inner = self._inner()
+        if inner is None:
+            return
+        # what takes part there already, or will when it has been transferred
+        if inner and not (takes(inner) or any(name.startswith(inner) or takes(inner + name) for name in names)):
+            return
+        advice = f"leave it out with exclude={inner + '*'!r}, or take another place" if inner else "take another place"
+        where = self.branch.describe("")
+        raise InvalidObjectName(f"directory {str(self.disk.root)!r} and {where}: one is inside of the other: {advice}")
+
+    def _inner(self) -> str | None:
+        """The name of what lies in the other one, the store or the directory; None where they lie apart."""
+        disk, backend = self.disk.real, self.branch.backend
+        store, branch = backend.on_disk(), backend.on_disk(self.branch.prefix)
+        if store is None or branch is None:
+            return None
+        for outer, inner in ((disk, store), (disk, branch), (branch, disk)):
+            if inner.is_relative_to(outer):
+                return "".join(part + keys.SEPARATOR for part in inner.relative_to(outer).parts)
+        return None
 
     @abstractmethod
     def is_stale(self, file: int, stored: int | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy import keys
@@ -94,6 +95,10 @@ class Backend(ABC):
     def place(self, prefix: str) -> str:
         """How that begins which tells an object from all others, also where one container is a directory of another."""
         return f"{self.address.rstrip(keys.SEPARATOR)}{keys.SEPARATOR}{prefix}"
+
+    def on_disk(self, prefix: str = "") -> Path | None:
+        """The directory of this machine in which what begins so lies as files, without links; None elsewhere."""
+        return None
 
     # ------------------------------------------------------------------ sent now, answered later
     def answers_later(self, of_use: int) -> bool:

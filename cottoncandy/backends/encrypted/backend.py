@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,9 @@ class EncryptedBackend(Backend):
     @property
     def address(self) -> str:
         return self.inner.address
+
+    def on_disk(self, prefix: str = "") -> Path | None:
+        return self.inner.on_disk(prefix)
 
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:

@@ -133,6 +133,9 @@ class LocalBackend(Backend):
         """The directory, however it was spelled: relative, through a link."""
         return os.path.realpath(self.path)
 
+    def on_disk(self, prefix: str = "") -> Path:
+        return Path(self.location, prefix)
+
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:
         file, head = self._open(key)

@@ -76,7 +76,8 @@ class Synchronizing(BasicInterface):
             If nothing is below the source.
         InvalidObjectName
             If an object's name would leave the directory or could not be a file's, or two would be one file: nothing
-            is changed then. Or if the name of a file can be no object's: all others are transferred.
+            is changed then. Or if the name of a file can be no object's: all others are transferred. Or if one of the
+            two is inside of the other, and not left out.
         OSError, CottonCandyError
             Of the kind of the first failure, where files or objects could not be transferred and all others were; or
             what concerns all (no credentials, no such bucket, no connection, a full disk), at once.
@@ -129,6 +130,7 @@ class Synchronizing(BasicInterface):
             raise ObjectNotFound(f"{source} has nothing that takes part: nothing is deleted")
         there, left_alone = list(pair.target()), [*pair.skipped, *pair.gone]
         targets = {name for name in there if takes(name) and not _is_below(name, left_alone)}
+        pair.require_apart(takes, {*sizes, *targets})
         extra = sorted(targets - sizes.keys()) if delete else []
         after = without_place(sizes, extra, [*there, *left_alone])
         refused = {
