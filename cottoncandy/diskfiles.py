@@ -8,6 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -113,22 +114,41 @@ def _naming(target: Path, what: str, part: Path | None = None) -> Iterator[None]
         raise OSError(error.errno, f"{what} is not written: {error.strerror}", str(target)) from error
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory, and those above it, however deep it lies: `Path.mkdir` calls itself for each of them."""
+    missing = takewhile(lambda one: not one.is_dir(), (directory, *directory.parents))
+    for one in reversed(list(missing)):
+        one.mkdir(exist_ok=True)
+
+
 def files_below(root: Path, on_error: Callable[[Path, OSError], object] | None = None) -> Iterator[os.DirEntry[str]]:
     """What is below a directory and no directory: files, and links, pipes and devices. No link is followed.
 
     Left out is what a killed download left behind. A directory that cannot be listed is told to ``on_error``, where it
     is given, and passed over.
     """
+    pending = _listed(root, on_error)[::-1]
+    while pending:
+        entry = pending.pop()
+        if entry.is_dir(follow_symlinks=False):
+            pending += _listed(Path(entry.path), on_error)[::-1]
+        else:
+            yield entry
+
+
+def files_in(root: Path) -> Iterator[os.DirEntry[str]]:
+    """What is in a directory itself, of what `files_below` gives."""
+    return (entry for entry in _listed(root) if not entry.is_dir(follow_symlinks=False))
+
+
+def _listed(directory: Path, on_error: Callable[[Path, OSError], object] | None = None) -> list[os.DirEntry[str]]:
+    """What is in a directory, by name, but for parts of files."""
     try:
-        with os.scandir(root) as entries:
+        with os.scandir(directory) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         if on_error is None:
             raise
-        on_error(root, error)
-        return
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            yield from files_below(Path(entry.path), on_error)
-        elif not _IS_PART.fullmatch(entry.name):
-            yield entry
+        on_error(directory, error)
+        return []
+    return [entry for entry in found if not _IS_PART.fullmatch(entry.name) or entry.is_dir(follow_symlinks=False)]

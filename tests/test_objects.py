@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -580,6 +581,26 @@ def test_a_directory_that_is_none(store: Store, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         cci.download_directory("nothing", str(tmp_path / "down"))
     assert not (tmp_path / "down").exists()
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+def test_a_directory_that_may_not_be_listed_is_an_error(recursive: bool, tmp_path: Path) -> None:
+    source = _tree(tmp_path / "up", {"a": b"1", "closed/b": b"2"})
+    closed = source / "closed" if recursive else source
+    code = f"""if 1:
+        import cottoncandy
+        cci = cottoncandy.get_interface({str(tmp_path / "store")!r}, backend="local", verbose=False)
+        cci.upload_from_directory({str(source)!r}, "exp", recursive={recursive})
+    """
+    # root may list all, unless it is without its privileges
+    as_a_user = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    closed.chmod(0)
+    try:
+        done = subprocess.run([*as_a_user, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    finally:
+        closed.chmod(0o700)
+    assert done.stderr.endswith(f"PermissionError: [Errno 13] Permission denied: {str(closed)!r}\n")
+    assert _files(tmp_path / "store") == {}
 
 
 @pytest.mark.stores("local")

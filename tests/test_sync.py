@@ -215,6 +215,38 @@ def test_the_checksum_of_two_branches_reads_what_came_in_parts(store: Store, mon
     assert stored(store, "copy/") == {"large": body}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="paths are shorter there, and rm is another")
+def test_directories_may_lie_as_deep_as_the_system_lets_them(tmp_path: Path) -> None:
+    """Deeper than functions may call each other: Python's limit is 1,000."""
+    import cottoncandy as cc
+
+    cci = cc.get_interface(str(tmp_path / "store"), backend="local", verbose=False)
+    here, deep = tmp_path / "here", "/".join("d" * 1050)
+    place = here
+    place.mkdir()
+    for _ in range(1050):
+        place /= "d"
+        place.mkdir()
+    (here / deep / "f").write_bytes(b"f")
+    (here / "d0").write_bytes(b"behind")
+    try:
+        assert cci.sync(here, "exp").transferred == (f"{deep}/f", "d0")
+        cci.upload_from_directory(here, "put", recursive=True)
+        assert cci.glob("put") == [f"put/{deep}/f", "put/d0"]
+        assert cci.sync("exp", tmp_path / "down").transferred == (f"{deep}/f", "d0")
+        cci.download_directory("exp", str(tmp_path / "directory"))
+        for root in ("down", "directory"):
+            assert (tmp_path / root / deep / "f").read_bytes() == b"f"
+        cci.rm("exp", recursive=True)
+        cci.upload_object("exp/d", b"a file")
+        assert cci.sync("exp", tmp_path / "down", delete=True).deleted == (f"{deep}/f", "d0")
+        assert on_disk(tmp_path / "down") == {"d": b"a file"}
+        assert cci.clean_uploads() == []
+    finally:
+        for tree in tmp_path.iterdir():
+            subprocess.run(["rm", "-rf", str(tree)], check=True)  # shutil.rmtree does not come so deep
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     import cottoncandy as cc
 

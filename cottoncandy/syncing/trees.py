@@ -114,11 +114,17 @@ class Disk:
 
     def has_only(self, name: str, extra: Container[str]) -> bool:
         """Whether there is nothing at a name but files of these, and directories that hold one."""
-        path = self.root / name
-        if path.is_symlink() or not path.is_dir():
-            return not os.path.lexists(path) or name in extra
-        below = list(path.iterdir())
-        return bool(below) and all(self.has_only(self._name(one), extra) for one in below)
+        found = [self.root / name]
+        for path in found:  # grows as it goes
+            if path.is_dir() and not path.is_symlink():
+                below = list(path.iterdir())
+                found += below
+                is_to_go = bool(below)
+            else:
+                is_to_go = not os.path.lexists(path) or self._name(path) in extra
+            if not is_to_go:
+                return False
+        return True
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files, and the directories that this empties."""

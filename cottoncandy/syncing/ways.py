@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import ObjectInfo, WriteOptions
-from cottoncandy.diskfiles import replacing
+from cottoncandy.diskfiles import make_directory, replacing
 from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
 from cottoncandy.stream import CloudStream, ObjectSource, TransferSettings, file_body, upload
@@ -288,7 +288,7 @@ class _Download(_WithDisk):
     def transfer(self, name: str) -> None:
         with self._open(name) as source:
             path = self.disk.path(name)  # what cannot be read fails before one knows of a place
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
             self._write(source, path, name)
 
     def _write(self, source: ObjectSource, path: Path, name: str) -> None:

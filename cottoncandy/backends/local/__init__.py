@@ -360,5 +360,12 @@ def _info(entry: tree.Entry) -> ObjectInfo | None:
         return None
 
 
-def _facts(facts: os.stat_result) -> tuple[int, datetime, str]:
-    return facts.st_size, datetime.fromtimestamp(facts.st_mtime, timezone.utc), names.version(facts)
+def _facts(facts: os.stat_result) -> tuple[int, datetime | None, str]:
+    return facts.st_size, _date(facts.st_mtime), names.version(facts)
+
+
+def _date(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):  # a file may be of the year 3170843, or -5000
+        return None

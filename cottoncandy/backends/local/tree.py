@@ -118,15 +118,18 @@ def _scan(root: str, parent: str, start: str = "") -> list[Entry]:
 
 def drafts(root: str, prefix: str) -> Iterator[Entry]:
     """The files of unfinished writes to keys that start with the prefix, under the keys that they were to be."""
-    directory = prefix.rpartition(SEPARATOR)[0]
-    for parent, folders, found in os.walk(os.path.join(root, directory)):
-        folders[:] = [name for name in folders if not os.path.islink(os.path.join(parent, name))]
-        for name in found:
-            if names.is_draft(name):
-                path = os.path.join(parent, name)
-                key = names.key_of_draft(os.path.relpath(path, root).replace(os.sep, SEPARATOR))
+    folders = [os.path.join(root, prefix.rpartition(SEPARATOR)[0])]
+    while folders:
+        found: list[os.DirEntry[str]] = []
+        with suppress(OSError):  # what may not be listed is somebody else's
+            found = _inside(folders.pop())
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif names.is_draft(entry.name):
+                key = names.key_of_draft(os.path.relpath(entry.path, root).replace(os.sep, SEPARATOR))
                 if key.startswith(prefix):
-                    yield Entry(key, path, is_directory=False)
+                    yield Entry(key, entry.path, is_directory=False)
 
 
 def _inside(directory: str) -> list[os.DirEntry[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
-from cottoncandy.diskfiles import replacing
+from cottoncandy.diskfiles import files_below, files_in, replacing
 from cottoncandy.interfaces.basic.objects import Objects
 from cottoncandy.stream import file_body
 
@@ -71,11 +71,16 @@ class Files(Objects):
         cloud_path : str, optional
             The directory in the store; the directory's full name by default.
         recursive : bool
-            Go down into its directories as well. Links to directories are not followed.
+            Go down into its directories as well. Links to files are followed, others are left out.
         ExtraArgs : dict, optional
             boto3's, for each file.
         threads : int, optional
             Files at a time; by default as many as are of use, up to the configured ``most_threads``.
+
+        Raises
+        ------
+        PermissionError
+            If a directory may not be listed; nothing is uploaded then.
         """
         root = Path(disk_path)
         if not root.is_dir():
@@ -123,8 +128,7 @@ def _full_name(path: str | os.PathLike[str]) -> str:
 
 
 def _files(root: Path, recursive: bool) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file())
-        folders.sort()
-        if not recursive:
-            return
+    for entry in files_below(root) if recursive else files_in(root):
+        path = Path(entry.path)
+        if path.is_file():
+            yield path

@@ -36,6 +36,7 @@ class Directories(BasicInterface):
         NotADirectoryError, IsADirectoryError
             If there is a file where a directory is to be, or the other way round; nothing is written then.
         """
+        from cottoncandy.diskfiles import make_directory
         from cottoncandy.diskpaths import disk_paths
 
         prefix, root = keys.as_directory(directory), Path(disk_name)
@@ -44,10 +45,10 @@ class Directories(BasicInterface):
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
         # the marker of the directory itself has no name in it
         files = disk_paths(root, (name.removeprefix(prefix) for name in names if name != prefix))
-        root.mkdir(parents=True, exist_ok=True)
+        make_directory(root)
 
         def fetch(name: str) -> None:
-            files[name].parent.mkdir(parents=True, exist_ok=True)
+            make_directory(files[name].parent)
             self._download_key(prefix + name, files[name], 1, through_link=False)
 
         self._for_each(fetch, files, threads, "download", directory)
