@@ -450,22 +450,24 @@ def test_a_disk_that_is_full_names_the_file_and_the_object(store: Store, tmp_pat
 @pytest.mark.stores("local", "moto")
 @pytest.mark.skipif(os.name == "nt", reason="there, files have no mode")
 def test_a_file_that_is_replaced_keeps_its_mode(store: Store, tmp_path: Path) -> None:
-    cci, target = store.interface(), tmp_path / "target"
+    cci, here = store.interface(), tmp_path / "here"
+    target, same = here / "target", here / "big"
+    here.mkdir()
     cci.upload_object("exp/big", BYTES)
     downloads: list[Callable[[], object]] = [
         lambda: cci.download_to_file("exp/big", target),
-        lambda: cci.download_directory("exp", str(tmp_path)),
-        lambda: cci.sync("exp", tmp_path),
+        lambda: cci.download_directory("exp", str(here)),
+        lambda: cci.sync("exp", here),
         lambda: cci.fs.get("exp/big", str(target)),
     ]
     for download in downloads:
         for mode in (0o600, 0o755, 0o444):
-            for path in (target, tmp_path / "big"):
+            for path in (target, same):
                 path.unlink(missing_ok=True)
                 path.write_bytes(b"old")
                 path.chmod(mode)
             download()
-            replaced = [path for path in (target, tmp_path / "big") if path.read_bytes() == BYTES]
+            replaced = [path for path in (target, same) if path.read_bytes() == BYTES]
             assert [path.stat().st_mode & 0o777 for path in replaced] == [mode]
     target.unlink()
     cci.download_to_file("exp/big", target)
