@@ -7,18 +7,23 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
+from cottoncandy import heldfiles
 from cottoncandy.errors import CottonCandyError
 
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-# What `replacing` writes to; one stays behind only where a process was killed.
+# What `replacing` writes to; one stays behind only where a process was killed. Who writes holds it.
 _PART = ".cottoncandy-"
 # Nanoseconds since 1970: the time of a part that is there for its mode, as long as nobody wrote to it.
 _UNTOUCHED = 0
+# Seconds for which a part that nobody holds is left alone: one may be held on another machine of a cluster that does
+# not tell, or be written by a library.
+_LEFT_ALONE = 3600
 _IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}(?:\..+)?")
 
 
@@ -42,7 +47,7 @@ def replacing(target: Path, what: str, *, through_link: bool = True) -> Iterator
         with _naming(target, what), target.open("wb") as file:  # a device or a pipe is written to, not replaced
             yield file
         return
-    with _taking_the_place(target, _part(target), what) as part, _created(part, _mode(target)) as file:
+    with _taking_the_place(target, _part(target), what) as part, _created(part, target) as file:
         yield file
 
 
@@ -51,13 +56,12 @@ def replacing_path(target: Path, what: str, *, through_link: bool = True) -> Ite
     """A path to write to, with the target's extension, that takes the target's place when all went well."""
     target = _place(target, through_link=through_link)
     with _taking_the_place(target, _part(target, "".join(target.suffixes[-2:])), what) as part:
-        if (mode := _mode(target)) is not None:
-            with _created(part, mode | stat.S_IWUSR):
+        if _mode(target) is not None:
+            with _created(part, target):
                 os.utime(part, ns=(_UNTOUCHED, _UNTOUCHED))
         yield part
         if part.stat().st_mtime_ns == _UNTOUCHED:
             raise FileNotFoundError(errno.ENOENT, "nothing was written", str(part))
-        _set_mode(part, mode)
 
 
 def _place(target: Path, *, through_link: bool) -> Path:
@@ -83,11 +87,14 @@ def _set_mode(part: Path, mode: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _created(part: Path, mode: int | None) -> Iterator[BinaryIO]:
-    # who may not read it must not open it either, before it has the mode
+def _created(part: Path, target: Path) -> Iterator[BinaryIO]:
+    mode = _mode(target)
+    # who may not read the file must not open its part either, before that has the mode
     first = 0o666 if mode is None else stat.S_IRUSR | stat.S_IWUSR
     with open(part, "xb", opener=lambda path, flags: os.open(path, flags, first)) as file:
-        _set_mode(part, mode)
+        if mode is not None:
+            _set_mode(part, mode | stat.S_IWUSR)
+        heldfiles.hold(file.fileno())
         yield file
 
 
@@ -96,6 +103,7 @@ def _taking_the_place(target: Path, part: Path, what: str) -> Iterator[Path]:
     try:
         with _naming(target, what, part):
             yield part
+            _set_mode(part, _mode(target))
             part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)
@@ -121,34 +129,60 @@ def make_directory(directory: Path) -> None:
         one.mkdir(exist_ok=True)
 
 
-def files_below(root: Path, on_error: Callable[[Path, OSError], object] | None = None) -> Iterator[os.DirEntry[str]]:
+def remove_abandoned(parts: Iterable[Path]) -> None:
+    """Remove what killed downloads left behind, of the parts that are told."""
+    for part in parts:
+        with contextlib.suppress(OSError):  # it is gone, or another user's
+            if time.time() - part.lstat().st_ctime > _LEFT_ALONE:
+                heldfiles.remove_abandoned(str(part))
+
+
+def parts_in(directory: Path) -> list[Path]:
+    """The parts of files in a directory, of downloads that go on or were killed."""
+    try:
+        with os.scandir(directory) as entries:
+            return [Path(entry.path) for entry in entries if _is_part(entry)]
+    except OSError:
+        return []
+
+
+def _is_part(entry: os.DirEntry[str]) -> bool:
+    return bool(_IS_PART.fullmatch(entry.name)) and not entry.is_dir(follow_symlinks=False)
+
+
+def files_below(
+    root: Path,
+    on_error: Callable[[Path, OSError], object] | None = None,
+    on_part: Callable[[Path], object] = lambda _: None,
+) -> Iterator[os.DirEntry[str]]:
     """What is below a directory and no directory: files, and links, pipes and devices. No link is followed.
 
-    Left out is what a killed download left behind. A directory that cannot be listed is told to ``on_error``, where it
-    is given, and passed over.
+    Parts of files, as a killed download leaves them, are told to ``on_part`` and left out. A directory that cannot be
+    listed is told to ``on_error``, where it is given, and passed over.
     """
     pending = _listed(root, on_error)[::-1]
     while pending:
         entry = pending.pop()
         if entry.is_dir(follow_symlinks=False):
             pending += _listed(Path(entry.path), on_error)[::-1]
+        elif _is_part(entry):
+            on_part(Path(entry.path))
         else:
             yield entry
 
 
 def files_in(root: Path) -> Iterator[os.DirEntry[str]]:
     """What is in a directory itself, of what `files_below` gives."""
-    return (entry for entry in _listed(root) if not entry.is_dir(follow_symlinks=False))
+    return (entry for entry in _listed(root) if not (entry.is_dir(follow_symlinks=False) or _is_part(entry)))
 
 
 def _listed(directory: Path, on_error: Callable[[Path, OSError], object] | None = None) -> list[os.DirEntry[str]]:
-    """What is in a directory, by name, but for parts of files."""
+    """What is in a directory, by name."""
     try:
         with os.scandir(directory) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
+            return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         if on_error is None:
             raise
         on_error(directory, error)
         return []
-    return [entry for entry in found if not _IS_PART.fullmatch(entry.name) or entry.is_dir(follow_symlinks=False)]

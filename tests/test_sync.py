@@ -17,6 +17,7 @@ from recorder import Request, Response
 from s3_wire import error
 from stores import Recorded, Store
 
+from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import AccessDenied, ContainerNotFound, CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.syncing import selection
 from cottoncandy.syncing.likeness import nanoseconds, recorded_time, time_text
@@ -519,6 +520,44 @@ def test_two_that_cannot_both_be_on_disk_change_nothing(store: Store, tmp_path: 
         with pytest.raises(InvalidObjectName, match="cannot both lie"):
             store.interface().sync("exp", there, delete=True, dry_run=dry_run)
     assert on_disk(there) == {"c": b"mine", "d/z": b"3"}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("how", ["sync", "download_directory"])
+def test_what_a_killed_download_left_is_removed(
+    how: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, body = make(tmp_path / "there", {"sub/mine": b"mine"}), os.urandom(2**20)
+    store.raw.put("exp/sub/a", body)
+    code = f"""if 1:
+        import os, signal
+        from pathlib import Path
+        from cottoncandy.diskfiles import replacing
+        with replacing(Path({str(there / "sub" / "gone")!r}), "an object") as file:
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", code], check=False)
+    with replacing(there / "sub" / "held", "an object") as held:
+        (abandoned,) = {path for path in there.rglob(".cottoncandy-*") if path != Path(held.name)}
+
+        def download() -> None:
+            if how == "sync":
+                store.interface().sync("exp", there, delete=True, exclude="mine")
+            else:
+                store.interface().download_directory("exp", str(there))
+
+        download()
+        assert abandoned.exists()  # for an hour: it may be held on another machine
+        monkeypatch.setattr("cottoncandy.diskfiles._LEFT_ALONE", 0, raising=False)
+        if how == "sync":
+            store.interface().sync("exp", there, dry_run=True)
+            assert abandoned.exists()
+        download()
+        assert not abandoned.exists()
+        held.write(b"whole")
+    assert on_disk(there) == {"sub/mine": b"mine", "sub/a": body, "sub/held": b"whole"}
 
 
 @pytest.mark.stores("local", "moto")

@@ -24,6 +24,8 @@ class Disk:
     ----------
     links : set of str
         Of the files that were listed.
+    parts : list of Path
+        What downloads have left, or have yet to finish.
     skipped : list of str
         What takes no part.
     gone : list of str
@@ -36,6 +38,7 @@ class Disk:
         self.root = root
         self.real = root.resolve()
         self.links: set[str] = set()
+        self.parts: list[Path] = []
         self.skipped: list[str] = []
         self.gone: list[str] = []
         self.unlisted: dict[str, OSError] = {}
@@ -45,7 +48,7 @@ class Disk:
         return dict(self._walk()) if self.root.exists() else {}
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
-        for entry in files_below(self.root, self._cannot_list):
+        for entry in files_below(self.root, self._cannot_list, self.parts.append):
             name = self._name(Path(entry.path))
             try:
                 if not self._takes_part(entry):

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import ObjectInfo, WriteOptions
-from cottoncandy.diskfiles import make_directory, replacing
+from cottoncandy.diskfiles import make_directory, remove_abandoned, replacing
 from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
 from cottoncandy.stream import CloudStream, ObjectSource, TransferSettings, file_body, upload
@@ -132,6 +132,9 @@ class Pair(ABC):
     @abstractmethod
     def delete(self, names: list[str]) -> None:
         """Delete from the destination."""
+
+    def clean_up(self) -> None:  # noqa: B027 - mostly so
+        """Remove what killed runs have left in the destination."""
 
 
 class _WithDisk(Pair):
@@ -308,6 +311,9 @@ class _Download(_WithDisk):
 
     def delete(self, names: list[str]) -> None:
         self.disk.delete(names)
+
+    def clean_up(self) -> None:
+        remove_abandoned(self.disk.parts)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cottoncandy import heldfiles
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import (
     Backend,
@@ -24,7 +25,7 @@ from cottoncandy.backends.base import (
     UnfinishedUpload,
     WriteOptions,
 )
-from cottoncandy.backends.local import locks, names, pair, tree
+from cottoncandy.backends.local import names, pair, tree
 from cottoncandy.backends.local.door import translated
 from cottoncandy.backends.local.transfers import LocalReader, LocalUpload, receipt
 from cottoncandy.errors import (
@@ -194,7 +195,7 @@ class LocalBackend(Backend):
         with self._finding():
             for draft in tree.drafts(self.path, prefix):
                 with names.passing_over_absence():
-                    if locks.is_abandoned(draft.path):
+                    if heldfiles.is_abandoned(draft.path):
                         changed = _facts(os.lstat(draft.path))[1]
                         yield UnfinishedUpload(draft.key, changed, partial(self._remove_draft, draft))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeVar
 
+from cottoncandy import heldfiles
 from cottoncandy.backends.local import locks, names
 from cottoncandy.keys import SEPARATOR, clean
 
@@ -232,12 +233,12 @@ def _sweep(directory: str) -> None:
             return
         for entry in left:
             with suppress(OSError):
-                remove = locks.remove_abandoned if entry.name.endswith(names.DRAFT) else os.unlink
+                remove = heldfiles.remove_abandoned if entry.name.endswith(names.DRAFT) else os.unlink
                 remove(entry.path)
 
 
 def _is_at_work(entry: os.DirEntry[str]) -> bool:
-    return entry.name.endswith(names.DRAFT) and not locks.is_abandoned(entry.path)
+    return entry.name.endswith(names.DRAFT) and not heldfiles.is_abandoned(entry.path)
 
 
 def _is_left_over(entry: os.DirEntry[str]) -> bool:

@@ -36,7 +36,7 @@ class Directories(BasicInterface):
         NotADirectoryError, IsADirectoryError
             If there is a file where a directory is to be, or the other way round; nothing is written then.
         """
-        from cottoncandy.diskfiles import make_directory
+        from cottoncandy.diskfiles import make_directory, parts_in, remove_abandoned
         from cottoncandy.diskpaths import disk_paths
 
         prefix, root = keys.as_directory(directory), Path(disk_name)
@@ -46,6 +46,8 @@ class Directories(BasicInterface):
         # the marker of the directory itself has no name in it
         files = disk_paths(root, (name.removeprefix(prefix) for name in names if name != prefix))
         make_directory(root)
+        for folder in {path.parent for path in files.values()}:
+            remove_abandoned(parts_in(folder))
 
         def fetch(name: str) -> None:
             make_directory(files[name].parent)

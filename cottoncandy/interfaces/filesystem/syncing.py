@@ -105,6 +105,7 @@ class Synchronizing(BasicInterface):
         takes, may_take = selection(include, exclude), selection((), exclude)
         plan = self._compare(pair, str(source), takes, may_take, threads, delete=delete)
         if not dry_run:
+            pair.clean_up()
             pair.threads = max(1, (threads or self._settings.threads) // max(1, len(plan.moved)))
             gone = self._transfer_all(pair, str(source), plan, threads)
         plan.failures.require_none()
