@@ -1022,8 +1022,15 @@ def test_an_error_that_nobody_reads_ends_as_every_other(command: str, code: int,
     process.stdout.close()
 
 
-def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "in the background"])
+def test_who_is_asked_to_end_leaves_nothing_half_done(
+    asked: signal.Signals, ignored: bool, recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from recorder import Fault, Request
+
+    if ignored and asked == signal.SIGINT:
+        pytest.skip("Ctrl-C does not come to the background")
 
     store, proxy = recorded
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
@@ -1034,13 +1041,15 @@ def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatc
         return Fault("delay", 5) if request.path.endswith("/large") and request.method == "GET" else None
 
     proxy.hook = slowly
-    process = start("get", "large", "here", *on_server(store))
+    # a shell has what it starts in the background ignore it
+    background = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)} if ignored else {}
+    process = start("get", "large", "here", *on_server(store), **background)
     deadline = time.monotonic() + 30
     while not proxy.count("GET") and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(asked)
     _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (130, b"cottoncandy: interrupted\n")
+    assert (process.returncode, told) == (128 + asked, b"cottoncandy: interrupted\n")
     assert list(Path().glob("*here*")) == []
     assert not list(Path().glob(".cottoncandy-*"))
 
