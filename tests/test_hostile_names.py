@@ -93,6 +93,9 @@ def test_a_link_to_a_file_is_replaced_and_not_written_through(how: str, tmp_path
         (tmp_path / "named").symlink_to("mine")
         if how == "interface":
             cci.download_to_file("exp/x", tmp_path / "named")
+            (tmp_path / "other").symlink_to("x2")
+            cci.download_to_file("exp/x", tmp_path / "other", through_link=False)
+            assert ((tmp_path / "x2").read_text(), (tmp_path / "other").is_symlink()) == ("2", False)
         else:
             cci.fs.get("exp/x", str(tmp_path / "named"))
     assert ((tmp_path / "named").readlink(), (tmp_path / "mine").read_text()) == (Path("mine"), "x")

@@ -93,7 +93,14 @@ class Files(Objects):
 
         self._for_each(send, list(_files(root, recursive)), threads, "upload", target)
 
-    def download_to_file(self, object_name: str, file_name: str | os.PathLike[str], threads: int | None = None) -> None:
+    def download_to_file(
+        self,
+        object_name: str,
+        file_name: str | os.PathLike[str],
+        threads: int | None = None,
+        *,
+        through_link: bool = True,
+    ) -> None:
         """Download an object to a file: the whole of it, or the file is left as it was.
 
         Parameters
@@ -103,12 +110,14 @@ class Files(Objects):
             Where to write; its directory must exist.
         threads : int, optional
             Connections; the configured ``threads`` by default.
+        through_link : bool
+            Where ``file_name`` is a link, replace the file that it leads to; else the link itself.
 
         Raises
         ------
         ObjectNotFound
         """
-        self._download_key(keys.clean_object(object_name), Path(file_name), threads)
+        self._download_key(keys.clean_object(object_name), Path(file_name), threads, through_link=through_link)
 
     def _download_key(self, key: str, target: Path, threads: int | None, *, through_link: bool = True) -> None:
         with (
