@@ -128,6 +128,8 @@ def _require_distinct(root: Path, files: Mapping[str, tuple[str, ...]]) -> None:
 
 def _behind_links(root: Path, files: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     """The files as the system finds them where links to directories are on the way; none where there are no links."""
+    if len(files) < 2 or not root.exists():
+        return {}
     folders = {path[:-1] for path in files.values()} - {()}
     real = {folder: root.joinpath(*folder).resolve().parts for folder in folders} | {(): root.resolve().parts}
     if all(place == real[()] + folder for folder, place in real.items()):
