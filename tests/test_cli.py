@@ -960,7 +960,7 @@ ENDS = [
     *(("put f a", 0), ("put -q f dir/b", 0), ("put - in", 0), ("cp a c", 0), ("mv c d", 0), ("get a out", 0)),
     *((f"{look}{option}", 0) for look in ("ls", "info a", "du", "config") for option in ("", " --json")),
     *((told, 0) for told in ("ls -r", "tree", "verify", "doctor", "clean-uploads", "completion bash", "--help")),
-    *(("sync -n . cottoncandy:///x", 0), ("sync dir cottoncandy:///y", 0), ("rm -r dir", 0), ("rm d", 0)),
+    *(("sync -n dir cottoncandy:///x", 0), ("sync dir cottoncandy:///y", 0), ("rm -r dir", 0), ("rm d", 0)),
     *(("ls nope", 1), ("info nope --debug", 1), ("get nope", 1), ("bogus", 2), ("put f", 2)),
 ]
 
