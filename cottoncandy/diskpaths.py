@@ -114,7 +114,7 @@ def _outside(root: Path, name: str) -> InvalidObjectName:
 
 # ---------------------------------------------------------------------- names that are one
 def _require_distinct(root: Path, files: Mapping[str, tuple[str, ...]]) -> None:
-    clash = find_clash(files, SEPARATOR.join)
+    clash = find_clash(files, SEPARATOR.join) or find_clash(_behind_links(root, files), SEPARATOR.join)
     if clash is None:
         folded = find_clash(files, _folded)
         # most file systems tell `A` from `a`: ask this one only where it matters
@@ -124,6 +124,17 @@ def _require_distinct(root: Path, files: Mapping[str, tuple[str, ...]]) -> None:
             f"objects {clash[0]!r:.1100} and {clash[1]!r:.1100} cannot both lie in {root}: they would be one file, "
             f"or a file and a directory; {_INSTEAD}"
         )
+
+
+def _behind_links(root: Path, files: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The files as the system finds them where links to directories are on the way; none where there are no links."""
+    if len(files) < 2 or not root.exists():
+        return {}
+    folders = {path[:-1] for path in files.values()} - {()}
+    real = {folder: root.joinpath(*folder).resolve().parts for folder in folders} | {(): root.resolve().parts}
+    if all(place == real[()] + folder for folder, place in real.items()):
+        return {}
+    return {name: (*real[path[:-1]], path[-1]) for name, path in files.items()}
 
 
 def find_clash(

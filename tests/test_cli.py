@@ -1169,7 +1169,7 @@ ENDS = [
     *(("put f a", 0), ("put -q f dir/b", 0), ("put - in", 0), ("cp a c", 0), ("mv c d", 0), ("get a out", 0)),
     *((f"{look}{option}", 0) for look in ("ls", "info a", "du", "config") for option in ("", " --json")),
     *((told, 0) for told in ("ls -r", "tree", "verify", "doctor", "clean-uploads", "completion bash", "--help")),
-    *(("sync -n . cottoncandy:///x", 0), ("sync dir cottoncandy:///y", 0), ("rm -r dir", 0), ("rm d", 0)),
+    *(("sync -n dir cottoncandy:///x", 0), ("sync dir cottoncandy:///y", 0), ("rm -r dir", 0), ("rm d", 0)),
     *(("ls nope", 1), ("info nope --debug", 1), ("get nope", 1), ("bogus", 2), ("put f", 2)),
 ]
 
@@ -1289,8 +1289,15 @@ def test_a_name_with_orders_for_a_terminal_is_whole_in_a_pipe_and_harmless_on_a_
     os.close(terminal)
 
 
-def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "in the background"])
+def test_who_is_asked_to_end_leaves_nothing_half_done(
+    asked: signal.Signals, ignored: bool, recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from recorder import Fault, Request
+
+    if ignored and asked == signal.SIGINT:
+        pytest.skip("Ctrl-C does not come to the background")
 
     store, proxy = recorded
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
@@ -1301,13 +1308,15 @@ def test_ctrl_c_leaves_nothing_half_done(recorded: Recorded, cc: Run, monkeypatc
         return Fault("delay", 5) if request.path.endswith("/large") and request.method == "GET" else None
 
     proxy.hook = slowly
-    process = start("get", "large", "here", *on_server(store))
+    # a shell has what it starts in the background ignore it
+    background = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)} if ignored else {}
+    process = start("get", "large", "here", *on_server(store), **background)
     deadline = time.monotonic() + 30
     while not proxy.count("GET") and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(asked)
     _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (130, b"cottoncandy: interrupted\n")
+    assert (process.returncode, told) == (128 + asked, b"cottoncandy: interrupted\n")
     assert list(Path().glob("*here*")) == []
     assert not list(Path().glob(".cottoncandy-*"))
 
@@ -1423,3 +1432,22 @@ def test_completion_of_files(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Path("nowhere").exists()
     for shell in ("bash", "zsh", "fish"):
         assert "_COTTONCANDY_COMPLETE" in ok(cc("completion", shell))
+
+
+def test_get_of_a_directory_replaces_links_and_of_one_object_writes_through_them(cc: Run) -> None:
+    for name in ("run1.txt", "latest.txt"):
+        Path(name).write_text(name)
+    np.save("array.npy", np.arange(3))
+    ok(cc("put", "run1.txt", "latest.txt", "x/"))
+    ok(cc("put", "array.npy", "x/array"))
+    for folder in ("tree", "one"):
+        Path(folder).mkdir()
+        Path(folder, "run1.txt").write_text("old")
+        Path(folder, "latest.txt").symlink_to("run1.txt")
+        Path(folder, "array.npy").symlink_to("run1.txt")
+    ok(cc("get", "-r", "x", "tree"))
+    assert [Path("tree", name).read_text() for name in ("run1.txt", "latest.txt")] == ["run1.txt", "latest.txt"]
+    assert np.load("tree/array.npy").tolist() == [0, 1, 2]
+    ok(cc("get", "x/latest.txt", "one/latest.txt"))
+    assert Path("one/latest.txt").is_symlink()
+    assert Path("one/run1.txt").read_text() == "latest.txt"

@@ -76,6 +76,43 @@ def test_links_in_the_target_are_not_followed_out_of_it(how: str, tmp_path: Path
     assert _files(tmp_path) == before | {"real/inside/x": "x", "real/y": "y"}
 
 
+@pytest.mark.parametrize("how", ["interface", "fsspec"])
+def test_a_link_to_a_file_is_replaced_and_not_written_through(how: str, tmp_path: Path) -> None:
+    """What it leads to is another object's file, or the user's own."""
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "to-mine").symlink_to("mine")
+    (tmp_path / "to-x").symlink_to("x")  # nothing is there yet
+    (tmp_path / "x2").write_text("old")
+    (tmp_path / "to-x2").symlink_to("x2")
+    names = ("to-mine", "to-x", "to-x2", "x", "x2")
+    with interface(holding(*(f"exp/{name}" for name in names))) as (cci, _):
+        _download(how, cci, tmp_path)
+        assert _files(tmp_path) == {"mine": "mine"} | {name: name[-1] for name in names}
+        assert not any(path.is_symlink() for path in tmp_path.iterdir())
+        # one that the user named is followed, as `cp` does
+        (tmp_path / "named").symlink_to("mine")
+        if how == "interface":
+            cci.download_to_file("exp/x", tmp_path / "named")
+            (tmp_path / "other").symlink_to("x2")
+            cci.download_to_file("exp/x", tmp_path / "other", through_link=False)
+            assert ((tmp_path / "x2").read_text(), (tmp_path / "other").is_symlink()) == ("2", False)
+        else:
+            cci.fs.get("exp/x", str(tmp_path / "named"))
+    assert ((tmp_path / "named").readlink(), (tmp_path / "mine").read_text()) == (Path("mine"), "x")
+
+
+@pytest.mark.parametrize("how", ["interface", "fsspec"])
+def test_two_names_that_links_make_one_are_refused(how: str, tmp_path: Path) -> None:
+    (tmp_path / "run1").mkdir()
+    (tmp_path / "latest").symlink_to("run1")
+    with (
+        interface(holding("exp/good", "exp/latest/x", "exp/run1/x")) as (cci, _),
+        pytest.raises(InvalidObjectName, match="they would be one file"),
+    ):
+        _download(how, cci, tmp_path)
+    assert _files(tmp_path) == {"latest": "run1"}
+
+
 def test_files_and_directories_in_each_others_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder" / "below").mkdir(parents=True)

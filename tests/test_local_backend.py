@@ -148,6 +148,23 @@ def test_new_files_have_the_rights_that_the_umask_leaves(root: Path, backend: Lo
     assert [(root / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b.meta.json")] == [0o750, 0o640, 0o640]
 
 
+@pytest.mark.parametrize("seconds", [10**14, -(10**12)])
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="few other file systems know such dates")
+def test_a_date_that_no_calendar_has(seconds: int) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as root:
+        backend = LocalBackend.connect(root)
+        for key in ("a", "b", "c"):
+            backend.put(key, b"x", {})
+        os.utime(Path(root, "b"), (seconds, seconds))
+        assert Path(root, "b").stat().st_mtime == seconds
+        dates = {info.key: info.last_modified for info in backend.list_objects()}
+        assert [key for key, date in dates.items() if date is not None] == ["a", "c"]
+        assert backend.stat("b").last_modified is None
+        assert [entry.key for entry in backend.list_level()] == ["a", "b", "c"]
+        with backend.open("b") as reader:
+            assert reader.head.size == 1
+
+
 def test_metadata_that_others_wrote(root: Path, backend: LocalBackend) -> None:
     (root / "plain").write_bytes(b"x")
     assert backend.stat("plain").metadata == {}

@@ -5,19 +5,24 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import pickle
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from recorder import Request, Response
 from stores import Recorded, Store
 
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.diskfiles import replacing, replacing_path
+from cottoncandy.errors import InvalidObjectName, ObjectChanged, ObjectNotFound
 
 MIB = 2**20
 BYTES = np.random.default_rng(1).bytes(3 * MIB + 17)
@@ -312,6 +317,109 @@ def test_extra_arguments_are_boto3s(store: Store, tmp_path: Path) -> None:
     assert head["StorageClass"] == "STANDARD_IA"
 
 
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(BYTES)
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("how", ["upload_from_file", "upload_from_directory", "sync", "fsspec"])
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+def test_a_file_that_changes_while_it_goes_up_is_not_stored_torn(
+    change: Callable[[Path], None], how: str, recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_parts(monkeypatch)
+    monkeypatch.setenv("COTTONCANDY_BASIC_THREADS", "1")  # none reads ahead to the end
+    store, proxy = recorded
+    cci, path = store.interface(), tmp_path / "here" / "f"
+    path.parent.mkdir()
+    store.raw.put("exp/f", b"as it was")
+    with path.open("wb") as file:
+        file.write(BYTES * 5)
+    os.utime(path, (1, 1))
+    (path.parent / "other").write_bytes(b"other")
+    calls: dict[str, Callable[[], object]] = {
+        "upload_from_file": lambda: cci.upload_from_file(path, "exp/f"),
+        "upload_from_directory": lambda: cci.upload_from_directory(path.parent, "exp"),
+        "sync": lambda: cci.sync(path.parent, "exp"),
+        "fsspec": lambda: cci.fs.put(str(path), "exp/f"),
+    }
+
+    def at_the_first_part(request: Request) -> Response | None:
+        if request.method == "PUT" and "partNumber" in request.query and path.stat().st_mtime == 1:
+            change(path)
+        return None
+
+    proxy.hook = at_the_first_part
+    with pytest.raises(ObjectChanged, match=f"{path}: it was written to while it was uploaded"):
+        calls[how]()
+    assert path.stat().st_mtime > 1
+    assert (store.raw.get("exp/f")[0], store.raw.leftovers()) == (b"as it was", [])
+    if how == "sync":
+        assert store.raw.get("exp/other")[0] == b"other"  # it goes on with the others
+    calls[how]()
+    assert store.raw.get("exp/f")[0] == path.read_bytes()
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+@pytest.mark.parametrize("threshold", ["100", "5"])
+def test_a_file_that_changes_while_it_is_read_is_not_stored(
+    threshold: str, change: Callable[[Path], None], store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COTTONCANDY_UPLOAD_SETTINGS_MPU_USE_THRESHOLD", threshold)
+    cci, path = store.interface(), tmp_path / "f"
+    path.write_bytes(BYTES * 3)
+    os.utime(path, (1, 1))
+    opened = Path.open
+
+    def change_once() -> None:
+        if path.stat().st_mtime == 1:
+            change(path)
+
+    class Reading(io.BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            data = super().read(size)
+            change_once()
+            return data
+
+        def readinto(self, buffer: Any, /) -> int:
+            count = super().readinto(buffer)
+            change_once()
+            return count
+
+    def open_changing(self: Path, *args: Any, **kwargs: Any) -> Any:
+        return Reading(io.FileIO(self)) if self == path and args == ("rb",) else opened(self, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", open_changing)
+        with pytest.raises(ObjectChanged, match="written to while"):
+            cci.upload_from_file(path, "exp/f")
+    assert (store.raw.keys(), store.raw.leftovers()) == ([], [])
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks at /proc")
+def test_what_has_no_size_of_its_own_is_uploaded(store: Store, tmp_path: Path) -> None:
+    cci, pipe = store.interface(), tmp_path / "pipe"
+    cci.upload_from_file("/proc/self/status", "status")
+    assert store.raw.get("status")[0].startswith(b"Name:")
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(pipe.write_bytes, BYTES)
+        cci.upload_from_file(pipe, "piped")
+        assert written.result() == len(BYTES)
+    assert store.raw.get("piped")[0] == BYTES
+
+
 @contextmanager
 def files_end_at(nbytes: int) -> Iterator[None]:
     """While the disk is nearly full: no file grows beyond so many bytes."""
@@ -348,6 +456,53 @@ def test_a_disk_that_is_full_names_the_file_and_the_object(store: Store, tmp_pat
             assert caught.value.errno in {errno.EFBIG, errno.ENOSPC}
     assert target.read_bytes() == b"old"
     assert list(tmp_path.rglob(".cottoncandy-*")) == []
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.skipif(os.name == "nt", reason="there, files have no mode")
+def test_a_file_that_is_replaced_keeps_its_mode(store: Store, tmp_path: Path) -> None:
+    cci, here = store.interface(), tmp_path / "here"
+    target, same = here / "target", here / "big"
+    here.mkdir()
+    cci.upload_object("exp/big", BYTES)
+    downloads: list[Callable[[], object]] = [
+        lambda: cci.download_to_file("exp/big", target),
+        lambda: cci.download_directory("exp", str(here)),
+        lambda: cci.sync("exp", here),
+        lambda: cci.fs.get("exp/big", str(target)),
+    ]
+    for download in downloads:
+        for mode in (0o600, 0o755, 0o444):
+            for path in (target, same):
+                path.unlink(missing_ok=True)
+                path.write_bytes(b"old")
+                path.chmod(mode)
+            download()
+            replaced = [path for path in (target, same) if path.read_bytes() == BYTES]
+            assert [path.stat().st_mode & 0o777 for path in replaced] == [mode]
+    target.unlink()
+    cci.download_to_file("exp/big", target)
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert target.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, files have no mode")
+def test_a_file_that_is_replaced_is_at_no_time_open_to_others(tmp_path: Path) -> None:
+    target = tmp_path / "target.npy"
+    target.touch(mode=0o600)
+    with replacing(target, "an array") as file:
+        assert os.fstat(file.fileno()).st_mode & 0o777 == 0o600
+        file.write(b"new")
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"new", 0o600)
+    with replacing_path(target, "an array", ".npy") as part:
+        assert part.stat().st_mode & 0o777 == 0o600
+        part.write_bytes(b"newer")
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"newer", 0o600)
+    with pytest.raises(FileNotFoundError, match="an array is not written"), replacing_path(target, "an array", ".npy"):
+        pass  # as what writes under a name of its own
+    assert target.read_bytes() == b"newer"
+    assert [path.name for path in tmp_path.iterdir()] == ["target.npy"]
 
 
 @pytest.mark.stores("local", "moto")
@@ -439,6 +594,26 @@ def test_a_directory_that_is_none(store: Store, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         cci.download_directory("nothing", str(tmp_path / "down"))
     assert not (tmp_path / "down").exists()
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+def test_a_directory_that_may_not_be_listed_is_an_error(recursive: bool, tmp_path: Path) -> None:
+    source = _tree(tmp_path / "up", {"a": b"1", "closed/b": b"2"})
+    closed = source / "closed" if recursive else source
+    code = f"""if 1:
+        import cottoncandy
+        cci = cottoncandy.get_interface({str(tmp_path / "store")!r}, backend="local", verbose=False)
+        cci.upload_from_directory({str(source)!r}, "exp", recursive={recursive})
+    """
+    # root may list all, unless it is without its privileges
+    as_a_user = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    closed.chmod(0)
+    try:
+        done = subprocess.run([*as_a_user, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    finally:
+        closed.chmod(0o700)
+    assert done.stderr.endswith(f"PermissionError: [Errno 13] Permission denied: {str(closed)!r}\n")
+    assert _files(tmp_path / "store") == {}
 
 
 @pytest.mark.stores("local")

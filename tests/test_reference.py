@@ -83,6 +83,7 @@ DefaultInterface(FileSystemInterface, ArrayInterface, BasicInterface):
 ADDITIONS = {
     ("ArrayInterface", "download_raw_array"): ["out"],
     ("BasicInterface", "__init__"): ["progress"],
+    ("BasicInterface", "download_to_file"): ["through_link"],
     ("FileSystemInterface", "download_directory"): ["threads"],
     **{("FileSystemInterface", name): ["recursive"] for name in ("cp", "mv")},
 }

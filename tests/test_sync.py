@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from recorder import Request, Response
 from s3_wire import error
 from stores import Recorded, Store
 
+from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import AccessDenied, ContainerNotFound, CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.syncing import selection
 from cottoncandy.syncing.likeness import nanoseconds, recorded_time, time_text
@@ -87,6 +89,33 @@ def test_a_store_inside_of_the_other_is_refused(store: Store) -> None:
     assert store.raw.keys() == ["sub/a"]
 
 
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("key", [None, os.urandom(32)], ids=["plain", "encrypted"])
+def test_a_store_inside_of_the_directory_is_refused(key: bytes | None, tmp_path: Path) -> None:
+    import cottoncandy as cc
+
+    make(tmp_path, {"work/a": b"a", "work/sub/b": b"b"})
+    (tmp_path / "link").symlink_to("work")
+    store = tmp_path / "work" / "lab"
+    cci = cc.get_interface(str(store), backend="local", verbose=False, encryption_key=key)
+    cci.upload_object("other/x", b"x")
+    cci.upload_object("exp/a", b"a")
+    before = on_disk(tmp_path)
+    there = "one is inside of the other"
+    for root in (tmp_path / "link", tmp_path, store, store / "exp", store / "exp" / "deeper"):
+        for ends in ((root, "exp"), ("exp", root)):
+            if ends == (store / "exp" / "deeper", "exp"):
+                continue  # it is not there
+            for options in ({}, {"delete": True}, {"include": "*a"}):
+                with pytest.raises(InvalidObjectName, match=there):
+                    cci.sync(*ends, **options)  # type: ignore[arg-type] # of a test
+                assert on_disk(tmp_path) == before
+    assert cci.sync(tmp_path / "work", "backup", exclude="lab/*").transferred == ("a", "sub/b")
+    assert cci.sync(tmp_path / "work", "backup", include="sub/*").unchanged == 1
+    assert cci.sync("backup", tmp_path / "work", delete=True, exclude="lab/*").unchanged == 2
+    assert cci.sync("backup", tmp_path / "beside").transferred == ("a", "sub/b")
+
+
 @pytest.mark.stores("local", "moto", "ceph", "gdrive")
 def test_two_branches(store: Store) -> None:
     cci = store.interface()
@@ -102,6 +131,121 @@ def test_two_branches(store: Store) -> None:
         other = store.second_container()
         assert len(cci.sync("exp", "exp", dest_bucket=other.container).transferred) == 2
         assert stored(other, "exp/") == stored(store, "exp/")
+
+
+def _until_a_second_begins() -> None:
+    """What comes next is within one second, as far as a store tells the time."""
+    time.sleep(1 - time.time() % 1)
+
+
+@pytest.mark.stores("moto")
+def test_what_is_replaced_within_the_second_of_a_download_comes_down_too(store: Store, tmp_path: Path) -> None:
+    cci, here = store.interface(), tmp_path / "here"
+    _until_a_second_begins()
+    store.raw.put("exp/a", b"old")
+    cci.sync("exp", here)
+    store.raw.put("exp/a", b"new")
+    assert cci.sync("exp", here).transferred == ("a",)
+    assert on_disk(here) == {"a": b"new"}
+    assert cci.sync("exp", here).unchanged == 1
+
+
+@pytest.mark.stores("moto")
+def test_of_two_branches_a_newer_source_is_copied_whatever_its_bytes(store: Store) -> None:
+    """The bytes of an array may be the same, and the array another."""
+    cci = store.interface()
+    for wait in (0.0, 1.1):  # within the second of the first copy, and behind it
+        _until_a_second_begins()
+        cci.upload_raw_array("exp/a", np.zeros((2, 3), "f4"), compression=False)
+        assert cci.sync("exp", "copy").transferred == ("a",)
+        time.sleep(wait)
+        cci.upload_raw_array("exp/a", np.zeros((3, 2), "i4"), compression=False)
+        assert cci.sync("exp", "copy").transferred == ("a",)
+        copied = cci.download_raw_array("copy/a")
+        assert (copied.dtype, copied.shape) == (np.int32, (3, 2))
+        assert cci.sync("exp", "copy").unchanged == 1
+        time.sleep(1.1)
+
+
+@pytest.mark.stores("moto")
+def test_of_two_branches_other_bytes_in_a_newer_copy_are_replaced(recorded: Recorded) -> None:
+    store, proxy = recorded
+    cci = store.interface()
+    store.raw.put("exp/a", b"good")
+    cci.sync("exp", "copy")
+    time.sleep(1.1)
+    store.raw.put("copy/a", b"evil")
+    assert cci.sync("exp", "copy").transferred == ("a",)
+    assert stored(store, "copy/") == {"a": b"good"}
+    # with keys of a KMS, ETags tell nothing of bytes
+    time.sleep(1.1)
+    client, bucket = store.raw.client, store.container  # type: ignore[attr-defined]
+    client.put_object(Bucket=bucket, Key="copy/a", Body=b"evil", ServerSideEncryption="aws:kms")
+    assert cci.sync("exp", "copy").unchanged == 1
+    assert cci.sync("exp", "copy", checksum=True, dry_run=True).transferred == ("a",)
+    client.put_object(Bucket=bucket, Key="copy/a", Body=b"good", ServerSideEncryption="aws:kms")
+    time.sleep(1.1)
+    proxy.clear()
+    assert cci.sync("exp", "copy").unchanged == 1
+    assert (proxy.count("HEAD"), proxy.count("PUT")) == (0, 0)
+
+
+@pytest.mark.stores("local", "moto", "gdrive")
+def test_the_checksum_of_two_branches_is_of_bytes_and_metadata(store: Store) -> None:
+    cci = store.interface()
+    for name, body in FILES.items():
+        cci.upload_object(f"exp/{name}", body, subject="S01")
+    assert len(cci.sync("exp", "copy", checksum=True).transferred) == len(FILES)
+    assert cci.sync("exp", "copy", checksum=True).unchanged == len(FILES)
+    cci.upload_object("copy/a.txt", b"ONE", subject="S01")
+    cci.upload_object("copy/empty", b"", subject="S02")
+    assert cci.sync("exp", "copy", checksum=True).transferred == ("a.txt", "empty")
+    assert cci.get_object("copy/empty").metadata["subject"] == "S01"
+    assert cci.sync("exp", "copy", checksum=True).unchanged == len(FILES)
+
+
+@pytest.mark.stores("moto")
+def test_the_checksum_of_two_branches_reads_what_came_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_UPLOAD_SETTINGS_MPU_USE_THRESHOLD", "5")
+    cci, body = store.interface(), os.urandom(12 * 2**20 + 1)
+    cci.upload_object("exp/large", body)
+    store.raw.put("copy/large", body)  # whose ETag is of another form
+    assert cci.sync("exp", "copy", checksum=True).unchanged == 1
+    store.raw.put("copy/large", body[:-1] + b"!")
+    assert cci.sync("exp", "copy", checksum=True).transferred == ("large",)
+    assert stored(store, "copy/") == {"large": body}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths are shorter there, and rm is another")
+def test_directories_may_lie_as_deep_as_the_system_lets_them(tmp_path: Path) -> None:
+    """Deeper than functions may call each other: Python's limit is 1,000."""
+    import cottoncandy as cc
+
+    cci = cc.get_interface(str(tmp_path / "store"), backend="local", verbose=False)
+    here, deep = tmp_path / "here", "/".join("d" * 1050)
+    place = here
+    place.mkdir()
+    for _ in range(1050):
+        place /= "d"
+        place.mkdir()
+    (here / deep / "f").write_bytes(b"f")
+    (here / "d0").write_bytes(b"behind")
+    try:
+        assert cci.sync(here, "exp").transferred == (f"{deep}/f", "d0")
+        cci.upload_from_directory(here, "put", recursive=True)
+        assert cci.glob("put") == [f"put/{deep}/f", "put/d0"]
+        assert cci.sync("exp", tmp_path / "down").transferred == (f"{deep}/f", "d0")
+        cci.download_directory("exp", str(tmp_path / "directory"))
+        for root in ("down", "directory"):
+            assert (tmp_path / root / deep / "f").read_bytes() == b"f"
+        cci.rm("exp", recursive=True)
+        cci.upload_object("exp/d", b"a file")
+        assert cci.sync("exp", tmp_path / "down", delete=True).deleted == (f"{deep}/f", "d0")
+        assert on_disk(tmp_path / "down") == {"d": b"a file"}
+        assert cci.clean_uploads() == []
+    finally:
+        for tree in tmp_path.iterdir():
+            subprocess.run(["rm", "-rf", str(tree)], check=True)  # shutil.rmtree does not come so deep
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
@@ -146,6 +290,29 @@ def test_links(tmp_path: Path) -> None:
             cci.sync("exp", here)
         assert not (here / "b").exists()  # nothing was written
     assert on_disk(outside) == {"secret": b"s"}
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_link_in_the_destination_gives_way_to_the_file_that_is_to_be_there(store: Store, tmp_path: Path) -> None:
+    cci, here = store.interface(), make(tmp_path / "here", {"run1": b"run1", "run2": b"run2"})
+    (here / "chain").symlink_to("latest")
+    (here / "latest").symlink_to("run1")
+    assert len(cci.sync(here, "exp").transferred) == 4
+    assert cci.sync("exp", here).unchanged == 4  # a link to the same bytes stays one
+    assert (here / "latest").is_symlink()
+
+    cci.upload_object("exp/latest", b"RUN2")
+    assert cci.sync("exp", here).transferred == ("chain", "latest")  # the bytes of both are other ones by now
+    assert on_disk(here) == {"run1": b"run1", "run2": b"run2", "latest": b"RUN2", "chain": b"run1"}
+    assert cci.sync("exp", here).unchanged == 4
+
+    (here / "chain").unlink()
+    (here / "chain").symlink_to("run1")
+    cci.rm("exp/run1")
+    report = cci.sync("exp", here, delete=True)  # what the link leads to goes
+    assert (report.transferred, report.deleted) == (("chain",), ("run1",))
+    assert on_disk(here) == stored(store, "exp/") == {"run2": b"run2", "latest": b"RUN2", "chain": b"run1"}
+    assert cci.sync("exp", here, delete=True).unchanged == 3
 
 
 def test_names_that_leave_the_directory(recorded: Recorded, tmp_path: Path) -> None:
@@ -356,6 +523,44 @@ def test_two_that_cannot_both_be_on_disk_change_nothing(store: Store, tmp_path: 
 
 
 @pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("how", ["sync", "download_directory"])
+def test_what_a_killed_download_left_is_removed(
+    how: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, body = make(tmp_path / "there", {"sub/mine": b"mine"}), os.urandom(2**20)
+    store.raw.put("exp/sub/a", body)
+    code = f"""if 1:
+        import os, signal
+        from pathlib import Path
+        from cottoncandy.diskfiles import replacing
+        with replacing(Path({str(there / "sub" / "gone")!r}), "an object") as file:
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run([sys.executable, "-c", code], check=False)
+    with replacing(there / "sub" / "held", "an object") as held:
+        (abandoned,) = {path for path in there.rglob(".cottoncandy-*") if path != Path(held.name)}
+
+        def download() -> None:
+            if how == "sync":
+                store.interface().sync("exp", there, delete=True, exclude="mine")
+            else:
+                store.interface().download_directory("exp", str(there))
+
+        download()
+        assert abandoned.exists()  # for an hour: it may be held on another machine
+        monkeypatch.setattr("cottoncandy.diskfiles._LEFT_ALONE", 0, raising=False)
+        if how == "sync":
+            store.interface().sync("exp", there, dry_run=True)
+            assert abandoned.exists()
+        download()
+        assert not abandoned.exists()
+        held.write(b"whole")
+    assert on_disk(there) == {"sub/mine": b"mine", "sub/a": body, "sub/held": b"whole"}
+
+
+@pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("more", ["link", "pipe", "directory"])
 def test_what_is_in_no_listing_keeps_a_directory(more: str, store: Store, tmp_path: Path) -> None:
     there = make(tmp_path / "there", DIRECTORY)
@@ -482,8 +687,8 @@ def test_where_the_times_differ_the_checksum_decides(
 
 
 def test_times_and_patterns() -> None:
-    for time in (0, 1, 1_700_000_000_123_456_789):
-        assert recorded_time({"Mtime": time_text(time)}) == time
+    for moment in (0, 1, 1_700_000_000_123_456_789):
+        assert recorded_time({"Mtime": time_text(moment)}) == moment
     assert recorded_time({"mtime": "12"}) == 12 * 10**9
     assert recorded_time({"mtime": "yesterday"}) is None
     assert recorded_time({}) is None

@@ -142,7 +142,7 @@ def test_what_cannot_be_read_here_is_not_damaged(store: Store) -> None:
 @pytest.mark.stores("local")
 def test_the_command_lists_what_cannot_be_read_here(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     store.interface(encryption_key=bytes(32)).upload_raw_array("b/secret", SMOOTH)
-    assert run(["verify", "b", "--backend", "local", "--bucket", store.container]) == 0
+    assert run(["verify", "b", "--backend", "local", "--bucket", store.container]) == 1
     told, counts = capfd.readouterr().out.splitlines()
     assert told.startswith("not readable here b/secret: is encrypted, and no key is at hand")
     assert counts == "0 checked, 0 damaged, 0 without a checksum, 0 no arrays"

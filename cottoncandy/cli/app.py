@@ -22,6 +22,7 @@ from cottoncandy.errors import CottonCandyError
 #: How the command ends, beside 0.
 FAILED = 1
 INTERRUPTED, PIPE_CLOSED = 128 + signal.SIGINT, 128 + 13  # as a shell tells of what a signal ended
+TERMINATED = 128 + signal.SIGTERM
 
 #: Where the scripts of `completion` say what they want.
 COMPLETE = "_COTTONCANDY_COMPLETE"
@@ -85,7 +86,19 @@ def main() -> None:
     """Run the command that the process was started with, and end it."""
     streams.hold_closed()
     streams.take_any_text()
-    sys.exit(run(sys.argv[1:]))
+    terminated: list[int] = []
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, lambda number, _: _interrupt(terminated, number))
+    code = run(sys.argv[1:])
+    sys.exit(TERMINATED if terminated and code == INTERRUPTED else code)
+
+
+def _interrupt(came: list[int], number: int) -> None:
+    """Take what a scheduler sends for Ctrl-C, of which all that is under way knows how to end."""
+    came.append(number)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.raise_signal(signal.SIGINT)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -107,12 +107,15 @@ class _Job:
         None for the output.
     head : ObjectHead or None
         None for a tree of arrays.
+    through_link : bool
+        Where the path is a link, replace the file that it leads to; else the link itself.
     """
 
     name: str
     path: Path | None
     head: ObjectHead | None
     is_array: bool
+    through_link: bool = True
 
     def run(self, cci: DefaultInterface) -> None:
         if self.path is None:
@@ -122,7 +125,7 @@ class _Job:
         if self.is_array:
             self._save(cci, self.path)
         else:
-            cci.download_to_file(self.name, self.path)
+            cci.download_to_file(self.name, self.path, through_link=self.through_link)
 
     def _to_stdout(self, cci: DefaultInterface) -> None:
         if self.is_array:
@@ -152,7 +155,8 @@ class _Job:
             value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
             value = {path.name.split(".")[0]: value} if found.holds_tree else value
         # as it is known: libraries take .NPY for no extension, and append theirs
-        with replacing_path(path, cci.backend_interface.describe(self.name), known) as part:
+        where = cci.backend_interface.describe(self.name)
+        with replacing_path(path, where, known, through_link=self.through_link) as part:
             found.save(part, value, metadata, path)
 
     def _tree(self, cci: DefaultInterface) -> dict[str, Any]:
@@ -212,7 +216,8 @@ def _jobs(
         job = _job(cci, key, paths[rest], kind, exact=False)
         if job.path and leads_out(target.resolve(), job.path):  # by the extension, that it had not before
             raise InvalidObjectName(f"{job.path} is a link that leads out of {target}: remove it")
-        yield job
+        # of a directory, each object is a file of its own: two must not end in one
+        yield replace(job, through_link=False)
 
 
 def _reads_as_another(name: str) -> bool:

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -165,14 +164,7 @@ def is_made(where: Place) -> bool:
 
 def is_pattern(cci: DefaultInterface, name: str) -> bool:
     """Whether a name is a pattern; not where an object or a directory has just this name, as ``scan[1].txt``."""
-    return keys.has_magic(name) and not _is_there(cci, name)
-
-
-def _is_there(cci: DefaultInterface, name: str) -> bool:
-    """Whether there is an object or a directory of a name; of a directory where it ends with ``/``. One listing."""
-    directory = keys.as_directory(name)
-    beginning_so = (entry.key for entry in cci.backend_interface.list_level(directory.rstrip(keys.SEPARATOR)))
-    return any(key in {name, directory} for key in takewhile(lambda key: key <= directory, beginning_so))
+    return keys.has_magic(name) and not cci.backend_interface.holds(name)
 
 
 def directory_of(name: str, *, pattern: bool) -> str:

@@ -22,7 +22,7 @@ from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan, require_ins
 from cottoncandy.fsspecfs.names import Names
 from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter
 from cottoncandy.parallel import for_each, gather
-from cottoncandy.stream import CloudStream, file_pieces, read_range, upload
+from cottoncandy.stream import CloudStream, file_pieces, read_range, unchanged, upload
 
 _TEXT_OPTIONS = ("encoding", "errors", "newline")
 
@@ -185,8 +185,19 @@ class ObjectFileSystem(Names):
         self._for_each(lambda item: self.pipe_file(*item, **kwargs), [*values.items()])
 
     # ------------------------------------------------------------------ files on disk
-    def get_file(self, rpath: str, lpath: Any, callback: Any = DEFAULT_CALLBACK, outfile: Any = None, **_: Any) -> None:
-        """Download an object to a file, whole or not at all, or into an open file; of a directory, make the folder."""
+    def get_file(
+        self,
+        rpath: str,
+        lpath: Any,
+        callback: Any = DEFAULT_CALLBACK,
+        outfile: Any = None,
+        through_link: bool = True,
+        **_: Any,
+    ) -> None:
+        """Download an object to a file, whole or not at all, or into an open file; of a directory, make the folder.
+
+        Where ``lpath`` is a link, the file that it leads to is replaced, or not ``through_link`` the link itself.
+        """
         key = self._strip_protocol(rpath)
         try:
             stream = self._whole(key)
@@ -201,7 +212,7 @@ class ObjectFileSystem(Names):
                 _copy(stream, outfile or lpath, callback)
                 return
             Path(lpath).parent.mkdir(parents=True, exist_ok=True)
-            with replacing(Path(lpath), self._backend.describe(key)) as file:
+            with replacing(Path(lpath), self._backend.describe(key), through_link=through_link) as file:
                 _copy(stream, file, callback)
 
     def put_file(
@@ -216,7 +227,7 @@ class ObjectFileSystem(Names):
             size = os.fstat(file.fileno()).st_size
             callback.set_size(size)
             if self._intrans:
-                with self.open(rpath, "xb" if mode == "create" else "wb") as target:
+                with self.open(rpath, "xb" if mode == "create" else "wb") as target, unchanged(file):
                     shutil.copyfileobj(file, target, MIB)
             else:
                 upload(self._backend, key, file_pieces(file, self._settings), {}, options, self._settings, most=size)
@@ -256,7 +267,12 @@ class ObjectFileSystem(Names):
         jobs = plan(self, "get", rpath, lpath, recursive=recursive, maxdepth=maxdepth)
         if isinstance(lpath, str):
             require_inside(Path(lpath), jobs)
-        self._transfer(lambda job: self.get_file(*job, **kwargs), jobs, callback)
+
+        def fetch(job: tuple[Any, Any]) -> None:
+            named = not isinstance(lpath, str) or job[1] == lpath  # by the caller: what is below may be another's
+            self.get_file(*job, **{"through_link": named, **kwargs})
+
+        self._transfer(fetch, jobs, callback)
 
     def put(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Iterable
 from glob import has_magic
@@ -130,11 +129,7 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         The latter is asked with one listing.
         """
         name = self._strip_protocol(path)
-        if not has_magic(name):
-            return True
-        wanted = (name, keys.as_directory(name))
-        there = (entry.key for entry in self._backend.list_level(name))
-        return any(key in wanted for key in itertools.takewhile(lambda key: key <= wanted[1], there))
+        return not has_magic(name) or self._backend.holds(name)
 
     def expand_path(
         self,

@@ -8,19 +8,22 @@ a file over an `ObjectSource`, which whole arrays are read from.
 
 from __future__ import annotations
 
+from cottoncandy.stream.diskbody import file_body, file_pieces, unchanged
 from cottoncandy.stream.file import CloudStream
 from cottoncandy.stream.settings import TransferSettings
 from cottoncandy.stream.source import ObjectSource, read_range
-from cottoncandy.stream.up import begin_upload, file_pieces, stream_part, stream_part_sizes, upload
+from cottoncandy.stream.up import begin_upload, stream_part, stream_part_sizes, upload
 
 __all__ = [
     "CloudStream",
     "ObjectSource",
     "TransferSettings",
     "begin_upload",
+    "file_body",
     "file_pieces",
     "read_range",
     "stream_part",
     "stream_part_sizes",
+    "unchanged",
     "upload",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
-from typing import BinaryIO, cast
+from typing import cast
 
 from cottoncandy import partsizes, progress
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, TransferLimits, WriteOptions
@@ -191,18 +191,6 @@ def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: 
     return partsizes.growing_part_sizes(
         stream_part(settings), limits, partsizes.LARGEST_STREAM if most is None else most
     )
-
-
-def file_pieces(file: BinaryIO, settings: TransferSettings) -> Iterator[memoryview]:
-    """What a file on disk holds from its position on, in pieces that are parts already: no more of it is in memory."""
-    size, buffers = stream_part(settings), BufferPool()
-    while True:
-        memory = buffers.take(size)
-        count = file.readinto(memory)  # type: ignore[attr-defined] # of io.BufferedReader
-        if not count:
-            return
-        yield memory[:count]
-        del memory  # whoever sends it may be done with it: the next piece takes its place
 
 
 def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int], most: int | None) -> Iterator[Part]:

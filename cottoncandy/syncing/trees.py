@@ -13,12 +13,19 @@ from cottoncandy.diskfiles import files_below
 from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
+# Linux follows 40 links on one path, https://man7.org/linux/man-pages/man7/path_resolution.7.html; others fewer.
+_MOST_LINKS = 40
+
 
 class Disk:
     """A directory on disk.
 
     Attributes
     ----------
+    links : set of str
+        Of the files that were listed.
+    parts : list of Path
+        What downloads have left, or have yet to finish.
     skipped : list of str
         What takes no part.
     gone : list of str
@@ -30,6 +37,8 @@ class Disk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.real = root.resolve()
+        self.links: set[str] = set()
+        self.parts: list[Path] = []
         self.skipped: list[str] = []
         self.gone: list[str] = []
         self.unlisted: dict[str, OSError] = {}
@@ -39,13 +48,16 @@ class Disk:
         return dict(self._walk()) if self.root.exists() else {}
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
-        for entry in files_below(self.root, self._cannot_list):
+        for entry in files_below(self.root, self._cannot_list, self.parts.append):
             name = self._name(Path(entry.path))
             try:
-                if self._takes_part(entry):
-                    yield name, entry.stat()
-                else:
+                if not self._takes_part(entry):
                     self.skipped.append(name)
+                    continue
+                facts = entry.stat()
+                if entry.is_symlink():
+                    self.links.add(name)
+                yield name, facts
             except OSError as error:
                 self._miss(name, error)
 
@@ -77,6 +89,18 @@ class Disk:
         """Whether a file has vanished; not where the whole directory has."""
         return self.root.is_dir() and not (self.root / name).exists()
 
+    def hangs_on(self, name: str, others: Container[str]) -> bool:
+        """Whether a file that was listed is a link that leads to one of others, or by way of one."""
+        return name in self.links and any(place in others for place in self._way(self.root / name))
+
+    def _way(self, path: Path) -> Iterator[str]:
+        for _ in range(_MOST_LINKS):
+            if not path.is_symlink():
+                return
+            path = path.parent.resolve() / path.readlink()
+            path = path.parent.resolve() / path.name
+            yield Path(os.path.relpath(path, self.real)).as_posix()
+
     def path(self, name: str) -> Path:
         """Where an object goes; refused are names that would leave the directory or come back as another.
 
@@ -93,11 +117,17 @@ class Disk:
 
     def has_only(self, name: str, extra: Container[str]) -> bool:
         """Whether there is nothing at a name but files of these, and directories that hold one."""
-        path = self.root / name
-        if path.is_symlink() or not path.is_dir():
-            return not os.path.lexists(path) or name in extra
-        below = list(path.iterdir())
-        return bool(below) and all(self.has_only(self._name(one), extra) for one in below)
+        found = [self.root / name]
+        for path in found:  # grows as it goes
+            if path.is_dir() and not path.is_symlink():
+                below = list(path.iterdir())
+                found += below
+                is_to_go = bool(below)
+            else:
+                is_to_go = not os.path.lexists(path) or self._name(path) in extra
+            if not is_to_go:
+                return False
+        return True
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files, and the directories that this empties."""

@@ -5,18 +5,31 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from abc import ABC, abstractmethod
+import time
+from abc import abstractmethod
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import ObjectInfo, WriteOptions
-from cottoncandy.diskfiles import replacing
+from cottoncandy.diskfiles import make_directory, remove_abandoned, replacing
 from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
-from cottoncandy.stream import ObjectSource, TransferSettings, file_pieces, upload
-from cottoncandy.syncing.likeness import MTIME, fits_e_tag, nanoseconds, recorded_time, same_time, time_text
+from cottoncandy.stream import CloudStream, ObjectSource, TransferSettings, file_body, upload
+from cottoncandy.syncing.likeness import (
+    MTIME,
+    differ_by_md5,
+    fits_e_tag,
+    may_hide_a_change,
+    nanoseconds,
+    recorded_time,
+    same_time,
+    time_of_download,
+    time_text,
+)
+from cottoncandy.syncing.pair import Pair
 from cottoncandy.syncing.trees import Branch, Disk
 
 log = logging.getLogger(__name__)
@@ -32,69 +45,11 @@ def pair_of(source: Disk | Branch, destination: Disk | Branch, settings: Transfe
     """
     if isinstance(destination, Branch):
         if isinstance(source, Branch):
-            return _Copy(source, destination, checksum=checksum)
+            return _Copy(source, destination, settings, checksum=checksum)
         return _Upload(source, source, destination, settings, checksum=checksum)
     if isinstance(source, Branch):
         return _Download(source, destination, source, settings, checksum=checksum)
     raise TypeError("both are directories on disk: a name in the store is a str")
-
-
-class Pair(ABC):
-    """A source and a destination.
-
-    Attributes
-    ----------
-    origin : Disk or Branch
-        The source.
-    skipped : list of str
-        What the directory has and takes no part.
-    gone : list of str
-        What vanished from it while it was listed.
-    unlisted : dict of str to OSError
-        What of it could not be listed; a directory ends with ``/``.
-    threads : int
-        For each file.
-    """
-
-    origin: Disk | Branch
-    skipped: list[str]
-    gone: list[str]
-    unlisted: dict[str, OSError]
-    threads: int = 1
-
-    @abstractmethod
-    def source(self) -> dict[str, int]:
-        """The names in the source, and their sizes."""
-
-    @abstractmethod
-    def target(self) -> Iterable[str]:
-        """The names in the destination."""
-
-    @abstractmethod
-    def check(self, names: Iterable[str]) -> dict[str, Exception]:
-        """Which of the names cannot be in the destination, and why.
-
-        Raises
-        ------
-        InvalidObjectName
-            If one would leave a directory, or two would be one file: then none is to be trusted.
-        """
-
-    @abstractmethod
-    def same(self, name: str) -> bool:
-        """Whether what both have is alike."""
-
-    @abstractmethod
-    def transfer(self, name: str) -> None:
-        """Put what the source has into the destination."""
-
-    @abstractmethod
-    def is_emptied(self, name: str, extra: Container[str]) -> bool:
-        """Whether nothing is in the place of a name when what is to be deleted is gone."""
-
-    @abstractmethod
-    def delete(self, names: list[str]) -> None:
-        """Delete from the destination."""
 
 
 class _WithDisk(Pair):
@@ -110,15 +65,31 @@ class _WithDisk(Pair):
         self.objects: dict[str, ObjectInfo] = {}
         self._arrays: dict[str, bool] = {}
 
+    def require_apart(self, takes: Callable[[str], bool], names: Iterable[str]) -> None:
+        inner = self._inner()
+        if inner is None:
+            return
+        # what takes part there already, or will when it has been transferred
+        if inner and not (takes(inner) or any(name.startswith(inner) or takes(inner + name) for name in names)):
+            return
+        advice = f"leave it out with exclude={inner + '*'!r}, or take another place" if inner else "take another place"
+        where = self.branch.describe("")
+        raise InvalidObjectName(f"directory {str(self.disk.root)!r} and {where}: one is inside of the other: {advice}")
+
+    def _inner(self) -> str | None:
+        """The name of what lies in the other one, the store or the directory; None where they lie apart."""
+        disk, backend = self.disk.real, self.branch.backend
+        store, branch = backend.on_disk(), backend.on_disk(self.branch.prefix)
+        if store is None or branch is None:
+            return None
+        for outer, inner in ((disk, store), (disk, branch), (branch, disk)):
+            if inner.is_relative_to(outer):
+                return "".join(part + keys.SEPARATOR for part in inner.relative_to(outer).parts)
+        return None
+
     @abstractmethod
     def is_stale(self, file: int, stored: int | None) -> bool:
         """Whether the destination is older than the source."""
-
-    def same(self, name: str) -> bool:
-        try:
-            return self._same(name)
-        except FileNotFoundError:  # one of the two has vanished: the transfer tells which
-            return False
 
     def _same(self, name: str) -> bool:
         file, info = self.files[name], self.objects[name]
@@ -126,6 +97,8 @@ class _WithDisk(Pair):
             return False
         if self.checksum:
             by_sum = self._fits(name)
+            if by_sum is False and not self.branch.backend.has_md5(self.branch.key(name)):
+                by_sum = None
             return self._has_the_bytes(name) if by_sum is None else by_sum
         return self._same_by_time(name, file.st_mtime_ns, nanoseconds(info.last_modified))
 
@@ -160,12 +133,8 @@ class _WithDisk(Pair):
         return ObjectSource(self.branch.backend, self.branch.key(name), self.settings, self.settings.opening)
 
     def _has_the_bytes(self, name: str) -> bool:
-        with (
-            (self.disk.root / name).open("rb") as file,
-            self._open(name) as source,
-            contextlib.closing(source.parts(1)) as parts,
-        ):
-            return all(file.read(len(part)) == part for part in parts) and not file.read(1)
+        with (self.disk.root / name).open("rb") as file, self._open(name) as source:
+            return _reads_as(source, file)
 
 
 class _Upload(_WithDisk):
@@ -201,11 +170,11 @@ class _Upload(_WithDisk):
     def transfer(self, name: str) -> None:
         if name in self.objects:
             self._tell_of_array(name)
-        key, metadata = self.branch.key(name), {MTIME: time_text(self.files[name].st_mtime_ns)}
+        backend, key = self.branch.backend, self.branch.key(name)
         with (self.disk.root / name).open("rb") as file:
-            size = self.files[name].st_size
-            body = file.read() if size <= self.settings.upload_threshold else file_pieces(file, self.settings)
-            upload(self.branch.backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=size)
+            facts = os.fstat(file.fileno())  # it may be another file than was listed
+            metadata, body = {MTIME: time_text(facts.st_mtime_ns)}, file_body(file, self.settings)
+            upload(backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=facts.st_size)
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.branch.has_only(name, extra)
@@ -231,29 +200,35 @@ class _Download(_WithDisk):
     def is_stale(self, file: int, stored: int | None) -> bool:
         return stored is None or file < stored
 
+    def hangs_on(self, name: str, others: Container[str]) -> bool:
+        return self.disk.hangs_on(name, others)
+
     def transfer(self, name: str) -> None:
         with self._open(name) as source:
             path = self.disk.path(name)  # what cannot be read fails before one knows of a place
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(path.parent)
             self._write(source, path, name)
 
     def _write(self, source: ObjectSource, path: Path, name: str) -> None:
         with (
-            replacing(path, self.branch.describe(name)) as file,
+            replacing(path, self.branch.describe(name), through_link=False) as file,
             contextlib.closing(source.parts(self.threads)) as parts,
         ):
             for part in parts:
                 file.write(part)
             file.flush()
-            time = recorded_time(source.head.metadata) or nanoseconds(source.head.last_modified)
-            if time is not None:
-                os.utime(file.name, ns=(time, time))
+            moment = time_of_download(source.head.metadata, nanoseconds(source.head.last_modified), time.time_ns())
+            if moment is not None:
+                os.utime(file.name, ns=(moment, moment))
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.disk.has_only(name, extra)
 
     def delete(self, names: list[str]) -> None:
         self.disk.delete(names)
+
+    def clean_up(self) -> None:
+        remove_abandoned(self.disk.parts)
 
 
 @dataclass
@@ -262,6 +237,7 @@ class _Copy(Pair):
 
     source_branch: Branch
     target_branch: Branch
+    settings: TransferSettings
     checksum: bool
 
     def __post_init__(self) -> None:
@@ -285,12 +261,41 @@ class _Copy(Pair):
     def check(self, names: Iterable[str]) -> dict[str, Exception]:  # noqa: ARG002 - all are names in the store
         return {}
 
-    def same(self, name: str) -> bool:
+    def _same(self, name: str) -> bool:
         one, other = self._from[name], self._to[name]
-        if one.size != other.size or self.checksum:
-            return one.size == other.size and one.e_tag == other.e_tag
+        if one.size != other.size:
+            return False
+        if self.checksum:
+            return self._have_the_same_bytes(name) and self._have_the_same_metadata(name)
+        return not self._differ_by_md5(name) and self._same_by_time(name)
+
+    def _same_by_time(self, name: str) -> bool:
+        one, other = self._from[name], self._to[name]
         old, new = nanoseconds(one.last_modified), nanoseconds(other.last_modified)
-        return one.e_tag == other.e_tag or (old is not None and new is not None and old <= new)
+        if old is not None and new is not None and not (old == new and may_hide_a_change(old)):
+            return old <= new
+        return one.e_tag == other.e_tag and self._have_the_same_metadata(name)
+
+    def _differ_by_md5(self, name: str) -> bool:
+        ends = (self.source_branch, self._from), (self.target_branch, self._to)
+        return differ_by_md5(*(listed[name].e_tag for _, listed in ends)) and all(
+            branch.backend.has_md5(branch.key(name)) for branch, _ in ends
+        )
+
+    def _have_the_same_bytes(self, name: str) -> bool:
+        if self._from[name].e_tag is not None and self._from[name].e_tag == self._to[name].e_tag:
+            return True
+        if self._differ_by_md5(name):
+            return False
+        source, target = (
+            (branch.backend, branch.key(name), self.settings) for branch in (self.source_branch, self.target_branch)
+        )
+        with ObjectSource(*source, self.settings.opening) as one, CloudStream(*target, threads=1) as other:
+            return _reads_as(one, other)
+
+    def _have_the_same_metadata(self, name: str) -> bool:
+        one, other = (branch.backend.stat(branch.key(name)) for branch in (self.source_branch, self.target_branch))
+        return dict(one.metadata) == dict(other.metadata)
 
     def transfer(self, name: str) -> None:
         source, target = self.source_branch, self.target_branch
@@ -302,6 +307,12 @@ class _Copy(Pair):
 
     def delete(self, names: list[str]) -> None:
         self.target_branch.delete(names)
+
+
+def _reads_as(source: ObjectSource, file: BinaryIO) -> bool:
+    """Whether an object's bytes are those of a file."""
+    with contextlib.closing(source.parts(1)) as parts:
+        return all(file.read(len(part)) == part for part in parts) and not file.read(1)
 
 
 def _refused(require: Callable[[str], object], names: Iterable[str], kind: type[Exception]) -> dict[str, Exception]:

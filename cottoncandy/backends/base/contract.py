@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy import keys
@@ -94,6 +96,10 @@ class Backend(ABC):
     def place(self, prefix: str) -> str:
         """How that begins which tells an object from all others, also where one container is a directory of another."""
         return f"{self.address.rstrip(keys.SEPARATOR)}{keys.SEPARATOR}{prefix}"
+
+    def on_disk(self, prefix: str = "") -> Path | None:
+        """The directory of this machine in which what begins so lies as files, without links; None elsewhere."""
+        return None
 
     # ------------------------------------------------------------------ sent now, answered later
     def answers_later(self, of_use: int) -> bool:
@@ -281,9 +287,19 @@ class Backend(ABC):
         """The keys that `list_level` gives: those of prefixes end with ``/``."""
         return (entry.key for entry in self.list_level(prefix, page_size=page_size))
 
+    def holds(self, name: str) -> bool:
+        """Whether there is an object or a directory of a name; of a directory where it ends with ``/``. One listing."""
+        directory = keys.as_directory(name)
+        beginning_so = self.level_names(directory.rstrip(keys.SEPARATOR))
+        return any(key in {name, directory} for key in takewhile(lambda key: key <= directory, beginning_so))
+
     def listed_sizes(self, size: int) -> tuple[int, ...]:
         """What a listing may tell of an object of so many bytes: several sizes, where bytes change on their way."""
         return (size,)
+
+    def has_md5(self, key: str) -> bool:
+        """Whether an object's ETag is the MD5 of its bytes, if it looks like one: what does not fit it differs."""
+        return True
 
     def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
         """Whether an object can have this key as soon as others, below it, are deleted.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,9 @@ class EncryptedBackend(Backend):
     @property
     def address(self) -> str:
         return self.inner.address
+
+    def on_disk(self, prefix: str = "") -> Path | None:
+        return self.inner.on_disk(prefix)
 
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:
@@ -235,6 +239,9 @@ class EncryptedBackend(Backend):
 
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:
         return self.inner.begin_names(prefix)
+
+    def has_md5(self, key: str) -> bool:
+        return self.inner.has_md5(key)
 
     def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
         return self.inner.gives_way(key, is_deleted)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from cottoncandy import heldfiles
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import (
     Backend,
@@ -24,7 +25,7 @@ from cottoncandy.backends.base import (
     UnfinishedUpload,
     WriteOptions,
 )
-from cottoncandy.backends.local import locks, names, pair, tree
+from cottoncandy.backends.local import names, pair, tree
 from cottoncandy.backends.local.door import translated
 from cottoncandy.backends.local.transfers import LocalReader, LocalUpload, receipt
 from cottoncandy.errors import (
@@ -133,6 +134,9 @@ class LocalBackend(Backend):
         """The directory, however it was spelled: relative, through a link."""
         return os.path.realpath(self.path)
 
+    def on_disk(self, prefix: str = "") -> Path:
+        return Path(self.location, prefix)
+
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:
         file, head = self._open(key)
@@ -191,7 +195,7 @@ class LocalBackend(Backend):
         with self._finding():
             for draft in tree.drafts(self.path, prefix):
                 with names.passing_over_absence():
-                    if locks.is_abandoned(draft.path):
+                    if heldfiles.is_abandoned(draft.path):
                         changed = _facts(os.lstat(draft.path))[1]
                         yield UnfinishedUpload(draft.key, changed, partial(self._remove_draft, draft))
 
@@ -357,5 +361,12 @@ def _info(entry: tree.Entry) -> ObjectInfo | None:
         return None
 
 
-def _facts(facts: os.stat_result) -> tuple[int, datetime, str]:
-    return facts.st_size, datetime.fromtimestamp(facts.st_mtime, timezone.utc), names.version(facts)
+def _facts(facts: os.stat_result) -> tuple[int, datetime | None, str]:
+    return facts.st_size, _date(facts.st_mtime), names.version(facts)
+
+
+def _date(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):  # a file may be of the year 3170843, or -5000
+        return None

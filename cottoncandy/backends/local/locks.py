@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from cottoncandy.interrupts import put_off
@@ -40,25 +39,10 @@ if sys.platform == "win32":
         """Keep other writers of this process out of a directory for as long as a block runs."""
         return _lock
 
-    def hold(_descriptor: int) -> bool:
-        """Mark an open file as being worked on; there, an open file is never removed."""
-        return True
-
-    def is_abandoned(path: str) -> bool:
-        """Whether nobody has a file open."""
-        try:
-            os.rename(path, path)
-        except OSError:
-            return False
-        return True
-
-    def remove_abandoned(path: str) -> bool:
-        """Remove a file that nobody has open."""
-        os.unlink(path)
-        return True
-
 else:
     import fcntl
+
+    from cottoncandy.heldfiles import flock
 
     class locked:  # noqa: N801 - it reads as a verb
         """Keep other writers out of a directory for as long as a block runs.
@@ -98,7 +82,7 @@ else:
                 self._interrupts.__exit__(None, None, None)
 
         def _acquire(self) -> None:
-            if _flock(self._descriptor, fcntl.LOCK_EX):
+            if flock(self._descriptor, fcntl.LOCK_EX):
                 return
             while self._substitute is None:
                 with put_off():  # between the two it would leave the lock behind
@@ -110,35 +94,5 @@ else:
                 self._substitute.release()
                 self._substitute = None
             # closing alone would not do: a process that was forked meanwhile has the descriptor, too
-            _flock(self._descriptor, fcntl.LOCK_UN)
+            flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
-
-    def hold(descriptor: int) -> bool:
-        """Mark an open file as being worked on; False if it has been taken for abandoned, and removed, before."""
-        _flock(descriptor, fcntl.LOCK_EX)
-        return os.fstat(descriptor).st_nlink > 0
-
-    def is_abandoned(path: str) -> bool:
-        """Whether the process that was to `hold` a file is no more; False where that is not certain."""
-        return _if_abandoned(path, lambda: None)
-
-    def remove_abandoned(path: str) -> bool:
-        """Remove a file if it `is_abandoned`; whether that was done."""
-        return _if_abandoned(path, lambda: os.unlink(path))
-
-    def _if_abandoned(path: str, action: Callable[[], None]) -> bool:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-        try:
-            is_free = _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if is_free:
-                action()
-            return is_free
-        finally:
-            os.close(descriptor)
-
-    def _flock(descriptor: int, operation: int) -> bool:
-        try:
-            fcntl.flock(descriptor, operation)
-        except OSError:
-            return False
-        return True

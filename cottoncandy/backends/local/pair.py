@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
+from cottoncandy import heldfiles
 from cottoncandy.backends.base import GIB, MIB, BytesLike
 from cottoncandy.backends.local import locks, names, tree
 from cottoncandy.errors import ContainerNotFound, CorruptObject, ObjectChanged, TransientError
@@ -154,7 +155,7 @@ class Draft:
                 self._make_directory()
                 continue
             self._file = self._opened.enter_context(file)
-            if locks.hold(file.fileno()):
+            if heldfiles.hold(file.fileno()):
                 return self
             file.close()
         raise TransientError(f"the directory of {self._path} is removed again and again while it is written to")
@@ -275,7 +276,7 @@ def remove_draft(draft: str) -> None:
     with names.passing_over_absence(), locks.locked(os.path.dirname(draft)):
         facts = os.lstat(draft)
         # with a second link it has become the object, and the metadata are that object's
-        if locks.remove_abandoned(draft) and facts.st_nlink == 1:
+        if heldfiles.remove_abandoned(draft) and facts.st_nlink == 1:
             _unlink(names.pending(draft, facts))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeVar
 
+from cottoncandy import heldfiles
 from cottoncandy.backends.local import locks, names
 from cottoncandy.keys import SEPARATOR, clean
 
@@ -118,15 +119,18 @@ def _scan(root: str, parent: str, start: str = "") -> list[Entry]:
 
 def drafts(root: str, prefix: str) -> Iterator[Entry]:
     """The files of unfinished writes to keys that start with the prefix, under the keys that they were to be."""
-    directory = prefix.rpartition(SEPARATOR)[0]
-    for parent, folders, found in os.walk(os.path.join(root, directory)):
-        folders[:] = [name for name in folders if not os.path.islink(os.path.join(parent, name))]
-        for name in found:
-            if names.is_draft(name):
-                path = os.path.join(parent, name)
-                key = names.key_of_draft(os.path.relpath(path, root).replace(os.sep, SEPARATOR))
+    folders = [os.path.join(root, prefix.rpartition(SEPARATOR)[0])]
+    while folders:
+        found: list[os.DirEntry[str]] = []
+        with suppress(OSError):  # what may not be listed is somebody else's
+            found = _inside(folders.pop())
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+            elif names.is_draft(entry.name):
+                key = names.key_of_draft(os.path.relpath(entry.path, root).replace(os.sep, SEPARATOR))
                 if key.startswith(prefix):
-                    yield Entry(key, path, is_directory=False)
+                    yield Entry(key, entry.path, is_directory=False)
 
 
 def _inside(directory: str) -> list[os.DirEntry[str]]:
@@ -229,12 +233,12 @@ def _sweep(directory: str) -> None:
             return
         for entry in left:
             with suppress(OSError):
-                remove = locks.remove_abandoned if entry.name.endswith(names.DRAFT) else os.unlink
+                remove = heldfiles.remove_abandoned if entry.name.endswith(names.DRAFT) else os.unlink
                 remove(entry.path)
 
 
 def _is_at_work(entry: os.DirEntry[str]) -> bool:
-    return entry.name.endswith(names.DRAFT) and not locks.is_abandoned(entry.path)
+    return entry.name.endswith(names.DRAFT) and not heldfiles.is_abandoned(entry.path)
 
 
 def _is_left_over(entry: os.DirEntry[str]) -> bool:

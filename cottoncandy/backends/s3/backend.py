@@ -21,7 +21,7 @@ from cottoncandy.backends.base import (
     WriteOptions,
 )
 from cottoncandy.backends.s3 import containers, reader, writing
-from cottoncandy.backends.s3.bucket import Bucket, object_head
+from cottoncandy.backends.s3.bucket import Bucket, has_md5, object_head
 from cottoncandy.backends.s3.session import Connection, log_boto
 from cottoncandy.backends.s3.settings import Settings
 from cottoncandy.config import Options
@@ -124,6 +124,10 @@ class S3Backend(Backend):
         """What is known of an object: one HEAD."""
         response = self._bucket.head(key)
         return object_head(key, response, response["ContentLength"])
+
+    def has_md5(self, key: str) -> bool:
+        """Not where the server encrypts with a key of its KMS, or of whoever uploads."""
+        return has_md5(self._bucket.head(key))
 
     def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
         """Begin to read an object: one GET."""

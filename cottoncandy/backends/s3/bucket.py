@@ -160,6 +160,14 @@ def object_head(key: str, response: Response, size: int) -> ObjectHead:
     return ObjectHead(key, size, response.get("LastModified"), quoted(response.get("ETag")), metadata)
 
 
+def has_md5(response: Response) -> bool:
+    """Whether the ETag of an object that came with one request is an MD5.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
+    """
+    return not (response.get("SSECustomerAlgorithm") or response.get("ServerSideEncryption", "").startswith("aws:"))
+
+
 def quoted(e_tag: str | None) -> str | None:
     """An ETag as boto3 shows it, in quotes: some servers leave them away in some answers."""
     if not e_tag or e_tag.startswith(('"', "W/")):

@@ -10,9 +10,9 @@ from typing import Any
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Receipt
-from cottoncandy.diskfiles import replacing
+from cottoncandy.diskfiles import files_below, files_in, replacing
 from cottoncandy.interfaces.basic.objects import Objects
-from cottoncandy.stream import file_pieces
+from cottoncandy.stream import file_body
 
 
 class Files(Objects):
@@ -42,14 +42,18 @@ class Files(Objects):
         -------
         dict
             The boto3 response, or one in its shape.
+
+        Raises
+        ------
+        ObjectChanged
+            If somebody writes to the file meanwhile; the object is left as it was.
         """
         extra = dict(ExtraArgs or {})
         metadata, acl = extra.pop("Metadata", {}), extra.pop("ACL", None)
         name = _full_name(flname) if object_name is None else object_name
         with Path(flname).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            body = file.read() if size <= self._settings.upload_threshold else file_pieces(file, self._settings)
-            return self._upload(name, body, metadata, acl, threads, extra, size)
+            return self._upload(name, file_body(file, self._settings), metadata, acl, threads, extra, size)
 
     def upload_from_directory(
         self,
@@ -67,11 +71,16 @@ class Files(Objects):
         cloud_path : str, optional
             The directory in the store; the directory's full name by default.
         recursive : bool
-            Go down into its directories as well. Links to directories are not followed.
+            Go down into its directories as well. Links to files are followed, others are left out.
         ExtraArgs : dict, optional
             boto3's, for each file.
         threads : int, optional
             Files at a time; by default as many as are of use, up to the configured ``most_threads``.
+
+        Raises
+        ------
+        PermissionError
+            If a directory may not be listed; nothing is uploaded then.
         """
         root = Path(disk_path)
         if not root.is_dir():
@@ -84,7 +93,14 @@ class Files(Objects):
 
         self._for_each(send, list(_files(root, recursive)), threads, "upload", target)
 
-    def download_to_file(self, object_name: str, file_name: str | os.PathLike[str], threads: int | None = None) -> None:
+    def download_to_file(
+        self,
+        object_name: str,
+        file_name: str | os.PathLike[str],
+        threads: int | None = None,
+        *,
+        through_link: bool = True,
+    ) -> None:
         """Download an object to a file: the whole of it, or the file is left as it was.
 
         Parameters
@@ -94,18 +110,20 @@ class Files(Objects):
             Where to write; its directory must exist.
         threads : int, optional
             Connections; the configured ``threads`` by default.
+        through_link : bool
+            Where ``file_name`` is a link, replace the file that it leads to; else the link itself.
 
         Raises
         ------
         ObjectNotFound
         """
-        self._download_key(keys.clean_object(object_name), Path(file_name), threads)
+        self._download_key(keys.clean_object(object_name), Path(file_name), threads, through_link=through_link)
 
-    def _download_key(self, key: str, target: Path, threads: int | None) -> None:
+    def _download_key(self, key: str, target: Path, threads: int | None, *, through_link: bool = True) -> None:
         with (
             self._whole(key, threads) as stream,
             self._settings.progress.transfer("download", key, stream.size),
-            replacing(target, self.backend_interface.describe(key)) as file,
+            replacing(target, self.backend_interface.describe(key), through_link=through_link) as file,
             contextlib.closing(stream.parts()) as parts,
         ):
             for part in parts:
@@ -119,8 +137,7 @@ def _full_name(path: str | os.PathLike[str]) -> str:
 
 
 def _files(root: Path, recursive: bool) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
-        yield from (path for name in sorted(names) if (path := Path(folder, name)).is_file())
-        folders.sort()
-        if not recursive:
-            return
+    for entry in files_below(root) if recursive else files_in(root):
+        path = Path(entry.path)
+        if path.is_file():
+            yield path

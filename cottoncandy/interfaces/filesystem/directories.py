@@ -21,7 +21,8 @@ class Directories(BasicInterface):
         ----------
         directory : str
         disk_name : str
-            Where to put them; made where it does not exist. Files of other names in it stay.
+            Where to put them; made where it does not exist. Files of other names in it stay. A link to a file in it
+            is replaced, and what it leads to stays as it was.
         threads : int, optional
             Objects at a time; by default as many as are of use, up to the configured ``most_threads``.
 
@@ -35,6 +36,7 @@ class Directories(BasicInterface):
         NotADirectoryError, IsADirectoryError
             If there is a file where a directory is to be, or the other way round; nothing is written then.
         """
+        from cottoncandy.diskfiles import make_directory, parts_in, remove_abandoned
         from cottoncandy.diskpaths import disk_paths
 
         prefix, root = keys.as_directory(directory), Path(disk_name)
@@ -43,10 +45,12 @@ class Directories(BasicInterface):
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
         # the marker of the directory itself has no name in it
         files = disk_paths(root, (name.removeprefix(prefix) for name in names if name != prefix))
-        root.mkdir(parents=True, exist_ok=True)
+        make_directory(root)
+        for folder in {path.parent for path in files.values()}:
+            remove_abandoned(parts_in(folder))
 
         def fetch(name: str) -> None:
-            files[name].parent.mkdir(parents=True, exist_ok=True)
-            self._download_key(prefix + name, files[name], 1)
+            make_directory(files[name].parent)
+            self._download_key(prefix + name, files[name], 1, through_link=False)
 
         self._for_each(fetch, files, threads, "download", directory)

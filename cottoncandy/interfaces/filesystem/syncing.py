@@ -42,7 +42,8 @@ class Synchronizing(BasicInterface):
         Alike are a file and an object of the same size and time. An upload keeps the file's time in the object's
         metadata (``mtime``), a download gives it to the file. Where the times differ, the object's MD5 decides if its
         ETag tells it; and for an object without a time of its own, whether the destination is the newer one. Of two
-        branches, objects of the same size are alike if they have the same ETag or the destination is the newer one.
+        branches, objects of the same size are alike if the destination is the newer one and no MD5 tells of other
+        bytes.
 
         Parameters
         ----------
@@ -57,7 +58,8 @@ class Synchronizing(BasicInterface):
             Patterns of names, relative to the tree, as `glob` takes them; one without ``/`` may fit the last component
             alone. What does not take part is neither transferred nor deleted.
         checksum : bool
-            Compare contents and not times: by the ETag where it is an MD5, else by reading the object.
+            Compare contents and not times: by the ETag where it is an MD5, else by reading the object. Of two branches,
+            metadata as well.
         threads : int, optional
             Files at a time; by default as many as are of use, up to the configured ``most_threads``.
         source_bucket, dest_bucket : str, optional
@@ -74,7 +76,8 @@ class Synchronizing(BasicInterface):
             If nothing is below the source.
         InvalidObjectName
             If an object's name would leave the directory or could not be a file's, or two would be one file: nothing
-            is changed then. Or if the name of a file can be no object's: all others are transferred.
+            is changed then. Or if the name of a file can be no object's: all others are transferred. Or if one of the
+            two is inside of the other, and not left out.
         OSError, CottonCandyError
             Of the kind of the first failure, where files or objects could not be transferred and all others were; or
             what concerns all (no credentials, no such bucket, no connection, a full disk), at once.
@@ -82,9 +85,9 @@ class Synchronizing(BasicInterface):
         Notes
         -----
         An upload follows links to files inside of the directory and skips all others, and what the store has under
-        their names is left alone. Nothing is written through a link that leads out. Of raw arrays only the bytes go
-        to disk; a file that takes a raw array's place makes bare bytes of it, which is logged as a warning. So a
-        directory is no way from one store to another: `download_stream` and `upload_object` are.
+        their names is left alone. A download writes through no link to a file: the link gives way. Of raw arrays only
+        the bytes go to disk; a file that takes a raw array's place makes bare bytes of it, which is logged as a
+        warning. So a directory is no way from one store to another: `download_stream` and `upload_object` are.
 
         Examples
         --------
@@ -102,6 +105,7 @@ class Synchronizing(BasicInterface):
         takes, may_take = selection(include, exclude), selection((), exclude)
         plan = self._compare(pair, str(source), takes, may_take, threads, delete=delete)
         if not dry_run:
+            pair.clean_up()
             pair.threads = max(1, (threads or self._settings.threads) // max(1, len(plan.moved)))
             gone = self._transfer_all(pair, str(source), plan, threads)
         plan.failures.require_none()
@@ -127,6 +131,7 @@ class Synchronizing(BasicInterface):
             raise ObjectNotFound(f"{source} has nothing that takes part: nothing is deleted")
         there, left_alone = list(pair.target()), [*pair.skipped, *pair.gone]
         targets = {name for name in there if takes(name) and not _is_below(name, left_alone)}
+        pair.require_apart(takes, {*sizes, *targets})
         extra = sorted(targets - sizes.keys()) if delete else []
         after = without_place(sizes, extra, [*there, *left_alone])
         refused = {
@@ -139,6 +144,8 @@ class Synchronizing(BasicInterface):
         common = sorted(sizes.keys() & targets - failures.without_result)
         verdicts = self._gather(failures.apart(pair.same), common, threads, "compare", source)
         alike = {name for name, same in zip(common, verdicts, strict=True) if same}
+        changing = {*extra, *(sizes.keys() - alike)}
+        alike = {name for name in alike if not pair.hangs_on(name, changing)}
         moved = sorted(sizes.keys() - alike - failures.without_result)
         return Plan(sizes, moved, after, extra, len(alike), failures)
 

@@ -1,0 +1,94 @@
+"""What a synchronization asks of its two ends."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Iterable
+
+from cottoncandy.syncing.trees import Branch, Disk
+
+
+class Pair(ABC):
+    """A source and a destination.
+
+    Attributes
+    ----------
+    origin : Disk or Branch
+        The source.
+    skipped : list of str
+        What the directory has and takes no part.
+    gone : list of str
+        What vanished from it while it was listed.
+    unlisted : dict of str to OSError
+        What of it could not be listed; a directory ends with ``/``.
+    threads : int
+        For each file.
+    """
+
+    origin: Disk | Branch
+    skipped: list[str]
+    gone: list[str]
+    unlisted: dict[str, OSError]
+    threads: int = 1
+
+    @abstractmethod
+    def source(self) -> dict[str, int]:
+        """The names in the source, and their sizes."""
+
+    @abstractmethod
+    def target(self) -> Iterable[str]:
+        """The names in the destination."""
+
+    def require_apart(self, takes: Callable[[str], bool], names: Iterable[str]) -> None:  # noqa: B027 - mostly so
+        """Refuse a destination that is inside of the source, or the other way round: what is done to one changes both.
+
+        Parameters
+        ----------
+        takes : callable
+            Which names take part.
+        names : iterable of str
+            Those that do, of both.
+
+        Raises
+        ------
+        InvalidObjectName
+        """
+
+    @abstractmethod
+    def check(self, names: Iterable[str]) -> dict[str, Exception]:
+        """Which of the names cannot be in the destination, and why.
+
+        Raises
+        ------
+        InvalidObjectName
+            If one would leave a directory, or two would be one file: then none is to be trusted.
+        """
+
+    def same(self, name: str) -> bool:
+        """Whether what both have is alike."""
+        try:
+            return self._same(name)
+        except FileNotFoundError:  # one of the two has vanished: the transfer tells which
+            return False
+
+    @abstractmethod
+    def _same(self, name: str) -> bool: ...
+
+    def hangs_on(self, name: str, others: Container[str]) -> bool:  # noqa: ARG002 - only files on disk do
+        """Whether what the destination has becomes other when that is done to others which is to be done."""
+        return False
+
+    @abstractmethod
+    def transfer(self, name: str) -> None:
+        """Put what the source has into the destination."""
+
+    @abstractmethod
+    def is_emptied(self, name: str, extra: Container[str]) -> bool:
+        """Whether nothing is in the place of a name when what is to be deleted is gone."""
+
+    @abstractmethod
+    def delete(self, names: list[str]) -> None:
+        """Delete from the destination."""
+
+    def clean_up(self) -> None:  # noqa: B027 - mostly so
+        """Remove what killed runs have left in the destination."""
