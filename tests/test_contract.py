@@ -683,6 +683,14 @@ def test_many_threads_share_one(store: Store, backend: Backend) -> None:
     assert store.raw.keys() == [f"thread{n}/{i}" for n in range(8) for i in (1, 2)]
 
 
+def test_what_it_holds_under_a_name(store: Store, backend: Backend) -> None:
+    for key in ("a[1]-x", "a[1]/x", "b", "b.x"):
+        store.raw.put(key, b"x")
+    there = ["a[1]", "a[1]/", "a[1]/x", "a[1]-x", "b", "b.x"]
+    absent = ["a", "a/", "a[", "a1", "a[1]/x/", "b/", "b.", "c"]
+    assert [name for name in [*there, *absent] if backend.holds(name)] == there
+
+
 # Python warns of every fork while threads run, as they do under dask and data loaders
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

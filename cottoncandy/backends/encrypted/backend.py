@@ -237,6 +237,9 @@ class EncryptedBackend(Backend):
     def level_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
         return self.inner.level_names(prefix, page_size=page_size)
 
+    def holds(self, name: str) -> bool:
+        return self.inner.holds(name)
+
     def begin_names(self, prefix: str) -> Begun[list[str]] | None:
         return self.inner.begin_names(prefix)
 
