@@ -1451,3 +1451,18 @@ def test_get_of_a_directory_replaces_links_and_of_one_object_writes_through_them
     ok(cc("get", "x/latest.txt", "one/latest.txt"))
     assert Path("one/latest.txt").is_symlink()
     assert Path("one/run1.txt").read_text() == "latest.txt"
+
+
+def test_put_of_a_directory_tells_what_it_leaves_out(cc: Run) -> None:
+    Path("here/deep").mkdir(parents=True)
+    Path("here/a").write_text("a")
+    Path("here/dangling").symlink_to("nowhere")
+    Path("here/folder").symlink_to("deep")
+    Path("here/link").symlink_to("a")
+    os.mkfifo("here/pipe")
+    done = cc("put", "-r", "here", "n")
+    assert (done.code, done.out) == (0, "put 2 to n\n")
+    assert done.err.splitlines() == [
+        f"skip here/{name}: a link that is not followed, or no file" for name in ("dangling", "folder", "pipe")
+    ]
+    assert ok(cc("ls", "-r")).split() == ["n/a", "n/link"]

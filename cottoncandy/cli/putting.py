@@ -154,6 +154,8 @@ def _jobs(source: str, name: str, *, into: bool, recursive: bool, kind: str | No
     for entry in files_below(Path(source)):
         if entry.is_file():
             yield _job(entry.path, keys.join(name, *Path(entry.path).relative_to(source).parts), kind)
+        else:
+            tell(f"skip {entry.path}: a link that is not followed, or no file", err=True)
 
 
 def _job(source: str, name: str, kind: str | None) -> _Job:
