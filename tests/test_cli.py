@@ -1289,15 +1289,15 @@ def test_a_name_with_orders_for_a_terminal_is_whole_in_a_pipe_and_harmless_on_a_
     os.close(terminal)
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("ignored", [False, True], ids=["", "in the background"])
+@pytest.mark.parametrize(
+    ("asked", "ignored"),
+    [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM in the background, where Ctrl-C does not come"],
+)
 def test_who_is_asked_to_end_leaves_nothing_half_done(
     asked: signal.Signals, ignored: bool, recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from recorder import Fault, Request
-
-    if ignored and asked == signal.SIGINT:
-        pytest.skip("Ctrl-C does not come to the background")
 
     store, proxy = recorded
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
