@@ -61,8 +61,11 @@ class _Redacting(logging.Filter):
         clean = redact(told)
         if clean != told:
             record.msg, record.args = clean, ()
-        if record.exc_info and not record.exc_text:  # handlers take this text where it is there
-            record.exc_text = redact(_FORMATTER.formatException(record.exc_info))
+        if record.exc_info:
+            trace = record.exc_text or _FORMATTER.formatException(record.exc_info)
+            record.exc_text = redact(trace)  # handlers take this text where it is there
+            if record.exc_text != trace:  # and some make one of their own
+                record.exc_info = None
         return True
 
 

@@ -726,24 +726,37 @@ def test_parent_and_child_read_an_open_stream_on(store: Store) -> None:
     cci = store.interface()
     for _ in range(3):
         stream, parts = cci.download_stream("name"), cci.download_stream("name").parts()
+        both = cci.download_stream("name")
+        third = (both.parts(), both)
+        ahead = bytes(next(third[0]))
         first, second = stream.read(100), bytes(next(parts))
 
         child = os.fork()
         if not child:
-            _exit_with(partial(_read_on, body, first, stream, second, parts))
+            _exit_with(partial(_read_on, body, first, stream, second, parts, ahead, third))
         try:
-            _read_on(body, first, stream, second, parts)
+            _read_on(body, first, stream, second, parts, ahead, third)
         finally:
             _, status = os.waitpid(child, 0)
         assert status == 0
 
 
-def _read_on(body: bytes, first: bytes, stream: CloudStream, second: bytes, parts: Iterator[memoryview]) -> None:
+def _read_on(
+    body: bytes,
+    first: bytes,
+    stream: CloudStream,
+    second: bytes,
+    parts: Iterator[memoryview],
+    ahead: bytes,
+    both: tuple[Iterator[memoryview], CloudStream],
+) -> None:
     pieces = [first]
     while piece := stream.read(300_000):
         pieces.append(piece)
     assert b"".join(pieces) == body
     assert second + b"".join(map(bytes, parts)) == body
+    assert both[1].read(100) == body[:100]  # of one object in two ways
+    assert ahead + b"".join(map(bytes, both[0])) == body
 
 
 def _exit_with(work: Callable[[], None]) -> None:

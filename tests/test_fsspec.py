@@ -13,6 +13,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,36 @@ def test_all_that_writes_in_a_transaction_is_seen_at_its_end(store: Store, tmp_p
     other = store.interface()
     other.__setstate__(cci.__getstate__())
     assert other.fs is not cci.fs
+
+
+def test_a_transaction_that_fails_is_over(store: Store) -> None:
+    cci = store.interface()
+
+    def write() -> None:
+        with cci.fs.transaction:
+            cci.fs.pipe_file("taken", b"new", mode="create")
+            cci.fs.pipe_file("behind", b"it")
+            store.raw.put("taken", b"another's")
+
+    with pytest.raises(ObjectExists):
+        write()
+    cci.fs.pipe_file("later", b"important")
+    assert store.raw.keys() == ["later", "taken"]
+    assert store.raw.leftovers() == []
+
+
+def test_what_another_thread_writes_is_in_no_transaction_of_this_one(store: Store) -> None:
+    cci = store.interface()
+
+    def fail() -> None:
+        with cci.fs.transaction:
+            pool.submit(lambda: cci.fs.pipe_file("theirs", b"x")).result()
+            cci.fs.pipe_file("ours", b"x")
+            raise ZeroDivisionError
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ZeroDivisionError):
+        fail()
+    assert store.raw.keys() == ["theirs"]
 
 
 @pytest.mark.parametrize("mode", ["ab", "a", "r+b"])

@@ -575,6 +575,20 @@ def test_a_folder_that_somebody_else_removes_is_gone(drive: FakeDrive, open_driv
     assert drive.inside() == []
 
 
+def test_a_folder_stays_new_when_another_one_is_removed(drive: FakeDrive, open_drive: OpenDrive) -> None:
+    """In a new folder nothing is looked for."""
+    backend = open_drive(settle=0.0)
+    for name in ("new/1", "old/1"):
+        backend.put(name, b"x", {})
+    drive.requests.clear()
+    backend.put("new/2", b"x", {})
+    before = len(drive.requests)
+    backend.delete(["old/1"])
+    drive.requests.clear()
+    backend.put("new/3", b"x", {})
+    assert len(drive.requests) == before
+
+
 # ---------------------------------------------------------------------- what people do in the browser meanwhile
 @pytest.mark.parametrize("how", ["renamed", "moved"])
 def test_a_folder_that_was_renamed_or_moved_is_another_one(
@@ -644,13 +658,23 @@ def test_what_is_put_into_a_folder_in_the_trash_does_not_lie_there(
 
 
 # ---------------------------------------------------------------------- who may not delete
-def test_what_a_content_manager_deletes_goes_to_the_trash(drive: FakeDrive, open_drive: OpenDrive) -> None:
+def test_what_a_content_manager_deletes_goes_to_the_trash(
+    drive: FakeDrive, open_drive: OpenDrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab, drive.items.may_delete = drive.items.make_drive("Our lab"), False
     backend, other = open_drive(drive="Our lab"), open_drive(drive="Our lab")
     backend.put("a/x", b"1", {})
     assert backend.delete(["a/x"]) == 1
     assert drive.inside(lab) == []
     assert sorted(item.name for item in drive.trash()) == ["a", "x"]
+
+    backend.put("b", b"2", {})
+    taken_out = drive.inside(lab)[0].id
+    backend.delete(["b"])
+    drive.items.change(taken_out, {"trashed": False}, None, {"supportsAllDrives": "true"})
+    with monkeypatch.context() as later:
+        _wait(later, 11)
+        assert listed(backend) == ["b"]
 
     def be_faster(request: Request) -> bool:
         if request.path.startswith("/upload/"):

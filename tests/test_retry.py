@@ -268,6 +268,28 @@ def test_a_login_page_stores_and_deletes_nothing(open_s3: Open, page: Step) -> N
         server.skip()  # what botocore cannot parse is not asked for again
 
 
+@pytest.mark.parametrize("body", [b"<ErrorResponse>&#27;</ErrorResponse>", b"<html>\x1b[31m</html>", b"\x1b[31mfailed"])
+def test_a_failure_whose_text_xml_cannot_hold_is_a_failure(open_s3: Open, body: bytes) -> None:
+    backend, server = open_s3(*[reply(500, body)] * 9, attempts=1)
+    for call in (
+        lambda: backend.put("key", b"x", {}),
+        lambda: backend.delete(["key"]),
+        lambda: backend.start_upload("key", {}),
+        lambda: backend.open("key"),
+        lambda: list(backend.list_objects()),
+    ):
+        with pytest.raises(TransientError, match="bucket 'bucket'"):
+            call()
+    assert len(server.requests) == 5
+
+
+def test_a_page_that_a_store_gives_out_is_an_object(open_s3: Open) -> None:
+    page, told = b"<html></html>", {"Content_Type": "text/html", "x_amz_request_id": "1"}
+    backend, _ = open_s3(reply(200, page, **told), reply(200, page, **told))
+    assert backend.stat("key").size == len(page)
+    assert bytes(read_range(backend, "key", TransferSettings())) == page
+
+
 @pytest.mark.parametrize("page", ["html", "text", "script"])
 def test_a_login_page_is_no_object(open_s3: Open, page: str) -> None:
     backend, _ = open_s3(*[PAGES[page]] * 9, attempts=2, longest_wait=0.01)

@@ -413,9 +413,8 @@ def test_amazon_is_not_asked_beforehand() -> None:
 
 def test_a_conflict_is_no_object_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Amazon has not looked then: another write or deletion was under way."""
-    monkeypatch.setenv("COTTONCANDY_RETRY_ATTEMPTS", "3")
     monkeypatch.setenv("COTTONCANDY_RETRY_LONGEST_WAIT", "0.01")
-    with amazon() as (backend, proxy):
+    with amazon(config=Config(retries={"total_max_attempts": 3})) as (backend, proxy):
         if not backend._bucket.connection.accepts("PutObject", "IfNoneMatch"):
             pytest.skip("this botocore knows no If-None-Match")
         conflicts = [error("ConditionalRequestConflict", 409)] * 2

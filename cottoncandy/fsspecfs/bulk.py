@@ -39,13 +39,14 @@ def plan(filesystem: AbstractFileSystem, many: str, *paths: Any, **options: Any)
     """
     planned: list[Pair] = []
     source, *rest = paths
-    asked = source
-    if many != "put" and isinstance(source, str) and has_magic(source) and filesystem.is_literal(source):
+    asked, known = source, {}
+    if many != "put" and isinstance(source, str) and has_magic(source):
+        known["is_literal"] = filesystem.is_literal(source)
         # fsspec looks at it to tell a pattern, which goes elsewhere than an object or a directory does
-        asked = _MAGIC.sub("_", source)
+        asked = _MAGIC.sub("_", source) if known["is_literal"] else source
 
     def expand(names: Any, **how: Any) -> list[str]:
-        found = filesystem.expand_path(source if names is asked else names, **how)
+        found = filesystem.expand_path(source if names is asked else names, **how, **known)
         return [keys.SEPARATOR + name for name in found]
 
     # a twin that looks where the file system looks, and writes down what it should do

@@ -20,7 +20,7 @@ from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
 from cottoncandy.fsspecfs.bulk import branches, in_safe_order, plan, require_inside
 from cottoncandy.fsspecfs.names import Names
-from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter
+from cottoncandy.fsspecfs.writer import Compressor, ObjectWriter, TextWriter, Transaction
 from cottoncandy.parallel import for_each, gather
 from cottoncandy.stream import CloudStream, file_pieces, read_range, unchanged, upload
 
@@ -42,6 +42,8 @@ class ObjectFileSystem(Names):
     --------
     CottonCandyFileSystem : the same, opened by URL.
     """
+
+    transaction_type = Transaction
 
     # ------------------------------------------------------------------ opening
     def open(

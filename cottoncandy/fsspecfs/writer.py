@@ -13,6 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import fsspec.transaction
+
 from cottoncandy import partsizes
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, WriteOptions
 from cottoncandy.errors import CottonCandyError
@@ -48,6 +50,20 @@ class Discardable(io.BufferedIOBase):
         # at the interpreter's end its upload has been aborted already, and half of what a request needs is gone
         if not self.closed and not sys.is_finalizing():
             self.discard()
+
+
+class Transaction(fsspec.transaction.Transaction):  # type: ignore[misc] # fsspec has no type hints
+    """One that is over in any case: releases of fsspec before 2026 keep what a commit that failed has left for ever."""
+
+    def complete(self, commit: bool = True) -> None:
+        """Commit all that was written, or throw it away; what comes behind one that fails is thrown away."""
+        filesystem = self.fs
+        try:
+            super().complete(commit)
+        finally:
+            while self.files:
+                self.files.popleft().discard()
+            filesystem._intrans, filesystem._transaction = False, None  # noqa: SLF001 - as its own releases do
 
 
 class ObjectWriter(Discardable):

@@ -134,10 +134,12 @@ class ObjectSource:
         Memory: a few parts, whatever the size of the object.
         """
         buffers, waits, start, size = BufferPool(), _Waits(), 0, self.head.size
-        reader = self._opening_answer()
+        self._leave_to_parent()
+        reader, generation = self._opening_answer(), forks.generation()
         try:
             while start < size and (reader is not None or threads <= 1 or waits.are_few()):
-                reader = None if self._leave_to_parent() else reader
+                if generation != forks.generation():
+                    reader, generation = None, forks.generation()  # the parent reads that one on
                 with waits:
                     reader = reader or self._answer_from(start)
                     part = buffers.take(min(_share(size, _READ), reader.stop - start))
@@ -152,12 +154,10 @@ class ObjectSource:
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(partial(self._part, buffers), jobs, threads, window=threads)
 
-    def _leave_to_parent(self) -> bool:
+    def _leave_to_parent(self) -> None:
         """After a fork, forget the answer that is open: the parent reads it on, and both would get parts of it."""
-        is_inherited = self._generation != forks.generation()
-        if is_inherited:
+        if self._generation != forks.generation():
             self._reader, self._generation = None, forks.generation()
-        return is_inherited
 
     def _opening_answer(self) -> ObjectReader | None:
         """The answer to the opening request, for the caller alone, if nothing of it was read."""

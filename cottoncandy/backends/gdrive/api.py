@@ -214,25 +214,27 @@ class Api:
         call = self._files.update(fileId=file_id, body=dict(body), fields=FIELDS, **parents, **_ALL)
         return DriveFile.from_json(self._json(call, where))
 
-    def trash(self, file_id: str, where: str) -> None:
-        """Put a file into the trash; one that is gone is no error."""
+    def trash(self, file_id: str, where: str) -> bool:
+        """Put a file into the trash; whether it is gone for ever, which is no error."""
         try:
             self.change(file_id, {"trashed": True}, where)
         except ObjectNotFound:
-            return
+            return True
+        return False
 
-    def delete(self, file_id: str, where: str) -> None:
-        """Delete a file, or a folder with all that is in it, for ever; one that is gone is no error.
+    def delete(self, file_id: str, where: str) -> bool:
+        """Delete a file, or a folder with all that is in it; whether that is for ever. One that is gone is no error.
 
         On a shared drive only managers may: what others delete goes to the trash.
         """
         try:
             self._json(self._files.delete(fileId=file_id, **_ALL), where)
         except ObjectNotFound:
-            return
+            return True
         except MayNot as refusal:
-            self.trash(file_id, where)
-            log.info("%s went to the trash: %s", where, refusal)
+            log.info("%s goes to the trash: %s", where, refusal)
+            return self.trash(file_id, where)
+        return True
 
     # ------------------------------------------------------------------ bytes
     def media(self, file: DriveFile, start: int, stop: int, where: str) -> Answer:

@@ -42,8 +42,7 @@ class Removal:
         self._tree = tree
         self._threads = threads
         self._done = done
-        self._for_ever = for_ever
-        self._remove: Callable[[str, str], None] = tree.api.delete if for_ever else tree.api.trash
+        self._remove: Callable[[str, str], bool] = tree.api.delete if for_ever else tree.api.trash
 
     def run(self, paths: Iterable[str], root: str) -> None:
         """Remove the objects at the paths, as many as can be; the first failure is raised at the end."""
@@ -94,8 +93,8 @@ class Removal:
 
     def _try(self, found: _Found) -> CottonCandyError | None:
         try:
-            self._remove(found.file.id, found.path)
+            is_for_ever = self._remove(found.file.id, found.path)
         except CottonCandyError as error:
             return error
-        self._tree.forget(found.path, found.file.id, for_ever=self._for_ever)
+        self._tree.forget(found.path, found.file.id, for_ever=is_for_ever)
         return None

@@ -142,6 +142,7 @@ class Tree:
     def remember_folder(self, path: str, ids: tuple[str, ...]) -> None:
         """Keep the ids of a path."""
         if len(self._folders) >= _MOST_REMEMBERED:
+            self._maker = object()  # what lies in the folders made from here is forgotten with them
             self._folders.clear()
         self._folders[path] = ids, time.monotonic() + _FOLDERS_LAST
 
@@ -151,10 +152,17 @@ class Tree:
 
     def forget_branch(self, path: str) -> None:
         """Look for a folder, and for what is below it, anew."""
-        self._maker = object()  # what lies in the folders made from here may be forgotten with it
         for cache in (self._folders, self._objects):
             for known in [known for known in list(cache) if known == path or known.startswith(f"{path}/")]:
+                if cache is self._folders:
+                    self._forget_new(known)
                 cache.pop(known, None)
+
+    def _forget_new(self, path: str) -> None:
+        """What lies in a folder is about to be forgotten, so it is no new one any more."""
+        ids, _ = self._folders.get(path, ((), 0.0))
+        for folder in ids:
+            newfolders.forget(folder)
 
     def is_new(self, folder: str) -> bool:
         """Whether a folder was made from here a moment ago, and holds nothing but what was put there from here."""

@@ -140,8 +140,8 @@ class Destination:
             found = self._tree.settled(self.path, self._folder, file, is_object)
         older = [other for other in found if (other.created, other.id) < (file.created, file.id)]
         if older and self._options.if_absent:
-            self._tree.api.delete(file.id, self.where)
-            self._tree.forget(self.path, file.id)
+            is_for_ever = self._tree.api.delete(file.id, self.where)
+            self._tree.forget(self.path, file.id, for_ever=is_for_ever)
             raise self._exists()
         for other in older:
             self._replace(other)

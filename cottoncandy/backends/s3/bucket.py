@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
 from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out, status_of
-from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign_object
+from cottoncandy.backends.s3.foreign import FOREIGN, is_html
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import (
     ConfigurationError,
@@ -122,8 +122,13 @@ class Bucket:
         return response
 
     def refuse_page(self, key: str, response: Response) -> None:
-        """Raise TransientError for what no store has answered. A store tells a version, or which bytes these are."""
-        if is_foreign_object(response.get("ContentType") or "", response.get("ETag"), response.get("ContentRange")):
+        """Raise TransientError for what no store has answered.
+
+        A store tells a version, or which bytes these are, or something that begins with ``x-amz-``.
+        """
+        if not is_html(response.get("ContentType")) or response.get("ETag") or response.get("ContentRange"):
+            return
+        if not any(name.startswith("x-amz-") for name in response["ResponseMetadata"].get("HTTPHeaders", {})):
             raise TransientError(f"{self.describe(key)}: {FOREIGN}")
 
     def refuse_directory(self, key: str, response: Response) -> None:

@@ -8,13 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import botocore.handlers
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.parsers import ResponseParserFactory
 
-from cottoncandy.backends.s3.foreign import is_error, is_page
+from cottoncandy.backends.s3.foreign import is_page
 from cottoncandy.backends.s3.lean import may_explode, readable
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
@@ -62,6 +63,7 @@ def prepare(client: Client, settings: Settings) -> BotocoreRetries:
     """Teach a client what the settings ask for, and what other servers than Amazon's need."""
     redact_logs(_LOGGERS)
     client.meta.events.register("before-parse.s3", refuse_lies)
+    _clean_first(client.meta.events)
     client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
     if settings.requester_pays:
         client.meta.events.register("before-call.s3", pay)
@@ -169,10 +171,22 @@ def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
         response_dict["body"] = b""  # the status tells, and what is tried again looks at the page itself
     elif isinstance(body, bytes) and may_explode(body):
         raise UnreadableAnswer(reason="XML with declarations, or nothing but tags, for which no S3 server has a use")
-    elif isinstance(body, bytes) and (clean := readable(body)) != body:
-        response_dict["body"] = clean
-        if response_dict["status_code"] == 500 and not is_error(clean):
-            response_dict["status_code"] = 200  # as it was: botocore takes what it cannot parse for a failure
+
+
+def _clean_first(events: Any) -> None:
+    """Have `clean` come before a handler of botocore's own, which takes what it cannot parse for a failure."""
+    # private to botocore, which has it at the front of all
+    theirs = getattr(botocore.handlers, "_handle_200_error", None)
+    if theirs is not None:
+        events.unregister("before-parse.s3.*", theirs)
+    for handler in filter(None, (clean, theirs)):
+        events.register_first("before-parse.s3.*", handler)
+
+
+def clean(response_dict: dict[str, Any], **_: Any) -> None:
+    """Have botocore parse what a server repeats of names that XML cannot hold."""
+    if isinstance(response_dict.get("body"), bytes):
+        response_dict["body"] = readable(response_dict["body"])
 
 
 class _Parsers(ResponseParserFactory):
@@ -194,4 +208,4 @@ class _Parsers(ResponseParserFactory):
 
 
 #: The handlers of ours, whose work is done on the lean way too.
-KNOWN_HANDLERS = (pay, stay, sum_by_md5, sign_urls_as_requests, refuse_lies)
+KNOWN_HANDLERS = (pay, stay, sum_by_md5, sign_urls_as_requests, refuse_lies, clean)

@@ -47,18 +47,13 @@ def is_foreign(operation: str, headers: Mapping[str, str], content: bytes) -> bo
     root = _root(content)
     if operation in _ROOTS:
         return root != _ROOTS[operation].lower()
-    by_type = root in _OF_PAGES and headers.get("content-type", "").lower().startswith("text/html")
+    by_type = root in _OF_PAGES and is_html(headers.get("content-type"))
     return (root == "html" or by_type) and "etag" not in headers
 
 
-def is_foreign_object(content_type: str, *told: object) -> bool:
-    """Whether an answer to a read is such a page: of HTML, without any of what a store tells of an object."""
-    return content_type.lower().startswith("text/html") and not any(told)
-
-
-def is_error(content: bytes) -> bool:
-    """Whether this is the XML of an error."""
-    return _root(content) == "error"
+def is_html(content_type: str | None) -> bool:
+    """Whether a header says that this is HTML."""
+    return content_type is not None and content_type.lower().startswith("text/html")
 
 
 def is_page(content: bytes) -> bool:

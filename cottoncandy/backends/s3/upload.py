@@ -95,10 +95,13 @@ def _page_of_uploads(bucket: Bucket, position: Mapping[str, str]) -> Response:
     if not any(LOST in entry["Key"] for entry in page.get("Uploads", [])):
         return page
     page = ask(EncodingType="url")
-    for entry in page.get("Uploads", []):
-        entry["Key"] = entry["Key"] if LOST in entry["Key"] else unquote_plus(entry["Key"])
+    uploads = page.get("Uploads", [])
+    if any(LOST in entry["Key"] for entry in uploads):
+        return page  # they are not encoded: the others are as they are
+    for entry in uploads:
+        entry["Key"] = unquote_plus(entry["Key"])
     # Ceph does not encode the marker, which is the last name
-    return {**page, "NextKeyMarker": page["Uploads"][-1]["Key"]} if page.get("NextKeyMarker") else page
+    return {**page, "NextKeyMarker": uploads[-1]["Key"]} if uploads and page.get("NextKeyMarker") else page
 
 
 class S3Upload(MultipartUpload):

@@ -23,9 +23,10 @@ from cottoncandy.backends.s3.errors import (
     message_of,
     was_retried,
 )
-from cottoncandy.backends.s3.retrying import wait_for
+from cottoncandy.backends.s3.retrying import client_policy, wait_for
 from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.pipelines import Begun
+from cottoncandy.retry import Retries
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +203,8 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
     guarantees nothing where they do.
     """
     if not options.if_absent:
-        return call(_NO_MORE)
+        own = partial(call, _NO_MORE)
+        return _until_no_conflict(bucket, key, operation, own) if "IfNoneMatch" in options.extra else own()
     known = bucket.connection.accepts(operation, "IfNoneMatch") and not bucket.facts.no_conditions
     if not (known and bucket.connection.amazon and operation != "CopyObject"):
         refuse_existing(bucket, key)
@@ -223,14 +225,15 @@ def _until_no_conflict(bucket: Bucket, key: str, operation: str, call: Callable[
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
-    policy = bucket.connection.settings.retry
-    retries = policy.start(bucket.describe(key))
+    retries: Retries | None = None
     while True:
         try:
             return call()
         except ClientError as error:
             if not is_conflict(error) or operation == "CompleteMultipartUpload":
                 raise
+            policy = client_policy(bucket.connection.settings.retry, bucket.client)
+            retries = retries or policy.start(bucket.describe(key))
             wait_for(retries, error, policy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy.extras import with_extra
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 class Ecosystem(InterfaceCore):
     """The current bucket, as other libraries take it."""
 
-    _filesystem: ObjectFileSystem | None = None
+    # One for each thread: what others write meanwhile is in no transaction of this one's.
+    _filesystems: threading.local | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k != "_filesystem"}
+        return {k: v for k, v in super().__getstate__().items() if k != "_filesystems"}
 
     def zarr_store(self, prefix: str = "", read_only: bool = False) -> ZarrStore:
         """Give what is below a name as a store of zarr 3, for `zarr` and `xarray`.
@@ -59,8 +61,8 @@ class Ecosystem(InterfaceCore):
     def fs(self) -> ObjectFileSystem:
         """The bucket as a file system of fsspec, for pandas, dask and all that take one; paths are object names.
 
-        Needs ``pip install 'cottoncandy[fsspec]'``. The same one each time, until `set_bucket` goes elsewhere; one that
-        was given before does not follow.
+        Needs ``pip install 'cottoncandy[fsspec]'``. The same one each time for a thread, until `set_bucket` goes
+        elsewhere; one that was given before does not follow.
 
         Raises
         ------
@@ -74,7 +76,9 @@ class Ecosystem(InterfaceCore):
         >>> cci.fs.cat('notes/day1.txt')
         b'slept well'
         """
-        if self._filesystem is None or not self._filesystem.is_of(self.backend_interface, self._settings):
+        kept = self._filesystems = self._filesystems or threading.local()
+        filesystem: ObjectFileSystem | None = getattr(kept, "filesystem", None)
+        if filesystem is None or not filesystem.is_of(self.backend_interface, self._settings):
             module = with_extra("cottoncandy.fsspecfs", "fsspec")
-            self._filesystem = module.ObjectFileSystem(self.backend_interface, self._settings)
-        return self._filesystem
+            filesystem = kept.filesystem = module.ObjectFileSystem(self.backend_interface, self._settings)
+        return filesystem

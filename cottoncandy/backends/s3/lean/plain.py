@@ -192,9 +192,9 @@ def find_plainness(
 
 
 def find_keys(environ: Mapping[str, str] = os.environ) -> FixedKeys | None:
-    """The keys that stand in the environment, or in the default profile, now."""
+    """The keys that stand in the environment, or in the default profile, now; None where botocore may mean others."""
     files = _default_profile(environ)
-    return None if files is None else _keys_of(environ) or _keys_in(files, environ)
+    return _keys_of(environ) or _keys_in(files, environ) if files is not None and _is_plain(environ) else None
 
 
 def _is_plain(environ: Mapping[str, str]) -> bool:
