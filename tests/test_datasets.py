@@ -353,6 +353,15 @@ def test_every_spelling_of_what_is_dense(store: Store, tight: None, order: Any) 
         assert_equal(dataset[index], arr[index])
 
 
+def with_peak(dataset: Any, index: Any) -> tuple[Any, int]:
+    """What a slice gives, and the most memory that it took meanwhile, in bytes."""
+    tracemalloc.start()
+    try:
+        return dataset[index], tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.stores("local")
 @pytest.mark.parametrize("compression", [False, "Zstd-blocks"])
 def test_what_is_dense_takes_little_more_memory_than_its_index(store: Store, compression: Any) -> None:
@@ -366,12 +375,7 @@ def test_what_is_dense_takes_little_more_memory_than_its_index(store: Store, com
     spelled = ((..., mask), (mask, ...), (None, mask), np.nonzero(mask), backwards, from_the_end)
     for index in (*spelled, np.ix_(rows, every_other), rows):
         dataset = cci.open_array("a")
-        tracemalloc.start()
-        try:
-            found = dataset[index]
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        found, peak = with_peak(dataset, index)
         assert_equal(found, arr[index])
         # what is read at a time, and the tables of so many runs
         assert peak < found.nbytes + 40 * MIB
@@ -385,12 +389,7 @@ def test_sorted_rows_are_not_copied_once_more(store: Store) -> None:
     rows = np.arange(600) % 20 < 18
     for index in (rows, np.flatnonzero(rows)):
         dataset = cci.open_array("a", threads=1)
-        tracemalloc.start()
-        try:
-            found = dataset[index]
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+        found, peak = with_peak(dataset, index)
         assert np.array_equal(found, arr[index])
         assert peak < 1.25 * found.nbytes
 

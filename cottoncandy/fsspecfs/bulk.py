@@ -41,9 +41,9 @@ def plan(filesystem: AbstractFileSystem, many: str, *paths: Any, **options: Any)
     source, *rest = paths
     asked, known = source, {}
     if many != "put" and isinstance(source, str) and has_magic(source):
-        known["is_literal"] = filesystem.is_literal(source)
+        known["assume_literal"] = filesystem.is_literal(source)
         # fsspec looks at it to tell a pattern, which goes elsewhere than an object or a directory does
-        asked = _MAGIC.sub("_", source) if known["is_literal"] else source
+        asked = _MAGIC.sub("_", source) if known["assume_literal"] else source
 
     def expand(names: Any, **how: Any) -> list[str]:
         found = filesystem.expand_path(source if names is asked else names, **how, **known)

@@ -136,8 +136,7 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         path: Any,
         recursive: bool = False,
         maxdepth: int | None = None,
-        assume_literal: bool = False,
-        is_literal: bool | None = None,
+        assume_literal: bool | None = None,
         **kwargs: Any,
     ) -> list[str]:
         """Find the names that paths and patterns stand for; what is there under a path as it is written is no pattern.
@@ -149,10 +148,8 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
             With all that is below them.
         maxdepth : int, optional
             How many levels.
-        assume_literal : bool
-            None of them is a pattern.
-        is_literal : bool, optional
-            Whether that is known of all that look like one, or that they are; by default it is asked.
+        assume_literal : bool, optional
+            Whether what looks like a pattern is none; by default the store is asked what is there.
 
         Raises
         ------
@@ -161,8 +158,7 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         """
         names = [self._strip_protocol(each) for each in ([path] if isinstance(path, (str, os.PathLike)) else path)]
         magic = {name for name in names if has_magic(name)}
-        known = True if assume_literal else is_literal
-        literal = {name for name in magic if (self.is_literal(name) if known is None else known)}
+        literal = {name for name in magic if (self.is_literal(name) if assume_literal is None else assume_literal)}
         found = set(literal)
         for name in literal if recursive else ():
             found.update(self.find(name, maxdepth=maxdepth, withdirs=True))
