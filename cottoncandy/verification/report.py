@@ -11,8 +11,8 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
-    """An object that is not as it was stored.
+class Finding:
+    """What is to be said of an object.
 
     Attributes
     ----------
@@ -28,22 +28,19 @@ class Damage:
         return f"{self.name}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Damage(Finding):
+    """An object that is not as it was stored: its ``name`` in the container, and the ``reason``."""
+
+    __slots__ = ()
+
+
+class Unreadable(Finding):
     """An object that cannot be looked at from here; where there are its key and its codec, it can.
 
-    Attributes
-    ----------
-    name : str
-        The object's name in its container.
-    reason : str
+    Its ``name`` in the container, and the ``reason``.
     """
 
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.reason}"
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
