@@ -11,6 +11,7 @@ from __future__ import annotations
 from cottoncandy.stream.diskbody import file_body, file_pieces, unchanged
 from cottoncandy.stream.file import CloudStream
 from cottoncandy.stream.settings import TransferSettings
+from cottoncandy.stream.smallfiles import begin_fetch, begin_file
 from cottoncandy.stream.source import ObjectSource, read_range
 from cottoncandy.stream.up import begin_upload, stream_part, stream_part_sizes, upload
 
@@ -18,6 +19,8 @@ __all__ = [
     "CloudStream",
     "ObjectSource",
     "TransferSettings",
+    "begin_fetch",
+    "begin_file",
     "begin_upload",
     "file_body",
     "file_pieces",

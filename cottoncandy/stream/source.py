@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from mmap import mmap
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from cottoncandy.parallel import for_each
 from cottoncandy.pools import map_threads
 from cottoncandy.resuming import read_resuming
 from cottoncandy.stream.settings import TransferSettings
+from cottoncandy.waits import Waits
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 _ASKED = (MIB // 2, 2 * MIB)
 _READ = (MIB // 4, MIB)
 _PART_OF = 128
-# Of the time: who waits so little gains nothing by more connections. On loopback the share is 0.01 to 0.19.
-_FEW_WAITS = 0.25
 # Bytes of a range that is worth a request of its own; and of one that is read in parts.
 _LEAST_RANGE = 8 * MIB
 _MOST_RANGE = 32 * MIB
@@ -133,11 +132,11 @@ class ObjectSource:
 
         Memory: a few parts, whatever the size of the object.
         """
-        buffers, waits, start, size = BufferPool(), _Waits(), 0, self.head.size
+        buffers, waits, start, size = BufferPool(), Waits(), 0, self.head.size
         self._leave_to_parent()
         reader, generation = self._opening_answer(), forks.generation()
         try:
-            while start < size and (reader is not None or threads <= 1 or waits.are_few()):
+            while start < size and (reader is not None or threads <= 1 or waits.are_few):
                 if generation != forks.generation():
                     reader, generation = None, forks.generation()  # the parent reads that one on
                 with waits:
@@ -153,6 +152,11 @@ class ObjectSource:
         spans = partsizes.spans(size - start, _share(size, _ASKED))
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(partial(self._part, buffers), jobs, threads, window=threads)
+
+    def copy_to(self, file: BinaryIO, threads: int) -> None:
+        """Write all bytes to a file, as `parts` brings them."""
+        with contextlib.closing(self.parts(threads)) as parts:
+            file.writelines(parts)
 
     def _leave_to_parent(self) -> None:
         """After a fork, forget the answer that is open: the parent reads it on, and both would get parts of it."""
@@ -252,28 +256,6 @@ def _share(size: int, bounds: tuple[int, int]) -> int:
     """Bytes of a part of an object."""
     least, most = bounds
     return min(max(size // _PART_OF, least), most)
-
-
-class _Waits:
-    """How much of the time of who takes parts goes into waiting for them, which several connections make less."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter()
-        self._waited = self._entered = 0.0
-
-    def __enter__(self) -> None:
-        self._entered = self._now()
-
-    def __exit__(self, *_: object) -> None:
-        self._waited += self._now() - self._entered
-
-    @staticmethod
-    def _now() -> float:
-        # in which this thread does nothing: to copy out of the kernel, or to decrypt, is no waiting
-        return time.perf_counter() - time.thread_time()
-
-    def are_few(self) -> bool:
-        return self._waited <= _FEW_WAITS * (time.perf_counter() - self._began)
 
 
 def read_range(

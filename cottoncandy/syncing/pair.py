@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable
+from typing import Any
 
+from cottoncandy.pipelines import Begun
 from cottoncandy.syncing.trees import Branch, Disk
 
 
@@ -81,6 +83,10 @@ class Pair(ABC):
     @abstractmethod
     def transfer(self, name: str) -> None:
         """Put what the source has into the destination."""
+
+    def begin(self, name: str) -> Begun[Any] | None:  # noqa: ARG002 - it is of use for small ones
+        """Begin with a transfer that is done with one request; None where `transfer` is to do it."""
+        return None
 
     @abstractmethod
     def is_emptied(self, name: str, extra: Container[str]) -> bool:

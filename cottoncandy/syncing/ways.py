@@ -9,15 +9,25 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from cottoncandy import arrayformat, keys
-from cottoncandy.backends.base import ObjectInfo, WriteOptions
+from cottoncandy.backends.base import ObjectInfo, ObjectReader, Receipt, WriteOptions
 from cottoncandy.diskfiles import make_directory, remove_abandoned, replacing
 from cottoncandy.diskpaths import distinct_paths
 from cottoncandy.errors import CottonCandyError, InvalidObjectName
-from cottoncandy.stream import CloudStream, ObjectSource, TransferSettings, file_body, upload
+from cottoncandy.pipelines import Begun
+from cottoncandy.stream import (
+    CloudStream,
+    ObjectSource,
+    TransferSettings,
+    begin_fetch,
+    begin_file,
+    file_body,
+    upload,
+)
 from cottoncandy.syncing.likeness import (
     MTIME,
     differ_by_md5,
@@ -31,6 +41,7 @@ from cottoncandy.syncing.likeness import (
 )
 from cottoncandy.syncing.pair import Pair
 from cottoncandy.syncing.trees import Branch, Disk
+from cottoncandy.waits import Waits
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +72,7 @@ class _WithDisk(Pair):
         self.origin, self.disk, self.branch = origin, disk, branch
         self.settings, self.checksum = settings, checksum
         self.skipped, self.gone, self.unlisted = disk.skipped, disk.gone, disk.unlisted
+        self._waits = Waits()
         self.files: dict[str, os.stat_result] = {}
         self.objects: dict[str, ObjectInfo] = {}
         self._arrays: dict[str, bool] = {}
@@ -129,8 +141,8 @@ class _WithDisk(Pair):
             return None  # the store has other bytes, encrypted ones: what it tells is of those
         return fits_e_tag(self.disk.root / name, self.objects[name].e_tag, self.branch.backend, self.settings)
 
-    def _open(self, name: str) -> ObjectSource:
-        return ObjectSource(self.branch.backend, self.branch.key(name), self.settings, self.settings.opening)
+    def _open(self, name: str, opened: ObjectReader | None = None) -> ObjectSource:
+        return ObjectSource(self.branch.backend, self.branch.key(name), self.settings, opened=opened)
 
     def _has_the_bytes(self, name: str) -> bool:
         with (self.disk.root / name).open("rb") as file, self._open(name) as source:
@@ -173,8 +185,14 @@ class _Upload(_WithDisk):
         backend, key = self.branch.backend, self.branch.key(name)
         with (self.disk.root / name).open("rb") as file:
             facts = os.fstat(file.fileno())  # it may be another file than was listed
-            metadata, body = {MTIME: time_text(facts.st_mtime_ns)}, file_body(file, self.settings)
-            upload(backend, key, body, metadata, WriteOptions(), self.settings, self.threads, most=facts.st_size)
+            body, options = file_body(file, self.settings), WriteOptions()
+            upload(backend, key, body, _recorded(facts), options, self.settings, self.threads, most=facts.st_size)
+
+    def begin(self, name: str) -> Begun[Receipt] | None:
+        if name in self.objects:
+            return None  # it is to be looked at
+        key, path = self.branch.key(name), self.disk.root / name
+        return begin_file(self.branch.backend, key, path, _recorded, WriteOptions(), self._waits)
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.branch.has_only(name, extra)
@@ -204,18 +222,21 @@ class _Download(_WithDisk):
         return self.disk.hangs_on(name, others)
 
     def transfer(self, name: str) -> None:
-        with self._open(name) as source:
+        self._receive(name)
+
+    def begin(self, name: str) -> Begun[None] | None:
+        size, write = self.objects[name].size, partial(self._receive, name)
+        return begin_fetch(self.branch.backend, self.branch.key(name), size, write, self._waits)
+
+    def _receive(self, name: str, opened: ObjectReader | None = None) -> None:
+        with self._open(name, opened) as source:
             path = self.disk.path(name)  # what cannot be read fails before one knows of a place
             make_directory(path.parent)
-            self._write(source, path, name)
+            self._write(source, path)
 
-    def _write(self, source: ObjectSource, path: Path, name: str) -> None:
-        with (
-            replacing(path, self.branch.describe(name), through_link=False) as file,
-            contextlib.closing(source.parts(self.threads)) as parts,
-        ):
-            for part in parts:
-                file.write(part)
+    def _write(self, source: ObjectSource, path: Path) -> None:
+        with replacing(path, source.where, through_link=False) as file:
+            source.copy_to(file, self.threads)
             file.flush()
             moment = time_of_download(source.head.metadata, nanoseconds(source.head.last_modified), time.time_ns())
             if moment is not None:
@@ -302,11 +323,21 @@ class _Copy(Pair):
         location, size = source.backend.location, self._from[name].size
         target.backend.copy(source.key(name), target.key(name), source_container=location, size=size)
 
+    def begin(self, name: str) -> Begun[Receipt] | None:
+        source, target = self.source_branch, self.target_branch
+        location, size = source.backend.location, self._from[name].size
+        return target.backend.begin_copy(source.key(name), target.key(name), size, source_container=location)
+
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.target_branch.has_only(name, extra)
 
     def delete(self, names: list[str]) -> None:
         self.target_branch.delete(names)
+
+
+def _recorded(facts: os.stat_result) -> dict[str, str]:
+    """What an object keeps of a file beside its bytes."""
+    return {MTIME: time_text(facts.st_mtime_ns)}
 
 
 def _reads_as(source: ObjectSource, file: BinaryIO) -> bool:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from cottoncandy import keys
-from cottoncandy.backends.base import Receipt
+from cottoncandy.backends.base import ObjectReader, Receipt
 from cottoncandy.diskfiles import files_below, files_in, replacing
 from cottoncandy.interfaces.basic.objects import Objects
-from cottoncandy.stream import file_body
+from cottoncandy.pipelines import Begun
+from cottoncandy.stream import ObjectSource, begin_file, file_body
+from cottoncandy.waits import Waits
 
 
 class Files(Objects):
@@ -48,8 +49,7 @@ class Files(Objects):
         ObjectChanged
             If somebody writes to the file meanwhile; the object is left as it was.
         """
-        extra = dict(ExtraArgs or {})
-        metadata, acl = extra.pop("Metadata", {}), extra.pop("ACL", None)
+        metadata, acl, extra = _split(ExtraArgs)
         name = _full_name(flname) if object_name is None else object_name
         with Path(flname).open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -85,13 +85,22 @@ class Files(Objects):
         root = Path(disk_path)
         if not root.is_dir():
             raise NotADirectoryError(f"{root} is no directory")
-        target = _full_name(disk_path) if cloud_path is None else cloud_path
+        target, waits = _full_name(disk_path) if cloud_path is None else cloud_path, Waits()
+        metadata, acl, extra = _split(ExtraArgs)
+        texts, options = {name: str(value) for name, value in metadata.items()}, self._write_options(acl, extra)
+
+        def name_of(path: Path) -> str:
+            return keys.join(target, *path.relative_to(root).parts)
 
         def send(path: Path) -> None:
-            name = keys.join(target, *path.relative_to(root).parts)
-            self.upload_from_file(path, name, ExtraArgs, threads=1)
+            self.upload_from_file(path, name_of(path), ExtraArgs, threads=1)
 
-        self._for_each(send, list(_files(root, recursive)), threads, "upload", target)
+        def begin(path: Path) -> Begun[Receipt] | None:
+            return begin_file(
+                self.backend_interface, keys.clean_object(name_of(path)), path, lambda _: texts, options, waits
+            )
+
+        self._for_each(send, list(_files(root, recursive)), threads, "upload", target, begin=begin)
 
     def download_to_file(
         self,
@@ -119,15 +128,27 @@ class Files(Objects):
         """
         self._download_key(keys.clean_object(object_name), Path(file_name), threads, through_link=through_link)
 
-    def _download_key(self, key: str, target: Path, threads: int | None, *, through_link: bool = True) -> None:
+    def _download_key(
+        self,
+        key: str,
+        target: Path,
+        threads: int | None,
+        *,
+        through_link: bool = True,
+        opened: ObjectReader | None = None,
+    ) -> None:
         with (
-            self._whole(key, threads) as stream,
-            self._settings.progress.transfer("download", key, stream.size),
-            replacing(target, self.backend_interface.describe(key), through_link=through_link) as file,
-            contextlib.closing(stream.parts()) as parts,
+            ObjectSource(self.backend_interface, key, self._settings, opened=opened) as source,
+            self._settings.progress.transfer("download", key, source.head.size),
+            replacing(target, source.where, through_link=through_link) as file,
         ):
-            for part in parts:
-                file.write(part)
+            source.copy_to(file, threads or self._settings.threads)
+
+
+def _split(extra: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], str | None, dict[str, Any]]:
+    """Metadata and ACL, which every backend knows, and what only boto3 does."""
+    others = dict(extra or {})
+    return others.pop("Metadata", {}), others.pop("ACL", None), others
 
 
 def _full_name(path: str | os.PathLike[str]) -> str:

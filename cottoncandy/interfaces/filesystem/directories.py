@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from cottoncandy import keys
+from cottoncandy.backends.base import ObjectReader
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
+from cottoncandy.pipelines import Begun
+from cottoncandy.stream import begin_fetch
+from cottoncandy.waits import Waits
 
 
 class Directories(BasicInterface):
@@ -39,18 +44,21 @@ class Directories(BasicInterface):
         from cottoncandy.diskfiles import make_directory, parts_in, remove_abandoned
         from cottoncandy.diskpaths import disk_paths
 
-        prefix, root = keys.as_directory(directory), Path(disk_name)
-        names = list(self._listed_names(prefix))
-        if not names:
+        prefix, root, waits = keys.as_directory(directory), Path(disk_name), Waits()
+        sizes = {info.key.removeprefix(prefix): info.size for info in self._listed(prefix)}
+        if not sizes:
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
         # the marker of the directory itself has no name in it
-        files = disk_paths(root, (name.removeprefix(prefix) for name in names if name != prefix))
+        files = disk_paths(root, filter(None, sizes))
         make_directory(root)
         for folder in {path.parent for path in files.values()}:
             remove_abandoned(parts_in(folder))
 
-        def fetch(name: str) -> None:
+        def fetch(name: str, opened: ObjectReader | None = None) -> None:
             make_directory(files[name].parent)
-            self._download_key(prefix + name, files[name], 1, through_link=False)
+            self._download_key(prefix + name, files[name], 1, through_link=False, opened=opened)
 
-        self._for_each(fetch, files, threads, "download", directory)
+        def begin(name: str) -> Begun[None] | None:
+            return begin_fetch(self.backend_interface, prefix + name, sizes[name], partial(fetch, name), waits)
+
+        self._for_each(fetch, files, threads, "download", directory, begin=begin)

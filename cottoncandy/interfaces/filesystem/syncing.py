@@ -164,7 +164,7 @@ class Synchronizing(BasicInterface):
                     raise
                 waiting.append(name)
 
-        self._for_each(plan.failures.apart(transfer), plan.moved, threads, "transfer", source)
+        self._for_each(plan.failures.apart(transfer), plan.moved, threads, "transfer", source, begin=pair.begin)
         if not waiting:
             return set()
         plan.failures.require_none()
