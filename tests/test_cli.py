@@ -6,6 +6,7 @@ import copy
 import errno
 import fcntl
 import io
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from recorder import Fault, Request
 from stores import Recorded, Store
 from test_progress import Bars
 
@@ -1297,7 +1300,6 @@ def test_a_name_with_orders_for_a_terminal_is_whole_in_a_pipe_and_harmless_on_a_
 def test_who_is_asked_to_end_leaves_nothing_half_done(
     asked: signal.Signals, ignored: bool, recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recorder import Fault, Request
 
     store, proxy = recorded
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
@@ -1322,7 +1324,6 @@ def test_who_is_asked_to_end_leaves_nothing_half_done(
 
 
 def test_bars_are_for_terminals(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recorder import Fault
 
     store, proxy = recorded
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
@@ -1339,6 +1340,37 @@ def test_bars_are_for_terminals(recorded: Recorded, cc: Run, monkeypatch: pytest
     assert b"put up" in os.read(terminal, 10000)
     os.close(terminal)
     assert store.raw.keys() == ["up/a", "up/b"]
+
+
+@pytest.mark.stores("moto")
+@pytest.mark.parametrize(("action", "method"), [("get", "HEAD"), ("get", "GET"), ("put", "PUT")])
+def test_many_files_are_under_way_at_once(
+    recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch, action: str, method: str
+) -> None:
+    """The first of the answers comes when the third request has, also to what tells of each object."""
+    store, proxy = recorded
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    Path("here").mkdir()
+    for number in range(6):
+        Path(f"here/{number}").write_text(f"{number}")
+        store.raw.put(f"old/{number}", f"{number}".encode())
+    come, third = itertools.count(1), threading.Event()
+
+    def hook(request: Request) -> None:
+        if request.method == method and request.path[-2] == "/":
+            if next(come) >= 3:
+                third.set()
+            assert third.wait(30)
+
+    proxy.hook = hook
+    ok(cc(action, "-r", "-q", *on_server(store), *(("old", "there/") if action == "get" else ("here", "new/"))))
+    found = (
+        {name: store.raw.get(f"new/{name}")[0] for name in "012345"}
+        if action == "put"
+        else {name: Path(f"there/{name}").read_bytes() for name in "012345"}
+    )
+    assert found == {name: name.encode() for name in "012345"}
 
 
 def test_a_deletion_shows_a_bar(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1359,7 +1391,6 @@ def test_a_deletion_shows_a_bar(cc: Run, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_no_bar_is_drawn_into_the_lines_of_a_listing(
     recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recorder import Fault
 
     store, proxy = recorded
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])

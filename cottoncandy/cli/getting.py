@@ -29,13 +29,11 @@ from cottoncandy.cli.places import (
     require_names,
     shows_progress,
 )
+from cottoncandy.cli.several import ask_of_each, do_each
 from cottoncandy.cli.streams import output_bytes, tell
-from cottoncandy.config import Options
 from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
-from cottoncandy.parallel import for_each
-from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -91,8 +89,7 @@ def get(
 
 
 def _run(cci: DefaultInterface, jobs: list[_Job], destination: str, *, quiet: bool) -> None:
-    with Progress(shows_progress(quiet=quiet)).many("get", destination, len(jobs)) as count:
-        for_each(count.wrap(lambda job: job.run(cci)), jobs, Options.load().integer("basic", "threads"))
+    do_each(lambda job: job.run(cci), jobs, "get", destination, shows_progress(quiet=quiet))
     if not quiet and destination != _STDOUT:
         tell(f"got {len(jobs)} to {destination}" if len(jobs) != 1 else f"got {jobs[0].path}")
 
@@ -212,8 +209,7 @@ def _jobs(
         key: rest for key, rest in found.items() if not key.endswith(keys.SEPARATOR) and not _reads_as_another(key)
     }
     paths = disk_paths(target, wanted.values())
-    for key, rest in wanted.items():
-        job = _job(cci, key, paths[rest], kind, exact=False)
+    for job in ask_of_each(lambda key: _job(cci, key, paths[wanted[key]], kind, exact=False), list(wanted)):
         if job.path and leads_out(target.resolve(), job.path):  # by the extension, that it had not before
             raise InvalidObjectName(f"{job.path} is a link that leads out of {target}: remove it")
         # of a directory, each object is a file of its own: two must not end in one

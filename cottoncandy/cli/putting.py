@@ -14,11 +14,9 @@ from cottoncandy import keys
 from cottoncandy.cli.completing import complete_files_then_names
 from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
 from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, require_names, shows_progress
+from cottoncandy.cli.several import do_each
 from cottoncandy.cli.streams import input_bytes, tell
-from cottoncandy.config import Options
 from cottoncandy.diskfiles import files_below
-from cottoncandy.parallel import for_each
-from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -70,9 +68,7 @@ def put(
             tell(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
         return
     cci = open_store(where, access, create=True, quiet=quiet)
-    threads = Options.load().integer("basic", "threads")
-    with Progress(shows_progress(quiet=quiet)).many("put", target, len(jobs)) as count:
-        for_each(count.wrap(lambda job: job.run(cci, given, compression, acl)), jobs, threads)
+    do_each(lambda job: job.run(cci, given, compression, acl), jobs, "put", target, shows_progress(quiet=quiet))
     if not quiet:
         tell(f"put {len(jobs)} to {target}" if len(jobs) != 1 else f"put {where.at(jobs[0].name)}")
 
