@@ -686,8 +686,27 @@ def test_where_the_times_differ_the_checksum_decides(
     assert (here / "large").stat().st_mtime == 1.5
 
 
+def test_files_of_before_1970_and_of_far_from_now(store: Store, tmp_path: Path) -> None:
+    cci, here, there = store.interface(), make(tmp_path / "here", {f"{i}": b"!" for i in range(3)}), tmp_path / "there"
+    for name, seconds in (("0", -1_500_000_000), ("1", 11_000_000_000), ("2", 10**12)):
+        os.utime(here / name, (seconds, seconds))
+    assert len(cci.sync(here, "exp").transferred) == 3
+    assert cci.sync(here, "exp").unchanged == 3
+    cci.sync("exp", there)
+    assert cci.sync("exp", there).unchanged == 3
+    for name in "012":
+        assert (there / name).stat().st_mtime_ns == (here / name).stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("told", ["99999999999", "-99999999999.5", "1e5", "-", "nan"])
+def test_a_time_that_no_file_can_have(store: Store, tmp_path: Path, told: str) -> None:
+    store.raw.put("exp/a", b"!", {"mtime": told})
+    store.interface().sync("exp", tmp_path / "there")
+    assert on_disk(tmp_path / "there") == {"a": b"!"}
+
+
 def test_times_and_patterns() -> None:
-    for moment in (0, 1, 1_700_000_000_123_456_789):
+    for moment in (0, 1, -1, -1_500_000_000, 1_700_000_000_123_456_789, 15_032_385_535 * 10**9):
         assert recorded_time({"Mtime": time_text(moment)}) == moment
     assert recorded_time({"mtime": "12"}) == 12 * 10**9
     assert recorded_time({"mtime": "yesterday"}) is None

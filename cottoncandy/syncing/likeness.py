@@ -21,8 +21,8 @@ _SAME_TIME = 2_000
 # ns: below this age, by our clock, an object may be replaced within the second that it was written in. No other
 # object is so young by a server's clock that differs as much as clocks do.
 _YOUNG = 60 * 10**9
-# Ten digits of seconds last until 2286.
-_TIME = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,9})[0-9]*)?")
+# Eleven digits of seconds last until 5138; no file system goes further. Before 1970 they are negative.
+_TIME = re.compile(r"(-?)([0-9]{1,11})(?:\.([0-9]{1,9})[0-9]*)?")
 _MD5 = re.compile(r'"?([0-9a-f]{32})(?:-(\d+))?"?')
 
 
@@ -34,15 +34,21 @@ def time_text(nanoseconds: int) -> str:
     --------
     >>> time_text(1_700_000_000_123_456_789)
     '1700000000.123456789'
+    >>> time_text(-1_500_000_000)
+    '-1.500000000'
     """
-    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
+    seconds, rest = divmod(abs(nanoseconds), 10**9)
+    return f"{'-' if nanoseconds < 0 else ''}{seconds}.{rest:09d}"
 
 
 def recorded_time(metadata: Mapping[str, str]) -> int | None:
     """The time that `time_text` wrote, or s3fs or rclone, in ns; None where there is none."""
     text = next((value for name, value in metadata.items() if name.lower() == MTIME), "")
     match = _TIME.fullmatch(text)
-    return int(match[1]) * 10**9 + int((match[2] or "").ljust(9, "0")) if match else None
+    if match is None:
+        return None
+    since = int(match[2]) * 10**9 + int((match[3] or "").ljust(9, "0"))
+    return -since if match[1] else since
 
 
 def nanoseconds(date: datetime | None) -> int | None:

@@ -240,7 +240,7 @@ class _Download(_WithDisk):
             file.flush()
             moment = time_of_download(source.head.metadata, nanoseconds(source.head.last_modified), time.time_ns())
             if moment is not None:
-                os.utime(file.name, ns=(moment, moment))
+                _set_time(file.name, moment)
 
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         return self.disk.has_only(name, extra)
@@ -333,6 +333,12 @@ class _Copy(Pair):
 
     def delete(self, names: list[str]) -> None:
         self.target_branch.delete(names)
+
+
+def _set_time(path: str, nanoseconds: int) -> None:
+    # an object may tell of a time that this file system, or this machine, does not know
+    with contextlib.suppress(OSError, OverflowError):
+        os.utime(path, ns=(nanoseconds, nanoseconds))
 
 
 def _recorded(facts: os.stat_result) -> dict[str, str]:
