@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from pathlib import Path
 
 from cottoncandy import keys
@@ -12,6 +12,7 @@ from cottoncandy.backends.base import Backend, ObjectInfo
 from cottoncandy.diskfiles import files_below
 from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.progress import Progress
 
 # Linux follows 40 links on one path, https://man7.org/linux/man-pages/man7/path_resolution.7.html; others fewer.
 _MOST_LINKS = 40
@@ -129,13 +130,14 @@ class Disk:
                 return False
         return True
 
-    def delete(self, names: Iterable[str]) -> None:
+    def delete(self, names: Collection[str], progress: Progress) -> None:
         """Delete files, and the directories that this empties."""
-        for path in [self.root / name for name in names]:
-            path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # it is not empty
-                for parent in path.relative_to(self.root).parents[:-1]:
-                    (self.root / parent).rmdir()
+        with progress.many("delete", str(self.root), len(names), "files") as count:
+            for path in count.through([self.root / name for name in names]):
+                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it is not empty
+                    for parent in path.relative_to(self.root).parents[:-1]:
+                        (self.root / parent).rmdir()
 
 
 class Branch:
@@ -166,9 +168,10 @@ class Branch:
         """Whether these objects alone keep another from having a name."""
         return self.backend.gives_way(self.key(name), lambda key: key.removeprefix(self.prefix) in extra)
 
-    def delete(self, names: Iterable[str]) -> None:
+    def delete(self, names: Collection[str], progress: Progress) -> None:
         """Delete objects."""
-        self.backend.delete([self.key(name) for name in names])
+        with progress.many("delete", self.prefix, len(names)) as count:
+            self.backend.delete(count.through([self.key(name) for name in names]))
 
     def require(self, found: Mapping[str, object]) -> None:
         """Raise ObjectNotFound if nothing was found."""

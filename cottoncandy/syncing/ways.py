@@ -198,7 +198,7 @@ class _Upload(_WithDisk):
         return self.branch.has_only(name, extra)
 
     def delete(self, names: list[str]) -> None:
-        self.branch.delete(names)
+        self.branch.delete(names, self.settings.progress)
 
 
 class _Download(_WithDisk):
@@ -246,7 +246,7 @@ class _Download(_WithDisk):
         return self.disk.has_only(name, extra)
 
     def delete(self, names: list[str]) -> None:
-        self.disk.delete(names)
+        self.disk.delete(names, self.settings.progress)
 
     def clean_up(self) -> None:
         remove_abandoned(self.disk.parts)
@@ -332,7 +332,7 @@ class _Copy(Pair):
         return self.target_branch.has_only(name, extra)
 
     def delete(self, names: list[str]) -> None:
-        self.target_branch.delete(names)
+        self.target_branch.delete(names, self.settings.progress)
 
 
 def _set_time(path: str, nanoseconds: int) -> None:
