@@ -12,9 +12,8 @@ from datetime import datetime, timedelta, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from cottoncandy.backends import backend_class
 from cottoncandy.backends.base import MIB, Backend, WriteOptions
-from cottoncandy.backends.encrypted.wrapping import encrypted
+from cottoncandy.backends.opening import open_backend
 from cottoncandy.config import Options, user_file_path
 from cottoncandy.errors import CottonCandyError, ObjectNotFound
 from cottoncandy.findings import FAIL, Finding, fail, ok, warn
@@ -58,7 +57,7 @@ def diagnose(
         advice = "check the spelling (`cottoncandy config` shows all options), or take them out"
         yield warn("configuration", f"nothing reads {', '.join(unknown)}", advice)
     try:
-        opened = _connect(backend, container, options, arguments)
+        opened = open_backend(backend, container, options, look_only=True, **arguments)
     except CottonCandyError as error:
         yield fail("connection", str(error))
         return
@@ -93,15 +92,6 @@ def _configuration(options: Options) -> Finding:
     if os.name != "nt" and mode & 0o077 and (options.holds_keys or mode & 0o022):
         return warn("configuration", f"others may use {path} (mode {mode:o})", f"chmod 600 {path}")
     return ok("configuration", str(path))
-
-
-def _connect(kind: str, container: str | None, options: Options, arguments: dict[str, Any]) -> Backend:
-    found = backend_class(kind)
-    access_key, secret_key, url = (arguments.pop(name, None) for name in ("ACCESS_KEY", "SECRET_KEY", "endpoint_url"))
-    container = found.default_container(options) if container is None else container
-    encryption_key = arguments.pop("encryption_key", None)
-    connected = found.connect(container, access_key, secret_key, url, options, **{**found.look_only, **arguments})
-    return encrypted(connected, encryption_key, options)
 
 
 # ---------------------------------------------------------------------- the store

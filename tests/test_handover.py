@@ -16,6 +16,8 @@ import pytest
 from stores import RawBucket, Store
 
 import cottoncandy as cc
+from cottoncandy.backends.base import Backend
+from cottoncandy.backends.s3.backend import NOT_AT_A_VERSION
 from cottoncandy.errors import ConfigurationError, CottonCandyError, CredentialsNotFound, NotSupported, ObjectNotFound
 
 ODD = "a b/x+%41 ü'.npy"
@@ -127,17 +129,34 @@ def test_old_versions_are_told_read_and_restored(versioned: Store) -> None:
         lambda: old.dict2cloud("tree", {"a": np.zeros(1)}, verbose=False),
         lambda: old.restore_version(name, first.version_id),
         lambda: old.get_presigned_url(name, method="put"),
+        lambda: old.clean_uploads(older_than=0),
+        lambda: old.backend_interface.create_container("new"),
+        lambda: old.backend_interface.remove_container(str(old.bucket_name)),
+        lambda: old.backend_interface.begin_put(name, b"", {}),
+        lambda: old.backend_interface.begin_copy(name, "new", 1),
     ]
+    upload = cci.backend_interface.start_upload(f"{name}3", {})
     for call in refused:
         with pytest.raises(NotSupported, match="one object can be read"):
             call()
     assert len(cci.get_object_versions(name)) == 4
+    assert versioned.raw.leftovers() == [f"{name}3"]
+    upload.abort()
 
     cci.restore_version(name, first.version_id)
     assert np.array_equal(cci.download_raw_array(name), np.zeros(50_000))
     assert versioned.raw.get(name)[1]["scan"] == "0"
     assert len(cci.get_object_versions(name)) == 5
     assert [one.key for one in cci.get_object_versions("sub 01")] == []
+
+
+def test_all_of_the_contract_is_read_or_refused_at_a_version() -> None:
+    contract = {name for name in vars(Backend) if not name.startswith("_") and callable(getattr(Backend, name))}
+    reads = {"open", "open_version", "begin_open", "read_range", "stat", "exists", "presigned_url", "native_object"}
+    of_names = {"at", "at_version", "connect", "default_container", "describe", "place", "on_disk", "listed_sizes"}
+    looks = {"list_containers", "container_exists", "list_versions", "owner", "native_container", "diagnose"}
+    answers = {"answers_later", "has_md5", "gives_way", "rotate_key", "close"}  # no key is rotated on S3 itself
+    assert contract - NOT_AT_A_VERSION == reads | of_names | looks | answers
 
 
 @pytest.mark.stores("moto")

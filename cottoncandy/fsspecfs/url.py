@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from cottoncandy.backends import backend_class
 from cottoncandy.backends.encrypted.keys import KeySource
-from cottoncandy.backends.encrypted.wrapping import encrypted
+from cottoncandy.backends.opening import open_backend
 from cottoncandy.config import Options
 from cottoncandy.fsspecfs.filesystem import ObjectFileSystem
 from cottoncandy.stream import TransferSettings
@@ -63,8 +62,7 @@ class CottonCandyFileSystem(ObjectFileSystem):
         **options: Any,
     ) -> None:
         own = {name: options.pop(name) for name in _OF_ANY_FILE_SYSTEM if name in options}
-        configured, kind = Options.load(), backend_class(backend)
-        container = kind.default_container(configured) if bucket is None else bucket
-        connected = kind.connect(container, ACCESS_KEY, SECRET_KEY, endpoint_url, configured, **options)
-        connected = encrypted(connected, encryption_key, configured)
+        configured = Options.load()
+        options |= {"endpoint_url": endpoint_url, "encryption_key": encryption_key}
+        connected = open_backend(backend, bucket, configured, ACCESS_KEY=ACCESS_KEY, SECRET_KEY=SECRET_KEY, **options)
         super().__init__(connected, TransferSettings.from_options(configured), bucket=bucket, **own)

@@ -345,41 +345,6 @@ class S3Version(S3Backend):
         """Another bucket, at the same version."""
         return type(self)(container, self._bucket.connection, str(self._bucket.version_id))
 
-    def put(
-        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
-    ) -> Receipt:
-        raise self._only_reads(key)
-
-    def start_upload(self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()) -> S3Upload:
-        raise self._only_reads(key)
-
-    def _copy(
-        self,
-        source: Bucket,
-        source_key: str,
-        key: str,
-        options: WriteOptions,
-        metadata: Mapping[str, str] | None = None,
-        e_tag: str | None = None,
-        size: int | None = None,
-    ) -> Receipt:
-        raise self._only_reads(key)
-
-    def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
-        raise self._only_reads()
-
-    def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
-        raise self._only_reads()
-
-    def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
-        raise self._only_reads()
-
-    def list_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
-        raise self._only_reads()
-
-    def level_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
-        raise self._only_reads()
-
     def presigned_url(self, key: str, method: str, seconds: int) -> str:
         """A URL for reading that version."""
         if method != "get":
@@ -390,8 +355,23 @@ class S3Version(S3Backend):
         """boto3's ``ObjectVersion``."""
         return super().native_object(key).Version(self._bucket.version_id)
 
-    def _only_reads(self, key: str | None = None) -> NotSupported:
-        return NotSupported(f"{self.describe(key)}: at a version one object can be read, and nothing else done")
+    def _only_reads(self, key: object = None) -> NotSupported:
+        where = self.describe(key if isinstance(key, str) else None)
+        return NotSupported(f"{where}: at a version one object can be read, and nothing else done")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.container, self._bucket.connection, self._bucket.version_id)
+
+
+def _refused(self: S3Version, key: object = None, *_: object, **__: object) -> Any:
+    raise self._only_reads(key)
+
+
+#: What of the contract writes, deletes or lists.
+NOT_AT_A_VERSION = {
+    *("put", "begin_put", "start_upload", "copy", "begin_copy", "delete", "unfinished_uploads", "restore_version"),
+    *("list_objects", "list_level", "list_names", "level_names", "begin_names", "holds", "size"),
+    *("create_container", "remove_container", "probe"),
+}
+for _name in NOT_AT_A_VERSION:
+    setattr(S3Version, _name, _refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cottoncandy.backends.opening import open_backend
 from cottoncandy.interfaces.basic.buckets import Buckets
 from cottoncandy.interfaces.basic.core import InterfaceObject
 from cottoncandy.interfaces.basic.ecosystem import Ecosystem
@@ -67,7 +68,15 @@ class BasicInterface(Files, Tables, Buckets, Unfinished, Integrity, Encryption, 
         url = kwargs.pop("endpoint_url", url)
         self._load_options()
         self._show_progress(progress)
-        self._connect(backend, bucket_name, ACCESS_KEY, SECRET_KEY, url, **kwargs)
+        self.backend_interface = open_backend(
+            backend,
+            bucket_name,
+            self._options,
+            ACCESS_KEY=ACCESS_KEY,
+            SECRET_KEY=SECRET_KEY,
+            endpoint_url=url,
+            **kwargs,
+        )
         if force_bucket_creation is None:
             force_bucket_creation = self._options.flag("basic", "force_bucket_creation")
         self._require_bucket(force_bucket_creation)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cottoncandy import keys
-from cottoncandy.backends import backend_class
 from cottoncandy.backends.base import MIB, Backend, ObjectInfo, Receipt, WriteOptions
-from cottoncandy.backends.encrypted.wrapping import encrypted
 from cottoncandy.config import Options
 from cottoncandy.parallel import Pace, for_each, gather
 from cottoncandy.pipelines import Begin
@@ -18,7 +16,6 @@ from cottoncandy.progress import MakeBar, Progress
 from cottoncandy.stream import TransferSettings, upload
 
 if TYPE_CHECKING:
-    from cottoncandy.backends.encrypted.keys import KeySource
     from cottoncandy.browser import S3FSLike
 
 Item = TypeVar("Item")
@@ -36,15 +33,8 @@ class InterfaceObject:
 class InterfaceCore(InterfaceObject):
     """What all calls share: options, the backend, names. See `BasicInterface`."""
 
-    def _connect(
-        self, backend: str, *args: Any, encryption_key: KeySource | Literal[False] | None = None, **kwargs: Any
-    ) -> None:
-        kind = backend_class(backend)
-        container, access_key, secret_key, endpoint_url = args
-        if container is None:
-            container = kind.default_container(self._options)
-        connected = kind.connect(container, access_key, secret_key, endpoint_url, self._options, **kwargs)
-        self.backend_interface: Backend = encrypted(connected, encryption_key, self._options)
+    #: The store and its current bucket.
+    backend_interface: Backend
 
     @property
     def bucket_name(self) -> str | None:

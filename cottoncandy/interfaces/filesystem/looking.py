@@ -7,7 +7,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
@@ -16,6 +16,7 @@ from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, is_limited, limited, printable
 
 Entry = ObjectInfo | ObjectPrefix
+Found = TypeVar("Found", bound=Entry)
 # What counts the names that are listed.
 Through = Callable[[Iterable[Entry]], Iterable[Entry]]
 
@@ -128,13 +129,7 @@ class Looking(BasicInterface):
         """What is in a directory; the object itself where it is none."""
         level = self._level(keys.as_directory(name), page_size)
         children = self._settings.progress.through("list", name or "all", level)
-        first = next(children, None)
-        if first is not None:
-            yield first
-            yield from children
-        elif name and not name.endswith(keys.SEPARATOR):
-            with contextlib.suppress(ObjectNotFound):
-                yield self.backend_interface.stat(name)
+        return self._or_itself(name, children)
 
     def _matching(self, pattern: str, page_size: int | None) -> Iterator[Entry]:
         components = pattern.rstrip(keys.SEPARATOR).split(keys.SEPARATOR)
@@ -250,11 +245,15 @@ class Looking(BasicInterface):
     def _below(self, name: str, page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects below a name; the object itself where there is nothing below it."""
         listed = self._listed(keys.as_directory(name), page_size)
-        first = next(listed, None)
-        if first is not None:
-            yield first
-            yield from listed
-        elif name and not name.endswith(keys.SEPARATOR):
+        return self._or_itself(name, listed)
+
+    def _or_itself(self, name: str, below: Iterator[Found]) -> Iterator[Found | ObjectInfo]:
+        """What is below a name; where that is nothing, the object of the name."""
+        nothing = True
+        for entry in below:
+            nothing = False
+            yield entry
+        if nothing and name and not name.endswith(keys.SEPARATOR):
             with contextlib.suppress(ObjectNotFound):
                 yield self.backend_interface.stat(name)
 
