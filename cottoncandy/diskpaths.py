@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cottoncandy.errors import InvalidObjectName
 from cottoncandy.keys import SEPARATOR
 
-__all__ = ["disk_paths", "is_reserved_on_windows", "leads_out", "path_below"]
+__all__ = [
+    "answers_to_others",
+    "disk_paths",
+    "folded",
+    "is_reserved_on_windows",
+    "leads_out",
+    "path_below",
+    "spelled_file",
+]
 
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _WINDOWS_CHARACTERS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ]$')
@@ -116,9 +126,9 @@ def _outside(root: Path, name: str) -> InvalidObjectName:
 def _require_distinct(root: Path, files: Mapping[str, tuple[str, ...]]) -> None:
     clash = find_clash(files, SEPARATOR.join) or find_clash(_behind_links(root, files), SEPARATOR.join)
     if clash is None:
-        folded = find_clash(files, _folded)
+        alike = find_clash(files, lambda path: folded(SEPARATOR.join(path)))
         # most file systems tell `A` from `a`: ask this one only where it matters
-        clash = folded if folded and _folds(root) else None
+        clash = alike if alike and ignores_spelling(root) else None
     if clash:
         raise InvalidObjectName(
             f"objects {clash[0]!r:.1100} and {clash[1]!r:.1100} cannot both lie in {root}: they would be one file, "
@@ -162,22 +172,40 @@ def find_clash(
     return None
 
 
-def _folded(path: tuple[str, ...]) -> str:
-    text = SEPARATOR.join(path)
-    return (
-        text.lower() if text.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
-    )
+def folded(text: str) -> str:
+    """What is equal of names that a file system may take for one."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
-def _folds(root: Path) -> bool:
+def ignores_spelling(root: Path) -> bool:
     """Whether the file system takes two spellings for one name: asked with a file that is there for a moment."""
-    import tempfile  # needed by few, and brings much
+    with spelled_file(next(parent for parent in (root, *root.absolute().parents) if parent.is_dir())) as path:
+        return answers_to_others(path)
 
-    there = next(parent for parent in (root, *root.absolute().parents) if parent.is_dir())
-    with tempfile.NamedTemporaryFile(prefix=".cottoncandy-Á", dir=there) as file:
-        path = Path(file.name)
-        others = (path.name.swapcase(), unicodedata.normalize("NFD", path.name))
-        return any(path.with_name(other).exists() for other in others)
+
+@contextmanager
+def spelled_file(directory: Path, ending: str = "") -> Iterator[Path]:
+    """A file that is there for a moment, by a name that may be spelled otherwise.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written there.
+    """
+    path = directory / f".cottoncandy-Á{uuid.uuid4().hex}{ending}"
+    path.touch(exist_ok=False)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def answers_to_others(path: Path) -> bool:
+    """Whether such a file is found by other spellings, too."""
+    others = (path.name.swapcase(), unicodedata.normalize("NFD", path.name))
+    return any(path.with_name(other).exists() for other in others)
 
 
 # ---------------------------------------------------------------------- what lies there

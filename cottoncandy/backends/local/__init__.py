@@ -27,6 +27,7 @@ from cottoncandy.backends.base import (
 )
 from cottoncandy.backends.local import names, pair, tree
 from cottoncandy.backends.local.door import translated
+from cottoncandy.backends.local.spelling import Listed, Spelling
 from cottoncandy.backends.local.transfers import LocalReader, LocalUpload, receipt
 from cottoncandy.errors import (
     ConfigurationError,
@@ -87,6 +88,7 @@ class LocalBackend(Backend):
         self.container = os.fspath(container)
         self.path = _absolute(self.container)
         self._fsync = fsync
+        self._spelling = Spelling(self.path)
 
     @classmethod
     def connect(
@@ -159,14 +161,18 @@ class LocalBackend(Backend):
             raise ObjectChanged(f"{self.describe(key)} was replaced since it was first looked at: read it again")
         return file, head
 
-    def _file(self, key: str) -> str | None:
-        """The file of an object; None where no object can have this name.
+    def _file(self, key: str, listed: Listed | None = None, *, writing: bool = False) -> str | None:
+        """The file of an object; None where no object can have this name, or the disk has it for another's.
 
         Raises
         ------
         InvalidObjectName
             If the name could lead out of the directory.
         """
+        path = self._path(key)
+        return None if path is None or self._spelling.other(path, writing=writing, listed=listed) else path
+
+    def _path(self, key: str) -> str | None:
         names.require_clean(key)
         path = os.path.join(self.path, key)
         return None if names.flaw(key) or names.is_behind_link(self.path, path) else path
@@ -193,7 +199,7 @@ class LocalBackend(Backend):
         """
         self._require_container()
         with self._finding():
-            for draft in tree.drafts(self.path, prefix):
+            for draft in tree.drafts(self.path, prefix) if self._is_spelled_so(prefix) else ():
                 with names.passing_over_absence():
                     if heldfiles.is_abandoned(draft.path):
                         changed = _facts(os.lstat(draft.path))[1]
@@ -225,17 +231,29 @@ class LocalBackend(Backend):
                 return receipt(draft.publish(head.metadata if metadata is None else metadata))
 
     def _draft(self, key: str, options: WriteOptions) -> pair.Draft:
-        path = self._file(key)
+        path = self._path(key)
         if path is None:
             reason = names.flaw(key) or "one of its directories is a symbolic link, and those are not entered"
             raise InvalidObjectName(f"{self.describe(key)}: {reason}")
+        require_spelling = partial(self._require_spelling, key, path)
+        require_spelling()
+        kept = {"if_absent": options.if_absent, "fsync": self._fsync}
         try:
-            return pair.Draft(self.path, path, if_absent=options.if_absent, fsync=self._fsync)
+            return pair.Draft(self.path, path, **kept, require_spelling=require_spelling)
         except NotADirectoryError as error:
             for place in names.parents(self.path, path):
                 if os.path.isfile(place):
                     raise InvalidObjectName(f"{self.describe(key)}: {self._in_the_way(place)}") from error
             raise
+
+    def _require_spelling(self, key: str, path: str) -> None:
+        if other := self._spelling.other(path, writing=True):
+            raise InvalidObjectName(
+                f"{self.describe(key)}: there is {other!r}, and this disk takes the two spellings for one name: "
+                "write it as it is there, or move that to another name first, and from there to this one"
+            )
+        if reason := self._spelling.flaw(key):
+            raise InvalidObjectName(f"{self.describe(key)}: {reason}")
 
     def _in_the_way(self, place: str) -> str:
         above = os.path.relpath(place, self.path).replace(os.sep, SEPARATOR)
@@ -245,9 +263,10 @@ class LocalBackend(Backend):
         count = 0
         failure: CottonCandyError | None = None
         touched: dict[str, str] = {}
+        listed: Listed = {}
         for count, key in enumerate(keys, 1):  # noqa: B007 - the last one is the answer
             try:
-                self._delete(key, touched)
+                self._delete(key, touched, listed)
             except CottonCandyError as error:
                 failure = failure or error
         for path in touched.values():
@@ -256,8 +275,8 @@ class LocalBackend(Backend):
             raise failure
         return count
 
-    def _delete(self, key: str, touched: dict[str, str]) -> None:
-        if path := self._file(key):
+    def _delete(self, key: str, touched: dict[str, str], listed: Listed) -> None:
+        if path := self._file(key, listed, writing=True):
             touched[os.path.dirname(path)] = path
             with translated(self.describe(key)):
                 pair.remove_pair(self.path, path)
@@ -266,12 +285,19 @@ class LocalBackend(Backend):
     def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
         self._require_container()
         with self._finding():
-            yield from tree.walk(self.path, prefix, _info)
+            if self._is_spelled_so(prefix):
+                yield from tree.walk(self.path, prefix, _info)
 
     def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
         self._require_container()
         with self._finding():
-            yield from filter(None, map(self._info_or_prefix, tree.entries(self.path, prefix)))
+            if self._is_spelled_so(prefix):
+                yield from filter(None, map(self._info_or_prefix, tree.entries(self.path, prefix)))
+
+    def _is_spelled_so(self, prefix: str) -> bool:
+        """Whether the directory that a listing begins in is called so on disk, or nothing is there."""
+        directory = prefix.rpartition(SEPARATOR)[0]
+        return not directory or not self._spelling.other(os.path.join(self.path, directory))
 
     def _info_or_prefix(self, entry: tree.Entry) -> ObjectInfo | ObjectPrefix | None:
         if not entry.is_directory:

@@ -21,7 +21,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +126,8 @@ class Draft:
         Never replace an object.
     fsync : bool
         Wait until all is on the disk before and after the change, so that it survives a power failure.
+    require_spelling : callable
+        Fails where the disk takes the name for another's; asked again while no other writer can come in between.
 
     Raises
     ------
@@ -133,9 +135,11 @@ class Draft:
         With ``if_absent``, if there is an object; from `publish` as well.
     """
 
-    def __init__(self, root: str, path: str, *, if_absent: bool, fsync: bool) -> None:
+    def __init__(
+        self, root: str, path: str, *, if_absent: bool, fsync: bool, require_spelling: Callable[[], None]
+    ) -> None:
         self._root, self._path = root, path
-        self._if_absent, self._fsync = if_absent, fsync
+        self._if_absent, self._fsync, self._require_spelling = if_absent, fsync, require_spelling
         self._name = names.draft(path)
         self._opened = ExitStack()
         self._require_room()
@@ -189,6 +193,7 @@ class Draft:
             self._file.close()  # Windows renames no open file
             try:
                 self._write_metadata(pending, metadata)
+                self._require_spelling()
                 _settle(self._path)
                 self._move_bytes()
             finally:
