@@ -25,6 +25,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.registry import register_implementation
+from fsspec.spec import AbstractFileSystem
 from fsspec.tests.abstract import (
     AbstractCopyTests,
     AbstractFixtures,
@@ -37,6 +38,7 @@ from pages import ROOT, tomllib
 from recorder import Response
 from stores import Recorded, Store
 
+from cottoncandy import generate_encryption_key
 from cottoncandy.errors import AccessDenied, InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
 from cottoncandy.fsspecfs import CottonCandyFileSystem, ObjectFileSystem, ObjectWriter
 from cottoncandy.stream import TransferSettings
@@ -629,10 +631,11 @@ def test_by_protocol(store: Store) -> None:
     fs = fsspec.filesystem("cottoncandy", **_options(store))
     fs.pipe_file("a/b", b"1")
     assert store.raw.get("a/b")[0] == b"1"
-    assert fsspec.filesystem("cottoncandy", **_options(store)) is fs
-    again = pickle.loads(pickle.dumps(fs))
-    assert again.fsid == fs.fsid
-    assert again.cat("a/b") == b"1"
+    for again in (fsspec.filesystem("cottoncandy", **_options(store)), pickle.loads(pickle.dumps(fs))):
+        assert again is not fs
+        assert again.fsid == fs.fsid
+        assert again.cat("a/b") == b"1"
+        again._backend.close()
     url = fs.unstrip_protocol("a/b")
     with fsspec.open(url, "rb", **_options(store)) as file:
         assert file.read() == b"1"
@@ -647,6 +650,54 @@ def test_the_bucket_stands_in_the_url(store: Store, tmp_path: Path, monkeypatch:
         file.write(b"1")
     assert store.raw.get("a/b")[0] == b"1"
     assert fsspec.core.url_to_fs(f"cottoncandy://{bucket}/a//b/", **options)[1] == "a/b"
+
+
+@pytest.mark.stores("local")
+def test_what_the_arguments_mean_is_looked_up_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with fsspec.open(f"cottoncandy://store/{name}", "wb", backend="local") as file:
+            file.write(b"1")
+        made.append(fsspec.filesystem("cottoncandy", bucket="store", backend="local"))
+    assert [fs.ls("", detail=False) for fs in made] == [["one"], ["two"]]
+    assert made[0] != made[1]
+    assert made[0]._fs_token != made[1]._fs_token
+
+
+@pytest.mark.stores("local")
+def test_a_key_that_came_later_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"bucket": str(tmp_path), "backend": "local"}
+    for name in ("plain", "sealed"):
+        with fsspec.open(f"cottoncandy:///{name}", "wb", **options) as file:
+            file.write(b"1234")
+        monkeypatch.setenv("COTTONCANDY_ENCRYPTION_KEY", generate_encryption_key())
+    assert (tmp_path / "plain").read_bytes() == b"1234"
+    assert b"1234" not in (tmp_path / "sealed").read_bytes()
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("positional", [True, False])
+def test_what_travels_leads_to_the_same_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, positional: bool
+) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    fs = (
+        CottonCandyFileSystem("store", "local")
+        if positional
+        else CottonCandyFileSystem(bucket="store", backend="local")
+    )
+    fs.pipe("a", b"1")
+    pickled, text = pickle.dumps(fs), fs.to_json()
+    monkeypatch.chdir(tmp_path / "there")
+    for again in (pickle.loads(pickled), AbstractFileSystem.from_json(text)):
+        assert again.ls("", detail=False) == ["a"]
+        assert again.fsid == fs.fsid
+    assert pickle.loads(pickled).cat("cottoncandy://store/a") == b"1"
+    assert not (tmp_path / "there/store").exists()
 
 
 def test_another_bucket_in_the_url_is_refused(store: Store) -> None:

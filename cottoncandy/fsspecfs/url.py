@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal
+
+from fsspec.utils import tokenize
 
 from cottoncandy.backends.encrypted.keys import KeySource
 from cottoncandy.backends.opening import open_backend
@@ -23,6 +26,9 @@ _OF_ANY_FILE_SYSTEM = (
 
 class CottonCandyFileSystem(ObjectFileSystem):
     """A bucket, directory or Drive as a file system of fsspec, by the protocol ``cottoncandy``.
+
+    Each is made anew, also with the arguments of another: where a relative directory is, and what the configuration
+    and the environment say, may have changed.
 
     Where the container's name cannot stand in a URL, as a directory's full path, it is given as an option and left
     out of the URL: ``cottoncandy:///sub01/table.csv``.
@@ -49,8 +55,6 @@ class CottonCandyFileSystem(ObjectFileSystem):
     ['notes/day1.txt']
     """
 
-    cachable = True
-
     def __init__(
         self,
         bucket: str | None = None,
@@ -66,3 +70,41 @@ class CottonCandyFileSystem(ObjectFileSystem):
         options |= {"endpoint_url": endpoint_url, "encryption_key": encryption_key}
         connected = open_backend(backend, bucket, configured, ACCESS_KEY=ACCESS_KEY, SECRET_KEY=SECRET_KEY, **options)
         super().__init__(connected, TransferSettings.from_options(configured), bucket=bucket, **own)
+
+    # fsspec sets what a file system was made with when it is made, and makes a pickle and JSON of that
+    @property
+    def storage_args(self) -> tuple[Any, ...]:
+        """The arguments by which it is made again: none, for all are in `storage_options`."""
+        return ()
+
+    @storage_args.setter
+    def storage_args(self, given: tuple[Any, ...]) -> None:
+        self._given = dict(zip(_IN_ORDER, given, strict=False))
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """The options by which it is made again, also where another directory is the current one."""
+        return self._given
+
+    @storage_options.setter
+    def storage_options(self, given: dict[str, Any]) -> None:
+        directory = self._backend.on_disk()
+        self._given |= given if directory is None else {**given, "bucket": str(directory)}
+
+    @property
+    def _fs_token(self) -> str:
+        # by their arguments alone two would be the same that are in two directories
+        return str(tokenize(self._fs_token_, self.fsid))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.storage_options, self._bucket)
+
+
+_IN_ORDER = tuple(inspect.signature(CottonCandyFileSystem.__init__).parameters)[1:]
+
+
+def _remade(kind: type[CottonCandyFileSystem], options: dict[str, Any], bucket: str | None) -> CottonCandyFileSystem:
+    """What was pickled; in URLs its bucket is called as it was."""
+    made = kind(**options)
+    made._bucket = bucket  # noqa: SLF001 - of this class
+    return made
