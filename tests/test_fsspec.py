@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import gzip
 import os
@@ -294,6 +295,48 @@ def test_a_block_that_is_left_by_an_error_stores_nothing(
         write()
     assert store.raw.get("x")[0] == b"old"
     assert store.raw.leftovers() == []
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("in_block", [True, False])
+def test_a_text_whose_last_characters_were_interrupted_is_not_stored(
+    store: Store, monkeypatch: pytest.MonkeyPatch, compression: str | None, in_block: bool
+) -> None:
+    store.raw.put("t", b"the one before")
+    file = store.interface().fs.open("t", "wt", compression=compression)
+    write = ObjectWriter.write
+
+    def interrupted(self: ObjectWriter, data: bytes) -> int:
+        write(self, data)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), file if in_block else contextlib.closing(file):  # noqa: PT012
+        file.write("line\n" * 20_000)
+        file.write("the last")
+        monkeypatch.setattr(ObjectWriter, "write", interrupted)
+    monkeypatch.undo()
+    file.close()
+    assert store.raw.get("t")[0] == b"the one before"
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("mode", ["wb", "wt"])
+def test_what_was_interrupted_while_it_was_compressed_is_not_stored(
+    store: Store, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    store.raw.put("t", b"the one before")
+    file = store.interface().fs.open("t", mode, compression="gzip")
+    monkeypatch.setattr(type((file.buffer if "t" in mode else file)._packer), "write", raises_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        file.write("x" * MIB if "t" in mode else b"x" * MIB)
+    monkeypatch.undo()
+    file.close()
+    assert store.raw.get("t")[0] == b"the one before"
+
+
+def raises_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_file_that_is_never_closed_is_not_stored(store: Store) -> None:

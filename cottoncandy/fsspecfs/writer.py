@@ -206,6 +206,16 @@ class ObjectWriter(Discardable):
 class TextWriter(io.TextIOWrapper):
     """Text over a file that can be discarded: what is left by an error, or never closed, is thrown away."""
 
+    def close(self) -> None:
+        """Hand on the last characters, and close the file below: where that fails, nothing is stored."""
+        if not self.closed:
+            try:
+                self.flush()
+            except BaseException:  # Ctrl-C as well: a text's own `close` closes the file below all the same
+                self.buffer.discard()  # type: ignore[attr-defined] # a Discardable
+                raise
+        super().close()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -238,8 +248,12 @@ class Compressor(Discardable):
         return True
 
     def write(self, data: Buffer) -> int:
-        """Compress bytes into the object."""
-        count: int = self._packer.write(data)
+        """Compress bytes into the object: where that fails, nothing is stored."""
+        try:
+            count: int = self._packer.write(data)
+        except BaseException:  # Ctrl-C as well: some of them may be in it
+            self.discard()
+            raise
         return count
 
     def close(self) -> None:
