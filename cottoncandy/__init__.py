@@ -114,7 +114,11 @@ def get_interface(
     """
     # imported here, so that `import cottoncandy` is fast and does nothing
     from cottoncandy.interfaces import DefaultInterface
+    from cottoncandy.redaction import hidden, with_hidden_keys
 
+    # from here on, no traceback that shows variables shows them
+    ACCESS_KEY, SECRET_KEY, encryption_key = hidden(ACCESS_KEY), hidden(SECRET_KEY), hidden(encryption_key)  # noqa: N806
+    kwargs = with_hidden_keys(kwargs)
     return DefaultInterface(
         bucket_name,
         ACCESS_KEY,
@@ -152,5 +156,8 @@ def get_browser(
     >>> browser.sub01_DOT_grp.bold.load()
     array([0, 1, 2])
     """
-    kwargs.setdefault("verbose", False)
+    from cottoncandy.redaction import hidden, with_hidden_keys
+
+    ACCESS_KEY, SECRET_KEY = hidden(ACCESS_KEY), hidden(SECRET_KEY)  # noqa: N806
+    kwargs = {"verbose": False, **with_hidden_keys(kwargs)}
     return get_interface(bucket_name, ACCESS_KEY, SECRET_KEY, endpoint_url, **kwargs).get_browser()

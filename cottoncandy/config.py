@@ -29,6 +29,8 @@ _ON_LINUX = sys.platform == "linux"
 #: Names another user file than the one in the configuration folder.
 CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
 _UNSET = {"", "false", "none"}
+# Options whose values no repr, and no traceback with variables, shows.
+_SECRETS = {("login", "access_key"), ("login", "secret_key"), ("encryption", "key")}
 _TRUE = {"1", "yes", "true", "on"}
 _FALSE = {"0", "no", "false", "off", ""}
 
@@ -171,7 +173,8 @@ class Options:
 
     def text(self, section: str, key: str) -> str | None:
         """An option as text, None where it is not set."""
-        return self.find(section, key)[0]
+        value = self.find(section, key)[0]
+        return Secret(value) if value and (section, key) in _SECRETS else value
 
     def flag(self, section: str, key: str) -> bool:
         """An option as a truth value."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
 
-__all__ = ["Secret", "redact", "redact_logs"]
+__all__ = ["Secret", "hidden", "redact", "redact_logs", "with_hidden_keys"]
+
+Value = TypeVar("Value")
 
 _HIDDEN = "***"
 # Names of headers, of parameters of URLs and forms, and of members of JSON, whose values are secrets.
@@ -36,6 +39,31 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return f"'{_HIDDEN}'"
+
+
+class _SecretBytes(bytes):
+    """Bytes that are not shown either."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"b'{_HIDDEN}'"
+
+
+# Arguments of what opens a store, whose values are secrets.
+_KEYS = {"ACCESS_KEY", "SECRET_KEY", "encryption_key", "aws_session_token"}
+
+
+def hidden(value: Value) -> Value:
+    """A key as it was given, such that no repr shows it; what is no text or bytes is given back."""
+    if isinstance(value, str):
+        return cast("Value", Secret(value))
+    return cast("Value", _SecretBytes(value)) if isinstance(value, (bytes, bytearray, memoryview)) else value
+
+
+def with_hidden_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of what opens a store; no repr, and no traceback with variables, shows the keys among them."""
+    return {name: hidden(value) if name in _KEYS else value for name, value in arguments.items()}
 
 
 def redact(text: str) -> str:

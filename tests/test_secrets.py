@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import http.client
 import io
+import json
 import logging
 import os
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import cottoncandy as cc
 from cottoncandy import config
 from cottoncandy.config import Credentials, Options
 from cottoncandy.errors import CottonCandyError
+from cottoncandy.fsspecfs import CottonCandyFileSystem
 from cottoncandy.redaction import redact, redact_logs
 
 SECRET, TOKEN, CUSTOMER = "SecretSecretSecret/+", "TokenTokenToken==", "customerkeycustomerkeycustomerke"
@@ -131,6 +133,59 @@ def test_what_a_notebook_shows(monkeypatch: pytest.MonkeyPatch) -> None:
         assert secret not in text
     assert b"FOUNDFOUNDFOUND" not in travelled
     assert b"AKIDFOUND" not in travelled
+
+
+KEY = cc.generate_encryption_key()
+RAW = base64.b64decode(KEY)
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        lambda: cc.get_interface("b", "AKIDAKIDAKID", SECRET, "ftp://x", aws_session_token=TOKEN),
+        lambda: cc.get_browser("b", "AKIDAKIDAKID", SECRET, "ftp://x", aws_session_token=TOKEN),
+        lambda: cc.interfaces.DefaultInterface("b", "AKIDAKIDAKID", SECRET, "ftp://x", aws_session_token=TOKEN),
+        lambda: CottonCandyFileSystem("b", "s3", "AKIDAKIDAKID", SECRET, "ftp://x", aws_session_token=TOKEN),
+        lambda: CottonCandyFileSystem(bucket="/proc/x/y", backend="local", encryption_key=KEY),
+        lambda: cc.get_interface("b", backend="no such", encryption_key=KEY),
+        lambda: cc.get_interface("/proc/x/y", backend="local", encryption_key=RAW),
+        lambda: cc.get_interface("/proc/x/y", backend="local", encryption_key=bytearray(RAW)),
+        lambda: cc.get_interface("some", backend="local", encryption_key=KEY[:40]),
+        lambda: cc.get_interface("some", backend="local", encryption_key=RAW[:30]),
+        lambda: cc.EncryptionKeys(KEY, KEY[:40]),
+        lambda: cc.EncryptionKeys(RAW, RAW[:30]),
+        lambda: configured(KEY="no key" + KEY),
+        lambda: configured(KEY=KEY, KEY_FILE="/no/such/file"),
+    ],
+)
+def test_what_opens_a_store_shows_no_key_where_variables_are_shown(
+    opening: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CottonCandyError) as failed:
+        opening()
+    shown = _shown(failed.value)  # also of what could not be made
+    assert not [secret for secret in (SECRET, TOKEN, KEY[:32], repr(RAW)[2:20]) if secret in shown]
+
+
+def configured(**options: str) -> object:
+    """A store of which the environment has the keys."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in options.items():
+            patch.setenv(f"COTTONCANDY_ENCRYPTION_{name}", value)
+        del options, name, value
+        return cc.get_interface("some", backend="local", verbose=False)
+
+
+def test_a_hidden_key_is_the_key_and_travels(tmp_path: Path) -> None:
+    for key in (KEY, RAW):
+        cci = cc.get_interface(str(tmp_path), backend="local", verbose=False, encryption_key=key)
+        cci.upload_object("a", b"1")
+        assert pickle.loads(pickle.dumps(cci)).download_object("a") == b"1"
+    fs = CottonCandyFileSystem(bucket=str(tmp_path), backend="local", encryption_key=KEY)
+    assert fs.cat("a") == b"1"
+    assert json.loads(fs.to_json())["encryption_key"] == KEY
+    assert KEY not in f"{vars(fs)} {fs.storage_options}"
 
 
 def test_keys_stay_text_and_are_not_shown() -> None:

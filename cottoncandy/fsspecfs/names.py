@@ -39,7 +39,8 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         self._strip_protocol = self._name_in_own_bucket  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
-        return f"<cottoncandy.{type(self).__name__} {self._backend.describe()}>"
+        backend = vars(self).get("_backend")  # none in one that could not be made
+        return f"<cottoncandy.{type(self).__name__} {backend.describe() if backend else 'of nothing'}>"
 
     def is_of(self, backend: Backend, settings: TransferSettings) -> bool:
         """Whether it was made for these."""

@@ -11,6 +11,7 @@ from cottoncandy.backends.encrypted.keys import KeySource
 from cottoncandy.backends.opening import open_backend
 from cottoncandy.config import Options
 from cottoncandy.fsspecfs.filesystem import ObjectFileSystem
+from cottoncandy.redaction import hidden, with_hidden_keys
 from cottoncandy.stream import TransferSettings
 
 # What fsspec, and libraries that open many file systems alike, say of any of them.
@@ -24,7 +25,17 @@ _OF_ANY_FILE_SYSTEM = (
 )
 
 
-class CottonCandyFileSystem(ObjectFileSystem):
+class _Opened(type(ObjectFileSystem)):  # type: ignore[misc] # fsspec has no type hints
+    """What is called when a file system is opened."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Have the arguments by their names, and keys such that no traceback with variables shows them."""
+        args, kwargs = tuple(map(hidden, args)), with_hidden_keys(kwargs)
+        bound = inspect.signature(cls.__init__).bind(None, *args, **kwargs)  # type: ignore[misc] # of this very class
+        return super().__call__(**dict(zip(list(bound.arguments)[1:], args, strict=False)), **kwargs)
+
+
+class CottonCandyFileSystem(ObjectFileSystem, metaclass=_Opened):
     """A bucket, directory or Drive as a file system of fsspec, by the protocol ``cottoncandy``.
 
     Each is made anew, also with the arguments of another: where a relative directory is, and what the configuration
@@ -71,16 +82,7 @@ class CottonCandyFileSystem(ObjectFileSystem):
         connected = open_backend(backend, bucket, configured, ACCESS_KEY=ACCESS_KEY, SECRET_KEY=SECRET_KEY, **options)
         super().__init__(connected, TransferSettings.from_options(configured), bucket=bucket, **own)
 
-    # fsspec sets what a file system was made with when it is made, and makes a pickle and JSON of that
-    @property
-    def storage_args(self) -> tuple[Any, ...]:
-        """The arguments by which it is made again: none, for all are in `storage_options`."""
-        return ()
-
-    @storage_args.setter
-    def storage_args(self, given: tuple[Any, ...]) -> None:
-        self._given = dict(zip(_IN_ORDER, given, strict=False))
-
+    # fsspec sets it when it is made, and makes a pickle and JSON of that
     @property
     def storage_options(self) -> dict[str, Any]:
         """The options by which it is made again, also where another directory is the current one."""
@@ -89,7 +91,7 @@ class CottonCandyFileSystem(ObjectFileSystem):
     @storage_options.setter
     def storage_options(self, given: dict[str, Any]) -> None:
         directory = self._backend.on_disk()
-        self._given |= given if directory is None else {**given, "bucket": str(directory)}
+        self._given = given if directory is None else {**given, "bucket": str(directory)}
 
     @property
     def _fs_token(self) -> str:
@@ -98,9 +100,6 @@ class CottonCandyFileSystem(ObjectFileSystem):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), self.storage_options, self._bucket)
-
-
-_IN_ORDER = tuple(inspect.signature(CottonCandyFileSystem.__init__).parameters)[1:]
 
 
 def _remade(kind: type[CottonCandyFileSystem], options: dict[str, Any], bucket: str | None) -> CottonCandyFileSystem:

@@ -7,6 +7,7 @@ from typing import Any
 from cottoncandy.interfaces.arrays import ArrayInterface
 from cottoncandy.interfaces.basic import BasicInterface, InterfaceObject
 from cottoncandy.interfaces.filesystem import FileSystemInterface
+from cottoncandy.redaction import hidden, with_hidden_keys
 
 __all__ = ["ArrayInterface", "BasicInterface", "DefaultInterface", "FileSystemInterface", "InterfaceObject"]
 
@@ -18,4 +19,5 @@ class DefaultInterface(FileSystemInterface, ArrayInterface, BasicInterface):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = (args[0:1] + tuple(map(hidden, args[1:3])) + args[3:]), with_hidden_keys(kwargs)
         super().__init__(*args, **kwargs)

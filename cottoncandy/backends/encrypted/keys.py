@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cottoncandy.config import Options, warn_if_public
 from cottoncandy.errors import ConfigurationError
 from cottoncandy.extras import with_extra
-from cottoncandy.redaction import Secret
+from cottoncandy.redaction import Secret, hidden
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -66,7 +66,7 @@ def _derived(secret: bytes, purpose: bytes, size: int) -> bytes:
     """HKDF-Expand with SHA-256 (RFC 5869): what is known of one purpose tells nothing of another, or of the key."""
     hashes = with_extra("cryptography.hazmat.primitives.hashes", "encryption")
     module = with_extra("cryptography.hazmat.primitives.kdf.hkdf", "encryption")
-    derived: bytes = module.HKDFExpand(hashes.SHA256(), size, purpose).derive(secret)
+    derived: bytes = hidden(module.HKDFExpand(hashes.SHA256(), size, purpose).derive(secret))
     return derived
 
 
@@ -74,12 +74,12 @@ def _secret(key: object) -> bytes:
     """The bytes of a key as the user has it. No error quotes it."""
     if isinstance(key, str):
         try:
-            key = base64.b64decode(key.strip().translate({ord("-"): "+", ord("_"): "/"}), validate=True)
+            key = hidden(base64.b64decode(key.strip().translate({ord("-"): "+", ord("_"): "/"}), validate=True))
         except ValueError:
             raise ConfigurationError(_WHAT_A_KEY_IS) from None
     if not isinstance(key, (bytes, bytearray, memoryview)) or len(key) != KEY_SIZE:
         raise ConfigurationError(_WHAT_A_KEY_IS)
-    return bytes(key)
+    return hidden(bytes(key))
 
 
 class UserKey:
@@ -123,30 +123,32 @@ class EncryptionKeys:
     >>> cci = cc.get_interface('my_store', backend='local', verbose=False, encryption_key=keys)
     """
 
+    # of one that could not be made, a traceback that shows variables asks for the repr
+    _user_keys: tuple[UserKey, ...] = ()
+
     def __init__(self, current: bytes | str, *older: bytes | str) -> None:
+        current, older = hidden(current), tuple(map(hidden, older))
         given = [_secret(key) for key in (current, *older)]
-        # as text that is not shown where variables are
         texts = tuple(Secret(base64.b64encode(secret).decode()) for secret in given)
         self._remade: tuple[Callable[..., EncryptionKeys], tuple[Any, ...]] = (EncryptionKeys, texts)
-        user_keys = [UserKey(secret) for secret in given]
-        self.current = user_keys[0]
-        self._by_id = {key.id: key for key in reversed(user_keys)}
+        self._user_keys = tuple(UserKey(secret) for secret in given)
+        self.current = self._user_keys[0]
 
     def find(self, key_id: str) -> UserKey | None:
         """The key of that id, if it is one of these."""
-        return self._by_id.get(key_id)
+        return next((key for key in self._user_keys if key.id == key_id), None)
 
     def remade_by(self, remake: Callable[..., EncryptionKeys], *arguments: Any) -> EncryptionKeys:
         """The same keys; a pickle of them holds this call in their place."""
         twin = object.__new__(EncryptionKeys)
-        twin.current, twin._by_id, twin._remade = self.current, self._by_id, (remake, arguments)
+        twin.current, twin._user_keys, twin._remade = self.current, self._user_keys, (remake, arguments)
         return twin
 
     def __reduce__(self) -> tuple[Callable[..., EncryptionKeys], tuple[Any, ...]]:
         return self._remade
 
     def __repr__(self) -> str:
-        return f"<EncryptionKeys {', '.join([self.current.id, *(self._by_id.keys() - {self.current.id})])}>"
+        return f"<EncryptionKeys {', '.join(dict.fromkeys(key.id for key in self._user_keys))}>"
 
 
 #: What ``encryption_key=`` takes.
@@ -178,7 +180,7 @@ def _found(options: Options) -> EncryptionKeys | None:
     """The keys of the configuration; they do not travel."""
     key, file_name = options.text("encryption", "key"), options.text("encryption", "key_file")
     path = options.resolve(file_name) if file_name else None
-    texts = ([Secret(key)] if key else []) + (_read(path) if path else [])
+    texts = ([key] if key else []) + (_read(path) if path else [])
     if not texts:
         return None
     try:

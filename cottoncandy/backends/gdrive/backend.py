@@ -127,6 +127,8 @@ class GoogleDriveBackend(Backend):
         *,
         interactive: bool,
     ) -> GoogleDriveBackend:
+        # here they are names of files, which errors show
+        access_key, secret_key = (name and str(name) for name in (access_key, secret_key))
         settings = _settings(arguments, options)
         endpoint = checked_endpoint(endpoint_url)
         secrets_file = _file(access_key or options.text("gdrive", "secrets"), options)

@@ -15,6 +15,7 @@ from cottoncandy.interfaces.basic.integrity import Integrity
 from cottoncandy.interfaces.basic.tables import Tables
 from cottoncandy.interfaces.basic.unfinished import Unfinished
 from cottoncandy.progress import MakeBar
+from cottoncandy.redaction import hidden, with_hidden_keys
 
 __all__ = ["BasicInterface", "InterfaceObject"]
 
@@ -65,6 +66,7 @@ class BasicInterface(Files, Tables, Buckets, Unfinished, Integrity, Encryption, 
         progress: bool | str | MakeBar | None = None,
         **kwargs: Any,
     ) -> None:
+        ACCESS_KEY, SECRET_KEY, kwargs = hidden(ACCESS_KEY), hidden(SECRET_KEY), with_hidden_keys(kwargs)  # noqa: N806
         url = kwargs.pop("endpoint_url", url)
         self._load_options()
         self._show_progress(progress)
