@@ -33,6 +33,7 @@ from cottoncandy.errors import (
     InvalidObjectName,
     ObjectChanged,
     ObjectNotFound,
+    ServiceError,
 )
 
 ONLY_IF_ABSENT = WriteOptions(if_absent=True)
@@ -70,6 +71,24 @@ def test_a_directory_that_may_not_be_read_keeps_no_other_from_being_listed() -> 
         for locked in root.rglob("locked"):
             locked.chmod(0o755)
         shutil.rmtree(root)
+
+
+def test_metadata_that_no_reader_takes_are_refused(backend: LocalBackend, root: Path) -> None:
+    backend.put("a", b"old", {"b": "c"})
+    before = files(root)
+    too_long = {"note": "v" * 2**24}
+    for write in (
+        lambda: backend.put("a", b"new", too_long),
+        lambda: backend.start_upload("a", too_long),
+        lambda: backend.copy("a", "a", metadata=too_long),
+        lambda: backend.copy("a", "other", metadata=too_long),
+    ):
+        with pytest.raises(ServiceError, match=r"object '(a|other)'.* metadata have 16777228 bytes"):
+            write()
+    assert files(root) == before
+    most = {"note": "v" * (2**24 - 12)}
+    backend.put("a", b"new", most)
+    assert read(backend, "a") == (b"new", most)
 
 
 # ------------------------------------------------------------------ the directory

@@ -182,8 +182,9 @@ class LocalBackend(Backend):
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> Receipt:
         with translated(self.describe(key)), self._draft(key, options) as draft:
+            text = pair.encoded(metadata)
             draft.create().write(body)
-            return receipt(draft.publish(metadata))
+            return receipt(draft.publish(text))
 
     def start_upload(
         self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
@@ -227,8 +228,9 @@ class LocalBackend(Backend):
             if (source.path, source_key) == (self.path, key) and not options.if_absent and metadata is None:
                 return receipt(head.e_tag)
             with translated(self.describe(key)), self._draft(key, options) as draft:
+                text = pair.encoded(head.metadata if metadata is None else metadata)
                 draft.create().append_file(file, head.size)
-                return receipt(draft.publish(head.metadata if metadata is None else metadata))
+                return receipt(draft.publish(text))
 
     def _draft(self, key: str, options: WriteOptions) -> pair.Draft:
         path = self._path(key)

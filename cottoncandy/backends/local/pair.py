@@ -185,8 +185,8 @@ class Draft:
         if self._file.tell() != size:
             raise ObjectChanged(f"{source.name!r} was changed while it was copied: copy it again")
 
-    def publish(self, metadata: Mapping[str, str]) -> str:
-        """Make it the object, in one step; the version that it is."""
+    def publish(self, metadata: bytes) -> str:
+        """Make it the object, in one step, with metadata as `encoded` gives them; the version that it is."""
         facts = self._finish_bytes()
         pending = names.pending(self._path, facts)
         with locks.locked(os.path.dirname(self._path)):
@@ -243,10 +243,9 @@ class Draft:
             os.fsync(self._file.fileno())
         return os.fstat(self._file.fileno())
 
-    def _write_metadata(self, place: str, metadata: Mapping[str, str]) -> None:
+    def _write_metadata(self, place: str, text: bytes) -> None:
         with io.FileIO(place, "wb") as file:
-            # in ASCII: older releases read it as their locale has it
-            _write_all(file, json.dumps(dict(metadata)).encode("ascii"))
+            _write_all(file, text)
             if self._fsync:
                 os.fsync(file.fileno())
 
@@ -274,6 +273,22 @@ class Draft:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def encoded(metadata: Mapping[str, str]) -> bytes:
+    """Metadata as their file holds them.
+
+    Raises
+    ------
+    OSError
+        If they are more than a reader takes.
+    """
+    # in ASCII: older releases read it as their locale has it
+    text = json.dumps(dict(metadata)).encode("ascii")
+    if len(text) > _LARGEST_METADATA:
+        fault = f"its metadata have {len(text)} bytes, and may have {_LARGEST_METADATA}: put less into them"
+        raise OSError(errno.E2BIG, fault)
+    return text
 
 
 def remove_draft(draft: str) -> None:

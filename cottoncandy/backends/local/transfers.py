@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, ObjectHead, ObjectReader, Receipt
 from cottoncandy.backends.local.door import translated
-from cottoncandy.backends.local.pair import Draft
+from cottoncandy.backends.local.pair import Draft, encoded
 from cottoncandy.errors import ObjectChanged
 
 
@@ -41,7 +41,7 @@ class LocalUpload(MultipartUpload):
     """Parts that are appended to a file; they come one after the other."""
 
     def __init__(self, draft: Draft, metadata: Mapping[str, str], where: str) -> None:
-        self._draft, self._metadata, self._where = draft.create(), dict(metadata), where
+        self._metadata, self._draft, self._where = encoded(metadata), draft.create(), where
         self._parts = 0
 
     def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
