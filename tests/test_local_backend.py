@@ -91,6 +91,38 @@ def test_metadata_that_no_reader_takes_are_refused(backend: LocalBackend, root: 
     assert read(backend, "a") == (b"new", most)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".nfs000000000123abcd00000012",
+        ".nfs.20051008.4a3b",
+        ".fuse_hidden0000001a00000001",
+        ".ghost-ntfs-3g-00000000000000000042",
+    ],
+)
+def test_what_the_system_keeps_of_a_removed_file_is_no_object(backend: LocalBackend, root: Path, name: str) -> None:
+    backend.put("sub/a", b"1", {})
+    (root / "sub" / name).write_bytes(b"the one before")
+    (root / "only").mkdir()
+    (root / "only" / name).write_bytes(b"the one before")
+    assert keys(backend) == ["sub/a"]
+    assert [entry.key for entry in backend.list_level("")] == ["sub/"]
+    assert [entry.key for entry in backend.list_level("sub/")] == ["sub/a"]
+    assert not backend.exists(f"sub/{name}")
+    with pytest.raises(InvalidObjectName, match="removed while they are open"):
+        backend.put(f"sub/{name}", b"2", {})
+    backend.delete([f"sub/{name}"])
+    assert (root / "sub" / name).exists()
+
+
+@pytest.mark.parametrize(
+    "key", [".nfs", ".nfs-notes", ".nfsadded", ".fuse_hidden", ".ghost", "nfs000000000123abcd00000012"]
+)
+def test_names_that_only_look_like_the_system_s_are_objects(backend: LocalBackend, key: str) -> None:
+    backend.put(key, b"1", {})
+    assert keys(backend) == [key]
+
+
 # ------------------------------------------------------------------ the directory
 def test_connect_makes_the_directory(tmp_path: Path) -> None:
     backend = LocalBackend.connect(str(tmp_path / "a/b"), None, None, None, None, region_name="x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,11 @@ SIDECAR = ".meta.json"
 _OURS = ".cottoncandy-"
 DRAFT = f".draft{SIDECAR}{SIDECAR}"
 PENDING = f".pending{SIDECAR}{SIDECAR}"
+# What a file is called that is removed or replaced while somebody has it open, until nobody has any more: on NFS
+# (Linux: fs/nfs/unlink.c; BSD and macOS: nfs_sillyrename), by libfuse's hard_remove, and by lowntfs-3g.
+_OF_THE_SYSTEM = re.compile(
+    r"\.nfs(?:[0-9a-f]{16,}|(?:\.[0-9a-f]{4,}){2,})|\.fuse_hidden[0-9a-f]{16}|\.ghost-ntfs-3g-[0-9]{20}", re.IGNORECASE
+)
 # What stands before the object's name in a draft's: with a uuid and a dot.
 _STEM = len(_OURS) + 33
 # Bytes of a file's name on all usual file systems.
@@ -45,9 +51,16 @@ def flaw(key: str, *, windows: bool = os.name == "nt") -> str | None:
         return "a name that ends with '/' is a directory's"
     if key.endswith(SIDECAR):
         return f"names that end with {SIDECAR!r} are kept for the metadata of other objects"
+    if any(map(is_of_the_system, key.split(SEPARATOR))):
+        return "the system gives such names to files that are removed while they are open"
     if windows and any(map(is_reserved_on_windows, key.split(SEPARATOR))):
         return r"on Windows no name holds one of < > : \" | ? * \, ends with '.' or ' ', or is a device like NUL"
     return None
+
+
+def is_of_the_system(name: str) -> bool:
+    """Whether the system gives such a name to a file that is removed while it is open: it is no object (any more)."""
+    return name.startswith(".") and _OF_THE_SYSTEM.fullmatch(name) is not None
 
 
 def parents(root: str, path: str) -> Iterator[str]:

@@ -139,7 +139,9 @@ def _inside(directory: str) -> list[os.DirEntry[str]]:
 
 
 def _entry(root: str, parent: str, found: os.DirEntry[str]) -> Entry | None:
-    """None for what is no object and no directory: sidecars, links that lead out, devices."""
+    """None for what is no object and no directory: sidecars, links that lead out, devices, what the system keeps."""
+    if names.is_of_the_system(found.name):
+        return None
     key, is_directory = parent + found.name, found.is_dir(follow_symlinks=False)
     if is_directory:
         return Entry(key + SEPARATOR, found.path, is_directory=True) if _is_text(key) else None
