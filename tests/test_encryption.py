@@ -467,6 +467,43 @@ def test_without_the_key_it_is_told_and_no_noise_is_given(store: Store) -> None:
 STRANGERS = pytest.mark.parametrize("key", [OTHER, False], ids=["another key", "no key"])
 
 
+@pytest.mark.parametrize("key", [bytes(range(1, 33)), False])
+def test_what_needs_no_key_asks_for_none(store: Store, key: bytes | bool) -> None:
+    store.interface(encryption_key=KEY).upload_object("s/x", b"1" * 1000)
+    cci = store.interface(encryption_key=key)
+    stored = len(store.raw.get("s/x")[0])
+    assert (cci.ls("s/x"), cci.glob("s/x"), cci.ls("s")) == (["s/x"], ["s/x"], ["s/x"])
+    assert [entry.size for name in ("s", "s/x") for entry in cci.scandir(name)] == [stored, stored]
+    assert [entry.size for name in ("s", "s/x") for entry in cci.find(name)] == [stored, stored]
+    fs = cci.fs
+    assert (fs.exists("s/x"), fs.isfile("s/x"), fs.isdir("s/x"), fs.isdir("s")) == (True, True, False, True)
+    assert [fs.ls(name) for name in ("s", "s/x")] == [[fs.ls("s/x")[0]]] * 2
+    assert (fs.find("s/x"), fs.du("s/x"), fs.glob("s/x"), bool(fs.ukey("s/x"))) == (["s/x"], stored, ["s/x"], True)
+    for tell in (fs.info, fs.size) if key else ():  # without any, what is in the store is the object
+        with pytest.raises(WrongKey):
+            tell("s/x")
+    fs.cp("s/x", "s/y")
+    fs.mv("s/y", "s/z")
+    cci.cp("s/z", "t/z")
+    assert store.interface(encryption_key=KEY).fs.info("t/z")["size"] == 1000
+    fs.rm("s/x")
+    fs.rm_file("s/z")
+    cci.rm("t/z")
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+def test_what_is_cut_off_can_be_listed_and_removed(store: Store) -> None:
+    cci = store.interface(encryption_key=KEY)
+    for name in ("x", "y"):
+        cci.upload_object(name, b"1" * 1000)
+        (Path(store.container) / name).write_bytes(b"12345")
+    assert (cci.ls("x"), cci.fs.exists("x"), cci.fs.du("x")) == (["x"], True, 5)
+    cci.fs.rm("x")
+    cci.rm("y")
+    assert cci.ls("") == []
+
+
 def everything(store: Store) -> dict[str, tuple[bytes, dict[str, str]]]:
     """All that lies in the store."""
     return {name: store.raw.get(name) for name in [*store.raw.keys()]}

@@ -123,6 +123,17 @@ def test_names_that_only_look_like_the_system_s_are_objects(backend: LocalBacken
     assert keys(backend) == [key]
 
 
+def test_an_object_whose_metadata_are_damaged_is_listed_and_removed(backend: LocalBackend, root: Path) -> None:
+    backend.put("a", b"123", {})
+    backend.put("ab", b"1", {})
+    (root / "a.meta.json").write_text("no JSON")
+    with pytest.raises(CorruptObject):
+        backend.stat("a")
+    assert (backend.entry("a").key, backend.entry("a").size) == ("a", 3)
+    with pytest.raises(ObjectNotFound):
+        backend.entry("b")
+
+
 # ------------------------------------------------------------------ the directory
 def test_connect_makes_the_directory(tmp_path: Path) -> None:
     backend = LocalBackend.connect(str(tmp_path / "a/b"), None, None, None, None, region_name="x")

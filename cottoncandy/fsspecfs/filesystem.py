@@ -191,7 +191,7 @@ class ObjectFileSystem(Files):
         self._backend.delete([name for name in names if name])
 
     def _require_object(self, name: str) -> None:
-        if self.info(name)["type"] == "directory":
+        if self._entry(name)["type"] == "directory":
             where = self._backend.describe(name)
             raise IsADirectoryError(f"{where} is a directory: rm(..., recursive=True) removes it")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from glob import has_magic
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
 
     # ------------------------------------------------------------------ looking
     def info(self, path: str, **kwargs: Any) -> Facts:
-        """Tell what is known of an object or directory.
+        """Tell what is known of an object or directory; of an encrypted object, its own size.
 
         Returns
         -------
@@ -95,22 +95,33 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         ------
         ObjectNotFound
         """
+        return self._facts_of(path, self._backend.stat)
+
+    def _entry(self, path: str) -> Facts:
+        """What a listing tells of an object or directory: of an encrypted object, without its key."""
+        return self._facts_of(path, self._backend.entry)
+
+    def _facts_of(self, path: str, look: Callable[[str], ObjectInfo]) -> Facts:
         name = self._strip_protocol(path)
         if not name:
             return _facts(ObjectPrefix(""))
         try:
-            return _facts(self._backend.stat(name))
+            return _facts(look(name))
         except ObjectNotFound:
             if next(self._backend.list_objects(keys.as_directory(name), page_size=1), None) is None:
                 raise
         return _facts(ObjectPrefix(name))
 
-    def _type(self, path: str) -> str | None:
+    def _entry_or_none(self, path: str) -> Facts | None:
         # fsspec's own calls take any error for "not there": refused credentials, a broken connection
         try:
-            return str(self.info(path)["type"])
+            return self._entry(path)
         except FileNotFoundError:
             return None
+
+    def _type(self, path: str) -> str | None:
+        facts = self._entry_or_none(path)
+        return None if facts is None else str(facts["type"])
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         """Whether there is an object or directory of that name."""
@@ -182,7 +193,7 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         prefix = keys.as_directory(name)
         found = [_facts(entry) for entry in self._backend.list_level(prefix) if entry.key != prefix]
         if name and not found:  # an object, a directory that only a marker keeps, or nothing
-            facts = self.info(name)
+            facts = self._entry(name)
             found = [facts] if facts["type"] == "file" else []
         return found if detail else [facts["name"] for facts in found]
 
@@ -195,8 +206,8 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         name = self._strip_protocol(path)
         listed = [info for info in self._below(name) if not info.key.endswith(keys.SEPARATOR)]
         found = {info.key: _facts(info) for info in listed}
-        if not found and name and self.isfile(name):
-            found = {name: self.info(name)}
+        if not found and name and (facts := self._entry_or_none(name)) and facts["type"] == "file":
+            found = {name: facts}
         elif withdirs:
             found = {folder: _facts(ObjectPrefix(folder)) for folder in branches(found, name)} | found
         return {key: found[key] for key in sorted(found)} if detail else sorted(found)
@@ -214,14 +225,14 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
 
     def modified(self, path: str) -> datetime:
         """Tell when an object was written."""
-        when: datetime | None = self.info(path).get("LastModified")
+        when: datetime | None = self._entry(path).get("LastModified")
         if when is None:
             raise NotSupported(f"{self._backend.describe(self._strip_protocol(path))}: the store tells no date")
         return when
 
     def ukey(self, path: str) -> str:
         """Give a mark that changes when the object does: its etag, where the store has one."""
-        return self.info(path).get("ETag") or str(super().ukey(path))
+        return self._entry(path).get("ETag") or str(super().ukey(path))
 
 
 def _facts(entry: ObjectInfo | ObjectPrefix) -> Facts:

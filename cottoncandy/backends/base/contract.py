@@ -387,6 +387,22 @@ class Backend(ABC):
         raise self._cannot("rotate an encryption key: it has none, give get_interface(encryption_key=...)")
 
     # ------------------------------------------------------------------ for all
+    def entry(self, key: str) -> ObjectInfo:
+        """What a listing tells of one object, also of one that is damaged, or that no key at hand opens.
+
+        Raises
+        ------
+        ObjectNotFound
+        """
+        try:
+            head = self.stat(key)
+        except CorruptObject:
+            listed = next(self.list_objects(key, page_size=1), None)
+            if listed is None or listed.key != key:
+                raise
+            return listed
+        return ObjectInfo(head.key, head.size, head.last_modified, head.e_tag)
+
     def exists(self, key: str) -> bool:
         """Whether there is an object of exactly this name; a damaged one is there, too."""
         try:

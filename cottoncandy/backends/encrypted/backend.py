@@ -334,6 +334,9 @@ class EncryptedBackend(Backend):
     def probe(self, prefix: str) -> Iterator[Finding]:
         return self.inner.probe(prefix)
 
+    def entry(self, key: str) -> ObjectInfo:
+        return self.inner.entry(key)
+
     def exists(self, key: str) -> bool:
         return self.inner.exists(key)
 

@@ -255,7 +255,7 @@ class Looking(BasicInterface):
             yield entry
         if nothing and name and not name.endswith(keys.SEPARATOR):
             with contextlib.suppress(ObjectNotFound):
-                yield self.backend_interface.stat(name)
+                yield self.backend_interface.entry(name)
 
 
 def _each_once(names: Iterable[str], limit: int | None) -> list[str]:
