@@ -38,6 +38,7 @@ from fsspec.tests.abstract import (
 from pages import ROOT, tomllib
 from recorder import Response
 from stores import Recorded, Store
+from test_contract import _exit_with
 
 from cottoncandy import generate_encryption_key
 from cottoncandy.errors import AccessDenied, InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
@@ -796,6 +797,44 @@ def test_tables_of_pandas(store: Store) -> None:
     with fs.open("sub/table.csv.gz") as file:
         pd.testing.assert_frame_equal(pd.read_csv(file, compression="gzip"), table)
     fsspec.filesystem("cottoncandy", **options)._backend.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("mode", ["wb", "wt"])
+@pytest.mark.parametrize("does", ["leaves the block by an error", "leaves the block", "writes", "closes", "forgets"])
+@pytest.mark.stores("local", "moto")
+def test_a_forked_child_leaves_the_parent_s_file_alone(
+    store: Store, mode: str, compression: str | None, does: str
+) -> None:
+    piece: Any = "0123456789abcdef" * (9 * MIB // 16)
+    piece = piece if "t" in mode else piece.encode()
+    file = store.interface().fs.open("name", mode, compression=compression)
+    file.write(piece)
+    child = os.fork()
+    if not child:
+        _exit_with(lambda: _in_child(file, piece, does))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    file.write(piece)
+    file.close()
+    body = store.raw.get("name")[0]
+    expected = (piece if "b" in mode else piece.encode()) * 2
+    assert (gzip.decompress(body) if compression else body) == expected
+
+
+def _in_child(file: Any, piece: Any, does: str) -> None:
+    if does == "leaves the block by an error":
+        with contextlib.suppress(SystemExit), file:
+            sys.exit()
+    elif does == "forgets":
+        file.__del__()
+    else:
+        with pytest.raises(NotSupported, match="before this process was forked"):
+            {"leaves the block": lambda: file.__exit__(None, None, None), "closes": file.close}.get(
+                does, lambda: file.write(piece) and file.close()
+            )()
+    assert file.closed
 
 
 def test_a_file_of_hdf5_reads_what_it_needs(recorded: Recorded, tmp_path: Path) -> None:

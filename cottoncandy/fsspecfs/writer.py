@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec.transaction
 
-from cottoncandy import partsizes
+from cottoncandy import forks, partsizes
 from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, WriteOptions
+from cottoncandy.errors import NotSupported
 from cottoncandy.pools import Call
 from cottoncandy.stream import TransferSettings
 
@@ -72,6 +73,9 @@ class ObjectWriter(Discardable):
     Full parts go up in threads meanwhile; memory holds a few of them. What is left by an error (in a ``with`` block),
     or never closed, is thrown away.
 
+    A process that was forked since does not have it: there it can be closed, by an error, and nothing else. What its
+    parent has under way stays as it is.
+
     Parameters
     ----------
     backend : Backend
@@ -100,6 +104,7 @@ class ObjectWriter(Discardable):
         self._size, self._part, self._position = next(self._sizes), bytearray(), 0
         self._number, self._sent = 0, 0
         self._is_discarded = False
+        self._generation = forks.generation()
         self._upload: MultipartUpload | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._pending: deque[Call[None]] = deque()
@@ -119,12 +124,15 @@ class ObjectWriter(Discardable):
         ------
         CottonCandyError
             If an earlier part could not be sent: the file is closed then, and nothing of it was stored.
+        NotSupported
+            In a process that was forked since it was opened.
         """
         if self.closed:
             raise ValueError(f"{self._backend.describe(self._key)}: the file is closed")
         view = memoryview(data)
         rest = view.cast("B") if view.nbytes else memoryview(b"")
         with self._all_or_nothing():
+            self._require_own()
             while rest:
                 room = self._size - len(self._part)
                 self._part += rest[:room]
@@ -166,6 +174,7 @@ class ObjectWriter(Discardable):
             self.discard()
             return
         with self._all_or_nothing():
+            self._require_own()
             if self._upload is None:
                 self._backend.put(self._key, self._part, {}, self._options)
                 return
@@ -179,15 +188,27 @@ class ObjectWriter(Discardable):
     def discard(self) -> None:
         """Throw away what was written, and close the file. No error is raised for what cannot be removed."""
         self._is_discarded = True
-        for call in self._pending:
-            call.cancel()
-        self._stop()
+        if self._is_own:
+            for call in self._pending:
+                call.cancel()
+            self._stop()
+            if self._upload is not None:
+                give_up(self._upload, self._backend.describe(self._key))
         self._pending.clear()
-        self._part = bytearray()
-        if self._upload is not None:
-            give_up(self._upload, self._backend.describe(self._key))
-        self._upload = None
+        self._part, self._upload, self._pool = bytearray(), None, None
         super().close()
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether this process opened it: what is under way is its parent's else, and the threads are there."""
+        return self._generation == forks.generation()
+
+    def _require_own(self) -> None:
+        if not self._is_own:
+            raise NotSupported(
+                f"{self._backend.describe(self._key)}: the file was opened before this process was forked, and is "
+                "written by its parent: open another one here"
+            )
 
     def _stop(self) -> None:
         if self._pool is not None:
