@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from cottoncandy import arrayformat, checksums, codecs, dtypes, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
+from cottoncandy.backends.encrypted.mark import refuse_mark
 from cottoncandy.bodies import in_order
 from cottoncandy.errors import (
     ChecksumMismatch,
@@ -137,6 +138,7 @@ def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str], describ
     ValueError
         With what ``describe`` says of the object.
     """
+    refuse_mark(metadata, describe)
     taken = sorted({name.lower() for name in metadata} & set(reserved))
     if taken:
         reason = "the library describes the array under that name; take another"

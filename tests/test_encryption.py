@@ -504,6 +504,26 @@ def test_what_is_cut_off_can_be_listed_and_removed(store: Store) -> None:
     assert cci.ls("") == []
 
 
+@pytest.mark.parametrize("key", [KEY, False])
+def test_the_mark_is_no_metadata_of_a_caller(store: Store, key: bytes | bool, tmp_path: Path) -> None:
+    cci, array = store.interface(encryption_key=key), np.arange(6.0).reshape(2, 3)
+    (tmp_path / "file").write_bytes(b"1")
+    mine, extra = {"CC-Encryption": "mine"}, {"Metadata": {"cc-encryption": "mine"}}
+    for stored in (
+        lambda: cci.upload_object("a", b"1", **mine),
+        lambda: cci.upload_from_file(str(tmp_path / "file"), "a", ExtraArgs=extra),
+        lambda: cci.upload_json("a", {}, **mine),
+        lambda: cci.upload_pickle("a", {}, **mine),
+        lambda: cci.upload_raw_array("a", array, **mine),
+        lambda: cci.upload_npy_array("a", array, **mine),
+        lambda: cci.upload_dask_array("a", array, **mine),
+        lambda: cci.dict2cloud("a", {"b": array}, verbose=False, **mine),
+    ):
+        with pytest.raises(ValueError, match="metadata cc-encryption"):
+            stored()
+    assert store.raw.keys() == []
+
+
 def everything(store: Store) -> dict[str, tuple[bytes, dict[str, str]]]:
     """All that lies in the store."""
     return {name: store.raw.get(name) for name in [*store.raw.keys()]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from cottoncandy.backends.base import Backend, ObjectHead
@@ -22,6 +22,18 @@ def find_mark(metadata: Mapping[str, str]) -> str | None:
 @lru_cache(maxsize=256)
 def _marked(names: tuple[str, ...]) -> str | None:
     return next((name for name in names if name.lower() == MARK), None)
+
+
+def refuse_mark(names: Iterable[str], describe: Callable[[], str]) -> None:
+    """Refuse a caller's metadata of this name: nobody could read the object, which looks encrypted and is not.
+
+    Raises
+    ------
+    ValueError
+        With what ``describe`` says of the object.
+    """
+    if _marked(tuple(names)) is not None:
+        raise ValueError(f"{describe()}: metadata {MARK}: encrypted objects are told by that name; take another")
 
 
 def refuse_encrypted(backend: Backend, head: ObjectHead) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends.base import MIB, Backend, ObjectInfo, Receipt, WriteOptions
+from cottoncandy.backends.encrypted.mark import refuse_mark
 from cottoncandy.config import Options
 from cottoncandy.parallel import Pace, for_each, gather
 from cottoncandy.pipelines import Begin
@@ -98,8 +99,9 @@ class InterfaceCore(InterfaceObject):
         """Send an object; all uploads pass through here."""
         texts = {name: str(value) for name, value in metadata.items()}
         options = self._write_options(acl, extra)
-        key = keys.clean_object(object_name)
-        return upload(self._bound_backend(), key, body, texts, options, self._settings, threads, size=size)
+        key, backend = keys.clean_object(object_name), self._bound_backend()
+        refuse_mark([*texts, *(options.extra.get("Metadata") or ())], lambda: backend.describe(key))
+        return upload(backend, key, body, texts, options, self._settings, threads, size=size)
 
     def _for_each(
         self,
