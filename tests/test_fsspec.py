@@ -577,6 +577,15 @@ def test_moving_into_its_own_directory_loses_nothing(store: Store, tree: ObjectF
     assert sorted(store.raw.get(key)[0] for key in store.raw.keys("")) == bodies
 
 
+@pytest.mark.parametrize("source", ["exp", "exp/", "/exp", "e*", "exp/run[1]"])
+def test_a_directory_is_moved_with_recursive_only(store: Store, tree: ObjectFileSystem, source: str) -> None:
+    with pytest.raises(IsADirectoryError, match="recursive=True"):
+        tree.mv(source, "new")
+    assert store.raw.keys() == sorted(TREE)
+    tree.mv("f.tx[t]", "new")
+    assert "new/f.txt" in store.raw.keys()  # noqa: SIM118 - no dictionary
+
+
 def test_copying_what_is_not_there(tree: ObjectFileSystem) -> None:
     with pytest.raises(FileNotFoundError):
         tree.copy("missing", "new")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +129,33 @@ class ObjectFileSystem(Files):
         on_error : str, optional
             ``'raise'`` or, by default with ``recursive``, ``'ignore'``: what has vanished is passed over.
         """
-        self._copied(path1, path2, recursive, maxdepth, on_error or ("ignore" if recursive else "raise"))
+        jobs = plan(self, "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
+        self._copied(jobs, on_error or ("ignore" if recursive else "raise"))
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
         """Move objects: copy them, and when all copies stand, delete the old ones.
 
         What is moved onto itself or into its own directory is not lost.
-        """
-        self._copied(path1, path2, recursive, maxdepth, "raise").delete_sources()
 
-    def _copied(self, path1: Any, path2: Any, recursive: bool, maxdepth: int | None, on_error: str) -> Copies:
+        Raises
+        ------
+        ObjectNotFound
+        IsADirectoryError
+            For a directory, without ``recursive``; nothing is moved then.
+        """
         jobs = plan(self, "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
+        if isinstance(path1, str) and not recursive:
+            self._require_all(path1, jobs)
+        self._copied(jobs, "raise").delete_sources()
+
+    def _require_all(self, path: str, jobs: list[tuple[Any, Any]]) -> None:
+        """Refuse what fsspec's rule leaves out: directories."""
+        planned = {self._strip_protocol(old) for old, _ in jobs}
+        for name in self.expand_path(path) if has_magic(path) else [self._strip_protocol(path)]:
+            if name not in planned:
+                self._require_object(name, "mv(..., recursive=True) moves it")
+
+    def _copied(self, jobs: list[tuple[Any, Any]], on_error: str) -> Copies:
         pairs = [(self._strip_protocol(old), self._strip_protocol(new)) for old, new in jobs]
         folders = branches(old for old, _ in pairs)
         copies = Copies(self._backend, self._backend, "", in_safe_order(pairs), overwrite=True)
@@ -190,10 +207,10 @@ class ObjectFileSystem(Files):
             names += [key for folder in folders for key in (folder, f"{folder}/")]
         self._backend.delete([name for name in names if name])
 
-    def _require_object(self, name: str) -> None:
+    def _require_object(self, name: str, advice: str = "rm(..., recursive=True) removes it") -> None:
         if self._entry(name)["type"] == "directory":
             where = self._backend.describe(name)
-            raise IsADirectoryError(f"{where} is a directory: rm(..., recursive=True) removes it")
+            raise IsADirectoryError(f"{where} is a directory: {advice}")
 
     def _transfer(self, function: Callable[[Any], object], jobs: Sequence[Any], callback: Any) -> None:
         """Move files, and tell of each that has arrived."""
