@@ -41,7 +41,14 @@ from stores import Recorded, Store
 from test_contract import _exit_with
 
 from cottoncandy import generate_encryption_key
-from cottoncandy.errors import AccessDenied, InvalidObjectName, NotSupported, ObjectExists, ObjectNotFound
+from cottoncandy.errors import (
+    AccessDenied,
+    InvalidObjectName,
+    NotSupported,
+    ObjectChanged,
+    ObjectExists,
+    ObjectNotFound,
+)
 from cottoncandy.fsspecfs import CottonCandyFileSystem, ObjectFileSystem, ObjectWriter
 from cottoncandy.stream import TransferSettings
 
@@ -844,6 +851,35 @@ def _in_child(file: Any, piece: Any, does: str) -> None:
                 does, lambda: file.write(piece) and file.close()
             )()
     assert file.closed
+
+
+@pytest.mark.parametrize("key", [False, b"k" * 32])
+def test_a_file_that_is_read_travels(store: Store, key: Any) -> None:
+    cci = store.interface(encryption_key=key)
+    body = bytes(range(256)) * 8192
+    cci.upload_object("name", body, note="mine")
+    with cci.fs.open("name") as file, cci.download_stream("name") as stream:
+        for each in (file, stream):
+            each.seek(100_001)
+            with pickle.loads(pickle.dumps(each)) as again:
+                assert (again.tell(), again.e_tag, again.mode) == (100_001, each.e_tag, "rb")
+                assert again.read() == body[100_001:]
+                assert again.metadata["note"] == "mine"
+            assert each.read(10) == body[100_001:100_011]
+        pickled = pickle.dumps(file)
+    cci.upload_object("name", body[::-1])
+    with pytest.raises(ObjectChanged):
+        pickle.loads(pickled)
+    with pytest.raises(ValueError, match="closed"):
+        pickle.dumps(file)
+
+
+def test_files_tell_their_mode(store: Store, fs: ObjectFileSystem) -> None:
+    for name in ("a", "a.gz"):
+        for mode in ("wb", "wt", "w", "rb", "rt", "r"):
+            with fs.open(name, mode, compression="infer") as file:
+                if name == "a" or mode != "rb":  # what decompresses is another library's
+                    assert file.mode == mode
 
 
 def test_a_file_of_hdf5_reads_what_it_needs(recorded: Recorded, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -59,12 +60,12 @@ class Files(Names):
             What is written is seen when the file is closed; a ``with`` block that is left by an error stores nothing.
         """
         if "w" not in mode and "x" not in mode:
-            return super().open(path, mode, compression=compression, **kwargs)
+            return _with_mode(super().open(path, mode, compression=compression, **kwargs), mode)
         text = {name: kwargs.pop(name) for name in _TEXT_OPTIONS if name in kwargs}
         file: Any = super().open(path, mode.replace("t", "").replace("b", "") + "b", **kwargs)
         if packer := get_compression(self._strip_protocol(path), compression):
             file = Compressor(compr[packer](file, mode="w"), file)
-        return file if "b" in mode else TextWriter(file, **text)
+        return file if "b" in mode else _with_mode(TextWriter(file, **text), mode)
 
     def _open(
         self,
@@ -226,6 +227,12 @@ class Files(Names):
 
     def _gather(self, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
         return gather(function, items, self._settings.threads, most=self._settings.most_threads)
+
+
+def _with_mode(file: Any, mode: str) -> Any:
+    if isinstance(file, io.TextIOWrapper):
+        file.mode = mode  # type: ignore[misc] # as those of `open` have it
+    return file
 
 
 def _or_raise(on_error: str) -> str:

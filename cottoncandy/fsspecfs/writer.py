@@ -263,6 +263,7 @@ class Compressor(Discardable):
     def __init__(self, packer: Any, target: ObjectWriter) -> None:
         super().__init__()
         self._packer, self._target = packer, target
+        self.name, self.mode = target.name, target.mode
 
     def writable(self) -> bool:
         """Tell that it can be written: True."""

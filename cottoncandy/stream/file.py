@@ -6,9 +6,10 @@ import gc
 import io
 import traceback
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from cottoncandy.backends.base import MIB, Backend
+from cottoncandy.backends.base import MIB, Backend, ObjectHead
 from cottoncandy.stream.pages import LARGEST_READ, PAGE, Pages
 from cottoncandy.stream.settings import TransferSettings
 from cottoncandy.stream.source import ObjectSource
@@ -29,7 +30,7 @@ class _ObjectFile(io.RawIOBase):
         super().__init__()
         self.source = source
         self.threads = threads
-        self.name = source.key
+        self.name, self.mode = source.key, "rb"
         self._pages = Pages(source, threads)
         self._position = 0
 
@@ -109,7 +110,8 @@ class CloudStream(io.BufferedReader):
     `numpy.load`, `pandas.read_csv`, ``h5py.File`` and others that take a binary file take it. Large reads go
     straight into the reader's memory, in ranges over several connections. Small ones come from pages of 128 KiB, which
     are kept for a while, and read ahead while the reads go on in a row. All that is read is of one version: if the
-    object is replaced meanwhile, `ObjectChanged` is raised.
+    object is replaced meanwhile, `ObjectChanged` is raised. A pickle of it, as libraries send to other processes, opens
+    the same version again where it arrives, and stands at the same byte.
 
     Parameters
     ----------
@@ -121,6 +123,8 @@ class CloudStream(io.BufferedReader):
         Connections for large reads.
     first : int, optional
         How many bytes the opening request brings at most, 1 MiB by default.
+    head : ObjectHead, optional
+        Read only this version.
 
     Attributes
     ----------
@@ -145,8 +149,11 @@ class CloudStream(io.BufferedReader):
         settings: TransferSettings,
         threads: int | None = None,
         first: int = _FIRST,
+        *,
+        head: ObjectHead | None = None,
     ) -> None:
-        self._source = ObjectSource(backend, key, settings, first)
+        opened = None if head is None else backend.open_version(head, 0, first)
+        self._source = ObjectSource(backend, key, settings, first, opened=opened)
         self._threads = threads or settings.threads
         super().__init__(_ObjectFile(self._source, self._threads), buffer_size=PAGE)
 
@@ -178,7 +185,26 @@ class CloudStream(io.BufferedReader):
         """The version of the object that is read."""
         return self._source.head.e_tag
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        source = self._source
+        if self.closed:
+            raise ValueError(f"{source.where}: the file is closed, and does not travel")
+        version = replace(source.head, metadata={})  # which is read again
+        return _reopened, (source.backend, source.settings, self._threads, version, self.tell())
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()  # a BufferedReader has one of its own, which refuses
+
     def __repr__(self) -> str:
         if not hasattr(self, "_source"):  # a traceback that shows variables, of an object that could not be opened
             return "<cottoncandy.CloudStream>"
         return f"<cottoncandy.CloudStream {self._source.backend.describe(self._source.key)}, {self.size} bytes>"
+
+
+def _reopened(
+    backend: Backend, settings: TransferSettings, threads: int, version: ObjectHead, position: int
+) -> CloudStream:
+    """Give what was pickled."""
+    stream = CloudStream(backend, version.key, settings, threads, head=version)
+    stream.seek(position)
+    return stream
