@@ -134,6 +134,18 @@ def test_an_object_whose_metadata_are_damaged_is_listed_and_removed(backend: Loc
         backend.entry("b")
 
 
+@pytest.mark.parametrize("removed", ["", "sub"])
+def test_what_was_removed_while_it_was_written_is_told(backend: LocalBackend, root: Path, removed: str) -> None:
+    upload = backend.start_upload("sub/a", {})
+    upload.send_part(1, b"1")
+    shutil.rmtree(root / removed)
+    kind, told = (ServiceError, "removed meanwhile") if removed else (ContainerNotFound, "does not exist")
+    with pytest.raises(kind, match=told):
+        upload.complete()
+    upload.abort()
+    assert root.exists() == bool(removed)
+
+
 # ------------------------------------------------------------------ the directory
 def test_connect_makes_the_directory(tmp_path: Path) -> None:
     backend = LocalBackend.connect(str(tmp_path / "a/b"), None, None, None, None, region_name="x")

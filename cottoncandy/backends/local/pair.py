@@ -187,6 +187,14 @@ class Draft:
 
     def publish(self, metadata: bytes) -> str:
         """Make it the object, in one step, with metadata as `encoded` gives them; the version that it is."""
+        try:
+            return self._publish(metadata)
+        except FileNotFoundError as error:
+            self._require_container()
+            removed = "what was written of it was removed meanwhile, or its directory was: write it again"
+            raise FileNotFoundError(errno.ENOENT, removed) from error
+
+    def _publish(self, metadata: bytes) -> str:
         facts = self._finish_bytes()
         pending = names.pending(self._path, facts)
         with locks.locked(os.path.dirname(self._path)):
@@ -225,9 +233,12 @@ class Draft:
         if os.path.lexists(self._path):
             raise FileExistsError(errno.EEXIST, "File exists", self._path)
 
-    def _make_directory(self) -> None:
+    def _require_container(self) -> None:
         if not os.path.isdir(self._root):
             raise ContainerNotFound(f"directory {self._root!r} does not exist (any more)")
+
+    def _make_directory(self) -> None:
+        self._require_container()
         # whoever removes the last object of a directory may at this moment remove it, and the ones above
         with suppress(FileNotFoundError):
             for directory in reversed([*names.parents(self._root, self._path)]):
