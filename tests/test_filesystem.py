@@ -151,6 +151,39 @@ def test_directory_markers_of_other_programs(store: Store) -> None:
     assert store.raw.keys() == []
 
 
+@pytest.mark.stores("moto", "ceph")
+def test_no_listing_gives_a_name_that_is_taken_for_another(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    _fill(store, ["/raw/b", "raw//b", "raw//c/d", "raw/b", "raw/c"])
+    cci = store.interface()
+    assert (cci.ls("/"), cci.lsdir(), cci.ls("")) == (["raw"], ["raw"], ["raw"])
+    for found in (cci.ls("raw"), cci.lsdir("raw"), cci.ls("raw/*"), cci.glob("*"), cci.glob("raw"), cci.glob("r*")):
+        assert found == ["raw/b", "raw/c"]
+    assert [info.key for info in cci.find("*")] == [info.key for info in cci.find("raw")] == ["raw/b", "raw/c"]
+    assert [entry.key for entry in cci.scandir("raw")] == cci.fs.ls("raw", detail=False) == ["raw/b", "raw/c"]
+    assert cci.fs.ls("", detail=False) == ["raw"]
+    assert [name for name in dir(cci.get_browser().raw) if len(name) < 3] == ["b", "c"]
+
+    caplog.clear()
+    cci.glob("raw/*")
+    told = (
+        "object 'raw//b' in bucket '%s', and 1 more, are left out of the listing: each call takes it for another object"
+    )
+    assert caplog.messages == [told % store.container]
+    caplog.clear()
+    cci.ls("raw/b*")
+    assert caplog.messages == []
+
+    # who takes all of a branch, or of the bucket, takes them as they are
+    keys = ["/raw/b", "raw//b", "raw//c/d", "raw/b", "raw/c"]
+    assert [info.key for info in cci.get_bucket_objects()] == keys
+    assert cci.get_bucket_size() == sum(map(len, keys))
+    cci.cp("raw", "copy")
+    assert _contents(store)["copy//b"] == "raw//b"
+    cci.rm("raw", recursive=True)
+    assert store.raw.keys("raw") == []
+    assert store.raw.keys("/raw") == ["/raw/b"]
+
+
 @pytest.mark.stores("local", "moto")
 def test_limits_are_kept(store: Store) -> None:
     _fill(store)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
 from cottoncandy.datasets import Dataset
+from cottoncandy.namesakes import distinct
 from cottoncandy.trees import is_stage
 
 __all__ = ["PAGE", "Children", "describe_missing", "list_children"]
@@ -38,7 +39,7 @@ class Interface(Protocol):
 def list_children(backend: Backend, path: str, most: int | None) -> tuple[Children, bool]:
     """The first children of a name, and whether they are all."""
     prefix = keys.as_directory(path)
-    listed = list(islice(backend.list_level(prefix), most))
+    listed = list(islice(distinct(backend.list_level(prefix), backend.describe), most))
     children = {
         entry.key.removeprefix(prefix).rstrip(keys.SEPARATOR): entry if isinstance(entry, ObjectInfo) else None
         for entry in listed

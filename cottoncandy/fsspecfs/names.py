@@ -13,6 +13,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo, ObjectPrefix
 from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectNotFound
 from cottoncandy.fsspecfs.bulk import branches
+from cottoncandy.namesakes import distinct
 from cottoncandy.stream import TransferSettings
 
 if TYPE_CHECKING:
@@ -191,7 +192,8 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         """
         name = self._strip_protocol(path)
         prefix = keys.as_directory(name)
-        found = [_facts(entry) for entry in self._backend.list_level(prefix) if entry.key != prefix]
+        listed = distinct(self._backend.list_level(prefix), self._backend.describe)
+        found = [_facts(entry) for entry in listed if entry.key != prefix]
         if name and not found:  # an object, a directory that only a marker keeps, or nothing
             facts = self._entry(name)
             found = [facts] if facts["type"] == "file" else []

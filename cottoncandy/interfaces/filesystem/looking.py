@@ -14,6 +14,7 @@ from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, is_limited, limited, printable
+from cottoncandy.namesakes import distinct, distinct_names
 
 Entry = ObjectInfo | ObjectPrefix
 Found = TypeVar("Found", bound=Entry)
@@ -38,7 +39,8 @@ class Looking(BasicInterface):
         -------
         list of str
             The full names of the objects and directories in it, without a trailing ``/``; empty where there is
-            nothing.
+            nothing. Names of other tools that each call takes for another object (``/raw/b``, ``raw//b``) are left
+            out of this and of all listings here, and a warning in the log counts them.
 
         Examples
         --------
@@ -48,14 +50,17 @@ class Looking(BasicInterface):
         ['exp/notes', 'exp/run1']
         """
         prefix = keys.as_directory(keys.without_trivial_magic(keys.clean(path)))
-        listed = self.backend_interface.level_names(prefix)
+        listed = distinct_names(self.backend_interface.level_names(prefix), self.backend_interface.describe)
         names = self._settings.progress.through("list", prefix or "all", listed)
         return _each_once(filter(prefix.__ne__, names), limit)
 
     def _level(self, prefix: str, page_size: int | None = None) -> Iterator[Entry]:
         """What is in a directory; its own marker object, where there is one, is not in it."""
+        return (entry for entry in self._entries(prefix, page_size) if entry.key != prefix)
+
+    def _entries(self, prefix: str, page_size: int | None) -> Iterator[Entry]:
         listed = self.backend_interface.list_level(prefix, page_size=page_size)
-        return (entry for entry in listed if entry.key != prefix)
+        return distinct(listed, self.backend_interface.describe)
 
     def ls(
         self,
@@ -145,7 +150,7 @@ class Looking(BasicInterface):
         component, rest = components[plain], components[plain + 1 :]
         matches = re.compile(fnmatch.translate(component)).match
         prefix = directory + keys.literal_prefix(component)
-        for entry in through(self.backend_interface.list_level(prefix, page_size=page_size)):
+        for entry in through(self._entries(prefix, page_size)):
             name = entry.key.rstrip(keys.SEPARATOR)
             if entry.key == directory or not matches(name.removeprefix(directory)):
                 continue
@@ -194,7 +199,7 @@ class Looking(BasicInterface):
         if not keys.has_magic(pattern):
             return (info.key for info in self.find(pattern, limit, page_size))
         names = self._listed_names(keys.literal_prefix(pattern), page_size)
-        return limited(filter(keys.matcher(pattern), names), limit)
+        return limited(distinct_names(filter(keys.matcher(pattern), names), self.backend_interface.describe), limit)
 
     def glob_s3(self, pattern: str, **kwargs: Any) -> list[str]:
         """Do what `glob` does; kept for older scripts."""
@@ -240,11 +245,12 @@ class Looking(BasicInterface):
             return limited(self._below(pattern, page_size), limit)
         matches = keys.matcher(pattern)
         listed = self._listed(keys.literal_prefix(pattern), page_size)
-        return limited((info for info in listed if matches(info.key)), limit)
+        matching = (info for info in listed if matches(info.key))
+        return limited(distinct(matching, self.backend_interface.describe), limit)
 
     def _below(self, name: str, page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects below a name; the object itself where there is nothing below it."""
-        listed = self._listed(keys.as_directory(name), page_size)
+        listed = distinct(self._listed(keys.as_directory(name), page_size), self.backend_interface.describe)
         return self._or_itself(name, listed)
 
     def _or_itself(self, name: str, below: Iterator[Found]) -> Iterator[Found | ObjectInfo]:
