@@ -100,8 +100,10 @@ class S3FSLike(BrowserObject):
         # notebooks, copy and pickle probe names like these: no request, and no endless recursion
         if attribute.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
-        name = self._names().get(attribute)
-        return self._child(guess_name(attribute), attribute) if name is None else self._child(name)
+        name, guess = self._names().get(attribute), guess_name(attribute)
+        # beyond the page that is known there may be the guess, which comes before all others
+        is_known = name == guess or (name is not None and self._is_all)
+        return self._child(str(name)) if is_known else self._child(guess, attribute)
 
     def __getitem__(self, name: Any) -> Any:
         """The child of exactly this name, ``'a/b'`` goes down two levels; or a slice of the array (see `Dataset`).
@@ -177,8 +179,8 @@ class S3FSLike(BrowserObject):
         origin, before = self._origin, self._fullpath
         if origin is not None:
             origin.parent._resolve()  # noqa: SLF001 - a node of the same family
-            # `NUM_01` may be `01`, or have that name itself
-            if origin.attribute is not None and ("_" in origin.name or origin.attribute != origin.name):
+            # of `a-b` and `01`, and in another form of Unicode, an attribute shows only what Python allows
+            if origin.attribute is not None and ("_" in origin.attribute or not origin.attribute.isascii()):
                 origin = self._origin = origin.looked_up()
                 children = origin.parent._children or {}  # noqa: SLF001
                 self._is_leaf = children[origin.name] is not None if origin.name in children else None
