@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from stores import Recorded
 from textual.widgets import Static
 
-from cottoncandy.cli import run
+import cottoncandy
+from cottoncandy.cli import browserapp, run
 from cottoncandy.cli.browserapp import StoreBrowser
 from cottoncandy.cli.places import Place
 from cottoncandy.cli.sampling import preview, sample_index
@@ -70,6 +73,67 @@ async def test_a_walk(recorded: Recorded) -> None:
         store.raw.delete("sub02/x")
         await pilot.press("q")
     assert app.return_code == 0
+
+
+async def _until(pilot: Any, holds: Callable[[], bool]) -> None:
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if holds():
+            return
+    pytest.fail(panel(pilot.app))
+
+
+@pytest.mark.parametrize("then", ["p", "enter", ""])
+async def test_what_took_long_is_not_shown_over_another_name(tmp_path: Path, monkeypatch: Any, then: str) -> None:
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    for name in ("a_slow", "b_fast"):
+        cci.upload_raw_array(name, np.arange(10))
+    reached, may_go_on, is_over = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(cci: Any, name: str) -> str:
+        if name == "a_slow":
+            reached.set()
+            may_go_on.wait(10)
+        return preview(cci, name)
+
+    monkeypatch.setattr(browserapp, "preview", slow)
+    app = StoreBrowser(cci, Place("local", str(tmp_path), ""))
+    shown: list[str] = []
+    async with app.run_test() as pilot:
+        await _until(pilot, lambda: len(app.names.root.children) == 2)
+        real = app.show
+        monkeypatch.setattr(app, "show", lambda text: (shown.append(text), real(text)))
+        tell = app._show_result
+        monkeypatch.setattr(app, "_show_result", lambda text: (tell(text), "a_slow" in text and is_over.set()))
+        await pilot.press("down", "p")
+        await _until(pilot, reached.is_set)
+        await pilot.press("down", *([then] if then else []))
+        await _until(pilot, lambda: {"p": "█", "enter": "int64", "": "p: preview"}[then] in panel(app))
+        may_go_on.set()
+        await _until(pilot, is_over.is_set)
+        assert panel(app).startswith("b_fast\n")
+        assert not any("█" in text and "a_slow" in text for text in shown)
+
+
+async def test_the_line_below_the_first_thousand_names_is_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browserapp, "_MOST", 3)
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    for number in range(5):
+        cci.upload_object(f"many/{number}", b"x")
+    app = StoreBrowser(cci, Place("local", str(tmp_path), ""))
+    async with app.run_test() as pilot:
+        await _until(pilot, lambda: len(app.names.root.children) == 1)
+        (many,) = app.names.root.children
+        await pilot.press("down", "enter")
+        await _until(pilot, lambda: len(many.children) == 4)
+        note = many.children[-1]
+        app.names.move_cursor(note)
+        await pilot.press("enter", "p", "r")
+        await _until(pilot, lambda: many.children and many.children[-1] is not note)
+        assert str(many.children[-1].label) == "the first 3 are shown"
+        assert not any(child.children for child in many.children)
 
 
 async def test_an_error_ends_nothing(recorded: Recorded) -> None:
