@@ -801,3 +801,31 @@ def test_an_array_that_became_a_group_has_keys(store: Store) -> None:
     cci.rm("g.grp/x")
     cci.dict2cloud("g.grp/x", {"p": np.arange(2)}, verbose=False)
     assert node.keys() == ["p"]
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_group_that_became_an_array_is_one_when_it_was_listed_again(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("x.grp/g", {"p": np.arange(2)}, verbose=False)
+    group = cci.get_browser()["x.grp"]
+    assert group.keys() == ["g"]
+    node = group["g"]
+    assert node["p"].shape == (2,)
+    cci.rm("x.grp/g", recursive=True)
+    cci.upload_raw_array("x.grp/g", np.arange(3.0))
+    assert node.keys() == []
+    assert node.shape == (3,)
+    assert node.load().tolist() == [0, 1, 2]
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_child_that_was_removed_is_not_there_after_a_listing(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("x.grp", {"p": np.arange(2), "q": np.arange(3)}, verbose=False)
+    group = cci.get_browser()["x.grp"]
+    kept, _ = group["p"], group["q"].shape
+    cci.rm("x.grp/q")
+    assert group.keys() == ["p"]
+    with pytest.raises(KeyError, match="nothing named 'q'"):
+        group["q"]
+    assert group["p"] is kept

@@ -66,7 +66,17 @@ class S3FSLike(BrowserObject):
         self._children = self._list_here(most)
         if not self._children and self._resolve():
             self._children = self._list_here(most)
+        self._forget_what_is_gone(self._children)
         return self._children
+
+    def _forget_what_is_gone(self, children: Children) -> None:
+        """A node stands for a name, under which there may be something else by now."""
+        if self._is_all:
+            self._nodes = {
+                place: node for place, node in self._nodes.items() if place in children or place.startswith("/")
+            }
+        if not children and self._is_leaf is False:
+            self._is_leaf = None  # a group that became an array
 
     def _list_here(self, most: int | None) -> Children:
         children, self._is_all = list_children(self._interface.backend_interface, self._fullpath, most)
@@ -157,7 +167,7 @@ class S3FSLike(BrowserObject):
         known = name in self._nodes or name in (self._children or ())
         child = self._child(name)
         if not known and child._is_missing():  # noqa: SLF001 - a node of the same family
-            del self._nodes[name]
+            self._nodes.pop(name, None)
             names = self._list(PAGE) if self._children is None else self._children
             raise KeyError(describe_missing(self._interface.backend_interface, self._fullpath, name, names))
         return child
