@@ -40,6 +40,8 @@ def guess_name(attribute: str) -> str:
     >>> guess_name('NUM_01_DOT_grp'), guess_name('NUM_runs')  # `runs` would have the attribute `runs`
     ('01.grp', 'NUM_runs')
     """
+    if "_DOT_" not in attribute and not attribute.startswith("NUM_"):
+        return attribute
     dotted, undotted = attribute.replace("_DOT_", "."), attribute.removeprefix("NUM_")
     guesses = (dotted.removeprefix("NUM_"), dotted, undotted)
     return next((name for name in guesses if name and identifier(name) == attribute), attribute)
@@ -58,18 +60,19 @@ def identifiers(names: list[str], taken: frozenset[str] = frozenset()) -> dict[s
     >>> identifiers(['NUM_01', '01'])
     {'NUM_01': '01', 'NUM_01__2': 'NUM_01'}
     """
+    own = {name: identifier(name) for name in names}
 
     def precedence(name: str) -> tuple[bool, bool, str]:
-        attribute = identifier(name)
+        attribute = own[name]
         # `load` can only have a number: it must not take that of a name `load__2`, which is guessed
         return (attribute in taken or guess_name(attribute) != name, attribute != name, name)
 
     result: dict[str, str] = {}
     for name in sorted(names, key=precedence):
-        attribute, number = identifier(name), 1
+        attribute, number = own[name], 1
         while attribute in result or attribute in taken:
             number += 1
-            attribute = f"{identifier(name)}__{number}"
+            attribute = f"{own[name]}__{number}"
         result[attribute] = name
     return result
 
