@@ -1,4 +1,8 @@
-"""Reading a tree of arrays: one whole tree, though others replace it meanwhile."""
+"""Reading a tree of arrays: one whole tree, even if writers replace it meanwhile.
+
+A leaf is read from its place, or from where it waits if its upload has a complete mark
+(`cottoncandy.interfaces.arrays.treeupload` draws this). Leaves of a version that still has a started mark do not count.
+"""
 
 from __future__ import annotations
 
@@ -23,22 +27,23 @@ log = logging.getLogger(__name__)
 
 # An array and its metadata.
 _Leaf = tuple[npt.NDArray[Any], dict[str, str]]
-# How often what is below a root is listed, where it changes under a reader's hands.
+# How many listings a reader makes at most, where what is below the root changes between them.
 _LISTINGS = 8
 
 
 class _Listing:
-    """What a listing shows below a prefix; names are those below it.
+    """What one listing shows below a prefix. All names are relative to the prefix.
 
     Attributes
     ----------
     infos : dict of str to ObjectInfo
+        All objects that were listed.
     places : dict of str to str
-        The names of leaves, and of the objects that hold them now.
+        The names of leaves, and of the objects that hold them now: in their places, or waiting in a complete stage.
     latest : dict of str to Stage
-        For each tree of which the leaves wait that are the tree, its upload.
+        For each root whose tree waits, the complete stage of the highest rank.
     unsent : set of str or None
-        The uploads whose leaves do not count yet.
+        The versions of uploads with a started mark: their leaves that are in their places do not count.
     """
 
     def __init__(self, prefix: str, there: Iterable[ObjectInfo]) -> None:
@@ -56,14 +61,17 @@ class _Listing:
 
 
 class TreeDownloads(FolderArrays):
-    """How a tree is read while others may replace it."""
+    """How a tree is read while writers may replace it."""
 
     def _load_tree(self, object_root: str, wanted: Iterable[str] | None, threads: int | None) -> dict[str, Any]:
-        """Read what counts of a tree.
+        """Read the leaves of a tree that count.
 
-        A listing may show one part of a tree before it was replaced, and another one after that. So leaves are taken
-        where they are all of one upload, which tells how many it has; or where the next listing is the same; or where
-        it differs, as others are at work, and the same leaves count.
+        A listing may show one part of a tree before it was replaced, and another part after that. So the leaves of a
+        listing are taken in three cases only:
+
+        - all are of one upload, whose metadata tell how many leaves it has;
+        - the next listing is the same;
+        - the next listing differs, as writers are at work, but the same leaves count.
         """
         prefix, where = keys.as_directory(object_root), self.backend_interface.describe(object_root)
         wanted = None if wanted is None else list(wanted)
@@ -73,7 +81,8 @@ class TreeDownloads(FolderArrays):
             before, earlier, seen = seen, leaves, _Listing(prefix, self._listed(prefix))
             is_same = seen.infos == before.infos
             if earlier is None or not is_same:
-                # a store whose listing is the same, though an object was another, does not tell of objects' versions
+                # where the listing is the same though an object was replaced, the store tells no versions of objects:
+                # then no leaf is held to the version that was listed
                 leaves = self._load_if_at_rest(prefix, seen, wanted, threads, is_held=not is_same)
                 is_same = None not in (leaves, earlier) and seen.held(leaves or ()) == before.held(earlier or ())
             if leaves is not None and (is_same or _is_whole_tree(prefix, leaves)):
@@ -87,7 +96,7 @@ class TreeDownloads(FolderArrays):
     def _load_if_at_rest(
         self, prefix: str, seen: _Listing, wanted: Iterable[str] | None, threads: int | None, *, is_held: bool
     ) -> dict[str, _Leaf] | None:
-        """The leaves of a listing that count; None where another tree has come since then, or is coming."""
+        """The leaves of a listing that count; None if the tree was replaced since the listing, or is being replaced."""
         try:
             return self._load_leaves(prefix, seen, wanted, threads, is_held=is_held)
         except (ObjectNotFound, ObjectChanged):
@@ -97,7 +106,13 @@ class TreeDownloads(FolderArrays):
     def _load_leaves(
         self, prefix: str, seen: _Listing, wanted: Iterable[str] | None, threads: int | None, *, is_held: bool
     ) -> dict[str, _Leaf]:
-        """The leaves of a listing that count; ObjectChanged where they are of several uploads."""
+        """The leaves of a listing that count.
+
+        Raises
+        ------
+        ObjectChanged
+            If the leaves of one tree are of several uploads.
+        """
         places = seen.places
         names = trees.select(places, wanted)
         leaves = self._load_each([seen.infos[places[name]] for name in names], prefix, threads, is_held=is_held)
@@ -111,7 +126,7 @@ class TreeDownloads(FolderArrays):
 
         loaded = {name: leaf for name, leaf in zip(names, leaves, strict=True) if leaf}
         standing = {name: leaf for name, leaf in loaded.items() if not is_replaced(name, leaf[1])}
-        # also with those that do not count: they may lie where others were
+        # those that do not count are looked at, too: they may lie where leaves of the old tree were
         if not _are_of_one_upload(prefix, standing):
             raise ObjectChanged(self.backend_interface.describe(prefix))
         return {name: leaf for name, leaf in standing.items() if counts(name, leaf[1])}
@@ -119,7 +134,7 @@ class TreeDownloads(FolderArrays):
     def _load_each(
         self, infos: Sequence[ObjectInfo], prefix: str, threads: int | None, *, is_held: bool
     ) -> list[_Leaf | None]:
-        """The arrays of these objects, and None for what is none."""
+        """The arrays that these objects hold, and None for each object that is no array."""
 
         def begin(info: ObjectInfo) -> Begun[_Leaf | None] | None:
             if not 0 < info.size <= SMALL:
@@ -154,12 +169,12 @@ def _origins(prefix: str, leaves: Mapping[str, _Leaf]) -> set[Origin | None]:
 
 
 def _are_of_one_upload(prefix: str, leaves: Mapping[str, _Leaf]) -> bool:
-    """Whether the leaves of each tree, as `dict2cloud` wrote it, came with one call of it."""
+    """Whether, for each root, all leaves came with one call of `dict2cloud`."""
     found = {each for each in _origins(prefix, leaves) if each}
     return len(found) == len({each.root for each in found})
 
 
 def _is_whole_tree(prefix: str, leaves: Mapping[str, _Leaf]) -> bool:
-    """Whether these are the leaves of one tree whose root this is, all of them and nothing else."""
+    """Whether these are all leaves of one tree with this root, and nothing else."""
     found, *others = _origins(prefix, leaves) or {None}
     return not others and found is not None and keys.as_directory(found.root) == prefix and found.total == len(leaves)

@@ -1,4 +1,7 @@
-"""What tells of a leaf which tree it is of, and how many that one has: in its metadata. Pure functions."""
+"""The metadata of a leaf that tell which tree it belongs to, and how many leaves that tree has. Pure functions.
+
+A reader sees by them whether all leaves came with one call of `dict2cloud`; a writer, which old leaves it may remove.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,9 @@ from cottoncandy import keys
 from cottoncandy.arrayformat import lowered
 from cottoncandy.chunkedarrays.names import VERSION
 
-#: The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root, a
-#: digest of the root's name, which tells a leaf that was copied from another tree, and how many leaves the tree has.
+#: The metadata key of leaves that dict2cloud wrote. Its value is DEPTH-DIGEST-COUNT: how many components of the leaf's
+#: name lie below the tree's root; a digest of the root's name, by which a leaf that was copied elsewhere is told; and
+#: how many leaves the tree has.
 MARK = "tree"
 
 
@@ -24,9 +28,9 @@ class Origin(NamedTuple):
     root : str
         The tree's name.
     version : str or None
-        The mark of the upload.
+        The version of that upload.
     total : int
-        Leaves of the tree; 0 where that was not noted.
+        How many leaves the tree has; 0 where that was not noted.
     """
 
     root: str
@@ -40,7 +44,7 @@ def mark(key: str, root: str, count: int) -> dict[str, str]:
 
 
 def origin(key: str, metadata: Mapping[str, str]) -> Origin | None:
-    """Where an object comes from; None for what is no leaf of a tree, or was copied from one."""
+    """The upload that an object came with; None for what is no leaf of a tree, or is a copy of one elsewhere."""
     facts = lowered(metadata)
     levels, _, rest = facts.get(MARK, "").partition("-")
     digest, _, count = rest.partition("-")
@@ -52,8 +56,8 @@ def origin(key: str, metadata: Mapping[str, str]) -> Origin | None:
 
 
 def is_leaf(metadata: Mapping[str, str], key: str, root: str) -> bool:
-    """Whether `dict2cloud` wrote it, for this root or one above it."""
-    # deeper: the leaf is of a tree that this one is a branch of
+    """Whether `dict2cloud` wrote the object as a leaf of the tree of this root, or of a root above it."""
+    # deeper than this root: a leaf of a larger tree, of which this one is a branch
     levels = lowered(metadata).get(MARK, "").partition("-")[0]
     return levels.isdecimal() and int(levels) >= _depth(key, root)
 
@@ -65,5 +69,5 @@ def _depth(key: str, root: str) -> int:
 
 @lru_cache
 def _digest(root: str) -> str:
-    """A root's name in metadata, which take ASCII only."""
+    """A root's name as metadata can hold it: they take ASCII only."""
     return hashlib.sha256(root.encode()).hexdigest()[:8]
