@@ -87,6 +87,7 @@ _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
 _STARTED = "started"
+_SETTLED = "settled"
 _LEAVES = "leaves/"
 
 
@@ -106,6 +107,8 @@ class Stage:
         Its leaves, which are in their places, do not count yet. Who sent them is at work, or was killed.
     order : int
         Those that wait are the tree, before the ones of a lower order; 0 where they are not all there.
+    settled : bool
+        They have taken their places, and wait only because another writer may yet write there.
     dates : list of datetime or None
         When its objects were written.
     """
@@ -116,6 +119,7 @@ class Stage:
     marks: list[str] = field(default_factory=list)
     started: bool = False
     order: int = 0
+    settled: bool = False
     dates: list[datetime | None] = field(default_factory=list)
     _count: int = -1
 
@@ -127,6 +131,11 @@ class Stage:
     def started_mark(self) -> str:
         """The mark that leaves are being sent, of which those in their places do not count."""
         return self.name(_STARTED)
+
+    @property
+    def settled_mark(self) -> str:
+        """The mark that the leaves have taken their places."""
+        return self.name(_SETTLED)
 
     @property
     def below(self) -> str:
@@ -149,6 +158,7 @@ class Stage:
             return
         self.marks.append(self.name(rest))
         self.started |= rest == _STARTED
+        self.settled |= rest == _SETTLED
         if match := _COMPLETE.fullmatch(rest):
             self.order, self._count = map(int, match.groups())
 
@@ -175,6 +185,11 @@ class Stage:
     def is_older(self, than: datetime) -> bool:
         """Whether nothing was written here since then."""
         return all(date is not None and date < than for date in self.dates)
+
+
+def stage_prefix(root: str) -> str:
+    """How the names begin of all that uploads of a tree have beside its leaves."""
+    return f"{keys.as_directory(root)}.upload-"
 
 
 def is_stage(name: str) -> bool:

@@ -60,7 +60,7 @@ class Seen:
     @property
     def rivals(self) -> list[trees.Stage]:
         """Uploads that are at work, or that were killed not long ago."""
-        return [other for other in self.others if other.started and not other.is_older(_forgotten())]
+        return [other for other in self.others if is_at_work(other)]
 
     @property
     def ended(self) -> list[str]:
@@ -68,6 +68,11 @@ class Seen:
         idle = [other for other in self.others if other not in self.rivals]
         left = [other for other in idle if other.order or other.is_older(_forgotten())]
         return [name for upload in [*left, self.own] if upload is not self.newest for name in upload.objects]
+
+
+def is_at_work(upload: trees.Stage) -> bool:
+    """Whether an upload may yet write to the places: it is at work, or was killed not long ago."""
+    return upload.started and not upload.is_older(_forgotten())
 
 
 def alone_with(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stage]:

@@ -11,8 +11,9 @@ from cottoncandy import keys
 from cottoncandy.arrayformat import lowered
 from cottoncandy.chunkedarrays.names import VERSION
 
-#: The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root, a
-#: digest of the root's name, which tells a leaf that was copied from another tree, and how many leaves the tree has.
+#: The metadata key of leaves that dict2cloud wrote: how many components of their name lie below the tree's root; a
+#: digest of the root's name; how many leaves the tree has; and a digest of the name below the root. By the digests a
+#: leaf that was copied or renamed is told from one that lies where it was written.
 MARK = "tree"
 
 
@@ -22,7 +23,9 @@ class Origin(NamedTuple):
     Attributes
     ----------
     root : str
-        The tree's name.
+        The tree's name, if the leaf lies where it was written.
+    digest : str
+        Of the name that the root had then.
     version : str or None
         The mark of the upload.
     total : int
@@ -30,32 +33,62 @@ class Origin(NamedTuple):
     """
 
     root: str
+    digest: str
     version: str | None
     total: int
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the leaf was written for another root: it was copied, alone or with its tree."""
+        return _digest(self.root) != self.digest
 
 
 def mark(key: str, root: str, count: int) -> dict[str, str]:
     """The metadata that `origin` reads."""
-    return {MARK: f"{_depth(key, root)}-{_digest(root)}-{count}"}
+    return {MARK: f"{_depth(key, root)}-{_digest(root)}-{count}-{_digest(key.removeprefix(f'{root}/'))}"}
 
 
-def origin(key: str, metadata: Mapping[str, str]) -> Origin | None:
-    """Where an object comes from; None for what is no leaf of a tree, or was copied from one."""
+def claimed(key: str, metadata: Mapping[str, str]) -> Origin | None:
+    """Where an object comes from, or where its tree was copied to; None for what has another name in the tree."""
     facts = lowered(metadata)
     levels, _, rest = facts.get(MARK, "").partition("-")
-    digest, _, count = rest.partition("-")
+    digest, count, below = [*rest.split("-"), "", ""][:3]
     parts = key.split(keys.SEPARATOR)
     if not levels.isdecimal() or not 0 < int(levels) < len(parts):
         return None
-    root = keys.SEPARATOR.join(parts[: -int(levels)])
-    return Origin(root, facts.get(VERSION), int(count) if count.isdecimal() else 0) if _digest(root) == digest else None
+    root, name = (keys.SEPARATOR.join(some) for some in (parts[: -int(levels)], parts[-int(levels) :]))
+    if below and below != _digest(name):
+        return None
+    return Origin(root, digest, facts.get(VERSION), int(count) if count.isdecimal() else 0)
+
+
+def origin(key: str, metadata: Mapping[str, str]) -> Origin | None:
+    """Where an object comes from; None for what is no leaf of a tree, or was copied or renamed."""
+    found = claimed(key, metadata)
+    return None if found is None or found.is_moved else found
 
 
 def is_leaf(metadata: Mapping[str, str], key: str, root: str) -> bool:
-    """Whether `dict2cloud` wrote it, for this root or one above it."""
-    # deeper: the leaf is of a tree that this one is a branch of
-    levels = lowered(metadata).get(MARK, "").partition("-")[0]
-    return levels.isdecimal() and int(levels) >= _depth(key, root)
+    """Whether `dict2cloud` wrote it to this place, for this root or one above it."""
+    found = origin(key, metadata)
+    return found is not None and keys.as_directory(root).startswith(keys.as_directory(found.root))
+
+
+def of_moved_tree(found: Mapping[str, Mapping[str, str]], root: str) -> dict[Origin, list[str]]:
+    """The objects that lie as in a tree of this root, which was written for another; by the upload of that tree.
+
+    Parameters
+    ----------
+    found : Mapping
+        The metadata of objects, by their names.
+    root : str
+    """
+    groups: dict[Origin, list[str]] = {}
+    for key, metadata in found.items():
+        told = claimed(key, metadata)
+        if told is not None and told.is_moved and told.root == root:
+            groups.setdefault(told, []).append(key)
+    return groups
 
 
 def _depth(key: str, root: str) -> int:
@@ -64,6 +97,6 @@ def _depth(key: str, root: str) -> int:
 
 
 @lru_cache
-def _digest(root: str) -> str:
-    """A root's name in metadata, which take ASCII only."""
-    return hashlib.sha256(root.encode()).hexdigest()[:8]
+def _digest(name: str) -> str:
+    """A name in metadata, which take ASCII only."""
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

@@ -12,14 +12,15 @@ from typing import Any
 import numpy.typing as npt
 
 from cottoncandy import trees
+from cottoncandy.allornothing import logging_failures
 from cottoncandy.backends.base import Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import new_version
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treelooks import Seen, alone_with
-from cottoncandy.interfaces.arrays.treemark import is_leaf
-from cottoncandy.interrupts import Insistence
+from cottoncandy.interfaces.arrays.treemark import Origin, is_leaf, of_moved_tree
+from cottoncandy.interrupts import Insistence, shielded
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 _Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
+_SETTLED = b"The arrays beside this have taken their places. They wait for another upload that may be at work.\n"
 _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
 )
@@ -100,7 +102,7 @@ class TreeUploads(FolderArrays):
         time one finds the other's, or each does. Who finds nobody, and nothing else, sends the leaves to their places.
         """
         mark = upload.stage.started_mark
-        with self._marked(mark) as left:
+        with self._marked(upload.stage) as left:
             watch = _Watch()
             with self._in_stead_of(upload.stage.root, mark):
                 self._upload(mark, _STARTED, {}, upload.acl)
@@ -117,16 +119,31 @@ class TreeUploads(FolderArrays):
         return watch.seconds < _SOON or self._is_alone(upload)
 
     @contextlib.contextmanager
-    def _marked(self, mark: str) -> Iterator[_Left]:
+    def _marked(self, stage: trees.Stage) -> Iterator[_Left]:
         """Remove what is left in the places when the upload fails, and then its mark: what stays must not count."""
         left = _Left()
         try:
             yield left
         except BaseException as failure:
-            is_gone = not left.is_unknown and self._discard(left.leaves)
+            is_gone = not left.is_unknown and self._are_taken_back(stage.root, left.leaves)
             if is_gone and not isinstance(failure, Insistence):  # of what may still arrive nothing must count
-                self._discard([mark])
+                self._discard([stage.started_mark])
             raise
+
+    def _are_taken_back(self, root: str, leaves: Iterable[str]) -> bool:
+        """Remove leaves from their places; whether they are gone.
+
+        They may have been written over those of a tree that has settled there meanwhile, and waits beside it: readers
+        are to take these then, before and behind.
+        """
+        if leaves == ():
+            return True
+        with logging_failures(), shielded():
+            self._unsettle(root)
+            self.backend_interface.delete(leaves)
+            self._unsettle(root)
+            return True
+        return False  # type: ignore[unreachable] # mypy does not see that failures end there
 
     def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
         """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
@@ -222,12 +239,27 @@ class TreeUploads(FolderArrays):
         Where others are at work it goes on to wait, and readers get it there. Each may then leave it to the other; so
         who has left looks once more, and comes back where a tree waits and nobody is at work.
         """
-        if not self._is_settled(seen, stale, threads, acl):
+        with self._stored(seen.own):
+            is_settled = self._is_settled(seen, stale, threads, acl)
+        if not is_settled:
             try:
                 self._come_back(seen.own.root, threads, acl)
             except CottonCandyError as error:  # all is stored, and readers get it
                 where = self.backend_interface.describe(seen.own.root)
                 log.warning("%s: the newest tree waits beside its places until the next upload: %s", where, error)
+
+    @contextlib.contextmanager
+    def _stored(self, own: trees.Stage) -> Iterator[None]:
+        """Tell that the tree is there, whatever fails from now on; of trees before it nothing stays beside it."""
+        try:
+            yield
+        except CottonCandyError as error:
+            with logging_failures():
+                self._leave_tree(self._look_at_tree(own))
+            raise type(error)(
+                f"{self.backend_interface.describe(own.root)}: the tree is stored, and cloud2dict reads it; but its "
+                f"leaves wait beside their places until the next dict2cloud: {error}"
+            ) from error
 
     def _come_back(self, root: str, threads: int | None, acl: str | None) -> None:
         for _ in range(_ROUNDS):
@@ -236,7 +268,7 @@ class TreeUploads(FolderArrays):
             seen = self._look_at_tree(own)
             if seen.rivals or not seen.is_waiting:
                 return
-            with self._marked(own.started_mark):
+            with self._marked(own):
                 self._upload(own.started_mark, _STARTED, {}, acl)
                 seen = self._look_at_tree(own)
                 stale = self._stale_leaves(seen, threads) if seen.is_waiting else []
@@ -265,10 +297,31 @@ class TreeUploads(FolderArrays):
                 self._end_tree(seen)
                 return True
             if is_same and seen.newest is seen.own and seen.rivals:
+                if failure is None:
+                    self._settle_for_now(seen, acl)
                 break  # the rivals end it, when they have come so far
             stale = self._stale_leaves(seen, threads)
         self._leave_tree(seen)
         return False
+
+    def _settle_for_now(self, seen: Seen, acl: str | None) -> None:
+        """Say that the leaves have taken their places, though a rival keeps them from being removed here.
+
+        From then on what others write to the places counts, but for what the rival may have under way.
+        """
+        mark = seen.own.settled_mark
+        if not set(seen.waiting).difference(seen.plain):
+            self._upload(mark, _SETTLED, {}, acl)
+            seen = self._look_at_tree(seen.own)
+            if set(seen.waiting).difference(seen.plain):  # a rival has failed, and removed its own leaves from there
+                self.backend_interface.delete([mark])
+
+    def _unsettle(self, root: str) -> None:
+        """Take back what others said of their leaves: some may be in their places no more."""
+        there = dict.fromkeys(self.backend_interface.list_names(trees.stage_prefix(root)))
+        marks = [stage.settled_mark for stage in trees.stages(there)[1] if stage.settled]
+        if marks:
+            self.backend_interface.delete(marks)
 
     def _take_places(
         self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None
@@ -325,7 +378,9 @@ class TreeUploads(FolderArrays):
         )
 
     def _stale_leaves(self, seen: Seen, threads: int | None) -> list[str]:
-        """Those of the strangers that an earlier `dict2cloud` of this root, or of one above it, wrote.
+        """Those of the strangers that an earlier `dict2cloud` of this root, or of one above it, wrote to their places.
+
+        And those of a tree that was copied to this root as a whole: what was copied here by itself is somebody's own.
 
         Raises
         ------
@@ -333,19 +388,35 @@ class TreeUploads(FolderArrays):
             If one is encrypted, and no key at hand tells.
         """
         root, candidates = seen.own.root, seen.strangers
+        found = self._metadata_of(candidates, threads, root)
+        stale = {key for key, metadata in found.items() if is_leaf(metadata, key, root)}
+        for tree, leaves in of_moved_tree(found, root).items():
+            if tree.total > 1 and len(leaves) + self._replaced(tree, seen, threads) == tree.total:
+                stale.update(leaves)
+        if len(stale) < len(candidates):
+            log.info(
+                "%d objects below %r were not written there by dict2cloud: left alone",
+                len(candidates) - len(stale),
+                root,
+            )
+        return [key for key in candidates if key in stale]
 
-        def is_ours(key: str) -> bool:
+    def _replaced(self, tree: Origin, seen: Seen, threads: int | None) -> int:
+        """How many leaves of a tree lie in places that the newest one takes."""
+        waiting = seen.waiting
+        found = self._metadata_of([key for key in seen.plain if key in waiting], threads, tree.root)
+        return len(of_moved_tree(found, tree.root).get(tree, ()))
+
+    def _metadata_of(self, names: Sequence[str], threads: int | None, root: str) -> dict[str, Mapping[str, str]]:
+        """The metadata of those of these objects that are there."""
+
+        def look(key: str) -> Mapping[str, str] | None:
             try:
                 head = self.backend_interface.stat(key)
             except ObjectNotFound:
-                return False
+                return None
             refuse_encrypted(self.backend_interface, head)
-            return is_leaf(head.metadata, key, root)
+            return head.metadata
 
-        verdicts = self._gather(is_ours, candidates, threads, "look at", root)
-        stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
-        if len(stale) < len(candidates):
-            log.info(
-                "%d objects below %r were not written by dict2cloud: left alone", len(candidates) - len(stale), root
-            )
-        return stale
+        found = zip(names, self._gather(look, names, threads, "look at", root), strict=True)
+        return {key: metadata for key, metadata in found if metadata is not None}
