@@ -14,7 +14,9 @@ from cottoncandy.interrupts import put_off, put_off_if, shielded
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Parts", "logging_failures"]
+    from cottoncandy.backends.base import MultipartUpload
+
+__all__ = ["Parts", "give_up", "logging_failures"]
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,14 @@ def logging_failures() -> Iterator[None]:
         log.debug("no part was sent: %s", error)  # where no request can be made, none was made before
     except CottonCandyError as error:
         log.warning("parts of an upload that failed could not be removed: %s", error)
+
+
+def give_up(upload: MultipartUpload, where: str) -> None:
+    """Abort an upload that failed, so that no part stays behind; the error that tells why is the first one."""
+    try:
+        upload.abort()
+    except CottonCandyError as error:
+        log.warning("%s: the parts already sent could not be removed: %s", where, error)
 
 
 class Parts:

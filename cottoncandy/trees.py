@@ -85,6 +85,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None
 #   started              the started mark: leaves of this VERSION that are in their places do not count
 #   leaves/NAME          a leaf that waits, beside its place ROOT/NAME
 #   complete-N-COUNT     the complete mark: the COUNT leaves that wait are the tree, before those of a lower order N
+#   settled              the settled mark: these leaves are in their places, too, where others may replace them now
 #
 # A tree that replaces another waits there until the complete mark is written; from then on readers get it from where it
 # waits, until its leaves are copied to their places. Two uploads at the same time see each other's marks.
@@ -93,6 +94,7 @@ _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
 _STARTED = "started"
+_SETTLED = "settled"
 _LEAVES = "leaves/"
 
 
@@ -114,6 +116,9 @@ class Stage:
     order : int
         The order of the complete mark, 0 where there is none. Of several complete stages, that of the highest order is
         the tree.
+    settled : bool
+        Whether it has the settled mark: its leaves have taken their places, and wait only because another writer may
+        yet write there.
     dates : list of datetime or None
         When its objects were written.
     """
@@ -124,6 +129,7 @@ class Stage:
     marks: list[str] = field(default_factory=list)
     started: bool = False
     order: int = 0
+    settled: bool = False
     dates: list[datetime | None] = field(default_factory=list)
     _count: int = -1
 
@@ -135,6 +141,11 @@ class Stage:
     def started_mark(self) -> str:
         """The name of the started mark: while it is there, leaves of this version in their places do not count."""
         return self.name(_STARTED)
+
+    @property
+    def settled_mark(self) -> str:
+        """The name of the settled mark: the leaves have taken their places."""
+        return self.name(_SETTLED)
 
     @property
     def below(self) -> str:
@@ -157,6 +168,7 @@ class Stage:
             return
         self.marks.append(self.name(rest))
         self.started |= rest == _STARTED
+        self.settled |= rest == _SETTLED
         if match := _COMPLETE.fullmatch(rest):
             self.order, self._count = map(int, match.groups())
 
@@ -183,6 +195,11 @@ class Stage:
     def is_older(self, than: datetime) -> bool:
         """Whether all objects of this stage were written before then."""
         return all(date is not None and date < than for date in self.dates)
+
+
+def stage_prefix(root: str) -> str:
+    """The prefix of the names of all stages of a tree."""
+    return f"{keys.as_directory(root)}.upload-"
 
 
 def is_stage(name: str) -> bool:

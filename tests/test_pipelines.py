@@ -61,11 +61,14 @@ def test_one_request_each(recorded: Recorded, compression: str | bool) -> None:
     assert len(proxy.requests) == len(TREE) + 1  # and the listing
 
 
-def test_many_are_under_way_at_once(recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("keys", [{}, {"encryption_key": bytes(32)}])
+def test_many_are_under_way_at_once(
+    recorded: Recorded, keys: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first answer comes when the twentieth request has; and no more are sent than one is content with."""
     monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
     store, proxy = recorded
-    cci, come, twenty, most = store.interface(), itertools.count(1), threading.Event(), []
+    cci, come, twenty, most = store.interface(**keys), itertools.count(1), threading.Event(), []
     lock, under_way = threading.Lock(), [0]
 
     def hook(request: Request) -> None:
@@ -84,7 +87,9 @@ def test_many_are_under_way_at_once(recorded: Recorded, monkeypatch: pytest.Monk
     cci.dict2cloud("t", TREE, verbose=False, threads=24)
     proxy.hook = None
     assert 20 <= max(most) <= 24
+    proxy.clear()
     assert_same_tree(cci.cloud2dict("t", verbose=False), TREE)
+    assert names(proxy, "GET") == Counter(dict.fromkeys(TREE, 1))
 
 
 def test_one_thread_means_one_request_at_a_time(recorded: Recorded) -> None:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import fsspec.transaction
 
 from cottoncandy import partsizes
+from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, WriteOptions
-from cottoncandy.errors import CottonCandyError
 from cottoncandy.pools import Call
 from cottoncandy.stream import TransferSettings
 
@@ -185,11 +185,7 @@ class ObjectWriter(Discardable):
         self._pending.clear()
         self._part = bytearray()
         if self._upload is not None:
-            try:
-                self._upload.abort()
-            except CottonCandyError as error:
-                where = self._backend.describe(self._key)
-                log.warning("%s: the parts already sent could not be removed: %s", where, error)
+            give_up(self._upload, self._backend.describe(self._key))
         self._upload = None
         super().close()
 

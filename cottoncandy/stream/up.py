@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import cast
 
 from cottoncandy import partsizes, progress
+from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, TransferLimits, WriteOptions
 from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.buffers import BufferPool
-from cottoncandy.errors import CottonCandyError
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
 from cottoncandy.scattered import Scattered, contiguous
 from cottoncandy.stream.settings import TransferSettings
-
-log = logging.getLogger(__name__)
 
 #: A part's number, from 1 on, its bytes, and where in the object it begins.
 Part = tuple[int, BytesLike | Scattered, int]
@@ -138,12 +135,8 @@ def _upload_parts(
             lambda part: _send_part(sending, buffers, *part), parts, threads if backend.limits.parallel_parts else 1
         )
         return sending.complete()
-    except BaseException:
-        # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one
-        try:
-            sending.abort()
-        except CottonCandyError as error:
-            log.warning("%s: the parts already sent could not be removed: %s", backend.describe(key), error)
+    except BaseException:  # Ctrl-C as well
+        give_up(sending, backend.describe(key))
         raise
 
 

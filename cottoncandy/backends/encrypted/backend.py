@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,9 @@ class EncryptedBackend(Backend):
     def on_disk(self, prefix: str = "") -> Path | None:
         return self.inner.on_disk(prefix)
 
+    def answers_later(self, of_use: int) -> bool:
+        return self.inner.answers_later(of_use)
+
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:
         head = self.inner.stat(key)
@@ -107,9 +111,21 @@ class EncryptedBackend(Backend):
         return sealed.head if sealed else head
 
     def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
+        asked = self._asked(key, start, stop)
+        return self._opened(key, start, stop, e_tag, self.inner.open(key, *asked, e_tag=_stored(e_tag)))
+
+    def begin_open(self, key: str, stop: int, *, e_tag: str | None = None) -> Begun[ObjectReader] | None:
+        _, end = self._asked(key, 0, stop)
+        begun = None if end is None else self.inner.begin_open(key, end, e_tag=_stored(e_tag))
+        return None if begun is None else begun.then(partial(self._opened, key, 0, stop, e_tag))
+
+    def _asked(self, key: str, start: int, stop: int | None) -> tuple[int, int | None]:
+        """The bytes of the store that hold these, if the object is laid out as is thought."""
         layout = self._other_layouts.get(key, self._layout)
-        asked = layout.asked(start, stop) if layout else (start, stop)
-        reader = self.inner.open(key, *asked, e_tag=_stored(e_tag))
+        return layout.asked(start, stop) if layout else (start, stop)
+
+    def _opened(self, key: str, start: int, stop: int | None, e_tag: str | None, reader: ObjectReader) -> ObjectReader:
+        """The answer to a request for encrypted bytes, decrypted."""
         try:
             sealed = self._sealed(reader.head)
             self._require_seal(key, sealed, e_tag)
@@ -167,11 +183,22 @@ class EncryptedBackend(Backend):
     def put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> Receipt:
+        return self.inner.put(key, *self._seal(body, metadata, options))
+
+    def begin_put(
+        self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
+    ) -> Begun[Receipt] | None:
+        return self.inner.begin_put(key, *self._seal(body, metadata, options))
+
+    def _seal(
+        self, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
+    ) -> tuple[memoryview, Mapping[str, str], WriteOptions]:
+        """A whole object, encrypted."""
         segments, metadata, options = self._new(metadata, options)
         view = memoryview(body)
         sealed = np.empty(segments.sealed_size(len(view), final=True), np.uint8).data
         segments.seal(view, 0, sealed, final=True)
-        return self.inner.put(key, sealed, metadata, options)
+        return sealed, metadata, options
 
     def start_upload(
         self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
@@ -206,6 +233,17 @@ class EncryptedBackend(Backend):
         return self.inner.copy(
             source_key, key, source_container=source_container, options=options, e_tag=_stored(e_tag), size=size
         )
+
+    def begin_copy(
+        self,
+        source_key: str,
+        key: str,
+        size: int,
+        options: WriteOptions = WriteOptions(),
+        *,
+        source_container: str | None = None,
+    ) -> Begun[Receipt] | None:
+        return self.inner.begin_copy(source_key, key, size, options, source_container=source_container)
 
     def rotate_key(self, key: str) -> bool:
         where, head = self.describe(key), self.inner.stat(key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy import partsizes
+from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, ObjectReader, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
 from cottoncandy.backends.s3.reader import open_object
@@ -25,12 +25,10 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import ContainerNotFound, CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import ContainerNotFound, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
 from cottoncandy.resuming import read_resuming
-
-log = logging.getLogger(__name__)
 
 #: Of the object's own, beside its metadata: where that is not copied with it, a request must repeat them.
 _KEPT = (
@@ -193,12 +191,8 @@ def _copy_in_parts(
         for_each(copy_part, range(0, size, part), bucket.connection.settings.threads)
         _require_unchanged(bucket, place, e_tag)
         return upload.complete()
-    except BaseException:
-        # Ctrl-C as well: no part may stay behind, and the error that tells why is the first one
-        try:
-            upload.abort()
-        except CottonCandyError as error:
-            log.warning("%s: the parts already copied could not be removed: %s", bucket.describe(key), error)
+    except BaseException:  # Ctrl-C as well
+        give_up(upload, bucket.describe(key))
         raise
 
 

@@ -63,7 +63,7 @@ class Seen:
     @property
     def rivals(self) -> list[trees.Stage]:
         """Other writers that are at work, or were killed less than `FORGOTTEN` ago, which looks the same."""
-        return [other for other in self.others if other.started and not other.is_older(_forgotten())]
+        return [other for other in self.others if is_at_work(other)]
 
     @property
     def ended(self) -> list[str]:
@@ -71,6 +71,11 @@ class Seen:
         idle = [other for other in self.others if other not in self.rivals]
         left = [other for other in idle if other.order or other.is_older(_forgotten())]
         return [name for upload in [*left, self.own] if upload is not self.newest for name in upload.objects]
+
+
+def is_at_work(upload: trees.Stage) -> bool:
+    """Whether a writer may yet write to the places: it is at work, or was killed less than `FORGOTTEN` ago."""
+    return upload.started and not upload.is_older(_forgotten())
 
 
 def alone_with(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stage]:

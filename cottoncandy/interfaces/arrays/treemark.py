@@ -14,9 +14,9 @@ from cottoncandy import keys
 from cottoncandy.arrayformat import lowered
 from cottoncandy.chunkedarrays.names import VERSION
 
-#: The metadata key of leaves that dict2cloud wrote. Its value is DEPTH-DIGEST-COUNT: how many components of the leaf's
-#: name lie below the tree's root; a digest of the root's name, by which a leaf that was copied elsewhere is told; and
-#: how many leaves the tree has.
+#: The metadata key of leaves that dict2cloud wrote. Its value is DEPTH-DIGEST-COUNT-DIGEST: how many components of the
+#: leaf's name lie below the tree's root; a digest of the root's name; how many leaves the tree has; and a digest of the
+#: name below the root. By the digests a leaf that was copied or renamed is told from one that is where it was written.
 MARK = "tree"
 
 
@@ -26,7 +26,9 @@ class Origin(NamedTuple):
     Attributes
     ----------
     root : str
-        The tree's name.
+        The tree's name, if the leaf lies where it was written.
+    digest : str
+        The digest of the name that the root had when the leaf was written.
     version : str or None
         The version of that upload.
     total : int
@@ -34,32 +36,62 @@ class Origin(NamedTuple):
     """
 
     root: str
+    digest: str
     version: str | None
     total: int
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether the leaf was written for another root: it was copied, alone or with its tree."""
+        return _digest(self.root) != self.digest
 
 
 def mark(key: str, root: str, count: int) -> dict[str, str]:
     """The metadata that `origin` reads."""
-    return {MARK: f"{_depth(key, root)}-{_digest(root)}-{count}"}
+    return {MARK: f"{_depth(key, root)}-{_digest(root)}-{count}-{_digest(key.removeprefix(f'{root}/'))}"}
 
 
-def origin(key: str, metadata: Mapping[str, str]) -> Origin | None:
-    """The upload that an object came with; None for what is no leaf of a tree, or is a copy of one elsewhere."""
+def claimed(key: str, metadata: Mapping[str, str]) -> Origin | None:
+    """The upload that an object came with, also if its tree was copied here; None if its name in the tree changed."""
     facts = lowered(metadata)
     levels, _, rest = facts.get(MARK, "").partition("-")
-    digest, _, count = rest.partition("-")
+    digest, count, below = [*rest.split("-"), "", ""][:3]
     parts = key.split(keys.SEPARATOR)
     if not levels.isdecimal() or not 0 < int(levels) < len(parts):
         return None
-    root = keys.SEPARATOR.join(parts[: -int(levels)])
-    return Origin(root, facts.get(VERSION), int(count) if count.isdecimal() else 0) if _digest(root) == digest else None
+    root, name = (keys.SEPARATOR.join(some) for some in (parts[: -int(levels)], parts[-int(levels) :]))
+    if below and below != _digest(name):
+        return None
+    return Origin(root, digest, facts.get(VERSION), int(count) if count.isdecimal() else 0)
+
+
+def origin(key: str, metadata: Mapping[str, str]) -> Origin | None:
+    """The upload that an object came with; None for what is no leaf of a tree, or was copied or renamed."""
+    found = claimed(key, metadata)
+    return None if found is None or found.is_moved else found
 
 
 def is_leaf(metadata: Mapping[str, str], key: str, root: str) -> bool:
-    """Whether `dict2cloud` wrote the object as a leaf of the tree of this root, or of a root above it."""
-    # deeper than this root: a leaf of a larger tree, of which this one is a branch
-    levels = lowered(metadata).get(MARK, "").partition("-")[0]
-    return levels.isdecimal() and int(levels) >= _depth(key, root)
+    """Whether `dict2cloud` wrote the object to this place, as a leaf of the tree of this root or of a root above it."""
+    found = origin(key, metadata)
+    return found is not None and keys.as_directory(root).startswith(keys.as_directory(found.root))
+
+
+def of_moved_tree(found: Mapping[str, Mapping[str, str]], root: str) -> dict[Origin, list[str]]:
+    """The leaves of trees that were written for another root and lie here as they lay there, by the upload of each.
+
+    Parameters
+    ----------
+    found : Mapping
+        The metadata of objects, by their names.
+    root : str
+    """
+    groups: dict[Origin, list[str]] = {}
+    for key, metadata in found.items():
+        told = claimed(key, metadata)
+        if told is not None and told.is_moved and told.root == root:
+            groups.setdefault(told, []).append(key)
+    return groups
 
 
 def _depth(key: str, root: str) -> int:
@@ -68,6 +100,6 @@ def _depth(key: str, root: str) -> int:
 
 
 @lru_cache
-def _digest(root: str) -> str:
-    """A root's name as metadata can hold it: they take ASCII only."""
-    return hashlib.sha256(root.encode()).hexdigest()[:8]
+def _digest(name: str) -> str:
+    """A name as metadata can hold it: they take ASCII only."""
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

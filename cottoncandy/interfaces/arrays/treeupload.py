@@ -3,12 +3,13 @@
 A writer is one call of `dict2cloud`. It has a version of its own, and these objects below the tree's ROOT
 (`cottoncandy.trees.Stage`); every leaf has the version in its metadata:
 
-=====================================  =======================================================================
+=====================================  =========================================================================
 ``ROOT/NAME``                          the place of a leaf
 ``ROOT/.upload-VERSION/started``       started mark: the leaves of VERSION that are in places do not count
 ``ROOT/.upload-VERSION/leaves/NAME``   a leaf that waits
 ``ROOT/.upload-VERSION/complete-N-C``  complete mark: the C leaves that wait are the tree; the highest N wins
-=====================================  =======================================================================
+``ROOT/.upload-VERSION/settled``       settled mark: they are in their places, too, but another writer is at work
+=====================================  =========================================================================
 
 The way of one writer, and what readers get at each step::
 
@@ -24,9 +25,9 @@ The way of one writer, and what readers get at each step::
     remove stale leaves, copy the waiting leaves to their places           the new tree, where it waits
       |
       |-- no other writer: remove the marks, then the waiting leaves       the new tree, in its places
-      `-- another writer: leave the newest tree waiting, remove one's      the newest tree, where it waits
-          own started mark; look once more, in case the other one has
-          left it as well
+      `-- another writer: write the settled mark, if the newest tree is    the newest tree, in its places;
+          one's own; remove one's own started mark; look once more, in     without a settled mark, where it waits
+          case the other writer has left the tree waiting as well
 
 Two writers at the same time: each writes its mark before it lists, so at least one of them finds the other's mark. The
 writer that finds a mark lets its leaves wait. The one that found none may not know of the other. If it took long
@@ -49,14 +50,15 @@ from typing import Any
 import numpy.typing as npt
 
 from cottoncandy import trees
+from cottoncandy.allornothing import logging_failures
 from cottoncandy.backends.base import Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import new_version
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treelooks import Seen, alone_with
-from cottoncandy.interfaces.arrays.treemark import is_leaf
-from cottoncandy.interrupts import Insistence
+from cottoncandy.interfaces.arrays.treemark import Origin, is_leaf, of_moved_tree
+from cottoncandy.interrupts import Insistence, shielded
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ log = logging.getLogger(__name__)
 _Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
+_SETTLED = b"The arrays beside this have taken their places. They wait for another upload that may be at work.\n"
 _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
 )
@@ -141,7 +144,7 @@ class TreeUploads(FolderArrays):
         leaves to their places.
         """
         mark = upload.stage.started_mark
-        with self._marked(mark) as left:
+        with self._marked(upload.stage) as left:
             watch = _Watch()
             with self._in_stead_of(upload.stage.root, mark):
                 self._upload(mark, _STARTED, {}, upload.acl)
@@ -159,16 +162,31 @@ class TreeUploads(FolderArrays):
         return watch.seconds < _SOON or self._is_alone(upload)
 
     @contextlib.contextmanager
-    def _marked(self, mark: str) -> Iterator[_Left]:
+    def _marked(self, stage: trees.Stage) -> Iterator[_Left]:
         """If the upload fails, remove its leaves from the places, then its mark: leaves that stay must not count."""
         left = _Left()
         try:
             yield left
         except BaseException as failure:
-            is_gone = not left.is_unknown and self._discard(left.leaves)
+            is_gone = not left.is_unknown and self._are_taken_back(stage.root, left.leaves)
             if is_gone and not isinstance(failure, Insistence):  # else requests may still arrive: keep the mark
-                self._discard([mark])
+                self._discard([stage.started_mark])
             raise
+
+    def _are_taken_back(self, root: str, leaves: Iterable[str]) -> bool:
+        """Remove leaves from their places; whether they are gone.
+
+        They may have been written over leaves of a tree that has settled there meanwhile, and still waits. Readers are
+        to take the leaves that wait then. So the settled marks are removed before the leaves, and once more after that.
+        """
+        if leaves == ():
+            return True
+        with logging_failures(), shielded():
+            self._unsettle(root)
+            self.backend_interface.delete(leaves)
+            self._unsettle(root)
+            return True
+        return False  # type: ignore[unreachable] # mypy does not see that failures end there
 
     def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
         """Send the leaves to their places, where they do not count while the mark stands; whether no other came.
@@ -267,12 +285,27 @@ class TreeUploads(FolderArrays):
         While other writers are at work it goes on to wait, and readers get it there. Two writers may each leave it to
         the other; so a writer that has left looks once more, and comes back if a tree waits and no writer is at work.
         """
-        if not self._is_settled(seen, stale, threads, acl):
+        with self._stored(seen.own):
+            is_settled = self._is_settled(seen, stale, threads, acl)
+        if not is_settled:
             try:
                 self._come_back(seen.own.root, threads, acl)
             except CottonCandyError as error:  # all is stored, and readers get it
                 where = self.backend_interface.describe(seen.own.root)
                 log.warning("%s: the newest tree waits beside its places until the next upload: %s", where, error)
+
+    @contextlib.contextmanager
+    def _stored(self, own: trees.Stage) -> Iterator[None]:
+        """Whatever fails here, the error says that the tree is stored; older stages are removed."""
+        try:
+            yield
+        except CottonCandyError as error:
+            with logging_failures():
+                self._leave_tree(self._look_at_tree(own))
+            raise type(error)(
+                f"{self.backend_interface.describe(own.root)}: the tree is stored, and cloud2dict reads it; but its "
+                f"leaves wait beside their places until the next dict2cloud: {error}"
+            ) from error
 
     def _come_back(self, root: str, threads: int | None, acl: str | None) -> None:
         """Bring a tree that waits to its places, if no writer is at work; with a started mark of a new version."""
@@ -282,7 +315,7 @@ class TreeUploads(FolderArrays):
             seen = self._look_at_tree(own)
             if seen.rivals or not seen.is_waiting:
                 return
-            with self._marked(own.started_mark):
+            with self._marked(own):
                 self._upload(own.started_mark, _STARTED, {}, acl)
                 seen = self._look_at_tree(own)
                 stale = self._stale_leaves(seen, threads) if seen.is_waiting else []
@@ -311,10 +344,31 @@ class TreeUploads(FolderArrays):
                 self._end_tree(seen)
                 return True
             if is_same and seen.newest is seen.own and seen.rivals:
+                if failure is None:
+                    self._settle_for_now(seen, acl)
                 break  # the rivals bring it to its places when they get there
             stale = self._stale_leaves(seen, threads)
         self._leave_tree(seen)
         return False
+
+    def _settle_for_now(self, seen: Seen, acl: str | None) -> None:
+        """Write the settled mark: the leaves have taken their places, though they go on to wait because of a rival.
+
+        From then on, what others write to the places counts, but for leaves of the rival's upload.
+        """
+        mark = seen.own.settled_mark
+        if not set(seen.waiting).difference(seen.plain):
+            self._upload(mark, _SETTLED, {}, acl)
+            seen = self._look_at_tree(seen.own)
+            if set(seen.waiting).difference(seen.plain):  # a rival failed, and removed its leaves from there
+                self.backend_interface.delete([mark])
+
+    def _unsettle(self, root: str) -> None:
+        """Remove all settled marks: some of these leaves may no longer be in their places."""
+        there = dict.fromkeys(self.backend_interface.list_names(trees.stage_prefix(root)))
+        marks = [stage.settled_mark for stage in trees.stages(there)[1] if stage.settled]
+        if marks:
+            self.backend_interface.delete(marks)
 
     def _take_places(
         self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None
@@ -374,7 +428,8 @@ class TreeUploads(FolderArrays):
     def _stale_leaves(self, seen: Seen, threads: int | None) -> list[str]:
         """The leaves of an older tree that the newest one does not have, and that are to be removed.
 
-        These are what an earlier `dict2cloud`, of this root or of one above it, wrote of `Seen.strangers`.
+        These are what an earlier `dict2cloud`, of this root or of one above it, wrote of `Seen.strangers`; and the
+        leaves of a tree that was copied to this root as a whole. A leaf that was copied here alone is somebody's own.
 
         Raises
         ------
@@ -382,19 +437,35 @@ class TreeUploads(FolderArrays):
             If an object is encrypted, and no key at hand tells whether it is a leaf.
         """
         root, candidates = seen.own.root, seen.strangers
+        found = self._metadata_of(candidates, threads, root)
+        stale = {key for key, metadata in found.items() if is_leaf(metadata, key, root)}
+        for tree, leaves in of_moved_tree(found, root).items():
+            if tree.total > 1 and len(leaves) + self._replaced(tree, seen, threads) == tree.total:
+                stale.update(leaves)
+        if len(stale) < len(candidates):
+            log.info(
+                "%d objects below %r were not written there by dict2cloud: left alone",
+                len(candidates) - len(stale),
+                root,
+            )
+        return [key for key in candidates if key in stale]
 
-        def is_ours(key: str) -> bool:
+    def _replaced(self, tree: Origin, seen: Seen, threads: int | None) -> int:
+        """How many leaves of a copied tree lie in places of the newest tree."""
+        waiting = seen.waiting
+        found = self._metadata_of([key for key in seen.plain if key in waiting], threads, tree.root)
+        return len(of_moved_tree(found, tree.root).get(tree, ()))
+
+    def _metadata_of(self, names: Sequence[str], threads: int | None, root: str) -> dict[str, Mapping[str, str]]:
+        """The metadata of these objects, by their names; those that are not there are left out."""
+
+        def look(key: str) -> Mapping[str, str] | None:
             try:
                 head = self.backend_interface.stat(key)
             except ObjectNotFound:
-                return False
+                return None
             refuse_encrypted(self.backend_interface, head)
-            return is_leaf(head.metadata, key, root)
+            return head.metadata
 
-        verdicts = self._gather(is_ours, candidates, threads, "look at", root)
-        stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
-        if len(stale) < len(candidates):
-            log.info(
-                "%d objects below %r were not written by dict2cloud: left alone", len(candidates) - len(stale), root
-            )
-        return stale
+        found = zip(names, self._gather(look, names, threads, "look at", root), strict=True)
+        return {key: metadata for key, metadata in found if metadata is not None}
