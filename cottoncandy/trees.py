@@ -18,12 +18,14 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
     Raises
     ------
     InvalidObjectName
-        If two leaves get one name, or a name is a leaf and a group at the same time.
+        If two leaves get one name, a name is a leaf and a group at the same time, or one is that of what an upload has
+        beside the leaves.
     """
-    if not isinstance(tree, Mapping):
+    branches = _branches(tree)
+    if branches is None:
         raise TypeError(f"a tree is a dictionary of arrays and dictionaries, not {type(tree).__name__}")
     leaves: dict[str, Any] = {}
-    for name, value in _walk(tree):
+    for name, value in _walk(branches):
         if name in leaves:
             raise InvalidObjectName(f"two leaves of the tree are named {name!r}: rename one")
         leaves[name] = value
@@ -36,10 +38,22 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
 def _walk(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         name = keys.clean_object(str(key)).rstrip(keys.SEPARATOR)
-        if isinstance(value, Mapping):
-            yield from ((f"{name}/{below}", leaf) for below, leaf in _walk(value))
-        else:
+        if any(map(is_stage, name.split(keys.SEPARATOR))):
+            raise InvalidObjectName(f"{name!r} is what an upload has beside a tree, and would not be read: rename it")
+        branches = _branches(value)
+        if branches is None:
             yield name, value
+        else:
+            yield from ((f"{name}/{below}", leaf) for below, leaf in _walk(branches))
+
+
+def _branches(value: Any) -> Mapping[Any, Any] | None:
+    """What is below a value; None for a leaf. A browser's node knows when it is asked whether it is a group."""
+    if isinstance(value, Mapping):
+        return value
+    ask = getattr(type(value), "_branches", None)
+    branches: Mapping[Any, Any] | None = ask(value) if ask else None
+    return branches
 
 
 def nest(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:

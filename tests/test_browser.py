@@ -457,9 +457,27 @@ def test_groups_are_mappings(store: Store) -> None:
         assert [node._fullpath for node in group.values()] == ["exp/sub01.grp/anat", "exp/sub01.grp/bold"]
         assert_same(dict(group)["bold"].load(), TREE["bold"])
         assert group["bold"] is group.bold
+        assert group.get("bold") is group["bold"]
+        assert group.get("nothing", 3) == 3
     assert sorted(cci.get_browser()) == ["01sub", "exp"]
     assert "exp/notes.json" in cci.get_browser()
     assert bool(cci.get_browser().nothing)
+
+
+def test_groups_are_trees(store: Store) -> None:
+    cci = _fill(store)
+    groups = [cci.get_browser().exp.sub01_DOT_grp, cci.cloud2dataset("exp/sub01.grp")]
+    for group in groups:
+        cci.dict2cloud("copy", group, verbose=False)
+        cci.dict2cloud("below", {"x": {"y": group}, "bold": group["bold"], "anat": group.anat}, verbose=False)
+        found, below = cci.cloud2dict("copy", verbose=False), cci.cloud2dict("below", verbose=False)
+        for tree in (found, below["x"]["y"], {"bold": below["bold"], "anat": below["anat"]}):
+            assert_same_tree(tree, TREE)
+        cci.rm("below", recursive=True)
+    for nothing in (cci.cloud2dataset("nothing"), {"x": cci.get_browser().nothing}):
+        with pytest.raises(ObjectNotFound, match=r"'nothing' in .* does not exist"):
+            cci.dict2cloud("copy", nothing, verbose=False)
+    assert_same_tree(cci.cloud2dict("copy", verbose=False), TREE)
 
 
 def test_arrays_are_sliced(store: Store) -> None:

@@ -162,6 +162,21 @@ class S3FSLike(BrowserObject):
             node._is_leaf = self._children[name] is not None  # noqa: SLF001
         return node
 
+    def _branches(self) -> dict[str, S3FSLike] | None:
+        """The nodes below this one, for `cottoncandy.trees`; None for an object.
+
+        Raises
+        ------
+        ObjectNotFound
+            Where there is neither: an empty tree would take the place of another.
+        """
+        found = self._look()
+        if not isinstance(found, dict):
+            return None
+        if not found:
+            raise ObjectNotFound(f"{self._interface.backend_interface.describe(self._fullpath)} does not exist")
+        return {name: self._child(name) for name in found}
+
     def _named(self, name: str) -> S3FSLike:
         """The child of a name, looked at where it is not known yet."""
         known = name in self._nodes or name in (self._children or ())

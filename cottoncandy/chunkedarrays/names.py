@@ -21,6 +21,8 @@ LARGEST_TABLE = 2**28
 PREFIX = "pt"
 #: The metadata key that ties the chunks of one upload together.
 VERSION = "version"
+#: The metadata key of leaves of trees, which have a version, too: no part of an array.
+LEAF = "tree"
 #: Parts that no table names, and that are older, were left by an upload that was killed.
 FORGOTTEN = timedelta(days=1)
 _MARK = re.compile(rf"{PREFIX}-[0-9a-f]{{16}}")
