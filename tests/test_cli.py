@@ -1412,8 +1412,8 @@ def test_no_bar_is_drawn_into_the_lines_of_a_listing(
 # ---------------------------------------------------------------------- completion
 def completed(words: str, monkeypatch: pytest.MonkeyPatch, cc: Run) -> list[str]:
     line = f"cottoncandy {words}"
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_WORD", line.rpartition(" ")[2])
     monkeypatch.setenv("_COTTONCANDY_COMPLETE", "bash_complete")
     done = cc()
     monkeypatch.delenv("_COTTONCANDY_COMPLETE")
