@@ -1110,6 +1110,87 @@ def test_config(cc: Run) -> None:
     assert path.read_text() == "[login]\naccess_key = x\n\n[basic]\nthreads = 5\n"
 
 
+@pytest.fixture
+def options_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The user's file, which is not there yet."""
+    monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(tmp_path / "own.cfg"))
+    return tmp_path / "own.cfg"
+
+
+@pytest.mark.parametrize("option", ["login.secret_key", "login.access_key", "encryption.key"])
+def test_config_keeps_keys_from_others(cc: Run, options_file: Path, option: str) -> None:
+    options_file.write_text("[basic]\nthreads = 4\n")
+    options_file.chmod(0o644)
+    ok(cc("config", "basic.threads", "5"))
+    assert options_file.stat().st_mode & 0o777 == 0o644
+    ok(cc("config", option, "verysecret"))
+    assert "verysecret" in options_file.read_text()
+    assert options_file.stat().st_mode & 0o777 == 0o600
+    options_file.chmod(0o644)  # a key is in it, whatever is set
+    assert cc("config", "basic.threads", "6").code == 0
+    assert options_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_config_writes_to_files_only(cc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").chmod(0o666)
+    for path in (Path("/dev/null"), tmp_path / "pipe", tmp_path):
+        monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(path))
+        before = path.stat().st_mode
+        refused = cc("config", "basic.threads", "4")
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.err == f"cottoncandy: {path} is no file that options could be kept in\n"
+        assert path.stat().st_mode == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("  [basic]\n  default_acl = private\n", "  [basic]\n  threads = 7\n  default_acl = private\n"),
+        ("[basic]\n#threads = 4\n  threads = 3\n", "[basic]\n#threads = 4\n  threads = 7\n"),
+        ("[basic]\n  threads = 3\n  default_acl = private\n", "[basic]\n  threads = 7\n  default_acl = private\n"),
+        ("[basic]\n\t#threads = 4\n\tlean_wire = 1\n", "[basic]\n\tthreads = 7\n\tlean_wire = 1\n"),
+        ("[basic] # mine\nthreads = 3\n  # why\n[local]\n", "[basic] # mine\nthreads = 7\n  # why\n[local]\n"),
+        ("[local]\n  fsync = 1\n  [basic]\nthreads : 3", "[local]\n  fsync = 1\n  [basic]\nthreads = 7\n"),
+        ("[local]\nfsync = 1\n  [basic]\nthreads : 3", "[local]\nfsync = 1\n  [basic]\nthreads : 3"),
+        ("[basic]\nthreads = 3\n\n  4\n", "[basic]\nthreads = 3\n\n  4\n"),
+        ("", "\n[basic]\nthreads = 7\n"),
+    ],
+)
+def test_config_keeps_the_layout_of_a_file_or_leaves_it_alone(
+    cc: Run, options_file: Path, before: str, after: str
+) -> None:
+    options_file.write_text(before)
+    done = cc("config", "basic.threads", "7")
+    assert options_file.read_text() == after
+    if before == after:
+        assert (done.code, done.out) == (1, "")
+        assert "basic.threads cannot be set in" in done.err
+    else:
+        ok(done)
+        assert ok(cc("config", "basic.threads")) == "7\n"
+    assert [one.name for one in options_file.parent.iterdir()] == [options_file.name]
+
+
+def test_config_of_one_option_as_json(cc: Run, options_file: Path) -> None:
+    options_file.write_text("[basic]\nthreads = 3\n[login]\nsecret_key = verysecret\n")
+    options_file.chmod(0o600)
+    assert json.loads(ok(cc("config", "basic.threads", "--json"))) == {
+        "basic.threads": {"value": "3", "from": "user file"}
+    }
+    assert json.loads(ok(cc("config", "login.secret_key", "--json")))["login.secret_key"]["value"] == "***"
+
+
+def test_config_says_why_its_file_cannot_be_made(cc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(tmp_path / "file" / "own.cfg"))
+    refused = cc("config", "basic.threads", "6")
+    assert (refused.code, refused.out) == (1, "")
+    assert "Not a directory" in refused.err
+    assert str(tmp_path / "file") in refused.err
+    assert ok(cc("config", "basic.threads")) == "4\n"
+
+
 def test_places() -> None:
     access = Access(None, "lab", {})
     assert place("s3:///x", access) == place("x", access) == Place("s3", "lab", "x")
