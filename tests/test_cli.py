@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import errno
 import fcntl
@@ -29,7 +30,7 @@ from stores import Recorded, Store
 from test_progress import Bars
 
 from cottoncandy.cli import removing, run
-from cottoncandy.cli.app import COMMANDS
+from cottoncandy.cli.app import _ADVICE, COMMANDS
 from cottoncandy.cli.formats import FORMATS, Format, extension
 from cottoncandy.cli.output import size_text
 from cottoncandy.cli.places import Access, Place, place
@@ -955,6 +956,34 @@ def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], di
     assert ok(cc("ls")) == ""
 
 
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [(b"n\n", 1, "nothing is removed\n"), (b"\n", 1, "nothing is removed\n"), (b"y\n", 0, "")],
+)
+def test_rm_asks_who_is_at_a_terminal(full: Callable[[], dict[str, str]], answer: bytes, code: int, told: str) -> None:
+    before = full()
+    terminal, other_end = os.openpty()
+    os.write(terminal, answer)
+    process = start("rm", "-r", "sub", "--quiet", stdin=other_end, stderr=subprocess.PIPE)
+    asked, errors = (said.decode() for said in process.communicate(timeout=60))
+    os.close(other_end)
+    os.close(terminal)
+    assert (process.returncode, errors) == (code, told)
+    assert asked.strip() == "Delete 1 objects below local://store/sub? [y/N]:"
+    assert [*full()] == [name for name in before if code or not name.startswith("store/sub/")]
+
+
+def test_what_is_typed_ends_with_one_ctrl_d(cc: Run) -> None:
+    for typed in (b"hello\nworld\n\x04", b"\x04", b"no line break\x04\x04"):
+        terminal, other_end = os.openpty()
+        os.write(terminal, typed)
+        process = start("put", "-", "typed", stdin=other_end)
+        os.close(other_end)
+        assert process.communicate(timeout=30)[0] == b"put local://store/typed\n"
+        os.close(terminal)
+        assert ok(cc("get", "typed", "-")).encode() == typed.strip(b"\x04")
+
+
 def test_a_pattern_with_a_letter_of_a_name_is_removed_without_asking(cc: Run) -> None:
     for name in ("sub01", "sub[2"):
         Path(name).write_text("x")
@@ -1108,6 +1137,40 @@ def test_config(cc: Run) -> None:
     path.write_text("[login]\naccess_key = x")
     ok(cc("config", "basic.threads", "5"))
     assert path.read_text() == "[login]\naccess_key = x\n\n[basic]\nthreads = 5\n"
+
+
+@pytest.mark.stores("moto")
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"shape": "3,x"}, "'3,x' is no shape"),
+        ({"dtype": "nonsense"}, "nonsense"),
+        ({"shape": "7"}, "it holds 12"),
+        ({"compression": "NoSuchCodec"}, "NoSuchCodec"),
+    ],
+)
+def test_info_of_an_array_with_broken_metadata(store: Store, s3: Run, broken: dict[str, str], said: str) -> None:
+    metadata = {"dtype": "<f4", "shape": "3", "order": "C", **broken}
+    store.raw.put("a/broken", bytes(12), metadata)
+    told = json.loads(ok(s3("info", "a/broken", "--json")))
+    assert (told["type"], told["size"], told["metadata"]) == ("object", 12, metadata)
+    assert "array" not in told
+    assert said in told["array_error"]
+    assert f"object 'a/broken' in bucket '{store.container}'" in told["array_error"]
+    assert f"array error    {told['array_error']}\n" in ok(s3("info", "a/broken"))
+
+
+def test_advice_for_python_is_what_the_library_says() -> None:
+    """What is replaced in errors has to be in them, letter by letter."""
+    said = {
+        node.value
+        for path in (ROOT / "cottoncandy").rglob("*.py")
+        if path.name != "app.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    for advice in _ADVICE:
+        assert any(advice in text for text in said), advice
 
 
 @pytest.fixture
