@@ -35,6 +35,11 @@ def once(function: Callable[[], Result]) -> Result:
     return context.run(function)
 
 
+def is_once() -> bool:
+    """Whether the caller works for somebody who would rather have no answer than a late one."""
+    return _ONCE.get()
+
+
 def _draw() -> float:
     # a policy travels by pickle, and is to be equal there: not with the generator's state
     import random
@@ -150,7 +155,7 @@ class Retries:
         reason : str, optional
             How the log tells the error; its text by default.
         """
-        if _ONCE.get() or interrupts.is_cancelled():
+        if is_once() or interrupts.is_cancelled():
             raise error
         policy = self._policy
         now = policy.clock()

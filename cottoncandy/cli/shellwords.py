@@ -46,7 +46,7 @@ def split(line: str) -> list[str]:
     Examples
     --------
     >>> split(r"get 'my file' my\ o")
-    ['get', "'my file'", 'my\\\\ o']
+    ['get', "'my file'", 'my\\ o']
     """
     words = [""]
     for piece in _PIECE.finditer(line):
