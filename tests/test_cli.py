@@ -1575,6 +1575,13 @@ def test_completion(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("ls o", monkeypatch, cc) == ["other/deep/leaf"]
     assert completed("info local://store/sub02/", monkeypatch, cc) == ["local://store/sub02/bold"]
     assert completed("ls --bucket nowhere x", monkeypatch, cc) == []
+    for url in (
+        "local://store",
+        "cottoncandy://store",
+    ):  # bash puts in what follows, of which the `:` ends no part here
+        assert completed(f"info {url}", monkeypatch, cc) == [f"{url}/{name}" for name in ("other/", "sub01/", "sub02/")]
+    assert completed("info cottoncandy://", monkeypatch, cc)[0] == "cottoncandy:///other/"
+    assert completed("info sub01//b", monkeypatch, cc) == []
     assert completed("config basic.th", monkeypatch, cc) == ["basic.threads"]
 
 

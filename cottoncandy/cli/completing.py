@@ -27,13 +27,15 @@ _BASH = """\
     while IFS= read -r answer; do
         case $answer in
             plain,*) COMPREPLY+=("${answer#*,}") ;;
-            dir,*) compopt -o dirnames ;;
-            file,*) compopt -o default ;;
+            dir,*) compopt -o dirnames 2>/dev/null ;;
+            file,*) compopt -o default 2>/dev/null ;;
         esac
     done < <(env COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_WORD="$2" %(complete_var)s=bash_complete "$1" 2>/dev/null)
 }
 
-complete -o nosort -F %(complete_func)s %(prog_name)s
+# before bash 4.4 there is no nosort, and in 3.2, as macOS has it, no compopt
+complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
+    complete -o default -F %(complete_func)s %(prog_name)s
 """
 _ZSH = """\
 #compdef %(prog_name)s
@@ -210,9 +212,13 @@ def _files(incomplete: str) -> CompletionItem:
 def _names(context: click.Context, incomplete: str) -> list[str]:
     access = Access.from_options(context.params)
     where = place(incomplete, access)
+    if not incomplete.endswith(where.name):  # `a//b` is no beginning of any name
+        return []
     backend = open_store(where, access).backend_interface
     names = list(islice(backend.level_names(where.name), _MOST))
     while len(names) == 1 and names[0].endswith("/"):  # a shell would end the word there
         names = list(islice(backend.level_names(names[0]), _MOST))
     typed = incomplete.removesuffix(where.name)
+    if is_url(incomplete) and typed.count("/") == 2:  # the bucket's name is not ended yet
+        typed += "/"
     return [typed + name for name in names]
