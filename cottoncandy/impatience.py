@@ -40,8 +40,10 @@ def soon(ask: Callable[[], Result], longest: float = LONGEST) -> Result | None:
     thread = threading.Thread(target=copy_context().run, args=(scope.run, answer), name="cottoncandy", daemon=True)
     with _no_log():
         thread.start()
-        thread.join(longest)
-        scope.cancel()
+        try:
+            thread.join(longest)
+        finally:  # Ctrl-C may be quicker
+            scope.cancel()
     return given[0] if given else None
 
 
