@@ -17,7 +17,7 @@ from cottoncandy import heldfiles
 from cottoncandy.errors import CottonCandyError
 
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-# What `replacing` writes to; one stays behind only where a process was killed. Who writes holds it.
+# What `replacing` writes to; one stays behind only where a process was killed. Its writer holds it.
 _PART = ".cottoncandy-"
 # Nanoseconds since 1970: the time of a part that is there for its mode, as long as nobody wrote to it.
 _UNTOUCHED = 0
@@ -75,7 +75,7 @@ def _part(target: Path, extension: str = "") -> Path:
 
 
 def _mode(target: Path) -> int | None:
-    """Who may do what with the file that is replaced, which is to stay so; None where there is none."""
+    """The permissions of the file that is replaced, which are to stay; None where there is none."""
     try:
         return target.stat().st_mode & 0o777
     except OSError:
@@ -91,7 +91,7 @@ def _set_mode(part: Path, mode: int | None) -> None:
 @contextlib.contextmanager
 def _created(part: Path, target: Path, mode: int | None = None) -> Iterator[BinaryIO]:
     mode = _mode(target) if mode is None else mode
-    # who may not read the file must not open its part either, before that has the mode
+    # users that may not read the file must not open its part either, before that has the mode
     first = 0o666 if mode is None else stat.S_IRUSR | stat.S_IWUSR
     with open(part, "xb", opener=lambda path, flags: os.open(path, flags, first)) as file:
         if mode is not None:

@@ -64,7 +64,7 @@ class ChunkFormat:
 
 @dataclass(frozen=True)
 class ChunkUpload:
-    """One upload of an array in chunks, as each of those who work on it needs it; pickles.
+    """One upload of an array in chunks, as each task that works on it needs it; pickles.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ class ChunkUpload:
         Raises
         ------
         ObjectChanged
-            If another came while an array of another kind was removed: parts of his may be gone with it.
+            If another writer came while an array of another kind was removed: parts of its array may be gone with it.
         """
         table, outdated, old = prepared
         parts = parts or self.parts()
@@ -190,7 +190,7 @@ class ChunkUpload:
             self.discard()
         elif old.parts and self._stands():  # its writer may have written the old table once more
             self.folder.remove_parts(old)
-            if not self._stands():  # who came meanwhile may have had parts of these names by then
+            if not self._stands():  # a writer that came meanwhile may have had parts of these names
                 raise ObjectChanged(f"{self.folder.describe()}: others write it at the same time: upload it again")
         return receipt
 

@@ -76,7 +76,7 @@ def remove_bucket(bucket: Bucket) -> Receipt:
 
 
 def owner_of(bucket: Bucket, key: str) -> str:
-    """The name of who owns an object, or the id where the server tells no name."""
+    """The name of an object's owner, or the id where the server tells no name."""
     with bucket.door(key):
         page = bucket.data.list_objects_v2(
             Bucket=bucket.name, Prefix=key, MaxKeys=1, FetchOwner=True, **bucket.connection.payer

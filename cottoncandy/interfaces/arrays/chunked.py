@@ -158,7 +158,7 @@ class ChunkedArrays(FolderArrays):
     def download_dask_array(
         self, object_name: str, dask_name: str = "array", threads: int | None = None
     ) -> dask.array.Array:
-        """Open an array in chunks as a dask array. Only what a computation touches is read, by those who compute it.
+        """Open an array in chunks as a dask array. Tasks read only what the computation touches.
 
         Parameters
         ----------

@@ -85,7 +85,7 @@ class PartedArrays(FolderArrays):
                 retries.wait(ObjectChanged(f"{where}: others write it at the same time: try again"))
 
     def _is_stored(self, upload: _Upload) -> bool:
-        """Send an array; False where others, who write it at the same time, have mixed their parts with these."""
+        """Send an array; False where other writers, at the same time, have mixed their parts with these."""
         old, version = self._standing(upload.directory), new_version()
         return self._create(upload, version) if old is None else self._replace(upload, version, old)
 
@@ -115,11 +115,11 @@ class PartedArrays(FolderArrays):
             self._publish(directory, upload.table(version, parts=names), parts, acl)
         self._settle(directory, names, upload.threads, acl)
         self._write_table(keys.join(directory, TABLE), upload.table(version).encode(), acl)
-        # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
+        # After the last table no parts of another writer come. So it is enough that each writer looks at its own parts.
         is_last = self._version_there(directory) == version
         self._remove_stale(upload, {*paths}, old if is_last else None)
         if is_last and old and old.parts.difference(upload.parts) and self._version_there(directory) != version:
-            return False  # of one who came meanwhile, parts may be gone with the old ones
+            return False  # parts of a writer that came meanwhile may be gone with the old ones
         return not is_last or self._is_whole(upload, version)
 
     def _send_parts(

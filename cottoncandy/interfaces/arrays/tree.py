@@ -35,8 +35,8 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         Each leaf is a raw array under the name of its keys. Readers get the old tree until the new one is all there. Of
         two calls at the same time, the tree of one stays, whole. Leaves that an earlier `dict2cloud` wrote below the
         same name, and that are no longer in the dictionary, are removed when the new ones stand; other objects there
-        are left alone. Where others come while a first tree is sent, it may be sent twice: an error of the second time
-        leaves what was sent the first time.
+        are left alone. If another writer comes while a first tree is sent, the tree may be sent twice: an error of
+        the second time leaves what was sent the first time.
 
         Parameters
         ----------

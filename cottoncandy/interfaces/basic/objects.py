@@ -263,8 +263,8 @@ class Objects(InterfaceCore):
         """Download a pickled object.
 
         .. warning:: Reading a pickle runs what its writer put into it, with all that you may do: it can read and remove
-           your files, and send your keys away. Whoever may write to the bucket could have written it. Read only what
-           people that you trust wrote, from a server that you trust; for arrays and dictionaries there are
+           your files, and send your keys away. Anybody who may write to the bucket could have written it. Read only
+           what people that you trust wrote, from a server that you trust; for arrays and dictionaries there are
            `download_raw_array` and `download_json`. ``allow_pickle = False`` in the configuration forbids it.
 
         Parameters
