@@ -79,7 +79,6 @@ def test_what_the_page_says_that_it_costs(
     monkeypatch.setattr(treeupload, "_SOON", math.inf)
     told = _costs()
     scipy_sparse, from_array = pytest.importorskip("scipy.sparse"), pytest.importorskip("dask.array").from_array
-    cci.exists_object("none")  # of the first that is missing the bucket is asked, too
 
     def count(call: str, *arguments: Any, **settings: Any) -> int:
         proxy.clear()

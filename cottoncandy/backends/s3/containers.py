@@ -43,13 +43,15 @@ def create_bucket(bucket: Bucket, acl: str | None) -> Receipt:
 
     with bucket.door():
         try:
-            return with_acl(bucket, WriteOptions(acl=acl), call)
+            response = with_acl(bucket, WriteOptions(acl=acl), call)
         except ClientError as error:
             # SeaweedFS gives the second answer for a bucket of one's own too, if it has an ACL
             ours = code_of(error) == "BucketAlreadyOwnedByYou"
             if not ours and not (code_of(error) == "BucketAlreadyExists" and bucket.name in list_buckets(bucket)):
                 raise
-            return {"ResponseMetadata": error.response["ResponseMetadata"]}
+            response = {"ResponseMetadata": error.response["ResponseMetadata"]}
+    bucket.facts.buckets_seen.add(bucket.name)
+    return response
 
 
 def _location(bucket: Bucket) -> dict[str, Any]:

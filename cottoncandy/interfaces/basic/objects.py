@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import pickle
 from collections.abc import Iterator
@@ -94,8 +95,11 @@ class Objects(InterfaceCore):
         raise TypeError(f"the body is bytes, text or a binary file, not {type(body).__name__}")
 
     def _blocks(self, file: Any) -> Iterator[bytes]:  # a file that was opened as text gives str
-        while block := file.read(stream_part(self._settings)):
+        size = stream_part(self._settings)
+        while block := file.read(size):
             yield block.encode() if isinstance(block, str) else block
+            if len(block) < size and _is_typed(file):
+                return  # Ctrl-D ended it, and would have to end another read too
 
     def download_stream(self, object_name: str, threads: int | None = None) -> CloudStream:
         """Open an object as a readable, seekable binary file.
@@ -290,3 +294,8 @@ class Objects(InterfaceCore):
             )
         with self._readable_as(object_name, "a pickle"):
             return pickle.loads(self.download_object(object_name, threads))  # noqa: S301 - that is the call's purpose
+
+
+def _is_typed(file: Any) -> bool:
+    """Whether it is a terminal, read through a buffer: such a read is short only where the input ended."""
+    return isinstance(file, (io.BufferedReader, io.TextIOWrapper)) and file.isatty()
