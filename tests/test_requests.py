@@ -317,6 +317,7 @@ def test_connections_are_kept(opened: tuple[Any, RecordingProxy, Any]) -> None:
     assert proxy.connections <= 3
 
 
+@pytest.mark.lean_wire("botocore's connections answer at once")
 @pytest.mark.parametrize("by_directory", [False, True])
 def test_when_a_first_tree_is_looked_for_others(
     opened: Any, monkeypatch: pytest.MonkeyPatch, by_directory: bool
