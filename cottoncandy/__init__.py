@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
     from cottoncandy.progress import MakeBar
 
-__version__ = "0.5.0"
+__version__ = "0.5.0.dev0"
 
 __all__ = ["EncryptionKeys", "__version__", "generate_encryption_key", "get_browser", "get_interface"]
 

@@ -27,7 +27,7 @@ def logging_failures() -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        log.debug("no part was sent: %s", error)  # who can make no request has made none before
+        log.debug("no part was sent: %s", error)  # where no request can be made, none was made before
     except CottonCandyError as error:
         log.warning("parts of an upload that failed could not be removed: %s", error)
 
@@ -78,7 +78,7 @@ class Parts:
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Write what names them. Ctrl-C waits for that: who interrupts has all of it, or nothing."""
+        """Write what names them. Ctrl-C waits for that: an interrupted caller has all of it, or nothing."""
         with put_off(), shielded():  # a large table would be broken off, too, and might be there for all that is known
             self.may_be_named = True
             try:

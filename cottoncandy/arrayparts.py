@@ -58,7 +58,11 @@ class Form:
     def is_staged(self, name: str) -> bool:
         """Whether a name may be that of a staged part, which a writer left behind."""
         part, _, version = name.partition("-")
-        return any(part in parts for parts in self.parts.values()) and _VERSION.fullmatch(version) is not None
+        return self.is_part(part) and _VERSION.fullmatch(version) is not None
+
+    def is_part(self, name: str) -> bool:
+        """Whether a part of some type has this name."""
+        return any(name in parts for parts in self.parts.values())
 
 
 def _is_shape(shape: Any) -> bool:

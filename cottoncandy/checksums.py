@@ -2,7 +2,7 @@
 
 The bytes are cut into blocks of 1 MiB; the last one holds what is left. The checksum is XXH3 (64 bits, seed 0) of the
 digests of all blocks, one behind the other, each in its canonical form of 8 big-endian bytes. So threads can work on
-one array, and who reads a range can hash its blocks while they are in the processor's cache.
+one array, and the reader of a range can hash its blocks while they are in the processor's cache.
 
 One core of a Xeon hashes 14 GB/s that come from memory, in blocks of 1 and of 4 MiB; 11 in those of 256 KiB, which cost
 more calls. What is in the cache it hashes with 36 GB/s, if that is 1 MiB, and 33, if it is 4.

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -13,12 +12,10 @@ from typing import Any
 
 from cottoncandy import keys
 from cottoncandy.browser import S3FSLike
-from cottoncandy.errors import CottonCandyError
+from cottoncandy.impatience import soon
 from cottoncandy.interfaces import InterfaceObject
 
 __all__ = ["add_to", "remove_from"]
-
-log = logging.getLogger(__name__)
 
 # Names that one request brings.
 _PAGE = 1000
@@ -78,9 +75,10 @@ class _Names:
 
     def _names(self, interface: Any, directory: str, typed: str) -> Iterator[str]:
         prefix = directory + typed.lstrip(keys.SEPARATOR)
-        try:
-            for name in islice(interface.backend_interface.level_names(prefix, page_size=_PAGE), _PAGE):
-                if not set(name) & {'"', "'", "\\"}:  # such a name cannot be typed as it is
-                    yield name.removeprefix(directory)
-        except CottonCandyError as error:
-            log.info("no names for %r: %s", typed, error)
+        for name in soon(lambda: _beginning_so(interface, prefix)) or ():
+            if name.isprintable() and not set(name) & {'"', "'", "\\"}:  # others cannot be typed as they are
+                yield name.removeprefix(directory)
+
+
+def _beginning_so(interface: Any, prefix: str) -> list[str]:
+    return list(islice(interface.backend_interface.level_names(prefix, page_size=_PAGE), _PAGE))

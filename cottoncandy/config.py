@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import configparser
 import enum
+import errno
 import logging
 import os
 import stat
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -28,11 +29,14 @@ MIB = 2**20
 _ON_LINUX = sys.platform == "linux"
 #: Names another user file than the one in the configuration folder.
 CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
+#: What nobody is shown, and what makes a file one for its owner only.
+SECRETS = frozenset({("login", "access_key"), ("login", "secret_key"), ("encryption", "key")})
 _UNSET = {"", "false", "none"}
 # Options whose values no repr, and no traceback with variables, shows.
 _SECRETS = {("login", "access_key"), ("login", "secret_key"), ("encryption", "key")}
 _TRUE = {"1", "yes", "true", "on"}
-_FALSE = {"0", "no", "false", "off", ""}
+_FALSE = {"0", "no", "false", "off"}
+_NO_FLAG = {"", "none"}
 
 
 class Source(enum.Enum):
@@ -83,29 +87,51 @@ class _Unshown(dict[str, Value]):
 
 
 #: The options of a file by their names, in lower case, by their sections.
-_Sections = _Unshown[_Unshown[str]]
+Sections = _Unshown[_Unshown[str]]
 
 
-def _parse(path: Path) -> _Sections:
-    # no interpolation: a secret key may hold a `%`
-    parser = configparser.ConfigParser(interpolation=None)
+def _parse(path: Path) -> Sections:
     try:
         # -sig: editors of Windows begin a file with a byte-order mark
-        parser.read_string(path.read_text(encoding="utf-8-sig"))
-    except (configparser.Error, UnicodeDecodeError) as error:
-        # the parser's own message quotes the line, which may be a key
-        raise ConfigurationError(
-            f"{path} is no valid configuration file ({_fault(error)}): mend or remove it"
-        ) from None
+        return parsed(path.read_text(encoding="utf-8-sig"), path)
+    except UnicodeDecodeError as error:
+        raise _invalid(path, error) from None
     except FileNotFoundError:
         pass
     except OSError as error:
         log.warning("%s cannot be read (%s): its options are left out", path, error.strerror)
+    return _Unshown()
+
+
+def parsed(text: str, path: Path) -> Sections:
+    """The options of a configuration file's text, by section.
+
+    Raises
+    ------
+    ConfigurationError
+        Which names the file, and quotes nothing of it.
+    """
+    # no interpolation: a secret key may hold a `%`
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise _invalid(path, error) from None
     # a parser has objects of its own for each of its options
     return _Unshown((section, _Unshown(parser.items(section))) for section in parser.sections())
 
 
-def _value(sections: _Sections, section: str, key: str) -> str | None:
+def _invalid(path: Path, error: Exception) -> ConfigurationError:
+    # the parser's own message quotes the line, which may be a key
+    return ConfigurationError(f"{path} is no valid configuration file ({_fault(error)}): mend or remove it")
+
+
+def holds_secrets(sections: Sections) -> bool:
+    """Whether one of the keys is set."""
+    return any((_value(sections, *one) or "").strip().lower() not in _UNSET for one in SECRETS)
+
+
+def _value(sections: Sections, section: str, key: str) -> str | None:
     options = sections.get(section)
     return None if options is None else options.get(key.lower())
 
@@ -127,8 +153,8 @@ class Options:
     """
 
     folder: Path
-    _defaults: _Sections = field(repr=False)
-    _user: _Sections = field(repr=False)
+    _defaults: Sections = field(repr=False)
+    _user: Sections = field(repr=False)
     _environ: Mapping[str, str] = field(repr=False)
 
     def __reduce__(self) -> tuple[Callable[[], Options], tuple[()]]:
@@ -151,25 +177,38 @@ class Options:
         if create:
             create_user_file(path)
         user = _parse(path)
-        secrets = (_value(user, *key) or "" for key in (("login", "secret_key"), ("encryption", "key")))
-        if any(text.strip().lower() not in _UNSET for text in secrets):
+        if holds_secrets(user):
             warn_if_public(path)
         return cls(path.parent, _parse(defaults_path()), user, environ)
 
-    def find(self, section: str, key: str) -> tuple[str | None, Source]:
-        """An option and where it was found; None where it is not set (``False``, ``None`` or empty)."""
-        value, source = self._raw(section, key)
-        return (None if value.strip().lower() in _UNSET else value.strip()), source
+    @property
+    def names(self) -> list[tuple[str, str]]:
+        """All options there are: sections and keys, the latter in lower case."""
+        return [(section, key) for section, options in self._defaults.items() for key in options]
 
-    def _raw(self, section: str, key: str) -> tuple[str, Source]:
+    def default(self, section: str, key: str) -> str:
+        """What ``defaults.cfg`` says of an option."""
+        value = _value(self._defaults, section, key)
+        if value is None:
+            raise ConfigurationError(f"there is no option {key!r} in [{section}]")
+        return value
+
+    def find(self, section: str, key: str) -> tuple[str | None, Source]:
+        """An option and where it was found; None where it is not set (``False`` or ``None``).
+
+        Where nothing stands behind the ``=``, or in the variable, the next place is asked.
+        """
+        value, source = self._raw(section, key)
+        return (None if value.lower() in _UNSET else value), source
+
+    def _raw(self, section: str, key: str, passed_over: Collection[str] = ("",)) -> tuple[str, Source]:
+        """What the first place says that says more than what is passed over; the defaults have the last word."""
         variable = f"COTTONCANDY_{section}_{key}".upper()
-        if variable in self._environ:
-            return self._environ[variable], Source.ENVIRONMENT
-        for sections, source in ((self._user, Source.USER_FILE), (self._defaults, Source.DEFAULTS)):
-            value = _value(sections, section, key)
-            if value is not None:
-                return value, source
-        raise ConfigurationError(f"there is no option {key!r} in [{section}]")
+        told = (self._environ.get(variable), Source.ENVIRONMENT), (_value(self._user, section, key), Source.USER_FILE)
+        for value, source in told:
+            if value is not None and value.strip().lower() not in passed_over:
+                return value.strip(), source
+        return self.default(section, key).strip(), Source.DEFAULTS
 
     def text(self, section: str, key: str) -> str | None:
         """An option as text, None where it is not set."""
@@ -177,20 +216,20 @@ class Options:
         return Secret(value) if value and (section, key) in _SECRETS else value
 
     def flag(self, section: str, key: str) -> bool:
-        """An option as a truth value."""
-        value = self._raw(section, key)[0]
-        if value.strip().lower() not in _TRUE | _FALSE | _UNSET:
+        """An option as a truth value; the default where it is not set."""
+        value = self._raw(section, key, _NO_FLAG)[0]
+        if value.lower() not in _TRUE | _FALSE:
             raise ConfigurationError(f"[{section}] {key} = {value!r}: give True or False")
-        return value.strip().lower() in _TRUE
+        return value.lower() in _TRUE
 
     def choice(self, section: str, key: str) -> bool | str:
-        """An option that is a truth value or a word."""
-        value = self._raw(section, key)[0].strip().lower()
-        return self.flag(section, key) if value in _TRUE | _FALSE | _UNSET else value
+        """An option that is a truth value or a word; the default where it is not set."""
+        value = self._raw(section, key, _NO_FLAG)[0].lower()
+        return value in _TRUE if value in _TRUE | _FALSE else value
 
     def number(self, section: str, key: str) -> float:
-        """An option as a positive number."""
-        value = self._raw(section, key)[0]
+        """An option as a positive number; the default where it is not set."""
+        value = self._raw(section, key, _UNSET)[0]
         try:
             number = float(value)
         except ValueError:
@@ -221,8 +260,7 @@ class Options:
     @property
     def holds_keys(self) -> bool:
         """Whether the user's own file has keys in it."""
-        keys = (("login", "access_key"), ("login", "secret_key"), ("encryption", "key"))
-        return any(self.find(*key)[1] is Source.USER_FILE for key in keys)
+        return holds_secrets(self._user)
 
     def credentials(self, bucket: str | None = None) -> Credentials | None:
         """S3 keys from our own places; None leaves it to boto3's standard chain.
@@ -312,24 +350,34 @@ def warn_if_public(path: Path) -> None:
 
 
 def create_user_file(path: Path) -> None:
-    """Make the user's file, with every option commented out, readable by its owner only.
-
-    Commented out, because what stands in the file is what the user chose: the defaults of a later release
-    are not frozen, and no ACL is taken for one that the user named.
-    """
-    if str(path).startswith("~") or os.path.lexists(path):
-        return  # nobody knows the home, or the file is there (even if we may not look at it)
+    """`make_user_file`, which an interface can do without."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_template(defaults_path().read_text(encoding="utf-8")))
+        make_user_file(path)
     except OSError as error:
         # a read-only home, or another process was faster: nothing is lost, the defaults serve
         log.debug("no configuration file made at %s: %s", path, error)
-    else:
-        if os.environ.get(CONFIG_FILE_VARIABLE):  # by a slip of the pen, all that the meant one says is left out
-            log.warning("%s, which %s names, was not there: it was made, and sets nothing", path, CONFIG_FILE_VARIABLE)
+
+
+def make_user_file(path: Path) -> None:
+    """Make the user's file if there is none, with every option commented out, readable by its owner only.
+
+    Commented out, because what stands in the file is what the user chose: the defaults of a later release
+    are not frozen, and no ACL is taken for one that the user named.
+
+    Raises
+    ------
+    OSError
+    """
+    if os.path.lexists(path):
+        return  # even if we may not look at it
+    if str(path).startswith("~"):
+        raise FileNotFoundError(errno.ENOENT, "nobody knows the home of this user", str(path))
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(_template(defaults_path().read_text(encoding="utf-8")))
+    if os.environ.get(CONFIG_FILE_VARIABLE):  # by a slip of the pen, all that the meant one says is left out
+        log.warning("%s, which %s names, was not there: it was made, and sets nothing", path, CONFIG_FILE_VARIABLE)
 
 
 def _template(defaults: str) -> str:

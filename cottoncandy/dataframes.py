@@ -7,7 +7,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cottoncandy.errors import CorruptObject, CottonCandyError, UnsupportedArray
@@ -27,6 +27,10 @@ _CATEGORIES = b"cottoncandy categories"
 _TEXT = {"string", "large_string", "string_view", "binary", "large_binary", "binary_view"}
 # Bytes of the categories of a column: more would make the file's own table, which each reader reads first, too large.
 _MOST = 2**20
+_PLAIN_NAMES = (
+    "take names that are text, or numbers or times of one kind (frame.columns = frame.columns.astype(str); "
+    "frame.rename_axis('name'))"
+)
 
 
 # ---------------------------------------------------------------------- up
@@ -41,8 +45,10 @@ def write(frame: Any, where: str) -> bytes:
     arrow, parquet = _libraries()
     file = io.BytesIO()
     try:
-        table = _with_categories(arrow, _table(arrow, frame))
-        parquet.write_table(table, file, compression="zstd", write_page_checksum=True)
+        table = _table(arrow, frame)
+        _write(arrow, parquet, table, file)
+        if _is_of_pandas(frame):
+            _refuse_others(arrow, parquet, frame, table)
     except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise UnsupportedArray(f"{where}: {type(frame).__name__} cannot be stored as a table: {error}") from error
     return file.getvalue()  # its own memory: no copy is made
@@ -51,14 +57,74 @@ def write(frame: Any, where: str) -> bytes:
 def _table(arrow: Any, frame: Any) -> Any:
     if isinstance(frame, arrow.Table):
         return frame
-    pandas = sys.modules.get("pandas")  # where it was never imported, nothing is of it
-    if pandas is None or not isinstance(frame, pandas.DataFrame):
+    if not _is_of_pandas(frame):
         return arrow.table(frame)
     _refuse_attrs(frame.attrs)
     table = arrow.Table.from_pandas(frame)
     for number, name in enumerate(frame.columns):
         _refuse_other_keys(arrow, name, frame.iloc[:, number], table.schema.field(number).type)
     return table
+
+
+def _is_of_pandas(frame: Any) -> bool:
+    pandas = sys.modules.get("pandas")  # where it was never imported, nothing is of it
+    return pandas is not None and isinstance(frame, pandas.DataFrame)
+
+
+def _write(arrow: Any, parquet: Any, table: Any, file: BinaryIO) -> None:
+    parquet.write_table(_with_categories(arrow, table), file, compression="zstd", write_page_checksum=True)
+
+
+def _refuse_others(arrow: Any, parquet: Any, frame: Any, table: Any) -> None:
+    """Refuse a frame that would come back with other names or dtypes, or not at all: no rows of it are read back."""
+    file = io.BytesIO()
+    _write(arrow, parquet, _without_rows(table), file)
+    try:
+        found = to_pandas(read(file, None, "it"))
+    except Exception as error:  # whatever it is, each download would raise it
+        raise UnsupportedArray(
+            f"it could not be read again ({error}): make columns of such a type others (astype), or {_PLAIN_NAMES}"
+        ) from error
+    if not found.columns.equals(frame.columns):
+        raise UnsupportedArray(f"its columns would be called {found.columns.tolist()!r:.200}: {_PLAIN_NAMES}")
+    for before, after in ((frame.columns.names, found.columns.names), (frame.index.names, found.index.names)):
+        if list(before) != list(after):
+            raise UnsupportedArray(f"an index that is called {list(before)} would be {list(after)}: {_PLAIN_NAMES}")
+    for name, before, after in _dtypes(frame, found):
+        if not _is_like(before, after):
+            raise UnsupportedArray(
+                f"{name} would come back as {after!r}, not {before!r:.200}: convert it first (astype)"
+            )
+
+
+def _without_rows(table: Any) -> Any:
+    """A table of the same types; an index that is a range must have no rows, too, or its name is left out."""
+    metadata = table.schema.metadata
+    told = json.loads(metadata[b"pandas"])
+    for index in told["index_columns"]:
+        if isinstance(index, dict):
+            index["stop"] = index["start"]
+    return table[:0].replace_schema_metadata(metadata | {b"pandas": json.dumps(told)})
+
+
+def _dtypes(frame: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What has a dtype, with the one before and the one after."""
+    for name, before, after in zip(frame.columns, frame.dtypes, found.dtypes, strict=True):
+        yield f"column {name!r}", before, after
+    for before, after in zip(
+        *(getattr(each.index, "dtypes", [each.index.dtype]) for each in (frame, found)), strict=True
+    ):
+        yield "its index", before, after
+
+
+def _is_like(before: Any, after: Any) -> bool:
+    """Whether one dtype can stand for the other; of Python's objects arrow looks at each, and chooses one."""
+    if before in (after, "object"):
+        return True
+    if before == "category" and after == "category":
+        return before.ordered == after.ordered and _is_like(before.categories.dtype, after.categories.dtype)
+    # of pandas' own, one that is kept in another memory, or names its zone in another way
+    return type(before) is type(after) and hasattr(before, "construct_array_type")
 
 
 def _refuse_attrs(attrs: Mapping[Any, Any]) -> None:
@@ -136,11 +202,30 @@ def read(file: BinaryIO, columns: Iterable[Any] | None, where: str) -> Any:
 
 def to_pandas(table: Any) -> Any:
     """A data frame of pandas that can be written into."""
-    frame = table.to_pandas()
-    for number, dtype in enumerate(frame.dtypes):
+    frame, names = table.to_pandas(), _index_names(table)
+    kinds = [field.type for field in table.schema if field.name not in names]
+    for number, (dtype, kind) in enumerate(zip(frame.dtypes, kinds, strict=False)):
         if dtype == "category":  # arrow gives its own memory, which is read-only
-            frame.isetitem(number, frame.iloc[:, number].array.copy())
+            frame.isetitem(number, _in_zone(frame.iloc[:, number].array.copy(), kind))
+    if frame.index.dtype == "category" and len(names) == 1:
+        frame.index = type(frame.index)(
+            _in_zone(frame.index.array, table.schema.field(names[0]).type), name=frame.index.name
+        )
     return frame
+
+
+def _index_names(table: Any) -> list[str]:
+    """The columns of a table that pandas makes the index."""
+    told = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    return [name for name in told if isinstance(name, str) and name in table.schema.names]
+
+
+def _in_zone(categories: Any, kind: Any) -> Any:
+    """Categories with the zone of their times, which arrow leaves out when it makes them pandas'."""
+    times, zone = categories.categories, getattr(getattr(kind, "value_type", None), "tz", None)
+    if zone is None or getattr(times, "tz", zone) is not None:
+        return categories
+    return categories.rename_categories(times.tz_localize("UTC").tz_convert(zone))
 
 
 def _restored(arrow: Any, table: Any, metadata: Mapping[bytes, bytes]) -> Any:

@@ -17,7 +17,7 @@ from cottoncandy import heldfiles
 from cottoncandy.errors import CottonCandyError
 
 _OF_DISKS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-# What `replacing` writes to; one stays behind only where a process was killed. Who writes holds it.
+# What `replacing` writes to; one stays behind only where a process was killed. Its writer holds it.
 _PART = ".cottoncandy-"
 # Nanoseconds since 1970: the time of a part that is there for its mode, as long as nobody wrote to it.
 _UNTOUCHED = 0
@@ -28,7 +28,7 @@ _IS_PART = re.compile(rf"{re.escape(_PART)}[0-9a-f]{{16}}(?:\..+)?")
 
 
 @contextlib.contextmanager
-def replacing(target: Path, what: str, *, through_link: bool = True) -> Iterator[BinaryIO]:
+def replacing(target: Path, what: str, *, through_link: bool = True, mode: int | None = None) -> Iterator[BinaryIO]:
     """A file to write that takes the target's place when all went well.
 
     Parameters
@@ -39,6 +39,8 @@ def replacing(target: Path, what: str, *, through_link: bool = True) -> Iterator
     through_link : bool
         Where the target is a link, replace the file that it leads to, as for a name that the user gave. One of many
         files of a tree takes the place of the link itself: what that leads to may be another one of them.
+    mode : int, optional
+        Who may do what with it, from its first byte on; by default as with the file that is replaced.
     """
     if target.is_dir():
         raise IsADirectoryError(f"{target} is a directory: name a file")
@@ -47,7 +49,7 @@ def replacing(target: Path, what: str, *, through_link: bool = True) -> Iterator
         with _naming(target, what), target.open("wb") as file:  # a device or a pipe is written to, not replaced
             yield file
         return
-    with _taking_the_place(target, _part(target), what) as part, _created(part, target) as file:
+    with _taking_the_place(target, _part(target), what, mode) as part, _created(part, target, mode) as file:
         yield file
 
 
@@ -73,7 +75,7 @@ def _part(target: Path, extension: str = "") -> Path:
 
 
 def _mode(target: Path) -> int | None:
-    """Who may do what with the file that is replaced, which is to stay so; None where there is none."""
+    """The permissions of the file that is replaced, which are to stay; None where there is none."""
     try:
         return target.stat().st_mode & 0o777
     except OSError:
@@ -87,9 +89,9 @@ def _set_mode(part: Path, mode: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _created(part: Path, target: Path) -> Iterator[BinaryIO]:
-    mode = _mode(target)
-    # who may not read the file must not open its part either, before that has the mode
+def _created(part: Path, target: Path, mode: int | None = None) -> Iterator[BinaryIO]:
+    mode = _mode(target) if mode is None else mode
+    # users that may not read the file must not open its part either, before that has the mode
     first = 0o666 if mode is None else stat.S_IRUSR | stat.S_IWUSR
     with open(part, "xb", opener=lambda path, flags: os.open(path, flags, first)) as file:
         if mode is not None:
@@ -99,11 +101,11 @@ def _created(part: Path, target: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _taking_the_place(target: Path, part: Path, what: str) -> Iterator[Path]:
+def _taking_the_place(target: Path, part: Path, what: str, mode: int | None = None) -> Iterator[Path]:
     try:
         with _naming(target, what, part):
             yield part
-            _set_mode(part, _mode(target))
+            _set_mode(part, _mode(target) if mode is None else mode)
             part.replace(target)
     except BaseException:
         part.unlink(missing_ok=True)

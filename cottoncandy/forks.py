@@ -18,7 +18,7 @@ class ForkSafeLock:
         _all.add(self)
 
     def renew(self) -> None:
-        """Forget who held it."""
+        """Forget which thread held it."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:

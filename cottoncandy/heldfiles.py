@@ -1,4 +1,4 @@
-"""Files that somebody works on, and those whose worker is no more, as when it was killed."""
+"""Files that a process works on, and those whose process is no more, as when it was killed."""
 
 from __future__ import annotations
 

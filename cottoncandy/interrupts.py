@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
 
-# Seconds after which who waits looks whether it is still of use.
+# Seconds after which a waiting thread looks whether waiting is still of use.
 _LOOK = 0.1
 _AT_ONCE: AbstractContextManager[object] = nullcontext()
 
@@ -35,7 +35,7 @@ class _Main:
     came : list of int or None
         What has come; None where it is raised at once.
     handler : callable or None
-        Who is told when it is put off no longer.
+        What is called when it is put off no longer.
     """
 
     came: list[int] | None = None
@@ -47,10 +47,10 @@ class _Main:
 def put_off() -> Iterator[list[int]]:
     """Raise Ctrl-C, if it comes, when the context is left; a second one is raised at once.
 
-    The list that it gives is no longer empty then, so that who sees it may come to an end. Nothing is tried again by
-    then (`cottoncandy.retry`). A program that has a handler of its own, which may not want to end, has that called.
+    The list that it gives is no longer empty then, so that code that looks at it may come to an end. Nothing is tried
+    again by then (`cottoncandy.retry`). If a program has a handler of its own, that is called: it may not want to end.
     """
-    if _Main.came is not None and _is_main():  # whoever put it off before raises it
+    if _Main.came is not None and _is_main():  # the outer context that put it off raises it
         yield _Main.came
         return
     came: list[int] = []
@@ -149,7 +149,7 @@ class CancelScope:
         self._outer = _SCOPE.get()
         self._is_cancelled = self._cancels_writes = False
         self._under_way: dict[Breakable, bool] = {}
-        # for who breaks off and who ends; the handler of Ctrl-C may come between the steps of its own thread
+        # held to break off and to end; the handler of Ctrl-C may come between the steps of the thread that holds it
         self._lock = threading.RLock()
 
     @property
@@ -167,9 +167,9 @@ class CancelScope:
         return context.run(function)
 
     def cancel(self) -> None:
-        """Have nothing be tried again, and break off what only reads; who writes goes on up to the answer.
+        """Have nothing be tried again, and break off what only reads; writing requests go on up to the answer.
 
-        What the store still did would come behind the back of who cleans up.
+        Else the store might still do something after the clean-up.
         """
         self._is_cancelled = True
         self._break_off()

@@ -24,7 +24,7 @@ _END = object()
 
 
 class Worker(threading.Thread):
-    """A thread in the context of who makes it, that Ctrl-C does not make its maker lose sight of.
+    """A thread in the context of the thread that makes it, which keeps sight of it through Ctrl-C.
 
     Ctrl-C may come while the thread is being started, when nobody can tell whether it runs; then it can still be
     cancelled. And it may break off the waiting, so that one waits again: before Python 3.13 a `Thread.join` that is
@@ -229,7 +229,7 @@ class _Crew(Generic[Item]):
         return False
 
     def _take_note(self, interrupt: BaseException) -> None:
-        """Of Ctrl-C, which came to the caller's thread: who waits goes on to wait, but for less."""
+        """Of Ctrl-C, which came to the caller's thread: it goes on to wait, but for less."""
         insists = isinstance(interrupt, interrupts.Insistence) or any(
             not isinstance(failure, Exception) for failure in self._failures
         )
@@ -251,7 +251,7 @@ class _Crew(Generic[Item]):
     def _draw(self) -> object:
         with self._lock:
             if not self._failures:
-                interrupts.go_on()  # who had done a part of it would take that for all
+                interrupts.go_on()  # else a part of the items would be taken for all
             item = _END if self._failures else next(self._items, _END)
             if item is not _END and self._working < self._wanted:
                 self._start_helper()

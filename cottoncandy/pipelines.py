@@ -1,7 +1,7 @@
 """Many small requests by one thread: the next ones are sent while the answers of the first are under way.
 
 Threads that wait for one answer each do the same, but two thirds of what Python then computes goes into handing the
-interpreter from one to the other. What fails here is left to those who try again (`cottoncandy.parallel.for_each`).
+interpreter from one to the other. What fails here is tried again elsewhere (`cottoncandy.parallel.for_each`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Other = TypeVar("Other")
 SMALL = 2**16
 #: Requests under way at first. They become more as long as the first answer is not there when the last one was sent.
 _WIDTH = 8
-#: What came of an item that is done again, for who counts attempts; it is taken out by who does.
+#: The failure of an item that is done again, for code that counts attempts, which takes it out of here.
 FAILED: ContextVar[list[Exception] | None] = ContextVar("cottoncandy_failed", default=None)
 
 
@@ -105,8 +105,8 @@ def run_ahead(
     items : iterable
     most : int
     only_reads : bool
-        Whether a request that is under way may be forgotten. Ctrl-C waits for others: what the store still does would
-        come behind the back of who cleans up.
+        Whether a request that is under way may be forgotten. Ctrl-C waits for others: else the store might still do
+        something after the clean-up.
 
     Returns
     -------
@@ -130,14 +130,14 @@ def run_ahead(
         except Exception:
             pipeline.drain()
             raise
-        except BaseException:  # who insists is not kept waiting
+        except BaseException:  # a second Ctrl-C is not kept waiting
             pipeline.drop()
             raise
     return chain(pipeline.left, ((item, None) for item in following))
 
 
 def again(function: Callable[[Item], Result], item: Item, failure: Exception | None) -> Result:
-    """Call the function for an item; whoever counts attempts in there takes a failure for the first one."""
+    """Call the function for an item; code that counts attempts in there takes a failure for the first one."""
     if failure is None:
         return function(item)
     token = FAILED.set([failure])

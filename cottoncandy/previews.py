@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +16,7 @@ from cottoncandy.extras import with_extra
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MOST_BYTES", "MOST_PIECES", "Stored", "preview", "sample"]
+__all__ = ["MOST_BYTES", "MOST_PIECES", "Stored", "histogram", "preview", "sample", "spread"]
 
 Array = npt.NDArray[Any]
 #: A slice for each axis that is shown, a number for the others; or of an array of one axis the items.
@@ -27,6 +28,10 @@ MOST_BYTES = 16 * 2**20
 MOST_PIECES = 64
 # Items of a piece of a line: what a screen can show.
 _ITEMS = 1024
+# Of the histogram.
+_BINS = 100
+# Values whose distance is less than such a part of them have the same first digits.
+_NEAR = 1e-4
 # Items of a line whose points are drawn, too.
 _FEW = 50
 
@@ -70,14 +75,16 @@ def sample(array: Stored) -> Index:
     """The part that a picture shows.
 
     Of an image the rows, of other arrays evenly spaced pieces; of the axes that are slowest in the stored order, where
-    there are more than a picture has, the middle.
+    there are more than an image has, the middle.
     """
     pieces = max(1, min(MOST_PIECES, MOST_BYTES // (array.piece or MOST_BYTES)))
     shape, itemsize = array.shape, array.dtype.itemsize
+    if len(shape) > 4:
+        return spread(array, MOST_BYTES // itemsize, MOST_PIECES)
     if len(shape) == 1 and shape[0] * itemsize > MOST_BYTES:
         return (_windows(shape[0], min(_ITEMS, MOST_BYTES // pieces // itemsize), pieces),)
     fastest_first = range(len(shape)) if array.order == "F" else range(len(shape) - 1, -1, -1)
-    axes = len(shape) if len(shape) > 4 else 3 if _is_colour(array) else 2
+    axes = 3 if _is_colour(array) else 2
     index: list[Any] = [length // 2 for length in shape]
     taken, apart = itemsize, 0  # bytes so far, and in how many pieces; 0: in one, to which more may be joined
     for axis in list(fastest_first)[:axes]:
@@ -90,6 +97,43 @@ def sample(array: Stored) -> Index:
     return tuple(index)
 
 
+def spread(array: Stored, items: int, pieces: int) -> Index:
+    """A sample of all axes for a histogram: runs of neighbours, evenly spread.
+
+    Parameters
+    ----------
+    array : Stored
+    items : int
+        Items in all, at most.
+    pieces : int
+        Runs, at most; fewer where each costs a large block.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> spread(SimpleNamespace(shape=(1000, 20000), order='C', piece=None), 4096, 16)
+    (slice(0, 1000, 63), slice(9872, 10128, 1))
+    """
+    shape = array.shape
+    if math.prod(shape) <= items:
+        return tuple(slice(0, length, 1) for length in shape)
+    pieces = max(1, min(pieces, MOST_BYTES // (array.piece or 1)))
+    run = max(1, items // pieces)
+    if len(shape) == 1:
+        return (_windows(shape[0], run, pieces),)
+    fastest_first = shape if array.order == "F" else shape[::-1]
+    whole = next(count for count in range(len(shape)) if math.prod(fastest_first[: count + 1]) > run)
+    taken = [slice(0, length, 1) for length in fastest_first[:whole]] or [_middle(fastest_first[0], run)]
+    slow = fastest_first[len(taken) :]
+    each = max(1, int(pieces ** (1 / len(slow)) + 1e-9)) if slow else 1
+    index = (*taken, *(slice(0, length, -(-length // each)) for length in slow))
+    return index if array.order == "F" else index[::-1]
+
+
+def _middle(length: int, count: int) -> slice:
+    return slice((length - count) // 2, (length - count) // 2 + count, 1)
+
+
 def _along(length: int, most: int, itemsize: int, pieces: int) -> slice:
     """All of an axis where that is little, else some items: evenly spaced, or side by side where ``pieces`` is 0."""
     if length <= most:
@@ -97,7 +141,7 @@ def _along(length: int, most: int, itemsize: int, pieces: int) -> slice:
     count = max(1, min(pieces, most)) if pieces else MOST_BYTES // MOST_PIECES // itemsize
     if pieces and count > 1:
         return slice(0, length, -(-length // count))
-    return slice((length - count) // 2, (length - count) // 2 + count, 1)
+    return _middle(length, count)
 
 
 def _windows(length: int, width: int, count: int) -> Array:
@@ -128,8 +172,7 @@ def _draw(ax: Axes, array: Stored, index: Index, data: Array) -> None:
     elif len(array.shape) <= 4:
         _draw_image(ax, array, index, data)
     else:
-        ax.hist(data[np.isfinite(data)].ravel(), bins=100)
-        ax.set_xlabel(_meaning(array.dtype))
+        _draw_histogram(ax, array, data[np.isfinite(data)])
     if not np.isfinite(data).any():
         ax.text(0.5, 0.5, "no finite values", transform=ax.transAxes, ha="center", va="center")
 
@@ -155,6 +198,53 @@ def _draw_image(ax: Axes, array: Stored, index: Index, data: Array) -> None:
     ax.set_ylabel(f"axis {shown[0]}")
     if not _is_colour(array):
         ax.figure.colorbar(image, ax=ax, label=_meaning(array.dtype))
+
+
+def _draw_histogram(ax: Axes, array: Stored, values: Array) -> None:
+    counts, edges, start = histogram(values, _BINS)
+    ax.bar(edges[:-1], counts, np.diff(edges), align="edge")
+    ax.set_xlabel(" ".join(filter(None, (_meaning(array.dtype), start and f"distance from {start}"))))
+
+
+def histogram(values: Array, bins: int) -> tuple[Array, Array, Any]:
+    """How many values are in each of some bins, for numbers of any size, and as close to each other as may be.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Finite numbers.
+    bins : int
+        One is made where all values are the same.
+
+    Returns
+    -------
+    counts, edges : numpy.ndarray
+    start : number
+        What the edges are counted from: 0, or the smallest value where all have the same first digits.
+
+    Examples
+    --------
+    >>> histogram(np.array([1e20, 1e20]), 12)
+    (array([2]), array([-0.5,  0.5]), np.float64(1e+20))
+    """
+    if not values.size:
+        return np.zeros(0, int), np.zeros(1), 0
+    smallest, largest = values.min(), values.max()
+    distances = _half_distances(values, smallest)
+    reach = float(distances.max())
+    counts, places = np.histogram(distances / (reach or 1), bins if reach else 1, (0, 1))
+    if reach <= _NEAR * max(abs(float(smallest)), abs(float(largest))):
+        edges = 2 * reach * places if reach else places - 0.5
+        return counts, edges, smallest
+    return counts, float(smallest) * (1 - places) + float(largest) * places, 0
+
+
+def _half_distances(values: Array, smallest: Any) -> Array:
+    """How far each is from the smallest: exact for integers; halves, as the whole of 1e308 and -1e308 is no number."""
+    distances: Array = values / 2 - smallest / 2
+    if values.dtype.kind in "iu":  # without a sign differences are right where they pass the largest number, too
+        distances = (values.astype(np.uint64) - smallest.astype(np.uint64)) / 2
+    return distances
 
 
 def _title(array: Stored, index: Index) -> str:

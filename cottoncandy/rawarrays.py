@@ -97,8 +97,8 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
     Raises
     ------
     UnsupportedArray
-        With what ``describe`` says of where the array was to go. For lists of different lengths too, and for scipy's
-        sparse arrays; and for text of any width, where items must be of a fixed one.
+        With what ``describe`` says of where the array was to go. For lists of different lengths too, for what numpy
+        makes no array of, and for scipy's sparse arrays; and for text of any width, where items must be of a fixed one.
     """
     array = value if type(value) is np.ndarray else _plain(value, describe)
     if fixed_width and stringarrays.is_text(array.dtype):
@@ -109,6 +109,22 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
     except UnsupportedArray as error:
         raise UnsupportedArray(f"{describe()}: {_SPARSE if is_sparse(value) else error}") from None
     return array
+
+
+def gives_arrays(value: Any) -> bool:
+    """Whether it is no array, but gives some where it is sliced: a dask array, a dataset of h5py, an array in a store.
+
+    What has no dtype of numpy's is made an array as a whole: pandas has types of its own, and h5py.Empty no items.
+    """
+    if isinstance(value, (np.ndarray, np.generic)) or is_sparse(value) or _is_of_pandas(value):
+        return False
+    return isinstance(getattr(value, "dtype", None), np.dtype) and isinstance(getattr(value, "shape", None), tuple)
+
+
+def _is_of_pandas(value: Any) -> bool:
+    """Whether it is in memory, and sliced by labels: where pandas was never imported, nothing is."""
+    module = sys.modules.get("pandas")
+    return module is not None and isinstance(value, (module.Series, module.Index))
 
 
 def is_sparse(value: Any) -> bool:
@@ -125,7 +141,7 @@ def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
         return np.asarray(value)
     except CottonCandyError:
         raise  # it is an array that is read from a store
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else ""
         raise UnsupportedArray(f"{describe()}: {error}{advice}") from error
 

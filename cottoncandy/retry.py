@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cottoncandy import interrupts
 
@@ -21,6 +22,22 @@ _TROUBLE = 3
 #: Bytes that have to arrive before the failures so far are forgotten: an answer that brings one and breaks would be
 #: asked for without end, and a bad line brings as much in a few tries.
 _WORTH = 64 * 1024
+
+
+_ONCE: ContextVar[bool] = ContextVar("cottoncandy_once", default=False)
+Result = TypeVar("Result")
+
+
+def once(function: Callable[[], Result]) -> Result:
+    """Call a function, in which nothing is tried again: for who would rather have no answer than a late one."""
+    context = copy_context()
+    context.run(_ONCE.set, True)
+    return context.run(function)
+
+
+def is_once() -> bool:
+    """Whether the caller works for somebody who would rather have no answer than a late one."""
+    return _ONCE.get()
 
 
 def _draw() -> float:
@@ -138,7 +155,7 @@ class Retries:
         reason : str, optional
             How the log tells the error; its text by default.
         """
-        if interrupts.is_cancelled():
+        if is_once() or interrupts.is_cancelled():
             raise error
         policy = self._policy
         now = policy.clock()

@@ -18,12 +18,14 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
     Raises
     ------
     InvalidObjectName
-        If two leaves get one name, or a name is a leaf and a group at the same time.
+        If two leaves get one name, a name is a leaf and a group at the same time, or one is that of what an upload has
+        beside the leaves.
     """
-    if not isinstance(tree, Mapping):
+    branches = _branches(tree)
+    if branches is None:
         raise TypeError(f"a tree is a dictionary of arrays and dictionaries, not {type(tree).__name__}")
     leaves: dict[str, Any] = {}
-    for name, value in _walk(tree):
+    for name, value in _walk(branches):
         if name in leaves:
             raise InvalidObjectName(f"two leaves of the tree are named {name!r}: rename one")
         leaves[name] = value
@@ -36,10 +38,22 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
 def _walk(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         name = keys.clean_object(str(key)).rstrip(keys.SEPARATOR)
-        if isinstance(value, Mapping):
-            yield from ((f"{name}/{below}", leaf) for below, leaf in _walk(value))
-        else:
+        if any(map(is_stage, name.split(keys.SEPARATOR))):
+            raise InvalidObjectName(f"{name!r} is what an upload has beside a tree, and would not be read: rename it")
+        branches = _branches(value)
+        if branches is None:
             yield name, value
+        else:
+            yield from ((f"{name}/{below}", leaf) for below, leaf in _walk(branches))
+
+
+def _branches(value: Any) -> Mapping[Any, Any] | None:
+    """What is below a value; None for a leaf. A browser's node knows when it is asked whether it is a group."""
+    if isinstance(value, Mapping):
+        return value
+    ask = getattr(type(value), "_branches", None)
+    branches: Mapping[Any, Any] | None = ask(value) if ask else None
+    return branches
 
 
 def nest(leaves: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -80,32 +94,45 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None
 
 
 # ---------------------------------------------------------------------- trees whose upload is under way
-# What lies below a tree's root while it is uploaded. Leaves in their places do not count as long as a mark says that
-# they are being sent. The leaves of a tree that replaces another wait aside; once a mark says that they are all there,
-# they are the tree, until they have taken their places. Of two uploads at the same time each sees the other's marks.
+# An upload keeps its own objects below the tree's root, in ROOT/.upload-VERSION/: its stage.
+#
+#   started              the started mark: leaves of this VERSION that are in their places do not count
+#   leaves/NAME          a leaf that waits, beside its place ROOT/NAME
+#   complete-N-COUNT     the complete mark: the COUNT leaves that wait are the tree, before those of a lower order N
+#   settled              the settled mark: these leaves are in their places, too, where others may replace them now
+#
+# A tree that replaces another waits there until the complete mark is written; from then on readers get it from where it
+# waits, until its leaves are copied to their places. Two uploads at the same time see each other's marks.
+# `cottoncandy.interfaces.arrays.treeupload` draws the order of the steps.
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
 _STARTED = "started"
+_SETTLED = "settled"
 _LEAVES = "leaves/"
 
 
 @dataclass(slots=True)
 class Stage:
-    """What one upload of a tree has beside the tree's leaves.
+    """What one upload of a tree has below the tree's root, beside leaves that are in their places.
 
     Attributes
     ----------
     root, version : str
-        The tree's name, and the mark of the upload.
+        The tree's name, and the version of the upload: 16 random hexadecimal digits.
     leaves : dict of str to str
-        The names of leaves that wait, and of their objects.
+        The leaves that wait: their names below the root, and the names of the objects that hold them.
     marks : list of str
-        The names of its marks.
+        The names of its marks' objects.
     started : bool
-        Its leaves, which are in their places, do not count yet. Who sent them is at work, or was killed.
+        Whether it has the started mark. Then its leaves that are in their places do not count: the writer is at work,
+        or was killed.
     order : int
-        Those that wait are the tree, before the ones of a lower order; 0 where they are not all there.
+        The order of the complete mark, 0 where there is none. Of several complete stages, that of the highest order is
+        the tree.
+    settled : bool
+        Whether it has the settled mark: its leaves have taken their places, and wait only because another writer may
+        yet write there.
     dates : list of datetime or None
         When its objects were written.
     """
@@ -116,69 +143,81 @@ class Stage:
     marks: list[str] = field(default_factory=list)
     started: bool = False
     order: int = 0
+    settled: bool = False
     dates: list[datetime | None] = field(default_factory=list)
     _count: int = -1
 
     def name(self, rest: str) -> str:
-        """The object's name of what is called ``rest`` in here."""
+        """The name of the object that is called ``rest`` in this stage."""
         return keys.join(self.root, f".upload-{self.version}", rest)
 
     @property
     def started_mark(self) -> str:
-        """The mark that leaves are being sent, of which those in their places do not count."""
+        """The name of the started mark: while it is there, leaves of this version in their places do not count."""
         return self.name(_STARTED)
 
     @property
+    def settled_mark(self) -> str:
+        """The name of the settled mark: the leaves have taken their places."""
+        return self.name(_SETTLED)
+
+    @property
     def below(self) -> str:
-        """How the names begin of all that is below the tree's root."""
+        """The prefix of all names below the tree's root."""
         return keys.as_directory(self.root)
 
     def leaf(self, name: str) -> str:
-        """Where a leaf waits."""
+        """The name of the object in which a leaf waits."""
         return self.name(_LEAVES + name)
 
     def complete(self, order: int, count: int) -> str:
-        """The mark that so many leaves are all there."""
+        """The name of the complete mark: this many leaves wait, and they are all."""
         return self.name(f"complete-{order}-{count}")
 
     def add(self, rest: str, date: datetime | None = None) -> None:
-        """Take note of an object that lies in here."""
+        """Take note of an object of this stage that was listed."""
         self.dates.append(date)
         if rest.startswith(_LEAVES):
             self.leaves[rest.removeprefix(_LEAVES)] = self.name(rest)
             return
         self.marks.append(self.name(rest))
         self.started |= rest == _STARTED
+        self.settled |= rest == _SETTLED
         if match := _COMPLETE.fullmatch(rest):
             self.order, self._count = map(int, match.groups())
 
     @property
     def is_complete(self) -> bool:
-        """Whether the leaves that wait are the tree: not any more when the first of them is removed."""
+        """Whether the leaves that wait are the tree. They are not any more once the first of them was removed."""
         return self.order > 0 and self._count == len(self.leaves)
 
     @property
     def is_bare(self) -> bool:
-        """Whether there is a mark that leaves are being sent, and nothing of one who lets them wait."""
+        """Whether there is only the started mark: the writer may be sending leaves straight to their places."""
         return self.started and not (self.order or self.leaves)
 
     @property
     def rank(self) -> tuple[int, str]:
-        """Which of two that are complete is the tree: the higher one. Two that counted at the same time differ, too."""
+        """Of two complete stages, the one of higher rank is the tree. Their orders may be the same; versions differ."""
         return self.order, self.version
 
     @property
     def objects(self) -> list[str]:
-        """The names of all that lies in here; its marks first."""
+        """The names of all objects of this stage, its marks first."""
         return [*self.marks, *self.leaves.values()]
 
     def is_older(self, than: datetime) -> bool:
-        """Whether nothing was written here since then."""
+        """Whether all objects of this stage were written before then."""
         return all(date is not None and date < than for date in self.dates)
 
 
+def stage_prefix(root: str) -> str:
+    """The prefix of the names of all stages of a tree."""
+    return f"{keys.as_directory(root)}.upload-"
+
+
 def is_stage(name: str) -> bool:
-    """Whether this is the name of what an upload has beside a tree's leaves: SeaweedFS lists it for a while when gone.
+    """Whether this is the name of a stage, which SeaweedFS goes on to list for a while after it was removed.
 
     Examples
     --------
@@ -189,12 +228,18 @@ def is_stage(name: str) -> bool:
 
 
 def stages(dates: Mapping[str, datetime | None]) -> tuple[list[str], list[Stage]]:
-    """Tell the names of leaves from what uploads that are under way, or were broken off, have beside them.
+    """Tell plain objects, which are in their places, from the stages of uploads under way or broken off.
 
     Parameters
     ----------
     dates : Mapping of str to datetime or None
-        When the objects of these names were written.
+        The names that were listed, and when these objects were written.
+
+    Returns
+    -------
+    list of str
+        The names of the plain objects.
+    list of Stage
     """
     plain: list[str] = []
     found: dict[tuple[str, str], Stage] = {}
@@ -209,5 +254,5 @@ def stages(dates: Mapping[str, datetime | None]) -> tuple[list[str], list[Stage]
 
 
 def newest(found: Iterable[Stage]) -> dict[str, Stage]:
-    """For each tree of which leaves wait that are the tree, the last upload of these."""
+    """The complete stage of the highest rank for each root that has a complete one: readers get its leaves."""
     return {stage.root: stage for stage in sorted(found, key=lambda stage: stage.rank) if stage.is_complete}

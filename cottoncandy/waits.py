@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-# Of the time: who waits so little gains nothing by more connections. On loopback the share is 0.01 to 0.19.
+# A share of the time: a thread that waits so little gains nothing by more connections. On loopback it is 0.01 to 0.19.
 _FEW = 0.25
 # Seconds for one item: a disk of the machine itself takes a twentieth of that for a small file, one of a network
 # several times as much. Then threads that wait beside each other are quicker than one that never waits for the store.
 _LONG = 0.002
-# Items after which the average tells something: who shares a processor may be kept from it for some milliseconds.
+# Items after which the average tells something: on a shared processor a thread may stand still for some milliseconds.
 _SOME = 16
 
 

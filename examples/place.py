@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import getpass
+import os
 import tempfile
 from pathlib import Path
 
@@ -24,7 +26,7 @@ class Arguments(argparse.ArgumentParser):
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
-        directory = Path(tempfile.gettempdir(), f"cottoncandy-{name}")
+        directory = Path(tempfile.gettempdir(), f"cottoncandy-{name}-{user()}")
         self.add_argument("--store", metavar="DIR", default=str(directory), help="the directory (default: %(default)s)")
         self.add_argument("--bucket", help="a bucket instead of the directory; made where there is none")
         self.add_argument(
@@ -37,6 +39,11 @@ class Arguments(argparse.ArgumentParser):
         if arguments.endpoint_url and not arguments.bucket:
             self.error("--endpoint-url needs --bucket")
         return arguments
+
+
+def user() -> str:
+    """Who runs this: others have directories of their own on the same machine."""
+    return str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
 
 
 def open_store(arguments: argparse.Namespace) -> DefaultInterface:

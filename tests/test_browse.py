@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from stores import Recorded
 from textual.widgets import Static
 
-from cottoncandy.cli import run
+import cottoncandy
+from cottoncandy.cli import browserapp, run
 from cottoncandy.cli.browserapp import StoreBrowser
 from cottoncandy.cli.places import Place
-from cottoncandy.cli.sampling import preview, sample_index
+from cottoncandy.cli.sampling import preview
 
 
 def panel(app: StoreBrowser) -> str:
@@ -72,6 +75,72 @@ async def test_a_walk(recorded: Recorded) -> None:
     assert app.return_code == 0
 
 
+async def _until(pilot: Any, holds: Callable[[], bool]) -> None:
+    for _ in range(200):
+        await pilot.pause(0.02)
+        if holds():
+            return
+    pytest.fail(panel(pilot.app))
+
+
+@pytest.mark.parametrize("then", ["p", "enter", ""])
+async def test_what_took_long_is_not_shown_over_another_name(tmp_path: Path, monkeypatch: Any, then: str) -> None:
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    for name in ("a_slow", "b_fast"):
+        cci.upload_raw_array(name, np.arange(10))
+    reached, may_go_on, is_over = threading.Event(), threading.Event(), threading.Event()
+    slow_threads: list[int] = []
+
+    def slow(cci: Any, name: str) -> str:
+        if name == "a_slow":
+            slow_threads.append(threading.get_ident())
+            reached.set()
+            may_go_on.wait(10)
+        return preview(cci, name)
+
+    monkeypatch.setattr(browserapp, "preview", slow)
+    app = StoreBrowser(cci, Place("local", str(tmp_path), ""))
+    hand_over = app.call_from_thread
+
+    def handed_over(*arguments: Any, **named: Any) -> Any:
+        given = hand_over(*arguments, **named)
+        if threading.get_ident() in slow_threads:
+            is_over.set()
+        return given
+
+    monkeypatch.setattr(app, "call_from_thread", handed_over)
+    async with app.run_test() as pilot:
+        await _until(pilot, lambda: len(app.names.root.children) == 2)
+        await pilot.press("down", "p")
+        await _until(pilot, reached.is_set)
+        await pilot.press("down", *([then] if then else []))
+        await _until(pilot, lambda: {"p": "█", "enter": "int64", "": "p: preview"}[then] in panel(app))
+        may_go_on.set()
+        await _until(pilot, is_over.is_set)
+        assert panel(app).startswith("b_fast\n")
+
+
+async def test_the_line_below_the_first_thousand_names_is_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browserapp, "_MOST", 3)
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    for number in range(5):
+        cci.upload_object(f"many/{number}", b"x")
+    app = StoreBrowser(cci, Place("local", str(tmp_path), ""))
+    async with app.run_test() as pilot:
+        await _until(pilot, lambda: len(app.names.root.children) == 1)
+        (many,) = app.names.root.children
+        await pilot.press("down", "enter")
+        await _until(pilot, lambda: len(many.children) == 4)
+        note = many.children[-1]
+        app.names.move_cursor(note)
+        await pilot.press("enter", "p", "r")
+        await _until(pilot, lambda: many.children and many.children[-1] is not note)
+        assert str(many.children[-1].label) == "the first 3 are shown"
+        assert not any(child.children for child in many.children)
+
+
 async def test_an_error_ends_nothing(recorded: Recorded) -> None:
     store, _ = recorded
     store.raw.put("x", b"x")
@@ -107,11 +176,38 @@ def test_a_preview_reads_little(recorded: Recorded) -> None:
     assert preview(cci, "bytes").startswith("00000000  00 01 02")
     cci.upload_object("text", "é" * 3000)
     assert preview(cci, "text") == "é" * 1024
-    for shape in ((5,), (7, 9), (1000, 20000), (50, 3, 4, 1000), (0, 4), (2, 2, 2, 2, 2)):
-        for order in "CF":
-            taken = np.empty(shape, order=order)[sample_index(shape, order)]  # type: ignore[call-overload]
-            assert taken.size <= 4096
-            assert taken.size > 0 or 0 in shape
+
+
+NANOSECONDS = np.int64(1764532000_000_000_000) + np.arange(1000)
+
+
+@pytest.mark.parametrize(
+    ("values", "least"),
+    [
+        (np.full(3, 1e20), ["distance from 1e+20", "█ 3"]),
+        (NANOSECONDS, ["distance from 1764532000000000000", "       83.25 ████████████████████████████████ 83"]),
+        (np.array([1.0, 1.0 + 2**-52]), ["distance from 1.0", "2.035e-16 █"]),
+        (np.array([-1e308, 1e308]), ["mean 0 ", "     -1e+308 █", "8.333e+307 █"]),
+        (np.array([1.5e308, 1.7e308]), ["mean 1.6e+308", "1.5e+308 █"]),
+        (np.array([-(2**63), 2**63 - 1]), ["-9.223e+18 █", "7.686e+18 █"]),
+        (np.array([0, 2**64 - 1], "u8"), ["           0 █", "1.691e+19 █"]),
+        (np.array([1, 65504], "f2"), ["mean 32752.5", "6.005e+04 █"]),
+        (np.array([True, False, True]), ["mean 0.666667", "0.9167 ████████████████████████████████ 2"]),
+        (np.array([0.0, np.nan, 12.0]), ["1 are not finite", "          11 █"]),
+    ],
+)
+def test_a_preview_of_any_numbers(tmp_path: Path, values: np.ndarray, least: list[str]) -> None:
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    cci.upload_raw_array("a", values)
+    text = preview(cci, "a")
+    assert all(part in text for part in least), text
+    assert sum(int(line.rpartition(" ")[2]) for line in text.splitlines() if "█" in line) == np.isfinite(values).sum()
+
+
+def test_a_preview_of_many_values_is_of_all_their_places(tmp_path: Path) -> None:
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    cci.upload_raw_array("a", np.arange(1_000_000), compression=False)
+    assert "min 0   mean 499999   max 999999" in preview(cci, "a")
 
 
 def test_a_screenshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recorder import RecordingProxy, Request, Response
 from samples import assert_same
 from stores import Recorded, Store
@@ -18,6 +20,7 @@ from test_trees import assert_same_tree
 
 import cottoncandy
 from cottoncandy.browser import S3HDF5, BrowserObject, S3Directory, S3FSLike
+from cottoncandy.browser.names import guess_name, identifiers
 from cottoncandy.errors import NotAnArray, ObjectNotFound
 
 TREE = {"bold": np.arange(6.0).reshape(2, 3), "anat": {"mask": np.ones(4, dtype="?"), "t1": np.zeros((2, 2, 2))}}
@@ -146,7 +149,7 @@ def test_every_name_has_an_attribute_of_its_own(store: Store) -> None:
     for name in names:
         assert_same(reached[f"x.grp/{name}"], np.array([len(name), sum(name.encode())]))
     assert group.a_b._fullpath == "x.grp/a_b"
-    assert group.a_DOT_b._fullpath == "x.grp/a_DOT_b"
+    assert group.a_DOT_b._fullpath == "x.grp/a.b"  # as it is where nobody has looked before
     assert callable(group.load)
     assert sorted(group.keys()) == sorted(names)
 
@@ -184,6 +187,64 @@ def test_attributes_typed_without_a_look_before(store: Store) -> None:
     assert repr(fresh().sub_01.ses_1.x_y_DOT_grp.bold).endswith("shape=(3)]>")
     assert repr(fresh().sub_01.ses_1.x_y_DOT_grp).endswith("(sub-01/ses-1/x-y.grp: 1 keys)>")
     assert fresh().sub_01.ses_1.x_y_DOT_grp.keys() == ["bold"]
+
+
+MEANT_TWICE = ["01", "NUM_01", "a.b", "a_DOT_b", ".x", "US.x", "NUM_c.d", "c.d", "load", "load__2", "ä", "a\u0308", "ö"]
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_attribute_is_the_same_name_before_a_look_and_after_it(store: Store) -> None:
+    """Of all these names, and where some of them are missing."""
+    cci = store.interface()
+    decomposed = "o\u0308x"
+    for number, name in enumerate([*MEANT_TWICE, decomposed]):
+        cci.upload_raw_array(f"x.grp/{name}", np.array([number]))
+    cci.upload_raw_array("y/NUM_01/r\u0308/bold", np.array([99]))
+    for gone in ([], ["01", "a.b", "ä", "US.x"]):
+        for name in gone:
+            cci.rm(f"x.grp/{name}")
+        looked = cci.get_browser()["x.grp"]
+        found = attributes(looked)
+        assert len(found) == len(MEANT_TWICE) + 1 - len(gone)
+        for attribute in found:
+            fresh = cci.get_browser().x_DOT_grp
+            assert_same(getattr(fresh, attribute).load(), getattr(looked, attribute).load())
+            assert getattr(fresh, attribute)._fullpath == getattr(looked, attribute)._fullpath
+    assert looked.NUM_01._fullpath == "x.grp/NUM_01"
+    # Python itself makes an attribute one character of what are two in the store
+    assert_same(cci.get_browser().x_DOT_grp.öx.load(), np.array([len(MEANT_TWICE)]))
+    assert_same(cci.get_browser().y.NUM_01.r̈.bold.load(), np.array([99]))
+
+
+@given(st.lists(st.text("a1._-ä\u0308", min_size=1, max_size=5) | st.sampled_from(MEANT_TWICE), unique=True))
+def test_what_is_guessed_and_is_there_is_what_a_listing_gives(found: list[str]) -> None:
+    taken = frozenset({"load", "a"})
+    given_by_listing = identifiers(found, taken)
+    assert sorted(given_by_listing.values()) == sorted(found)
+    for attribute, name in given_by_listing.items():
+        assert guess_name(attribute) == name or guess_name(attribute) not in found
+
+
+def _two_pages(request: Request) -> Response:
+    """A first page that ends before the name that comes first for its attribute."""
+    second = "continuation-token" in request.query
+    names = ["x_y"] if second else [*(f"{number:05d}" for number in range(998)), "x+y", "x-y"]
+    entry = "<Contents><Key>many.grp/{}</Key><Size>8</Size><ETag>&quot;x&quot;</ETag></Contents>"
+    more = "<IsTruncated>false</IsTruncated>"
+    if not second:
+        more = "<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>"
+    return Response(200, f"<ListBucketResult>{more}{''.join(map(entry.format, names))}</ListBucketResult>".encode())
+
+
+def test_an_attribute_is_the_same_name_after_a_look_at_the_first_page(recorded: Recorded) -> None:
+    cci = recorded.store.interface()
+    recorded.proxy.hook = lambda request: _two_pages(request) if "list-type" in request.query else Response(404)
+    node = cci.get_browser()["many.grp"]
+    assert "1000+ keys" in repr(node)
+    for attribute, name in {"x_y": "x_y", "x_y__2": "x+y", "x_y__3": "x-y"}.items():
+        child = getattr(node, attribute)
+        child._resolve()
+        assert child._fullpath == f"many.grp/{name}"
 
 
 # ---------------------------------------------------------------------- reprs
@@ -396,9 +457,27 @@ def test_groups_are_mappings(store: Store) -> None:
         assert [node._fullpath for node in group.values()] == ["exp/sub01.grp/anat", "exp/sub01.grp/bold"]
         assert_same(dict(group)["bold"].load(), TREE["bold"])
         assert group["bold"] is group.bold
+        assert group.get("bold") is group["bold"]
+        assert group.get("nothing", 3) == 3
     assert sorted(cci.get_browser()) == ["01sub", "exp"]
     assert "exp/notes.json" in cci.get_browser()
     assert bool(cci.get_browser().nothing)
+
+
+def test_groups_are_trees(store: Store) -> None:
+    cci = _fill(store)
+    groups = [cci.get_browser().exp.sub01_DOT_grp, cci.cloud2dataset("exp/sub01.grp")]
+    for group in groups:
+        cci.dict2cloud("copy", group, verbose=False)
+        cci.dict2cloud("below", {"x": {"y": group}, "bold": group["bold"], "anat": group.anat}, verbose=False)
+        found, below = cci.cloud2dict("copy", verbose=False), cci.cloud2dict("below", verbose=False)
+        for tree in (found, below["x"]["y"], {"bold": below["bold"], "anat": below["anat"]}):
+            assert_same_tree(tree, TREE)
+        cci.rm("below", recursive=True)
+    for nothing in (cci.cloud2dataset("nothing"), {"x": cci.get_browser().nothing}):
+        with pytest.raises(ObjectNotFound, match=r"'nothing' in .* does not exist"):
+            cci.dict2cloud("copy", nothing, verbose=False)
+    assert_same_tree(cci.cloud2dict("copy", verbose=False), TREE)
 
 
 def test_arrays_are_sliced(store: Store) -> None:
@@ -668,8 +747,9 @@ def test_names_are_completed_inside_of_strings(shell: Any, looked_at: tuple[Any,
     assert complete("browser['exp/su") == ["browser['exp/sub01.grp/"]
     assert complete("browser.exp['su") == ["browser.exp['sub01.grp/"]
     assert complete("other.get('ex") == []
-    proxy.hook = lambda _: Response(403)
-    assert complete("cci.ls('exp/b") == []
+    for status in (403, 503):  # nothing is tried again, for who types
+        proxy.hook = lambda _, status=status: Response(status)  # type: ignore[misc]
+        assert complete("cci.ls('exp/b") == []
     proxy.hook = None
     shell.run_line_magic("unload_ext", "cottoncandy")
     assert complete("cci.ls('exp/b") == []
@@ -740,3 +820,31 @@ def test_an_array_that_became_a_group_has_keys(store: Store) -> None:
     cci.rm("g.grp/x")
     cci.dict2cloud("g.grp/x", {"p": np.arange(2)}, verbose=False)
     assert node.keys() == ["p"]
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_group_that_became_an_array_is_one_when_it_was_listed_again(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("x.grp/g", {"p": np.arange(2)}, verbose=False)
+    group = cci.get_browser()["x.grp"]
+    assert group.keys() == ["g"]
+    node = group["g"]
+    assert node["p"].shape == (2,)
+    cci.rm("x.grp/g", recursive=True)
+    cci.upload_raw_array("x.grp/g", np.arange(3.0))
+    assert node.keys() == []
+    assert node.shape == (3,)
+    assert node.load().tolist() == [0, 1, 2]
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_child_that_was_removed_is_not_there_after_a_listing(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("x.grp", {"p": np.arange(2), "q": np.arange(3)}, verbose=False)
+    group = cci.get_browser()["x.grp"]
+    kept, _ = group["p"], group["q"].shape
+    cci.rm("x.grp/q")
+    assert group.keys() == ["p"]
+    with pytest.raises(KeyError, match="nothing named 'q'"):
+        group["q"]
+    assert group["p"] is kept

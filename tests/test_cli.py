@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import errno
 import fcntl
@@ -29,7 +30,7 @@ from stores import Recorded, Store
 from test_progress import Bars
 
 from cottoncandy.cli import removing, run
-from cottoncandy.cli.app import COMMANDS
+from cottoncandy.cli.app import _ADVICE, COMMANDS
 from cottoncandy.cli.formats import FORMATS, Format, extension
 from cottoncandy.cli.output import size_text
 from cottoncandy.cli.places import Access, Place, place
@@ -955,6 +956,34 @@ def test_a_bucket_is_emptied_where_that_is_said(name: str, full: Callable[[], di
     assert ok(cc("ls")) == ""
 
 
+@pytest.mark.parametrize(
+    ("answer", "code", "told"),
+    [(b"n\n", 1, "nothing is removed\n"), (b"\n", 1, "nothing is removed\n"), (b"y\n", 0, "")],
+)
+def test_rm_asks_who_is_at_a_terminal(full: Callable[[], dict[str, str]], answer: bytes, code: int, told: str) -> None:
+    before = full()
+    terminal, other_end = os.openpty()
+    os.write(terminal, answer)
+    process = start("rm", "-r", "sub", "--quiet", stdin=other_end, stderr=subprocess.PIPE)
+    asked, errors = (said.decode() for said in process.communicate(timeout=60))
+    os.close(other_end)
+    os.close(terminal)
+    assert (process.returncode, errors) == (code, told)
+    assert asked.strip() == "Delete 1 objects below local://store/sub? [y/N]:"
+    assert [*full()] == [name for name in before if code or not name.startswith("store/sub/")]
+
+
+def test_what_is_typed_ends_with_one_ctrl_d(cc: Run) -> None:
+    for typed in (b"hello\nworld\n\x04", b"\x04", b"no line break\x04\x04"):
+        terminal, other_end = os.openpty()
+        os.write(terminal, typed)
+        process = start("put", "-", "typed", stdin=other_end)
+        os.close(other_end)
+        assert process.communicate(timeout=30)[0] == b"put local://store/typed\n"
+        os.close(terminal)
+        assert ok(cc("get", "typed", "-")).encode() == typed.strip(b"\x04")
+
+
 def test_a_pattern_with_a_letter_of_a_name_is_removed_without_asking(cc: Run) -> None:
     for name in ("sub01", "sub[2"):
         Path(name).write_text("x")
@@ -1108,6 +1137,121 @@ def test_config(cc: Run) -> None:
     path.write_text("[login]\naccess_key = x")
     ok(cc("config", "basic.threads", "5"))
     assert path.read_text() == "[login]\naccess_key = x\n\n[basic]\nthreads = 5\n"
+
+
+@pytest.mark.stores("moto")
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"shape": "3,x"}, "'3,x' is no shape"),
+        ({"dtype": "nonsense"}, "nonsense"),
+        ({"shape": "7"}, "it holds 12"),
+        ({"compression": "NoSuchCodec"}, "NoSuchCodec"),
+    ],
+)
+def test_info_of_an_array_with_broken_metadata(store: Store, s3: Run, broken: dict[str, str], said: str) -> None:
+    metadata = {"dtype": "<f4", "shape": "3", "order": "C", **broken}
+    store.raw.put("a/broken", bytes(12), metadata)
+    told = json.loads(ok(s3("info", "a/broken", "--json")))
+    assert (told["type"], told["size"], told["metadata"]) == ("object", 12, metadata)
+    assert "array" not in told
+    assert said in told["array_error"]
+    assert f"object 'a/broken' in bucket '{store.container}'" in told["array_error"]
+    assert f"array error    {told['array_error']}\n" in ok(s3("info", "a/broken"))
+
+
+def test_advice_for_python_is_what_the_library_says() -> None:
+    """What is replaced in errors has to be in them, letter by letter."""
+    said = {
+        node.value
+        for path in (ROOT / "cottoncandy").rglob("*.py")
+        if path.name != "app.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    for advice in _ADVICE:
+        assert any(advice in text for text in said), advice
+
+
+@pytest.fixture
+def options_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The user's file, which is not there yet."""
+    monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(tmp_path / "own.cfg"))
+    return tmp_path / "own.cfg"
+
+
+@pytest.mark.parametrize("option", ["login.secret_key", "login.access_key", "encryption.key"])
+def test_config_keeps_keys_from_others(cc: Run, options_file: Path, option: str) -> None:
+    options_file.write_text("[basic]\nthreads = 4\n")
+    options_file.chmod(0o644)
+    ok(cc("config", "basic.threads", "5"))
+    assert options_file.stat().st_mode & 0o777 == 0o644
+    ok(cc("config", option, "verysecret"))
+    assert "verysecret" in options_file.read_text()
+    assert options_file.stat().st_mode & 0o777 == 0o600
+    options_file.chmod(0o644)  # a key is in it, whatever is set
+    assert cc("config", "basic.threads", "6").code == 0
+    assert options_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_config_writes_to_files_only(cc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").chmod(0o666)
+    for path in (Path("/dev/null"), tmp_path / "pipe", tmp_path):
+        monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(path))
+        before = path.stat().st_mode
+        refused = cc("config", "basic.threads", "4")
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.err == f"cottoncandy: {path} is no file that options could be kept in\n"
+        assert path.stat().st_mode == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("  [basic]\n  default_acl = private\n", "  [basic]\n  threads = 7\n  default_acl = private\n"),
+        ("[basic]\n#threads = 4\n  threads = 3\n", "[basic]\n#threads = 4\n  threads = 7\n"),
+        ("[basic]\n  threads = 3\n  default_acl = private\n", "[basic]\n  threads = 7\n  default_acl = private\n"),
+        ("[basic]\n\t#threads = 4\n\tlean_wire = 1\n", "[basic]\n\tthreads = 7\n\tlean_wire = 1\n"),
+        ("[basic] # mine\nthreads = 3\n  # why\n[local]\n", "[basic] # mine\nthreads = 7\n  # why\n[local]\n"),
+        ("[local]\n  fsync = 1\n  [basic]\nthreads : 3", "[local]\n  fsync = 1\n  [basic]\nthreads = 7\n"),
+        ("[local]\nfsync = 1\n  [basic]\nthreads : 3", "[local]\nfsync = 1\n  [basic]\nthreads : 3"),
+        ("[basic]\nthreads = 3\n\n  4\n", "[basic]\nthreads = 3\n\n  4\n"),
+        ("", "\n[basic]\nthreads = 7\n"),
+    ],
+)
+def test_config_keeps_the_layout_of_a_file_or_leaves_it_alone(
+    cc: Run, options_file: Path, before: str, after: str
+) -> None:
+    options_file.write_text(before)
+    done = cc("config", "basic.threads", "7")
+    assert options_file.read_text() == after
+    if before == after:
+        assert (done.code, done.out) == (1, "")
+        assert "basic.threads cannot be set in" in done.err
+    else:
+        ok(done)
+        assert ok(cc("config", "basic.threads")) == "7\n"
+    assert [one.name for one in options_file.parent.iterdir()] == [options_file.name]
+
+
+def test_config_of_one_option_as_json(cc: Run, options_file: Path) -> None:
+    options_file.write_text("[basic]\nthreads = 3\n[login]\nsecret_key = verysecret\n")
+    options_file.chmod(0o600)
+    assert json.loads(ok(cc("config", "basic.threads", "--json"))) == {
+        "basic.threads": {"value": "3", "from": "user file"}
+    }
+    assert json.loads(ok(cc("config", "login.secret_key", "--json")))["login.secret_key"]["value"] == "***"
+
+
+def test_config_says_why_its_file_cannot_be_made(cc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(tmp_path / "file" / "own.cfg"))
+    refused = cc("config", "basic.threads", "6")
+    assert (refused.code, refused.out) == (1, "")
+    assert "Not a directory" in refused.err
+    assert str(tmp_path / "file") in refused.err
+    assert ok(cc("config", "basic.threads")) == "4\n"
 
 
 def test_places() -> None:
@@ -1412,8 +1556,8 @@ def test_no_bar_is_drawn_into_the_lines_of_a_listing(
 # ---------------------------------------------------------------------- completion
 def completed(words: str, monkeypatch: pytest.MonkeyPatch, cc: Run) -> list[str]:
     line = f"cottoncandy {words}"
-    monkeypatch.setenv("COMP_WORDS", line)
-    monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_WORD", line.rpartition(" ")[2])
     monkeypatch.setenv("_COTTONCANDY_COMPLETE", "bash_complete")
     done = cc()
     monkeypatch.delenv("_COTTONCANDY_COMPLETE")
@@ -1431,6 +1575,13 @@ def test_completion(cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed("ls o", monkeypatch, cc) == ["other/deep/leaf"]
     assert completed("info local://store/sub02/", monkeypatch, cc) == ["local://store/sub02/bold"]
     assert completed("ls --bucket nowhere x", monkeypatch, cc) == []
+    for url in (
+        "local://store",
+        "cottoncandy://store",
+    ):  # bash puts in what follows, of which the `:` ends no part here
+        assert completed(f"info {url}", monkeypatch, cc) == [f"{url}/{name}" for name in ("other/", "sub01/", "sub02/")]
+    assert completed("info cottoncandy://", monkeypatch, cc)[0] == "cottoncandy:///other/"
+    assert completed("info sub01//b", monkeypatch, cc) == []
     assert completed("config basic.th", monkeypatch, cc) == ["basic.threads"]
 
 

@@ -301,13 +301,34 @@ def test_environment_over_file_over_defaults(user_file: Path, monkeypatch: pytes
     assert Options.load().find("upload_settings", "max_mpu_size_TB") == ("7", Source.ENVIRONMENT)
 
 
-@pytest.mark.parametrize("nothing", ["", "False", "false", "None", "none", " "])
+@pytest.mark.parametrize("nothing", ["False", "false", "None", "none"])
 def test_unset_in_the_environment_hides_the_file(
     user_file: Path, monkeypatch: pytest.MonkeyPatch, nothing: str
 ) -> None:
     user_file.write_text("[login]\nendpoint_url = https://s3.example.org\n")
     monkeypatch.setenv("COTTONCANDY_LOGIN_ENDPOINT_URL", nothing)
     assert Options.load().text("login", "endpoint_url") is None
+
+
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_nothing_behind_an_option_is_as_if_it_were_not_there(user_file: Path, nothing: str) -> None:
+    user_file.write_text(
+        "[login]\nendpoint_url = https://s3.example.org\n[retry]\nattempts = 3\n"
+        f"[basic]\nthreads ={nothing}\nallow_pickle = False\n[integrity]\nchecksum ={nothing}\n"
+    )
+    told = ("LOGIN_ENDPOINT_URL", "RETRY_ATTEMPTS", "BASIC_ALLOW_PICKLE", "PROGRESS_SHOW", "COMPRESSION_SMALL_ARRAY")
+    options = Options.load({f"COTTONCANDY_{name}": nothing for name in told})
+    assert options.find("login", "endpoint_url") == ("https://s3.example.org", Source.USER_FILE)
+    assert (options.integer("retry", "attempts"), options.integer("basic", "threads")) == (3, 4)
+    assert (options.flag("basic", "allow_pickle"), options.flag("integrity", "checksum")) == (False, True)
+    assert (options.choice("progress", "show"), options.text("compression", "small_array")) == ("auto", "Blosc")
+
+
+def test_a_switch_or_a_number_that_is_not_set_has_its_default(user_file: Path) -> None:
+    user_file.write_text("[integrity]\nchecksum = None\n[basic]\nthreads = False\nmost_threads = None\n")
+    options = Options.load({"COTTONCANDY_PROGRESS_SHOW": "None"})
+    assert (options.flag("integrity", "checksum"), options.choice("progress", "show")) == (True, "auto")
+    assert (options.integer("basic", "threads"), options.integer("basic", "most_threads")) == (4, 128)
 
 
 def test_options_are_those_of_their_moment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,7 +347,6 @@ def test_options_are_those_of_their_moment(monkeypatch: pytest.MonkeyPatch) -> N
         ("False", False),
         ("no", False),
         ("0", False),
-        ("", False),
     ],
 )
 def test_flags(text: str, value: bool) -> None:
@@ -347,7 +367,7 @@ def test_sizes_are_given_in_mb(text: str, size: int) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "-inf", "8 MB", "", "False", "1e999"])
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "-inf", "8 MB", "True", "1e999"])
 def test_bad_numbers(text: str) -> None:
     options = Options.load({"COTTONCANDY_BASIC_THREADS": text})
     for ask in (options.number, options.integer, options.megabytes):

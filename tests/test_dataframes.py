@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,91 @@ def test_what_parquet_does_not_know_comes_back(store: Store) -> None:
         pq.write_table(table.replace_schema_metadata({b"cottoncandy categories": metadata}), file)
         cci.upload_object("told", file.getvalue())
         assert cci.download_dataframe("told")["n"].cat.categories.tolist() == [1, 3]
+
+
+ZONED = pd.to_datetime(["2020-07-01", "2021-01-01", None]).tz_localize("Europe/Berlin")
+
+
+@pytest.mark.stores("local")
+def test_categories_of_times_keep_their_zone(store: Store) -> None:
+    cci, zoned = store.interface(), pd.Categorical(ZONED)
+    frame = pd.DataFrame({"n": [1, 2, 3], "t": zoned, "o": pd.Categorical(ZONED, ordered=True)})
+    for one in (frame, frame[:0], frame.set_index("t"), frame.set_index(["n", "o"])[["t"]].reset_index("o")):
+        cci.upload_dataframe("a", one)
+        pd.testing.assert_frame_equal(cci.download_dataframe("a"), one)
+    cci.upload_dataframe("a", frame)
+    assert cci.download_dataframe("a", columns=["o"])["o"].dtype.categories.tz is not None
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize(
+    "columns",
+    [
+        [1, 0],
+        [0.5, np.nan],
+        ["a", ""],
+        pd.date_range("2020", periods=2),
+        pd.date_range("2020", periods=2, tz="Europe/Paris"),
+        pd.MultiIndex.from_arrays([[1, 2], pd.to_datetime(["2020", "2021"])], names=["i", None]),
+        pd.Index(["a", "b"], name="letter"),
+    ],
+    ids=repr,
+)
+def test_columns_of_these_names_come_back(store: Store, columns: Any) -> None:
+    cci, frame = store.interface(), pd.DataFrame([[1, 2.5]], columns=columns)
+    for index in ([7], pd.RangeIndex(3, 4, name="run"), pd.MultiIndex.from_tuples([(1, "a")], names=["i", None])):
+        cci.upload_dataframe("a", frame.set_axis(index))
+        found = cci.download_dataframe("a")
+        pd.testing.assert_frame_equal(found, frame.set_axis(index), check_freq=False)
+        assert [*found.index.names, *found.columns.names] == [*frame.set_axis(index).index.names, *frame.columns.names]
+
+
+@pytest.mark.filterwarnings("ignore:The DataFrame has (non-str index name|column names of mixed type):UserWarning")
+@pytest.mark.stores("local")
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        (pd.CategoricalIndex(["x", "y"]), "could not be read again"),
+        (pd.interval_range(0, 2), "could not be read again"),
+        (pd.period_range("2020", periods=2, freq="D"), "could not be read again"),
+        (pd.to_timedelta([1, 2], "s"), "could not be read again"),
+        ([True, False], r"its columns would be called \[True, True\]"),
+        ([1, "1"], r"its columns would be called \['1', '1'\]"),
+        ([1, "a"], r"its columns would be called \['1', 'a'\]"),
+    ],
+    ids=repr,
+)
+def test_names_that_would_not_come_back_are_refused(store: Store, columns: Any, why: str) -> None:
+    cci = store.interface()
+    frame = pd.DataFrame([[1, 2.5]], columns=columns)
+    with pytest.raises(UnsupportedArray, match=rf"'bad' in .* cannot be stored as a table: .*{why}.*astype"):
+        cci.upload_dataframe("bad", frame)
+    plain = pd.DataFrame({"a": [1], "b": [2]})
+    for other in (plain.set_axis(pd.Index([1], name=5)), plain.set_axis(pd.RangeIndex(1, name=("x", 1)))):
+        with pytest.raises(UnsupportedArray, match=r"'bad' in .*(index that is called|could not be read).*rename_axis"):
+            cci.upload_dataframe("bad", other)
+    assert not store.raw.keys()
+    frame.columns = frame.columns.astype(str) if len({*map(str, columns)}) == 2 else ["a", "b"]
+    cci.upload_dataframe("good", frame)
+    pd.testing.assert_frame_equal(cci.download_dataframe("good"), frame)
+
+
+@pytest.mark.stores("local")
+def test_a_dtype_that_would_not_come_back_is_refused(store: Store) -> None:
+    cci = store.interface()
+    zoned = pd.MultiIndex.from_arrays([pd.CategoricalIndex(ZONED[:2]), [1, 2]])
+    lists = pd.Series([[1], [2]], dtype=pd.ArrowDtype(pa.list_(pa.int64())))
+    for frame, why in (
+        (pd.DataFrame({"n": [1, 2]}, index=zoned), "its index would come back as .*astype"),
+        (pd.DataFrame({"n": lists}), "could not be read again .*astype"),
+    ):
+        with pytest.raises(UnsupportedArray, match=rf"'bad' in .*{why}"):
+            cci.upload_dataframe("bad", frame)
+    assert not store.raw.keys()
+    # of Python's objects, and of text kept by Python, arrow makes its own
+    same = pd.DataFrame({"o": pd.Series([1, 2], dtype=object), "s": pd.Series(["a", None], dtype="string[python]")})
+    cci.upload_dataframe("good", same)
+    assert cci.download_dataframe("good")["o"].tolist() == [1, 2]
 
 
 @pytest.mark.stores("local")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import ssl
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lean_faults import ScriptedServer, reply
 from recorder import RecordingProxy, Request, Response
 from stores import Recorded, Store
+from test_lean_tls import self_signed
 
 from cottoncandy.cli import run
 from cottoncandy.config import user_file_path
@@ -74,6 +80,9 @@ def test_what_is_wrong(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         assert "connection broke" in of(endpoint_url=store.access["endpoint_url"].replace("https", "http")).said
     else:
         assert "does not speak TLS" in of(endpoint_url=store.access["endpoint_url"].replace("http", "https")).said
+    pasted = of(endpoint_url=f"{store.access['endpoint_url']}/{store.container}")
+    assert pasted.check == "bucket"
+    assert f"take '/{store.container}' out of endpoint_url" in pasted.advice
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600)
     late = of()
@@ -92,6 +101,8 @@ def test_a_wrong_endpoint() -> None:
     assert "nothing listens" in nobody.said
     assert "no address is known" in of("http://no-such-host.invalid").said
     assert "no URL" in of("127.0.0.1:9000").said
+    for url in ("http://s3..example.org", f"https://{'a' * 64}.example.org"):
+        assert f"{url}': no host has this name" in of(url).said
     page = Response(200, b"<html><title>Console</title>", {"Server": "nginx", "Content-Type": "text/html"})
     with RecordingProxy(hook=lambda _: page) as console:
         found = of(console.url)
@@ -99,6 +110,83 @@ def test_a_wrong_endpoint() -> None:
         assert "nginx" in found.said
         assert console.count() == 1
         assert "Authorization" not in console.requests[0].headers
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
+    """What is found of a server over TLS; ``set_up`` changes what it accepts."""
+    certificate = self_signed(tmp_path / "ours.pem", "127.0.0.1")
+    with contextlib.ExitStack() as servers:
+
+        def of(set_up: Callable[[ssl.SSLContext], object] = bool, **changes: Any) -> Finding:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            set_up(context)
+            server = servers.enter_context(ScriptedServer(*[reply()] * 9, tls=context))
+            access = {"endpoint_url": server.url, "ACCESS_KEY": "a", "SECRET_KEY": "b", "verify": str(certificate)}
+            found = last(diagnose("s3", "bucket", **access | changes))
+            assert server.requests == [] or "does not speak S3" in found.said
+            return found
+
+        yield of
+
+
+def test_trouble_with_tls_is_no_reason_to_go_without(tls: Callable[..., Finding], tmp_path: Path) -> None:
+    def old(context: ssl.SSLContext) -> None:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers("AES256-SHA256")  # of RSA's keys, and ours is none
+
+    def wants_a_certificate(context: ssl.SSLContext) -> None:
+        context.load_verify_locations(tmp_path / "ours.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+
+    assert "does not speak S3" in tls().said
+    assert "TLS fails there (SSLV3_ALERT_HANDSHAKE_FAILURE)" in tls(old).said
+    for set_up in (old, wants_a_certificate):
+        found = tls(set_up)
+        assert (found.check, found.level) == ("endpoint", "fail")
+        assert "a certificate of the client" in found.advice
+        assert "http://" not in found.advice
+    with socket.create_server(("127.0.0.1", 0)) as rude:
+
+        def hang_up() -> None:
+            rude.accept()[0].close()
+
+        with ThreadPoolExecutor() as threads:
+            threads.submit(hang_up)
+            found = tls(endpoint_url=f"https://127.0.0.1:{rude.getsockname()[1]}")
+    assert found.level == "fail"
+    assert "http://" not in found.advice
+
+
+def test_a_file_of_authorities_that_cannot_be_read(
+    tls: Callable[..., Finding], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "words.pem").write_text("no certificate")
+    for name in ("empty.pem", "words.pem"):
+        found = tls(verify=str(tmp_path / name))
+        assert f"{tmp_path / name}': no certificates of authorities can be read there" in found.said
+        assert "name a file of certificates" in found.advice
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / name))
+        assert str(tmp_path / name) in tls(verify=None).said
+    assert "does not speak S3" in tls(verify=False).said  # as for all other requests, the file is nothing then
+    assert "not trusted" in tls(verify=str(tmp_path / "folder")).said  # a folder is one of hashed names
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ours.pem"))
+    assert "does not speak S3" in tls(verify=None).said
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY"])
+def test_a_proxy_is_named_as_it_is_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    url = f"{name.partition('_')[0].lower()}://store.invalid"
+    found = diagnose("s3", "bucket", endpoint_url=url, ACCESS_KEY="a", SECRET_KEY="b")
+    (warning,) = [one for one in found if one.level == "warn"]
+    assert warning.advice == f"unset {name} to look"
 
 
 def test_a_clock_and_refusals(recorded: Recorded) -> None:

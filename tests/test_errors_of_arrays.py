@@ -7,6 +7,7 @@ from typing import Any
 
 import dask.array
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from recorder import Request, Response
@@ -54,6 +55,22 @@ def test_a_mask_that_is_not_stored_is_told_once_of_each_array(
         (told,) = warnings_in(caplog)
         assert told.startswith(f"object '{named}' in ")
         assert "upload_masked_array" in told
+
+
+@pytest.mark.stores("local")
+def test_what_other_libraries_have_is_told_of_with_its_name(store: Store, tmp_path: Any) -> None:
+    h5py, cci = pytest.importorskip("h5py"), store.interface()
+    words = pd.Series(["a", "b"])
+    refused = [words.astype("category"), words.astype("string"), pd.Series([1]).astype("datetime64[ns, UTC]")]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["nothing"] = h5py.Empty("f8")
+        for value in (*refused, file["nothing"], cci.get_browser()):
+            for upload in (cci.upload_dask_array, cci.upload_raw_array):
+                with pytest.raises(UnsupportedArray, match=r"^object 'a' in "):
+                    upload("a", value)
+    assert not store.raw.keys()
+    cci.upload_dask_array("a", pd.Series([1, 2], dtype="Int64", index=[1.0, 0.0]), buffersize=8)
+    assert cci.download_dask_array("a").compute().tolist() == [1, 2]
 
 
 @pytest.mark.stores("local")

@@ -22,6 +22,7 @@ from google.auth.credentials import AnonymousCredentials
 from cottoncandy.backends.gdrive import GoogleDriveBackend
 from cottoncandy.config import Options
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.retry import once
 
 Connect = Callable[..., GoogleDriveBackend]
 
@@ -241,6 +242,15 @@ def test_a_file_that_others_can_read_is_warned_of(
     (folder / "credentials.txt").chmod(0o644)
     connect()
     assert "chmod 600" in caplog.text
+
+
+def test_nobody_is_asked_to_sign_in_who_is_in_a_hurry(
+    drive: FakeDrive, folder: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "client_secrets.json").write_text(json.dumps(drive.client_secrets()))
+    monkeypatch.setattr(webbrowser, "get", lambda *_: pytest.fail("a browser is looked for"))
+    with pytest.raises(CredentialsNotFound, match="sign in on this machine first"):
+        once(connect)
 
 
 def test_a_sign_in_that_ended(drive: FakeDrive, folder: Path, connect: Connect) -> None:

@@ -170,3 +170,15 @@ def test_imports_make_no_circle() -> None:
     assert len(files) > 200
     graph = {name: imports_of(path, {*files}) - {name} for name, path in files.items()}
     graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_what_only_a_type_checker_needs_is_never_imported() -> None:
+    """``typing_extensions`` comes with what develops the library, not with the library."""
+    for path in (ROOT / "cottoncandy").rglob("*.py"):
+        source = path.read_text()
+        if "typing_extensions" not in source:
+            continue
+        guarded = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
+        names = [ast.unparse(node.test) for node in guarded if "typing_extensions" in ast.unparse(node)]
+        outside = [line for line in source.splitlines() if line.startswith(("from typing_ext", "import typing_ext"))]
+        assert (names, outside) == (["TYPE_CHECKING"], []), path

@@ -281,6 +281,7 @@ def test_who_insists_does_not_wait_for_those_who_write(
     assert recorded.store.interface().cloud2dict("it", verbose=False) == {}
 
 
+@pytest.mark.lean_wire("botocore's connections are not ours to break off")
 def test_a_read_that_begins_when_all_is_cancelled(recorded: Recorded, released: threading.Event) -> None:
     backend = recorded.store.interface().backend_interface
     backend.put("name", b"x", {})
@@ -292,6 +293,7 @@ def test_a_read_that_begins_when_all_is_cancelled(recorded: Recorded, released: 
     assert time.monotonic() - began < SOON
 
 
+@pytest.mark.lean_wire("botocore's connections are not ours to break off")
 def test_a_listing_that_is_read_ahead(recorded: Recorded, released: threading.Event) -> None:
     cci = recorded.store.interface()
     cci.upload_object("name", b"x")

@@ -24,6 +24,7 @@ from cottoncandy.backends.base import WriteOptions
 from cottoncandy.backends.local import LocalBackend, names
 from cottoncandy.config import Options
 from cottoncandy.errors import (
+    AccessDenied,
     ConfigurationError,
     ContainerExists,
     ContainerNotEmpty,
@@ -144,6 +145,22 @@ def test_what_was_removed_while_it_was_written_is_told(backend: LocalBackend, ro
         upload.complete()
     upload.abort()
     assert root.exists() == bool(removed)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no rights of this kind")
+def test_the_error_names_the_directory_in_which_nothing_may_be_made() -> None:
+    root = Path(tempfile.mkdtemp())  # not in pytest's folder, into which nobody may look
+    try:
+        root.chmod(0o755)
+        backend = LocalBackend.connect(str(root))
+        backend.put("sub/kept", b"x", {})
+        with nobody():
+            for key, directory in (("name", root), ("new/name", root), ("sub/name", root / "sub")):
+                with pytest.raises(AccessDenied) as refused:
+                    backend.put(key, b"x", {})
+                assert str(refused.value).endswith(f"look at the rights of {str(directory)!r}")
+    finally:
+        shutil.rmtree(root)
 
 
 # ------------------------------------------------------------------ the directory

@@ -133,6 +133,63 @@ def test_a_sample_is_small_whatever_the_shape(shape: list[int], itemsize: int, o
     assert _runs(index, shape, order) <= (8 if blocks else previews.MOST_PIECES)
 
 
+@given(st.lists(st.integers(0, 10**4), max_size=6), st.sampled_from("CF"), st.booleans(), st.integers(1, 64), st.data())
+def test_what_is_spread_is_few_items_in_few_runs(
+    shape: list[int], order: str, blocks: bool, pieces: int, data: st.DataObject
+) -> None:
+    items = data.draw(st.integers(pieces, 10**5))
+    array: Any = SimpleNamespace(shape=tuple(shape), order=order, piece=2 * MIB if blocks else None)
+    index = previews.spread(array, items, pieces)
+    counts = [len(np.arange(length)[part]) for part, length in zip(index, shape, strict=True)]
+    assert np.prod(counts, dtype=float) <= items
+    assert all(counts) or 0 in shape
+    assert _runs(index, shape, order) <= max(1, min(pieces, 8) if blocks else pieces)
+    if np.prod(shape, dtype=float) <= items:
+        assert counts == shape
+
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    st.lists(FLOATS, min_size=1).map(np.array)
+    | st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1).map(lambda found: np.array(found, "i8"))
+    | st.lists(st.integers(0, 2**64 - 1), min_size=1).map(lambda found: np.array(found, "u8"))
+    | st.tuples(FLOATS, st.integers(1, 4)).map(
+        lambda found: found[0] + np.arange(9.0) * np.spacing(found[0]) * found[1]
+    )
+)
+def test_every_finite_number_is_in_a_bin(values: np.ndarray) -> None:
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    counts, edges, start = previews.histogram(values, 12)
+    assert counts.sum() == len(values)
+    assert len(edges) == len(counts) + 1
+    assert np.all(np.diff(edges[[0, -1]] / 4) > 0)
+    assert np.all(edges[:-1] <= edges[1:])
+    if start == 0 and len(counts) == 12:
+        assert edges[0] == pytest.approx(float(values.min()))
+        assert edges[-1] == pytest.approx(float(values.max()))
+    else:
+        assert start == values.min()
+
+
+@pytest.mark.stores("local")
+def test_a_histogram_of_any_numbers(store: Store) -> None:
+    cci = store.interface()
+    for values, label, bars in (
+        (np.full(32, 1e20), "distance from 1e+20", [32]),
+        (np.full(32, 2.0), "distance from 2.0", [32]),
+        (1.0 + 2.0**-52 * np.repeat([0, 99], 16), "distance from 1.0", [16, *[0] * 98, 16]),
+        (np.repeat([0.0, 100.0], 16), "", [16, *[0] * 98, 16]),
+    ):
+        ax = preview(cci, values.reshape(2, 2, 2, 2, 2))
+        assert ax.get_xlabel() == label
+        assert [bar.get_height() for bar in ax.patches] == bars
+        ax.figure.canvas.draw()
+
+
 def _runs(index: Any, shape: list[int], order: str) -> int:
     """Pieces that lie apart in the stored order."""
     pairs = list(zip(index, shape, strict=True))

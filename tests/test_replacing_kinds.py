@@ -15,11 +15,12 @@ import scipy.sparse
 from recorder import Fault, Request, Response
 from stores import Recorded, Store
 
-from cottoncandy.chunkedarrays import folder
+from cottoncandy import documents
+from cottoncandy.chunkedarrays import leftovers
 from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.upload import ChunkUpload
 from cottoncandy.errors import TransientError
-from cottoncandy.interfaces.arrays import parted, treelooks
+from cottoncandy.interfaces.arrays import treelooks
 
 DENSE = np.arange(20.0)
 UPLOADS: dict[str, Callable[[Any], object]] = {
@@ -127,12 +128,72 @@ def test_parts_that_have_not_their_names_yet(new: str, store: Store, monkeypatch
     assert READS[new](cci)
     UPLOADS["csr"](cci)
     with monkeypatch.context() as patch:
-        for module in (parted, folder):
-            patch.setattr(module, "FORGOTTEN", timedelta(seconds=-9))
+        patch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
         UPLOADS[new](cci)
     assert [name for name in _names(store) if "-" in name and new == "masked"] == []
     assert PARTS["csr"] & _names(store) <= PARTS[new]
     assert READS[new](cci)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("new", ["chunks", "csr", "masked"])
+def test_what_only_has_such_a_name_stays(new: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Patients are called so, and what was written long ago is not for that reason an upload's."""
+    cci = store.interface()
+    cci.dict2cloud("k", {"pt0001": DENSE, "row": DENSE}, verbose=False)  # leaves have a version, too
+    cci.upload_raw_array("k/pt0002", DENSE)
+    cci.upload_raw_array("k/pt0003", DENSE, version="2")
+    cci.upload_json("k/pt0004", {"patient": 4})
+    cci.upload_object("k/pt-0123456789abcdef", b"notes")
+    cci.upload_raw_array("k/row-0123456789abcdef", DENSE)
+    theirs = {name: store.raw.get(f"k/{name}") for name in _names(store)}
+    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    for _ in range(2):
+        UPLOADS[new](cci)
+        assert {name: store.raw.get(f"k/{name}") for name in theirs} == theirs
+        assert _is_all(new, _names(store).difference(theirs))
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("moment", ["before its table", "after its table"])
+@pytest.mark.parametrize(("old", "new"), [*itertools.permutations(["chunks", "csr", "masked"], 2)])
+def test_nothing_is_left_for_ever_of_one_that_was_killed(
+    old: str, new: str, moment: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cci = store.interface()
+    UPLOADS[old](cci)
+    with monkeypatch.context() as patch:
+        for name in ("delete", "copy"):
+            patch.setattr(cci.backend_interface, name, interrupted)
+        if moment == "before its table":
+            patch.setattr(documents, "upload", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            UPLOADS[new](cci)
+    left = _names(store)
+    assert READS[old if moment == "before its table" else new](cci)
+    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    for kind in (old, new):
+        UPLOADS[kind](cci)
+        assert _is_all(kind, _names(store)), left
+
+
+@pytest.mark.stores("local", "moto")
+def test_the_chunks_of_the_old_release_that_its_table_names(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no version. Others of that name may be anybody's."""
+    cci = store.interface()
+    UPLOADS["chunks"](cci)
+    for name in _names(store):
+        body, metadata = store.raw.get(f"k/{name}")
+        store.raw.put(f"k/{name}", body, {key: text for key, text in metadata.items() if key != "version"})
+    cci.upload_raw_array("k/pt0099", DENSE)
+    table = json.loads(store.raw.get("k/metadata.json")[0])
+    del table["version"]
+    store.raw.delete("k/metadata.json")  # with the checksum of its bytes
+    store.raw.put("k/metadata.json", json.dumps(table).encode(), {})
+    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    UPLOADS["chunks"](cci)
+    assert "pt0099" in _names(store)
+    assert _is_all("chunks", _names(store) - {"pt0099"})
 
 
 TREE = {"a": DENSE, "b": DENSE * 2}
@@ -167,7 +228,7 @@ def test_what_a_table_may_name_stays_for_a_day(
     assert len(_names(store)) > clean
     is_ended = kind == "tree" and answer is None  # its mark stands: the next one ends it
     assert (len(upload()) == clean) == is_ended
-    for module in (parted, folder, treelooks):
+    for module in (leftovers, treelooks):
         monkeypatch.setattr(module, "FORGOTTEN", timedelta(seconds=-9))
     assert len(upload()) == clean
 

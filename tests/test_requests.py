@@ -79,7 +79,6 @@ def test_what_the_page_says_that_it_costs(
     monkeypatch.setattr(treeupload, "_SOON", math.inf)
     told = _costs()
     scipy_sparse, from_array = pytest.importorskip("scipy.sparse"), pytest.importorskip("dask.array").from_array
-    cci.exists_object("none")  # of the first that is missing the bucket is asked, too
 
     def count(call: str, *arguments: Any, **settings: Any) -> int:
         proxy.clear()
@@ -318,6 +317,7 @@ def test_connections_are_kept(opened: tuple[Any, RecordingProxy, Any]) -> None:
     assert proxy.connections <= 3
 
 
+@pytest.mark.lean_wire("botocore's connections answer at once")
 @pytest.mark.parametrize("by_directory", [False, True])
 def test_when_a_first_tree_is_looked_for_others(
     opened: Any, monkeypatch: pytest.MonkeyPatch, by_directory: bool

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from itertools import count
+from threading import Semaphore
 from typing import Any
 
+import dask.array
 import numpy as np
 import pytest
 from recorder import Response
@@ -100,6 +102,8 @@ def test_a_key_with_a_slash_is_a_path(store: Store) -> None:
         {"": np.ones(1)},
         {"a\0": np.ones(1)},
         {"/": {"/": np.ones(1)}},
+        {".upload-0123456789abcdef": {"x": np.ones(1)}},
+        {"a": {"b/.upload-0123456789abcdef": np.ones(1)}},
     ],
     ids=repr,
 )
@@ -138,6 +142,75 @@ def test_what_cannot_be_an_array_is_refused_before_anything_is_sent(store: Store
     with pytest.raises((UnsupportedArray, ValueError)):
         store.interface().dict2cloud("t", {"a": np.ones(2), "b": {"c": leaf}}, verbose=False)
     assert store.raw.keys() == []
+
+
+class Unread:
+    """An array that is in no memory before it is asked for."""
+
+    shape = (3,)
+
+    def __init__(self, dtype: str, read: Any) -> None:
+        self.dtype, self._read = np.dtype(dtype), read
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        return self._read()
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_is_not_in_memory_is_read_when_it_is_sent(store: Store, threads: int, there: bool) -> None:
+    cci, sent, reading = store.interface(), [], Semaphore()
+    if there:
+        cci.dict2cloud("t", {"old": 1}, verbose=False)
+
+    def read() -> Any:
+        assert reading.acquire(blocking=False), "libraries of files are asked by one thread at a time"
+        sent.append(sum(key.rpartition("/")[2].startswith("leaf") for key in store.raw.keys("t/")))
+        reading.release()
+        return np.arange(3.0)
+
+    cci.dict2cloud("t", {f"leaf{number}": Unread("f8", read) for number in range(9)}, verbose=False, threads=threads)
+    assert all(before > number - threads for number, before in enumerate(sent)), sent
+    assert_same_tree(cci.cloud2dict("t", verbose=False), {f"leaf{number}": np.arange(3.0) for number in range(9)})
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_is_not_in_memory_and_cannot_be_stored(store: Store) -> None:
+    cci, was_read = store.interface(), []
+    with pytest.raises(UnsupportedArray, match=r"'t/b' in .*dtype object"):
+        cci.dict2cloud("t", {"a": Unread("f8", was_read.append), "b": Unread("O", was_read.append)})
+    assert not was_read
+    assert not store.raw.keys()
+
+    def fail() -> Any:
+        raise TypeError("the file is closed")
+
+    with pytest.raises(UnsupportedArray, match=r"'t/b' in .*the file is closed"):
+        cci.dict2cloud("t", {"a": 1, "b": Unread("f8", fail)})
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local", "moto")
+def test_arrays_of_other_libraries(store: Store, tmp_path: Any) -> None:
+    cci, there = store.interface(), np.arange(6.0).reshape(2, 3)
+    dask_array = dask.array.from_array(there, chunks=2)
+    cci.upload_raw_array("raw", there)
+    tree = {
+        "dask": dask_array,
+        "unknown": dask_array[dask_array > 2],
+        "open": cci.open_array("raw"),
+        "n": np.float32(3),
+    }
+    expected = {"dask": there, "unknown": there[there > 2], "open": there, "n": np.asarray(np.float32(3))}
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a/b"] = there
+        cci.dict2cloud("t", tree | {"file": file}, verbose=False)
+        file["nothing"] = h5py.Empty("f8")
+        with pytest.raises(UnsupportedArray, match="'t/file/nothing' in "):
+            cci.dict2cloud("t", {"file": file}, verbose=False)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), expected | {"file": {"a": {"b": there}}})
 
 
 @pytest.mark.stores("local")
@@ -225,7 +298,7 @@ class Stopped(Exception):
     """Stands for the end of a process: nothing of ours catches it."""
 
 
-def stopped(cci: Any, monkeypatch: pytest.MonkeyPatch, number: int, tree: Any) -> bool:
+def stopped(cci: Any, monkeypatch: pytest.MonkeyPatch, number: int, tree: Any, name: str = "exp/t") -> bool:
     """Upload a tree, but no write gets through from the n-th on, as of a dead process; whether it came to that."""
     backend, calls = cci.backend_interface, count(1)
     gone = False
@@ -241,10 +314,12 @@ def stopped(cci: Any, monkeypatch: pytest.MonkeyPatch, number: int, tree: Any) -
         return call
 
     with monkeypatch.context() as patch:
-        for name in ("put", "copy", "delete"):
-            patch.setattr(backend, name, stop(getattr(backend, name)))
+        for method in ("put", "copy", "delete"):
+            patch.setattr(backend, method, stop(getattr(backend, method)))
+        for method in ("begin_put", "begin_copy"):
+            patch.setattr(backend, method, lambda *arguments, **named: None)
         try:
-            cci.dict2cloud("exp/t", tree, verbose=False, threads=1)
+            cci.dict2cloud(name, tree, verbose=False, threads=1)
         except Stopped:
             return True
     return False
@@ -339,8 +414,8 @@ def test_who_fails_looks_at_what_is_there_alone(recorded: Recorded) -> None:
     assert store.raw.keys() == []
     looks = [request.path.rpartition("/")[2] for request in proxy.requests if request.method == "HEAD"]
     assert sorted(looks) == names[:7]
-    # before and beside the first leaf, and when it failed
-    assert [request.method for request in proxy.requests].count("GET") == 3
+    # before and beside the first leaf, and when it failed: which of them stand, and twice whether others wait
+    assert [request.method for request in proxy.requests].count("GET") == 5
 
 
 @pytest.mark.lean_wire("botocore's way looks at each leaf before it is copied")

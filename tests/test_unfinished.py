@@ -54,6 +54,11 @@ def test_what_a_killed_process_leaves_is_found_and_removed(store: Store) -> None
     below = [name for name in names if name.split("/")[0] == "exp"]
     with pytest.raises(TypeError, match="older_than is a timedelta or seconds, not '1 day'"):
         cci.clean_uploads("exp", older_than="1 day")
+    for age in (float("nan"), -1, timedelta(seconds=-1)):
+        with pytest.raises(ValueError, match="0 seconds or more"):
+            cci.clean_uploads("exp", older_than=age)
+    for age in (1e300, float("inf"), timedelta.max):
+        assert cci.clean_uploads("exp", older_than=age) == []
     found = cci.clean_uploads("exp", older_than=0)
     assert [one.key for one in found] == sorted([*below, "exp/a"])
     now = datetime.now(timezone.utc)

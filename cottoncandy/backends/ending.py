@@ -1,7 +1,7 @@
-"""Uploads that are open when the interpreter exits: nobody will end them any more, so they are aborted.
+"""Uploads that are open when the interpreter exits: nothing will end them any more, so they are aborted.
 
-What fails is aborted at once by who sends it. Left are uploads that a program has open when it ends, and those whose
-abort Ctrl-C broke off.
+What fails is aborted at once by the code that sends it. Left are uploads that a program has open when it ends, and
+those whose abort Ctrl-C broke off.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _open: set[MultipartUpload] = set()
 def begin(start: Callable[[], Upload]) -> Upload:
     """Begin an upload, which is aborted when the interpreter exits before it is `ended`.
 
-    Ctrl-C may come when the store has begun it and the answer is under way: who stopped then would not know what to
-    abort.
+    Ctrl-C may come when the store has begun it and the answer is under way: a caller that stopped then would not
+    know what to abort.
     """
     return undisturbed(lambda: _watched(start()), lambda upload: upload.abort())
 
@@ -71,5 +71,5 @@ def _abort_all() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # they are the parent's, who goes on with them
+    # they are the parent's, which goes on with them
     os.register_at_fork(after_in_child=_open.clear)

@@ -26,8 +26,10 @@ _OF_NUMPY = frozenset(name for name in dir(np.ndarray) if not name.startswith("_
 class S3HDF5(S3FSLike):
     """A group of arrays, or an array (a dataset), as in an HDF5 file.
 
-    A group is a mapping of names to nodes. An array has `shape`, `dtype`, `to_dask` and the like of
-    `cottoncandy.datasets.Dataset`, and numpy's slices; it is opened with one request when it is first asked for them.
+    A group is a mapping of names to nodes, which `dict2cloud` takes for a tree. (It is no `collections.abc.Mapping`: of
+    a name alone nobody knows whether it is a group's or an array's.) An array has `shape`, `dtype`, `to_dask` and the
+    like of `cottoncandy.datasets.Dataset`, and numpy's slices; it is opened with one request when it is first asked for
+    them.
 
     Examples
     --------
@@ -75,6 +77,13 @@ class S3HDF5(S3FSLike):
     def items(self) -> list[tuple[str, S3FSLike]]:
         """The names in a group, and their nodes."""
         return [(name, self._child(name)) for name in self.keys()]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The node of this name in a group; the default where there is none."""
+        try:
+            return self[key]
+        except KeyError:
+            return default
 
     def load(self, key: str | None = None) -> Any:
         """Download the array, or the whole group as a dictionary.

@@ -33,26 +33,46 @@ def identifier(name: str) -> str:
 
 
 def guess_name(attribute: str) -> str:
-    """The name that an attribute stands for, as far as that can be told without a listing."""
-    return attribute.removeprefix("NUM_").replace("_DOT_", ".")
+    """The name that an attribute stands for before all others: what is there under this name needs no listing.
+
+    Examples
+    --------
+    >>> guess_name('NUM_01_DOT_grp'), guess_name('NUM_runs')  # `runs` would have the attribute `runs`
+    ('01.grp', 'NUM_runs')
+    """
+    if "_DOT_" not in attribute and not attribute.startswith("NUM_"):
+        return attribute
+    dotted, undotted = attribute.replace("_DOT_", "."), attribute.removeprefix("NUM_")
+    guesses = (dotted.removeprefix("NUM_"), dotted, undotted)
+    return next((name for name in guesses if name and identifier(name) == attribute), attribute)
 
 
 def identifiers(names: list[str], taken: frozenset[str] = frozenset()) -> dict[str, str]:
     """The names by their attributes. Where two names make the same attribute, each gets one of its own.
 
-    A name that is an identifier keeps it; the others get a number in the order of their names.
+    The name that is guessed from the attribute keeps it, so that an attribute means the same before and after a
+    listing; the others get a number in the order of their names.
 
     Examples
     --------
     >>> identifiers(['a-b', 'a_b'])
     {'a_b': 'a_b', 'a_b__2': 'a-b'}
+    >>> identifiers(['NUM_01', '01'])
+    {'NUM_01': '01', 'NUM_01__2': 'NUM_01'}
     """
+    own = {name: identifier(name) for name in names}
+
+    def precedence(name: str) -> tuple[bool, bool, str]:
+        attribute = own[name]
+        # `load` can only have a number: it must not take that of a name `load__2`, which is guessed
+        return (attribute in taken or guess_name(attribute) != name, attribute != name, name)
+
     result: dict[str, str] = {}
-    for name in sorted(names, key=lambda name: (identifier(name) != name, name)):
-        attribute, number = identifier(name), 1
+    for name in sorted(names, key=precedence):
+        attribute, number = own[name], 1
         while attribute in result or attribute in taken:
             number += 1
-            attribute = f"{identifier(name)}__{number}"
+            attribute = f"{own[name]}__{number}"
         result[attribute] = name
     return result
 

@@ -66,7 +66,17 @@ class S3FSLike(BrowserObject):
         self._children = self._list_here(most)
         if not self._children and self._resolve():
             self._children = self._list_here(most)
+        self._forget_what_is_gone(self._children)
         return self._children
+
+    def _forget_what_is_gone(self, children: Children) -> None:
+        """A node stands for a name, under which there may be something else by now."""
+        if self._is_all:
+            self._nodes = {
+                place: node for place, node in self._nodes.items() if place in children or place.startswith("/")
+            }
+        if not children and self._is_leaf is False:
+            self._is_leaf = None  # a group that became an array
 
     def _list_here(self, most: int | None) -> Children:
         children, self._is_all = list_children(self._interface.backend_interface, self._fullpath, most)
@@ -100,8 +110,10 @@ class S3FSLike(BrowserObject):
         # notebooks, copy and pickle probe names like these: no request, and no endless recursion
         if attribute.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {attribute!r}")
-        name = self._names().get(attribute)
-        return self._child(guess_name(attribute), attribute) if name is None else self._child(name)
+        name, guess = self._names().get(attribute), guess_name(attribute)
+        # beyond the page that is known there may be the guess, which comes before all others
+        is_known = name == guess or (name is not None and self._is_all)
+        return self._child(str(name)) if is_known else self._child(guess, attribute)
 
     def __getitem__(self, name: Any) -> Any:
         """The child of exactly this name, ``'a/b'`` goes down two levels; or a slice of the array (see `Dataset`).
@@ -150,12 +162,27 @@ class S3FSLike(BrowserObject):
             node._is_leaf = self._children[name] is not None  # noqa: SLF001
         return node
 
+    def _branches(self) -> dict[str, S3FSLike] | None:
+        """The nodes below this one, for `cottoncandy.trees`; None for an object.
+
+        Raises
+        ------
+        ObjectNotFound
+            Where there is neither: an empty tree would take the place of another.
+        """
+        found = self._look()
+        if not isinstance(found, dict):
+            return None
+        if not found:
+            raise ObjectNotFound(f"{self._interface.backend_interface.describe(self._fullpath)} does not exist")
+        return {name: self._child(name) for name in found}
+
     def _named(self, name: str) -> S3FSLike:
         """The child of a name, looked at where it is not known yet."""
         known = name in self._nodes or name in (self._children or ())
         child = self._child(name)
         if not known and child._is_missing():  # noqa: SLF001 - a node of the same family
-            del self._nodes[name]
+            self._nodes.pop(name, None)
             names = self._list(PAGE) if self._children is None else self._children
             raise KeyError(describe_missing(self._interface.backend_interface, self._fullpath, name, names))
         return child
@@ -177,8 +204,8 @@ class S3FSLike(BrowserObject):
         origin, before = self._origin, self._fullpath
         if origin is not None:
             origin.parent._resolve()  # noqa: SLF001 - a node of the same family
-            # `NUM_01` may be `01`, or have that name itself
-            if origin.attribute is not None and ("_" in origin.name or origin.attribute != origin.name):
+            # of `a-b` and `01`, and in another form of Unicode, an attribute shows only what Python allows
+            if origin.attribute is not None and ("_" in origin.attribute or not origin.attribute.isascii()):
                 origin = self._origin = origin.looked_up()
                 children = origin.parent._children or {}  # noqa: SLF001
                 self._is_leaf = children[origin.name] is not None if origin.name in children else None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from functools import partial
+from typing import NamedTuple
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectInfo
+from cottoncandy.chunkedarrays.leftovers import forgotten, is_left, objects_in, others_are_at_work
 from cottoncandy.chunkedarrays.names import (
-    FORGOTTEN,
     LARGEST_TABLE,
     PREFIX,
     TABLE,
@@ -22,12 +21,30 @@ from cottoncandy.chunkedarrays.names import (
     naming_array,
     version_at,
 )
-from cottoncandy.chunkedarrays.standing import Standing, is_staged
+from cottoncandy.chunkedarrays.standing import Standing, is_part, is_staged
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.documents import load_document
 from cottoncandy.errors import CorruptObject, ObjectNotFound
 from cottoncandy.parallel import gather
 from cottoncandy.stream import TransferSettings
+
+
+class Outdated(NamedTuple):
+    """What nobody needs when a new array stands.
+
+    Attributes
+    ----------
+    version : str or None
+        The upload that stood before.
+    chunks : list of str
+        The objects' names of its chunks, and of what was left long ago and whose names nobody takes.
+    parts : frozenset of str
+        What it is called in the folder that has other names: those of another kind of array.
+    """
+
+    version: str | None
+    chunks: list[str]
+    parts: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -105,30 +122,38 @@ class ChunkFolder:
         named = {keys.basename(key) for key in table.keys} if table else set()
         return [info.key for info in self.numbers().values() if keys.basename(info.key) not in named]
 
-    def outdated(self, old: Standing, spared: Container[str]) -> list[str]:
-        """The chunks that nobody needs when a new array stands: those of the old one, and what was left long ago.
+    def outdated(self, old: Standing, new: Collection[str]) -> Outdated:
+        """What nobody needs when a new array stands: all of the old one, and what was left long ago.
 
-        Others may be those of an upload that is under way.
+        Other chunks may be those of an upload that is under way.
+
+        Parameters
+        ----------
+        old : Standing
+        new : collection of str
+            The objects' names of the new array's chunks.
         """
-        chunks, forgotten = old.chunks, datetime.now(timezone.utc) - FORGOTTEN
-        return [
-            info.key
-            for info in self._listed()
-            if info.key not in spared and (keys.basename(info.key) in chunks or info.is_older(forgotten))
-        ]
+        there, sent = objects_in(self.backend, self.directory), set(map(keys.basename, new))
+        left = set(forgotten(self.backend, there, old.names | sent, self.settings.threads))
+        parts = {name for name in left if is_part(name) or is_staged(name)}
+        chunks = old.chunks.union(left - parts) - sent  # a task that is run again finds its own table
+        return Outdated(old.version, [info.key for name, info in there.items() if name in chunks], old.parts | parts)
 
-    def remove_parts(self, old: Standing) -> None:
+    def remove_parts(self, outdated: Outdated) -> None:
         """Remove the parts of an array of another kind, when a new one stands.
 
         Others may take their names, and a deletion has no condition: so they stay where somebody is about to do so.
         """
-        prefix, forgotten = keys.as_directory(self.directory), datetime.now(timezone.utc) - FORGOTTEN
-        there = [info for info in self.backend.list_level(prefix) if isinstance(info, ObjectInfo)]
-        if any(is_staged(info.key.removeprefix(prefix)) and not info.is_older(forgotten) for info in there):
+        there = objects_in(self.backend, self.directory)
+        if others_are_at_work(there):
             return
-        named = [info.key for info in there if info.key.removeprefix(prefix) in old.parts]
-        verdicts = gather(partial(belongs_to, self.backend, version=old.version), named, len(named))
-        self.backend.delete([key for key, is_old in zip(named, verdicts, strict=True) if is_old])
+
+        def is_old(key: str) -> bool:
+            return belongs_to(self.backend, key, outdated.version) or is_left(self.backend, key)
+
+        named = [info.key for name, info in there.items() if name in outdated.parts]
+        verdicts = gather(is_old, named, len(named))
+        self.backend.delete([key for key, old in zip(named, verdicts, strict=True) if old])
 
     def _listed(self) -> Iterator[ObjectInfo]:
         """The chunks, and the marks of uploads: no other object is touched."""

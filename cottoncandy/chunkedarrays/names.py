@@ -21,6 +21,8 @@ LARGEST_TABLE = 2**28
 PREFIX = "pt"
 #: The metadata key that ties the chunks of one upload together.
 VERSION = "version"
+#: The metadata key of leaves of trees, which have a version, too: no part of an array.
+LEAF = "tree"
 #: Parts that no table names, and that are older, were left by an upload that was killed.
 FORGOTTEN = timedelta(days=1)
 _MARK = re.compile(rf"{PREFIX}-[0-9a-f]{{16}}")
@@ -58,8 +60,8 @@ def belongs_to(backend: Backend, key: str, version: str | None) -> bool:
 def naming_array(backend: Backend, directory: str, *, reads: bool = False) -> Iterator[None]:
     """Have an error about an object of an array begin with the array, which is what the caller named.
 
-    One that names none of these objects is about the bucket, or about what is sent there, and stays as it is. But who
-    ``reads`` finds in them what is damaged.
+    One that names none of these objects is about the bucket, or about what is sent there, and stays as it is. With
+    ``reads``, an error that something is damaged is about one of them in any case.
     """
     try:
         yield

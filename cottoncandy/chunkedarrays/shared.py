@@ -1,9 +1,9 @@
-"""An upload whose chunks are sent by tasks that nobody can call back: on dask's threads, or on a cluster.
+"""An upload whose chunks are sent by tasks that cannot be called back: on dask's threads, or on a cluster.
 
 A task may be run twice, and may go on after its upload failed and was cleaned up. So a mark lies beside the chunks
 while the upload is under way. It holds what all tasks agree on, so that one that is run again finds it; and a task that
-finds the mark gone, once its chunk is stored, takes that chunk back. In the process where an upload is given up, nobody
-sends any more of it when that is done: its user, who gets the error then, finds nothing of it.
+finds the mark gone, once its chunk is stored, takes that chunk back. In the process where an upload is given up, no
+thread sends any more of it when that is done: its user gets the error then, and finds nothing of it.
 """
 
 from __future__ import annotations

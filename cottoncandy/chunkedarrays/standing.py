@@ -20,6 +20,11 @@ def is_staged(name: str) -> bool:
     return any(form.is_staged(name) for form in _FORMS)
 
 
+def is_part(name: str) -> bool:
+    """Whether a part of a sparse or masked array may have this name."""
+    return any(form.is_part(name) for form in _FORMS)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The objects of an array that readers get, as far as its table can be read.

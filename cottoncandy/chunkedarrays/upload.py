@@ -12,9 +12,8 @@ import numpy as np
 
 from cottoncandy.allornothing import Parts, logging_failures
 from cottoncandy.backends.base import Receipt, WriteOptions
-from cottoncandy.chunkedarrays.folder import ChunkFolder
+from cottoncandy.chunkedarrays.folder import ChunkFolder, Outdated
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, new_version
-from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.table import ChunkTable, free_numbers
 from cottoncandy.chunking import Chunks
 from cottoncandy.documents import store_document
@@ -29,8 +28,8 @@ _SPARSE = (
 )
 #: What a chunk is in the table: its object's name, and its shape.
 Sent = tuple[str, tuple[int, ...]]
-#: The table, the chunks that nobody needs when it stands, and what stood before.
-Prepared = tuple[ChunkTable, list[str], Standing]
+#: The table, and what nobody needs when it stands.
+Prepared = tuple[ChunkTable, Outdated]
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class ChunkFormat:
 
 @dataclass(frozen=True)
 class ChunkUpload:
-    """One upload of an array in chunks, as each of those who work on it needs it; pickles.
+    """One upload of an array in chunks, as each task that works on it needs it; pickles.
 
     Attributes
     ----------
@@ -164,8 +163,7 @@ class ChunkUpload:
             If a chunk is not of the shape that it should be.
         """
         table = self._table(chunks, sent)
-        old = self.folder.standing()
-        return table, self.folder.outdated(old, spared=set(table.keys)), old
+        return table, self.folder.outdated(self.folder.standing(), table.keys)
 
     def publish(self, prepared: Prepared, parts: Parts | None = None) -> Receipt:
         """Write the table: from here on, readers get the new array. Then remove the old one.
@@ -179,18 +177,18 @@ class ChunkUpload:
         Raises
         ------
         ObjectChanged
-            If another came while an array of another kind was removed: parts of his may be gone with it.
+            If another writer came while an array of another kind was removed: parts of its array may be gone with it.
         """
-        table, outdated, old = prepared
+        table, outdated = prepared
         parts = parts or self.parts()
         with parts, parts.naming():
             receipt = self._write_table(table)
-        self.folder.backend.delete(outdated)
-        if self._is_outdone(old.version):
+        self.folder.backend.delete(outdated.chunks)
+        if self._is_outdone(outdated.version):
             self.discard()
-        elif old.parts and self._stands():  # its writer may have written the old table once more
-            self.folder.remove_parts(old)
-            if not self._stands():  # who came meanwhile may have had parts of these names by then
+        elif outdated.parts and self._stands():  # its writer may have written the old table once more
+            self.folder.remove_parts(outdated)
+            if not self._stands():  # a writer that came meanwhile may have had parts of these names
                 raise ObjectChanged(f"{self.folder.describe()}: others write it at the same time: upload it again")
         return receipt
 

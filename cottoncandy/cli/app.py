@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import click
-from click.shell_completion import shell_complete
 
 import cottoncandy
 from cottoncandy.cli import streams
@@ -105,7 +104,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command; how it ended: 0 done, 1 failed, 2 misused, 130 interrupted, 141 nobody reads the output."""
     invocation = Invocation()
     if COMPLETE in os.environ:
-        return shell_complete(cottoncandy_command, {}, "cottoncandy", COMPLETE, os.environ[COMPLETE])
+        completing = importlib.import_module("cottoncandy.cli.completing")
+        return int(completing.answer(cottoncandy_command, os.environ[COMPLETE]))
     try:
         # not click's `main`: it prints, and ends the process, in its own way
         with cottoncandy_command.make_context("cottoncandy", list(arguments), obj=invocation) as context:

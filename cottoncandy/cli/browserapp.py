@@ -14,6 +14,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Footer, Header, Static, Tree
 from textual.widgets.tree import TreeNode
+from textual.worker import get_current_worker
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
@@ -88,7 +89,7 @@ class StoreBrowser(App[None]):
 
     @work(thread=True)
     def _list(self, node: TreeNode[Entry]) -> None:
-        prefix = node.data.key if node.data else ""
+        prefix = _prefix(node)
         listed = self.cci.backend_interface.list_level(prefix)
         found = self._try(lambda: [entry for entry in islice(listed, _MOST + 1) if entry.key != prefix])
         if found is not None:
@@ -96,7 +97,7 @@ class StoreBrowser(App[None]):
 
     def _fill(self, node: TreeNode[Entry], found: list[Entry]) -> None:
         node.remove_children()
-        prefix = node.data.key if node.data else ""
+        prefix = _prefix(node)
         for entry in found[:_MOST]:
             label = Text(entry.key.removeprefix(prefix))
             if isinstance(entry, ObjectPrefix):
@@ -119,7 +120,8 @@ class StoreBrowser(App[None]):
         self.query_one("#panel", Static).update(Text(text))
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Entry]) -> None:
-        """Tell what the listing told: no request."""
+        """Tell what the listing told: no request. What is still read for another name is shown no more."""
+        self.workers.cancel_group(self, "panel")
         entry = event.node.data
         if isinstance(entry, ObjectInfo):
             size = f"{size_text(entry.size, human=True)} ({entry.size} bytes)"
@@ -141,7 +143,7 @@ class StoreBrowser(App[None]):
                 facts["last_modified"] = date_text(facts["last_modified"])
             lines = [f"{key.replace('_', ' '):<15}{value}" for key, value in facts.items()]
             lines += ["", *(f"{key}: {value}" for key, value in metadata.items())]
-            self.call_from_thread(self.show, "\n".join([name, "", *lines]))
+            self._show_result("\n".join([name, "", *lines]))
 
     def action_preview(self) -> None:
         """Show values of the array, or the beginning of the file, under the cursor."""
@@ -153,12 +155,12 @@ class StoreBrowser(App[None]):
     def _preview(self, name: str) -> None:
         text = self._try(lambda: preview(self.cci, name))
         if text is not None:
-            self.call_from_thread(self.show, f"{name}\n\n{text}")
+            self._show_result(f"{name}\n\n{text}")
 
     def action_reload(self) -> None:
         """List the directory under the cursor anew."""
         node = self.names.cursor_node
-        if node is not None and isinstance(node.data, ObjectInfo):
+        if node is not None and not isinstance(node.data, ObjectPrefix):  # an object, or the note at the end
             node = node.parent
         if node is not None:
             self._list(node)
@@ -168,5 +170,17 @@ class StoreBrowser(App[None]):
         try:
             return function()
         except (CottonCandyError, OSError, ValueError) as error:
-            self.call_from_thread(self.show, str(error))
+            self._show_result(str(error))
             return None
+
+    def _show_result(self, text: str) -> None:
+        """Show what a worker found, from its thread."""
+        worker = get_current_worker()  # a thread cannot be stopped where another name was chosen meanwhile
+        self.call_from_thread(lambda: None if worker.is_cancelled else self.show(text))
+
+
+def _prefix(node: TreeNode[Entry]) -> str:
+    """What the names in a directory begin with."""
+    if not isinstance(node.data, ObjectPrefix):
+        raise TypeError(f"{node.label} is no directory")
+    return node.data.key

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import configparser
 import difflib
-import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -13,17 +12,23 @@ import click
 from cottoncandy.cli.options import json_option
 from cottoncandy.cli.output import print_json
 from cottoncandy.cli.streams import tell
-from cottoncandy.config import Options, create_user_file, defaults_path, user_file_path
+from cottoncandy.config import (
+    SECRETS,
+    Options,
+    Sections,
+    holds_secrets,
+    make_user_file,
+    parsed,
+    user_file_path,
+)
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import ConfigurationError
 from cottoncandy.progress import Progress
 
-#: What is not shown.
-_SECRET = {("login", "access_key"), ("login", "secret_key"), ("encryption", "key")}
-
 
 def _options_like(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    return [name for name in map(".".join, _known()) if name.startswith(incomplete)]
+    names = map(".".join, Options.load(create=False).names)
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @click.command()
@@ -41,29 +46,17 @@ def config(option: str | None, value: str | None, *, show_path: bool, as_json: b
     if show_path:
         tell(str(user_file_path()))
     elif option is None:
-        _show_all(as_json=as_json)
+        _show(None, as_json=as_json)
     elif value is None:
-        section, key = _split(option)
-        tell(_shown(Options.load(), section, key)[0])
+        _show(option, as_json=as_json)
     else:
-        _set(*_split(option), value)
+        _set(option, value)
 
 
-def _defaults() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(defaults_path().read_text(encoding="utf-8"))
-    return parser
-
-
-def _known() -> list[tuple[str, str]]:
-    parser = _defaults()
-    return [(section, key) for section in parser.sections() for key in parser[section]]
-
-
-def _split(option: str) -> tuple[str, str]:
+def _split(option: str, options: Options) -> tuple[str, str]:
     section, _, key = option.partition(".")
-    if (section, key.lower()) not in _known():
-        near = difflib.get_close_matches(option.lower(), [".".join(known) for known in _known()], 1)
+    if (section, key.lower()) not in options.names:
+        near = difflib.get_close_matches(option.lower(), map(".".join, options.names), 1)
         said = f"near is {near[0]}" if near else "they look like basic.threads"
         raise ConfigurationError(f"there is no option {option!r}: {said}; `cottoncandy config` shows all")
     return section, key.lower()
@@ -73,29 +66,37 @@ def _shown(options: Options, section: str, key: str) -> tuple[str, str]:
     value, source = options.find(section, key)
     if value is None:
         return "not set", source.value
-    return ("***" if (section, key) in _SECRET else value), source.value
+    return ("***" if (section, key) in SECRETS else value), source.value
 
 
-def _show_all(*, as_json: bool) -> None:
+def _show(option: str | None, *, as_json: bool) -> None:
+    """Print one option, or all with where each was found."""
     options = Options.load()
-    rows = [(f"{section}.{key}", *_shown(options, section, key)) for section, key in _known()]
+    names = options.names if option is None else [_split(option, options)]
+    rows = [(".".join(name), *_shown(options, *name)) for name in names]
     if as_json:
         print_json({name: {"value": value, "from": source} for name, value, source in rows})
         return
     for name, value, source in rows:
-        tell(f"{name:<35} {value:<28} {source}")
+        tell(value if option is not None else f"{name:<35} {value:<28} {source}")
 
 
-def _set(section: str, key: str, value: str) -> None:
+def _set(option: str, value: str) -> None:
+    path = user_file_path()
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"{path} is no file that options could be kept in")
+    section, key = _split(option, Options.load(create=False))
     if "\n" in value or "\r" in value:
         raise ConfigurationError(f"{section}.{key}: the value is one line")
     _check(section, key, value)
-    path = user_file_path()
-    create_user_file(path)
+    with suppress(FileExistsError):  # another process was faster
+        make_user_file(path)
     text = path.read_text(encoding="utf-8-sig")
-    with replacing(path, f"{section}.{key}") as file:
-        os.chmod(file.name, 0o600)  # noqa: PTH101 - a name, no path
-        file.write(_with_option(text, section, key, value).encode())
+    changed = _with_option(text, section, key, value)
+    found = _read_back(text, changed, path, section, key, value)
+    # nobody else is to read a key, whoever could read the file so far
+    with replacing(path, f"{section}.{key}", mode=0o600 if holds_secrets(found) else None) as file:
+        file.write(changed.encode())
     tell(f"{section}.{key} is set in {_home(path)}")
 
 
@@ -103,8 +104,8 @@ def _check(section: str, key: str, value: str) -> None:
     """Refuse what no call could use, where the default tells what is wanted, or it is one of a few words."""
     from cottoncandy import codecs
 
-    default = _defaults().get(section, key)
     tried = Options.load({f"COTTONCANDY_{section}_{key}".upper(): value}, create=False)
+    default = tried.default(section, key)
     if default.isdecimal():
         tried.number(section, key)
     elif default == "True":
@@ -113,6 +114,25 @@ def _check(section: str, key: str, value: str) -> None:
         Progress(tried.choice(section, key))
     elif section == "compression" and (codec := tried.text(section, key)):
         codecs.get_codec(codec)
+
+
+def _read_back(text: str, changed: str, path: Path, section: str, key: str, value: str) -> Sections:
+    """What a changed text says.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not what the text said, but for the option: then whoever laid the file out has to set it.
+    """
+    expected = {name: {**options} for name, options in parsed(text, path).items()}
+    expected.setdefault(section, {})[key] = value.strip()
+    with suppress(ConfigurationError):
+        if (found := parsed(changed, path)) == expected:
+            return found
+    raise ConfigurationError(
+        f"{section}.{key} cannot be set in {path}, as its lines are indented or split in a way of their own: "
+        "it is left as it is; set the option with an editor"
+    )
 
 
 def _home(path: Path) -> str:
@@ -124,16 +144,24 @@ def _with_option(text: str, section: str, key: str, value: str) -> str:
     """The text of a configuration file with one option set: its line is replaced, commented out or not, or added."""
     head, header, rest = _around(text, section)
     body, following = _until_next_section(rest)
-    line = f"{key} = {value}\n"
-    option = re.compile(rf"^[#;]?[ \t]*{re.escape(key)}[ \t]*[=:].*\n?", re.MULTILINE | re.IGNORECASE)
-    set_already = re.compile(rf"^{re.escape(key)}[ \t]*[=:].*\n?(?:[ \t]+.*\n?)*", re.MULTILINE | re.IGNORECASE)
-    pattern = set_already if set_already.search(body) else option
-    body = pattern.sub(lambda _: line, body, count=1) if pattern.search(body) else line + body
-    return head + header + body + following
+    # what is indented further than the option before it goes on with that: lines of a section stand below each other
+    first = _OPTION.search(body)
+    line = f"{first['indent'] if first else ''}{key} = {value}\n"
+    for pattern in _SET_ALREADY, _COMMENTED_OUT:
+        body, count = re.subn(pattern.format(re.escape(key)), lambda _: line, body, count=1, flags=_LINES)
+        if count:
+            return head + header + body + following
+    return head + header + line + body + following
+
+
+_LINES = re.MULTILINE | re.IGNORECASE
+_OPTION = re.compile(r"^(?P<indent>[ \t]*)[^#;\[\s].*?[=:]", _LINES)
+_SET_ALREADY = r"^(?P<indent>[ \t]*){}[ \t]*[=:].*\n?(?:(?P=indent)[ \t]+[^#;\s].*\n?)*"
+_COMMENTED_OUT = r"^[ \t]*[#;][ \t]*{}[ \t]*[=:].*\n?"
 
 
 def _around(text: str, section: str) -> tuple[str, str, str]:
-    match = re.search(rf"^\[{re.escape(section)}\][ \t]*\n?", text, re.MULTILINE)
+    match = re.search(rf"^[ \t]*\[{re.escape(section)}\].*\n?", text, re.MULTILINE)
     if match is None:
         text = text if not text or text.endswith("\n") else text + "\n"
         return text, f"\n[{section}]\n", ""
@@ -142,5 +170,5 @@ def _around(text: str, section: str) -> tuple[str, str, str]:
 
 
 def _until_next_section(text: str) -> tuple[str, str]:
-    match = re.search(r"^\[", text, re.MULTILINE)
+    match = re.search(r"^[ \t]*\[", text, re.MULTILINE)
     return (text[: match.start()], text[match.start() :]) if match else (text, "")

@@ -15,7 +15,7 @@ from cottoncandy.cli.options import command, human_option, json_option, names_ar
 from cottoncandy.cli.output import as_record, date_text, long_line, print_json, size_text
 from cottoncandy.cli.places import Access, Place, directory_of, is_pattern, open_store, place
 from cottoncandy.cli.streams import is_terminal, tell
-from cottoncandy.errors import NotAnArray, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, NotAnArray, ObjectNotFound
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
@@ -139,7 +139,8 @@ def described(cci: DefaultInterface, name: str) -> dict[str, Any]:
     except ObjectNotFound:
         return _summed(cci, name)
     facts = {"size": head.size, "last_modified": head.last_modified, "e_tag": head.e_tag}
-    return {"type": "object", **facts, **_array(head), "metadata": dict(head.metadata)}
+    where = cci.backend_interface.describe(head.key)
+    return {"type": "object", **facts, **_array(head, where), "metadata": dict(head.metadata)}
 
 
 def _summed(cci: DefaultInterface, name: str) -> dict[str, Any]:
@@ -149,13 +150,15 @@ def _summed(cci: DefaultInterface, name: str) -> dict[str, Any]:
     return {"type": "directory", "objects": len(sizes), "size": sum(sizes)}
 
 
-def _array(head: ObjectHead) -> dict[str, Any]:
+def _array(head: ObjectHead, where: str) -> dict[str, Any]:
     from cottoncandy.arrayformat import ArrayDescription
 
     try:
-        found = ArrayDescription.from_metadata(head.metadata, head.size, head.key)
+        found = ArrayDescription.from_metadata(head.metadata, head.size, where)
     except NotAnArray:
         return {}
+    except CottonCandyError as error:  # what is known besides may tell how it came so
+        return {"array_error": str(error)}
     return {
         "array": f"{found.dtype} {found.shape}",
         "order": found.order,

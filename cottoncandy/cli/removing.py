@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cottoncandy import keys
+from cottoncandy.cli.app import FAILED
 from cottoncandy.cli.options import (
     command,
     dry_run_option,
@@ -50,7 +51,7 @@ _WILD = re.compile(r"\[!?[^/][^]/]*\]|[*?/]")
 @json_option
 def rm(
     names: tuple[str, ...], *, recursive: bool, sure: bool, dry_run: bool, quiet: bool, as_json: bool, access: Access
-) -> None:
+) -> int:
     """Delete objects, what a pattern matches, or with -r all below a name.
 
     A name is a directory and no prefix: rm -r exp leaves exp2 alone. The * of a pattern does not cross /, and
@@ -64,13 +65,15 @@ def rm(
     left = set() if recursive else {name for name in named if name.endswith(keys.SEPARATOR)}
     found = sorted({key for name in named - left for key in objects_of(cci, name)})
     if not dry_run:
-        if recursive and not sure:
-            _ask(len(found), places)
+        if recursive and not sure and not _is_meant(len(found), places):
+            tell("nothing is removed", err=True)
+            return FAILED
         with Progress(shows_progress(quiet=quiet)).many("delete", names[0], len(found)) as count:
             cci.backend_interface.delete(count.through(found))
     _tell(where, found, dry_run=dry_run, quiet=quiet, as_json=as_json)
     if left:
         raise InvalidObjectName(f"{where.at(min(left).rstrip(keys.SEPARATOR))} is a directory: use -r")
+    return 0
 
 
 def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json: bool) -> None:
@@ -83,11 +86,13 @@ def _tell(where: Place, found: list[str], *, dry_run: bool, quiet: bool, as_json
         tell(f"deleted {len(found)} object{'' if len(found) == 1 else 's'}")
 
 
-def _ask(count: int, places: list[Place]) -> None:
+def _is_meant(count: int, places: list[Place]) -> bool:
+    """Ask, where somebody is there."""
     if is_terminal(sys.stdin):
-        click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?", abort=True)
-    elif not all(_WILD.sub("", one.name) for one in places):
+        return click.confirm(f"Delete {count} objects below {', '.join(one.at(one.name) for one in places)}?")
+    if not all(_WILD.sub("", one.name) for one in places):
         raise click.UsageError("this would empty the bucket: say --yes")
+    return True
 
 
 def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
@@ -106,7 +111,14 @@ def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
 
 @command()
 @names_argument("name", required=False)
-@click.option("--older-than", default=24.0, show_default=True, metavar="HOURS", help="Only those begun so long ago.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(0),
+    default=24.0,
+    show_default=True,
+    metavar="HOURS",
+    help="Only those begun so long ago.",
+)
 @dry_run_option
 @json_option
 def clean_uploads(name: str | None, *, older_than: float, dry_run: bool, as_json: bool, access: Access) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cottoncandy import previews
 from cottoncandy.backends.base import MIB
 from cottoncandy.cli.output import size_text
 from cottoncandy.errors import NotAnArray
@@ -23,6 +24,8 @@ _ITEMS = 4096
 _LARGEST_WHOLE = 64 * MIB
 _BINS = 12
 _BAR = 32
+# As what the values are counted; integers as they are, for nanoseconds since 1970 differ by less than a float tells.
+_EXACT = {"b": np.uint8, "f": np.float64}
 # Bytes of a file that are shown.
 _BEGINNING = 2048
 
@@ -44,31 +47,13 @@ def _array_lines(dataset: Dataset) -> Iterator[str]:
     if whole and dataset.stored > _LARGEST_WHOLE:
         yield f"{dataset.compression} packs it as a whole: all {size_text(dataset.stored, human=True)} would be read"
         return
-    values = np.asarray(dataset[sample_index(dataset.shape, dataset.order)])
+    values = np.asarray(dataset[previews.spread(dataset, _ITEMS, _RUNS)])
     yield f"a sample of {values.size} of {dataset.size} values"
     yield ""
     if values.dtype.kind in "biuf" and values.size:
-        yield from _numbers(values.astype(np.float64).ravel())
+        yield from _numbers(values.astype(_EXACT.get(values.dtype.kind, values.dtype)).ravel())
         yield ""
     yield np.array2string(values.ravel()[:24], max_line_width=60, threshold=24)
-
-
-def sample_index(shape: tuple[int, ...], order: str) -> tuple[slice, ...]:
-    """Slices that take up to 16 runs of neighbours, spread over an array; the runs lie along its fastest axis.
-
-    Examples
-    --------
-    >>> sample_index((1000, 20000), 'C')
-    (slice(0, 1000, 63), slice(0, 256, 1))
-    """
-    if not shape:
-        return ()
-    axes = shape if order == "C" else shape[::-1]
-    each = max(1, int(_RUNS ** (1 / max(1, len(axes) - 1)) + 1e-9))
-    slow = [slice(0, size, max(1, -(-size // each))) for size in axes[:-1]]
-    runs = int(np.prod([len(range(size)[part]) for size, part in zip(axes, slow, strict=False)], dtype=int))
-    index = (*slow, slice(0, min(axes[-1], _ITEMS // max(1, runs)), 1))
-    return index if order == "C" else index[::-1]
 
 
 def _numbers(values: npt.NDArray[Any]) -> Iterator[str]:
@@ -77,9 +62,12 @@ def _numbers(values: npt.NDArray[Any]) -> Iterator[str]:
         yield f"{len(values) - len(finite)} are not finite"
     if not len(finite):
         return
-    yield f"min {finite.min():.6g}   mean {finite.mean():.6g}   max {finite.max():.6g}"
+    mean = finite.mean(dtype=np.longdouble)  # of large numbers the sum may be none
+    yield f"min {finite.min():.6g}   mean {mean:.6g}   max {finite.max():.6g}"
     yield ""
-    counts, edges = np.histogram(finite, _BINS)
+    counts, edges, start = previews.histogram(finite, _BINS)
+    if start:
+        yield f"distance from {start}"
     for count, edge in zip(counts, edges, strict=False):
         yield f"{edge:>12.4g} {'█' * round(_BAR * count / counts.max())} {count}"
 

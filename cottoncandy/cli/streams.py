@@ -13,7 +13,7 @@ def hold_closed() -> None:
     """Open what is closed on nothing, at the beginning of the process.
 
     The next file or socket to be opened would get its number otherwise, and what libraries write there. Errors have a
-    stream that takes them; whoever wants the input or the output is to find that there is none.
+    stream that takes them; code that wants the input or the output is to find that there is none.
     """
     for descriptor in range(3):
         try:

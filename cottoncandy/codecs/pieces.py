@@ -66,7 +66,7 @@ def slices(view: BytesLike | Bytes, size: int = SLICE) -> Iterator[Bytes]:
 
 
 def one_by_one(view: Bytes) -> Iterator[memoryview]:
-    """Contiguous slices, for who needs one after the other; what lies scattered is gathered as they are drawn."""
+    """Contiguous slices, to be used one after the other; what lies scattered is gathered as they are drawn."""
     buffers = BufferPool()
     for part in slices(view, _GATHERED):
         yield from slices(contiguous(part, buffers))

@@ -66,8 +66,8 @@ class Codec:
         before memory is taken. None where that is not known.
     pieces : callable or None
         ``pieces(chunks, nbytes)`` yields the ``nbytes`` of data of the packed ``chunks`` one piece after the other, of
-        some MiB at most, for those who look at them without keeping them. It may yield more or less: who takes the
-        pieces counts. None where a body is unpacked as a whole only.
+        some MiB at most, for callers that look at them without keeping them. It may yield more or less: the
+        caller counts. None where a body is unpacked as a whole only.
     in_place : InPlace or None
         For a body that is unpacked as a whole only, so that it takes no memory beside that of its data.
     gathers : bool

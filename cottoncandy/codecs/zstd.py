@@ -14,7 +14,7 @@ from cottoncandy.errors import CorruptObject
 #: From here on threads pack the frame: 1.6 times as fast with 2 of them. Below, starting them costs more.
 THREADED = 4 * 2**20
 # Bytes of data that a thread packs at a time, half of what they are by default: the engine holds half as much. Each
-# time it looks back as far as one thread would who packs all of it (by default an eighth of that): rows of 200 kB that
+# time it looks back as far as one thread that packs all of it would (by default an eighth of that): rows of 200 kB that
 # repeat pack into 1/338 instead of 1/12, all else as well, and about as fast as with larger ones.
 _JOB = 2**20
 _LOOKS_BACK = 9

@@ -1,4 +1,4 @@
-"""Who looks on, and what is drawn for them."""
+"""Whether somebody looks on, and the bars that are drawn for them."""
 
 from __future__ import annotations
 

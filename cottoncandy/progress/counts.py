@@ -103,7 +103,7 @@ class Count:
         with self._lock:
             if self._bar is not None:
                 self._guarded(self._finish)
-            self._due = float("inf")  # who counts late draws nothing
+            self._due = float("inf")  # what is counted after the end draws nothing
 
 
 class Call(Count):
@@ -144,7 +144,7 @@ class Call(Count):
 
 
 class Counted(Iterable[Item]):
-    """Items that are counted while they are drawn, or by who draws them."""
+    """Items that are counted while they are drawn, or by the code that draws them."""
 
     def __init__(self, count: Count, items: Iterable[Item]) -> None:
         self._items = items
@@ -199,7 +199,7 @@ def current() -> Count | None:
 
 
 def done_counter(items: Iterable[Any]) -> Callable[[int], object]:
-    """What is to be told how many of the items are done, by who draws many before the first one is.
+    """A function to tell how many of the items are done, for code that draws many before the first one is done.
 
     They are not counted as they are drawn any more, where they were; where nobody counts, it does nothing.
     """

@@ -44,7 +44,7 @@ def file_pieces(file: BinaryIO, settings: TransferSettings) -> Iterator[memoryvi
             if not count:
                 return
             yield memory[:count]
-            del memory  # whoever sends it may be done with it: the next piece takes its place
+            del memory  # its sender may be done with it: the next piece takes its place
 
 
 @contextmanager

@@ -127,8 +127,8 @@ class ObjectSource:
     def parts(self, threads: int) -> Generator[memoryview, None, None]:
         """All bytes in order, up to some MiB at a time.
 
-        As long as one connection keeps up, whoever takes the parts reads it: what comes meanwhile waits in the kernel.
-        Else several bring the rest.
+        As long as one connection keeps up, the caller that takes the parts reads it: what comes meanwhile waits in the
+        kernel. Else several bring the rest.
 
         Memory: a few parts, whatever the size of the object.
         """

@@ -167,7 +167,7 @@ def _placed(bodies: Iterable[BytesLike | Scattered]) -> Iterator[Part]:
     for body in bodies:
         number, size = number + 1, len(body)
         yield number, body, start
-        del body  # whoever sends it may be done with it: its memory takes the next one
+        del body  # its sender may be done with it: its memory takes the next one
         start += size
 
 

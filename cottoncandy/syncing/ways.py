@@ -171,7 +171,7 @@ class _Upload(_WithDisk):
         return stored is None or stored < file
 
     def _tell_of_array(self, name: str) -> None:
-        with contextlib.suppress(CottonCandyError):  # who may write need not be allowed to look
+        with contextlib.suppress(CottonCandyError):  # keys that may write need not be allowed to look
             if self.is_array(name):
                 log.warning(
                     "%s is a raw array: the bare bytes of %s take its place, without dtype and shape",

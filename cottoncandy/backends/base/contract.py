@@ -43,7 +43,7 @@ class Backend(ABC):
     limits : TransferLimits
         What transfers must keep to.
     look_only : Mapping
-        Arguments of `connect` for somebody who only looks, so that nothing is made.
+        Arguments of `connect` for a caller that only looks, so that nothing is made.
     retry : RetryPolicy
         When what failed is tried again. A request is tried again inside the backend; a read that broke goes on in
         another request, which is its caller's affair.
@@ -357,7 +357,7 @@ class Backend(ABC):
         raise self._cannot("make URLs for others")
 
     def owner(self, key: str) -> str:
-        """The name of who owns an object."""
+        """The name of an object's owner."""
         raise self._cannot("tell an object's owner")
 
     def native_object(self, key: str) -> Any:

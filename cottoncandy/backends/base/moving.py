@@ -51,7 +51,7 @@ class ObjectReader(ABC):
     def take(self, view: memoryview) -> bool:
         """Fill the view with all that is left, and close, if so many bytes are at hand; else do nothing.
 
-        A small object comes whole with its answer: who gets it so passes by all that reading may need.
+        A small object comes whole with its answer: taken so, it passes by all that reading may need.
         """
         return False
 
@@ -89,7 +89,7 @@ class MultipartUpload(ABC):
         number : int
         body : bytes-like
         start : int, optional
-            Where in the object the part begins, in bytes. Whoever sends parts out of order tells it: a backend that
+            Where in the object the part begins, in bytes. Callers that send parts out of order tell it: a backend that
             changes the bytes on their way, as to encrypt them, needs it.
         """
 

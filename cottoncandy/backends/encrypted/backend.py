@@ -317,7 +317,7 @@ class EncryptedBackend(Backend):
 
     # ------------------------------------------------------------------ the rest
     def presigned_url(self, key: str, method: str, seconds: int) -> str:
-        """Refused: who has the URL has no key."""
+        """Refused: a reader of the URL has no key."""
         raise self._cannot(
             "make URLs for others while it encrypts: open it with encryption_key=False to share a plain object"
         )

@@ -26,7 +26,7 @@ _WHAT_A_KEY_IS = "an encryption key is 32 bytes, or their base64 text as cottonc
 def generate_encryption_key() -> str:
     """Make a new key: 32 random bytes of the system, as base64 text.
 
-    Who loses it loses the data: keep it in two places, neither of them the store.
+    Without it the data are lost: keep it in two places, neither of them the store.
 
     Returns
     -------

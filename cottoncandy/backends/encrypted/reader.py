@@ -48,7 +48,7 @@ def _drained(source: ObjectReader, left: int) -> int:
 class SealedTag(str):
     """The e_tag of an encrypted object, which also tells its seal.
 
-    Who reads an object with several requests holds them to one version. An e_tag is the store's word, and the store
+    A reader of an object holds its several requests to one version. An e_tag is the store's word, and the store
     could give each answer another object's mark with it: the seal is what our side compares.
 
     Attributes

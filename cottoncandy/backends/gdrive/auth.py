@@ -25,6 +25,7 @@ from cottoncandy.config import warn_if_public
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
 from cottoncandy.forks import ForkSafeLock
 from cottoncandy.redaction import redact_logs
+from cottoncandy.retry import is_once
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -125,7 +126,7 @@ def sign_in(secrets_file: Path, credentials_file: Path, settings: DriveSettings,
         return Login(saved, credentials_file if isinstance(saved, UserCredentials) else None)
     if _read_json(secrets_file).get("type") == "service_account":
         return Login(_service_account(secrets_file, settings))
-    if not interactive:
+    if not interactive or is_once():  # who pressed Tab is not asked to sign in
         raise CredentialsNotFound(
             f"there are no saved credentials in {credentials_file}: sign in on this machine first"
         )

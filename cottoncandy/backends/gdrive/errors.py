@@ -121,7 +121,7 @@ def translated(where: str) -> Iterator[None]:
     """Translate what the libraries below raise.
 
     Their messages are left out, and so are they as causes: they quote addresses of upload sessions, which open an
-    upload to whoever knows them.
+    upload to anybody who knows them.
     """
     try:
         yield

@@ -10,5 +10,5 @@ _folder_locks = tuple(ForkSafeLock() for _ in range(64))
 
 
 def folder_lock(endpoint: str, parent: str, name: str) -> ForkSafeLock:
-    """The lock of whoever makes or removes the folder of that name in a parent. Hold only one at a time."""
+    """The lock for making or removing the folder of that name in a parent. Hold only one at a time."""
     return _folder_locks[hash((endpoint, parent, name)) % len(_folder_locks)]

@@ -11,8 +11,8 @@ _LAST = 60.0
 # They only save requests: when there are too many, all are forgotten.
 _MOST = 20_000
 
-# Who made a folder, by its id, and until when that counts. It belongs to the process: what one interface puts into a
-# folder that another one made is seen by that one here, before any listing shows it.
+# The maker of a folder, by the folder's id, and until when that counts. It belongs to the process: what one interface
+# puts into a folder that another one made is seen by that one here, before any listing shows it.
 _made: dict[str, tuple[object, float]] = {}
 
 
@@ -24,7 +24,7 @@ def note(folder: str, maker: object) -> None:
 
 
 def fill(folder: str, writer: object) -> None:
-    """Something is about to be put into a folder: if that is not by who made it, its maker knows it no longer."""
+    """Something is about to be put into a folder: if not by its maker, the maker knows the folder no longer."""
     maker, _ = _made.get(folder, (writer, 0.0))
     if maker is not writer:
         forget(folder)
@@ -36,7 +36,7 @@ def forget(folder: str) -> None:
 
 
 def is_new(folder: str, asking: object) -> bool:
-    """Whether who asks made a folder a moment ago, and nobody else of this process has put anything there."""
+    """Whether the asking one made a folder a moment ago, and no other of this process has put anything there."""
     maker, until = _made.get(folder, (None, 0.0))
     return maker is asking and time.monotonic() < until
 

@@ -191,7 +191,7 @@ class Wire:
     def _send(self, call: Call) -> Answer:
         session, idle = self._take()
         try:
-            # what the service did after an interrupted request would come behind the back of who cleans up
+            # else the service might still do what an interrupted request asked for, after the clean-up
             with errors.translated(call.where), put_off_if(call.method != "GET"):
                 response = session.request(
                     call.method,

@@ -116,7 +116,7 @@ class Destination:
         return file
 
     def made(self, file: DriveFile) -> DriveFile:
-        """End the making of a file: wait until others can find it, and settle with those who made one meanwhile.
+        """End the making of a file: wait until others can find it, and settle with writers that made one meanwhile.
 
         Raises
         ------

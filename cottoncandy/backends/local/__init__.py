@@ -309,7 +309,7 @@ class LocalBackend(Backend):
     def _holds_objects(self, directory: tree.Entry) -> bool:
         try:
             return any(tree.walk(self.path, directory.key, _info))
-        except PermissionError:  # there may be some: who goes down is told
+        except PermissionError:  # there may be some: a caller that goes down is told
             return True
 
     def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from cottoncandy.errors import AccessDenied, CottonCandyError, InvalidObjectName, ObjectExists, ServiceError
 
@@ -39,5 +42,10 @@ def _translate(error: OSError, where: str) -> CottonCandyError:
     if reason := _NO_SUCH_NAME.get(error.errno or 0):
         return InvalidObjectName(f"{where}: {reason}")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return AccessDenied(f"{where}: {error.strerror}: look at the rights of {error.filename!r}")
+        return AccessDenied(f"{where}: {error.strerror}: look at the rights of {_there(error.filename)!r}")
     return ServiceError(f"{where}: {error.strerror or error}")
+
+
+def _there(path: Any) -> Any:
+    """What of a path can be looked at: of a file that could not be made, the directory that it was to be in."""
+    return next((str(one) for one in (Path(path), *Path(path).parents) if os.path.lexists(one)), path) if path else path

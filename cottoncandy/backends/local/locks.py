@@ -47,8 +47,8 @@ else:
     class locked:  # noqa: N801 - it reads as a verb
         """Keep other writers out of a directory for as long as a block runs.
 
-        Ctrl-C is put off until it is released: between two steps it would leave the lock behind, and all who write
-        there, other processes too, would wait for ever.
+        Ctrl-C is put off until it is released: between two steps it would leave the lock behind, and all writers
+        there, of other processes too, would wait for ever.
 
         Raises
         ------

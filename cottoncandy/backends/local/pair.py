@@ -239,7 +239,7 @@ class Draft:
 
     def _make_directory(self) -> None:
         self._require_container()
-        # whoever removes the last object of a directory may at this moment remove it, and the ones above
+        # another process that removes the last object of a directory may just now remove it, and the ones above
         with suppress(FileNotFoundError):
             for directory in reversed([*names.parents(self._root, self._path)]):
                 with suppress(FileExistsError):

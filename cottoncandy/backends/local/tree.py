@@ -226,8 +226,8 @@ def _remove(directory: str) -> bool:
 def _sweep(directory: str) -> None:
     """Remove what interrupted writers left in a directory that holds nothing else.
 
-    Without an object beside it, a sidecar describes nothing. The lock keeps out those who are about to publish;
-    a draft that somebody still writes is spared.
+    Without an object beside it, a sidecar describes nothing. The lock keeps out writers that are about to publish;
+    a draft that is still written is spared.
     """
     with locks.locked(directory):
         left = _inside(directory)

@@ -126,7 +126,7 @@ class S3Backend(Backend):
         return object_head(key, response, response["ContentLength"])
 
     def has_md5(self, key: str) -> bool:
-        """Not where the server encrypts with a key of its KMS, or of whoever uploads."""
+        """Not where the server encrypts with a key of its KMS, or of the uploader."""
         return has_md5(self._bucket.head(key))
 
     def open(self, key: str, start: int = 0, stop: int | None = None, *, e_tag: str | None = None) -> ObjectReader:
@@ -292,7 +292,7 @@ class S3Backend(Backend):
         return presigned.presigned_url(self._bucket, key, method, seconds)
 
     def owner(self, key: str) -> str:
-        """The name of who owns an object, or the id where the server tells no name."""
+        """The name of an object's owner, or the id where the server tells no name."""
         return containers.owner_of(self._bucket, key)
 
     def native_object(self, key: str) -> Any:

@@ -21,7 +21,7 @@ class Payload:
     view : memoryview
         All of the bytes: a client that can send a buffer takes them from here.
     ended : bool
-        Whether all was asked for, or more than there is: who reads block by block has sent them all then.
+        Whether all was asked for, or more than there is: a client that reads block by block has sent them all then.
     """
 
     def __init__(self, body: BytesLike) -> None:
@@ -39,10 +39,10 @@ class Payload:
         stop = len(self.view) if everything else self._position + max(size or 0, _LEAST_BLOCK)
         block = self.view[self._position : stop]
         if self._sent is not None:
-            self._sent(self._position)  # who asks for more has sent what came before
+            self._sent(self._position)  # a client that asks for more has sent what came before
         self._position += len(block)
         self.ended = everything or not len(block)
-        # who reads to the end looks for b"", which a memoryview of nothing is not for all
+        # a client that reads to the end looks for b"", which a memoryview of nothing is not for all
         return block if len(block) else b""
 
     def readinto(self, buffer: bytearray | memoryview) -> int:

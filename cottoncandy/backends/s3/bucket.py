@@ -140,12 +140,9 @@ class Bucket:
             raise ObjectNotFound(f"{self.describe(key)}: it does not exist")
 
     def require(self) -> None:
-        """Raise ContainerNotFound if there is no such bucket. It is asked once, and only after an error."""
-        if self.name in self.facts.buckets_seen:
-            return
-        if not self.exists():
+        """Raise ContainerNotFound if there is no such bucket. One that was seen before is not asked for again."""
+        if self.name not in self.facts.buckets_seen and not self.exists():
             raise ContainerNotFound(f"{self.describe()}: there is no such bucket")
-        self.facts.buckets_seen.add(self.name)
 
     def exists(self) -> bool:
         """Whether there is such a bucket. One that may not be looked at, or is in another region, does exist."""
@@ -155,8 +152,11 @@ class Bucket:
             except ClientError as error:
                 if status_of(error) not in {301, 400, 403, 404}:
                     raise
-                return status_of(error) != 404
-            return True
+                if status_of(error) == 404:
+                    return False
+        # as when an interface is opened: threads that find no object later need not ask, each of them, for the bucket
+        self.facts.buckets_seen.add(self.name)
+        return True
 
 
 def object_head(key: str, response: Response, size: int) -> ObjectHead:

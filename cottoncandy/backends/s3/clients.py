@@ -54,7 +54,7 @@ def make_client(settings: Settings, keys: Credentials | None, *, amazon: bool) -
 
 def make_resource(settings: Settings, arguments: dict[str, Any]) -> Any:
     """boto3's resource."""
-    import boto3  # the client is botocore's: who asks for no resource needs none of this
+    import boto3  # the client is botocore's: callers that ask for no resource need none of this
 
     return boto3.Session(botocore_session=core_session(settings.profile_name)).resource("s3", **arguments)
 

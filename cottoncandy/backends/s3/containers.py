@@ -43,13 +43,15 @@ def create_bucket(bucket: Bucket, acl: str | None) -> Receipt:
 
     with bucket.door():
         try:
-            return with_acl(bucket, WriteOptions(acl=acl), call)
+            response = with_acl(bucket, WriteOptions(acl=acl), call)
         except ClientError as error:
             # SeaweedFS gives the second answer for a bucket of one's own too, if it has an ACL
             ours = code_of(error) == "BucketAlreadyOwnedByYou"
             if not ours and not (code_of(error) == "BucketAlreadyExists" and bucket.name in list_buckets(bucket)):
                 raise
-            return {"ResponseMetadata": error.response["ResponseMetadata"]}
+            response = {"ResponseMetadata": error.response["ResponseMetadata"]}
+    bucket.facts.buckets_seen.add(bucket.name)
+    return response
 
 
 def _location(bucket: Bucket) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def remove_bucket(bucket: Bucket) -> Receipt:
 
 
 def owner_of(bucket: Bucket, key: str) -> str:
-    """The name of who owns an object, or the id where the server tells no name."""
+    """The name of an object's owner, or the id where the server tells no name."""
     with bucket.door(key):
         page = bucket.data.list_objects_v2(
             Bucket=bucket.name, Prefix=key, MaxKeys=1, FetchOwner=True, **bucket.connection.payer

@@ -158,7 +158,7 @@ def _copy_at_once(
 
 
 def _is_copy(place: Mapping[str, str], head: Response, bucket: Bucket, key: str, found: Response) -> bool:
-    """Whether what was found under the key is the source once more; who moves an object deletes the source then.
+    """Whether what was found under the key is the source once more; a move deletes the source then.
 
     A copy's ETag is another one where the source came in parts or is encrypted: then the bytes tell.
     """

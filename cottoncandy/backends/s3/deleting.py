@@ -46,7 +46,7 @@ def delete_objects(bucket: Bucket, keys: Iterable[str]) -> int:
 
 
 def _batches(items: Iterable[Item], threads: int) -> Iterator[list[Item]]:
-    """Cut into batches: two for each of several threads, so that who is served faster takes more of them."""
+    """Cut into batches: two for each of several threads, so that a thread that is served faster takes more of them."""
     shares = 2 * threads if threads > 1 else 1
     remaining = iter(items)
     while some := list(islice(remaining, BATCH * threads)):

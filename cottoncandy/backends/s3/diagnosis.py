@@ -17,10 +17,12 @@ from urllib.request import getproxies, proxy_bypass
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.s3.bucket import Bucket
+from cottoncandy.backends.s3.clients import core_session
 from cottoncandy.backends.s3.errors import code_of, status_of
+from cottoncandy.backends.s3.lean.target import tls_context
 from cottoncandy.backends.s3.session import Connection
 from cottoncandy.backends.s3.settings import UNSIGNED_TEXT
-from cottoncandy.errors import CottonCandyError
+from cottoncandy.errors import ConfigurationError, CottonCandyError
 from cottoncandy.findings import FAIL, Finding, fail, ok, warn
 
 # Seconds: a server that takes longer to answer is none to work with.
@@ -29,6 +31,14 @@ _PATIENCE = 10.0
 _SKEW_REFUSED = 15 * 60
 _SKEW_ODD = 60
 _SET_CLOCK = "set this machine's clock (`timedatectl set-ntp true`, or chronyd); in a container it is the host's"
+
+#: What OpenSSL says of an answer that is not TLS. Of all else the advice to go without it would send data in the clear.
+_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST"}
+_CHECK_TLS = (
+    "ask who runs the server: it may know no version or cipher of TLS that this machine accepts, or want a certificate "
+    "of the client; or something on the way breaks connections"
+)
+_WHERE_AUTHORITIES = "verify=, --ca-bundle or AWS_CA_BUNDLE"
 
 _CHECK_KEYS = (
     "check both keys where they were found, and whether they are for this endpoint; what the call says comes before "
@@ -83,7 +93,8 @@ def _endpoint(bucket: Bucket) -> Iterator[Finding]:
     url = urlsplit(connection.address)
     proxy = getproxies().get(url.scheme)
     if proxy and not proxy_bypass(url.hostname or ""):
-        yield warn("endpoint", f"{connection.address} by way of a proxy: not looked at", "unset HTTPS_PROXY to look")
+        advice = f"unset {_proxy_variable(url.scheme)} to look"
+        yield warn("endpoint", f"{connection.address} by way of a proxy: not looked at", advice)
         return
     try:
         where = f"{connection.address} ({_resolved(url)})"
@@ -92,11 +103,22 @@ def _endpoint(bucket: Bucket) -> Iterator[Finding]:
         yield fail("endpoint", f"no address is known for the host {url.hostname!r} ({error.strerror})", advice)
         return
     try:
-        answer = _ask(url, connection)
+        context = _tls(connection) if url.scheme == "https" else None
+    except ConfigurationError as error:
+        yield fail("endpoint", str(error), f"name a file of certificates (PEM) there: {_WHERE_AUTHORITIES}")
+        return
+    try:
+        answer = _ask(url, context)
     except (OSError, http.client.HTTPException) as error:
         yield _unreachable(where, url, error)
         return
     yield from _judge(where, answer)
+
+
+def _proxy_variable(scheme: str) -> str:
+    """The variable that names the proxy: where both are set, the one in small letters counts."""
+    small = f"{scheme}_proxy"
+    return small if os.environ.get(small) else small.upper()
 
 
 def _resolved(url: SplitResult) -> str:
@@ -108,11 +130,11 @@ def _port(url: SplitResult) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def _ask(url: SplitResult, connection: Connection) -> _Answer:
+def _ask(url: SplitResult, context: ssl.SSLContext | None) -> _Answer:
     host, port = url.hostname or "", _port(url)
     opened = (
-        http.client.HTTPSConnection(host, port, timeout=_PATIENCE, context=_tls(connection))
-        if url.scheme == "https"
+        http.client.HTTPSConnection(host, port, timeout=_PATIENCE, context=context)
+        if context is not None
         else http.client.HTTPConnection(host, port, timeout=_PATIENCE)
     )
     with closing(opened):
@@ -126,16 +148,12 @@ def _ask(url: SplitResult, connection: Connection) -> _Answer:
 
 
 def _tls(connection: Connection) -> ssl.SSLContext:
+    """What the requests for data trust, too."""
     verify = connection.settings.arguments.get("verify")
-    named = verify if isinstance(verify, str) else os.environ.get("AWS_CA_BUNDLE")
-    context = ssl.create_default_context(cafile=named)
-    if not named:
-        import certifi
-
-        context.load_verify_locations(certifi.where())
-    if verify is False:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
+    if verify is None:  # as botocore looks it up
+        core = core_session(connection.settings.profile_name)
+        verify = core.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+    return tls_context(True if verify is None else verify, None, None)
 
 
 def _skew(date: str | None) -> float | None:
@@ -147,12 +165,14 @@ def _skew(date: str | None) -> float | None:
 
 def _unreachable(where: str, url: SplitResult, error: Exception) -> Finding:
     if isinstance(error, ssl.SSLCertVerificationError):
-        advice = "name the file of the authority that signed it: verify=, --ca-bundle or AWS_CA_BUNDLE"
+        advice = f"name the file of the authority that signed it: {_WHERE_AUTHORITIES}"
         return fail("endpoint", f"{where}: its certificate is not trusted ({error.verify_message})", advice)
-    if isinstance(error, ssl.SSLError):
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
         return fail(
             "endpoint", f"{where}: this port does not speak TLS", "write http:// in endpoint_url, or another port"
         )
+    if isinstance(error, ssl.SSLError):
+        return fail("endpoint", f"{where}: TLS fails there ({error.reason or error})", _CHECK_TLS)
     if isinstance(error, ConnectionRefusedError):
         advice = "check host and port of endpoint_url; is the server up?"
         return fail("endpoint", f"{where}: nothing listens on port {_port(url)}", advice)
@@ -160,7 +180,8 @@ def _unreachable(where: str, url: SplitResult, error: Exception) -> Finding:
         advice = "a firewall may stand between, or a VPN be needed; check host and port of endpoint_url"
         return fail("endpoint", f"{where}: no answer in {_PATIENCE:.0f} s", advice)
     said = f"{where}: the connection broke ({type(error).__name__})"
-    return fail("endpoint", said, "check host, port and http:// or https:// of endpoint_url")
+    advice = "check host and port of endpoint_url"
+    return fail("endpoint", said, f"{advice}; {_CHECK_TLS if url.scheme == 'https' else 'is it https://?'}")
 
 
 def _judge(where: str, answer: _Answer) -> Iterator[Finding]:
@@ -243,6 +264,9 @@ def _refused(bucket: Bucket, error: ClientError) -> Finding:
     if code in _OF_KEYS:
         said, advice = _OF_KEYS[code]
         return fail("clock" if code == "RequestTimeTooSkewed" else "credentials", f"{said} ({code})", advice)
+    if status == 404 and (path := urlsplit(bucket.connection.address).path.strip("/")):
+        advice = f"take {f'/{path}'!r} out of endpoint_url, where it is a bucket: that is named apart from the endpoint"
+        return fail("bucket", f"{bucket.describe()}: the server answered {code or status}", advice)
     if code == "NoSuchBucket" or (status == 404 and code in {"", "404", "NotFound"}):
         advice = f"check the name; {_others(bucket)}. To make it: force_bucket_creation=True, or create_bucket()"
         return fail("bucket", f"there is no bucket {bucket.container!r} ({code or status})", advice)

@@ -116,7 +116,7 @@ _ELSEWHERE = (
 
 
 def _network() -> tuple[type[BaseException], ...]:
-    """Errors of the network, and of who talks over it."""
+    """Errors of the network, and of the libraries that talk over it."""
     return (ConnectionError, TimeoutError, *loaded_kinds(_ELSEWHERE))
 
 
@@ -219,7 +219,7 @@ class Door(AbstractContextManager[None]):
 
 
 def let_out(error: BaseException, place: Callable[[], Place]) -> None:
-    """Raise a foreign error as one of ours; give any other back to who caught it.
+    """Raise a foreign error as one of ours; give any other back to the caller.
 
     Parameters
     ----------

@@ -162,8 +162,8 @@ def _checked(bucket: Bucket, prefix: str, pages: Iterator[ListPage]) -> Iterator
     Raises
     ------
     ServiceError
-        If the listing begins anew, has no end, or tells of what was not asked for: whoever reads on would read for
-        ever, or touch what he was not to touch.
+        If the listing begins anew, has no end, or tells of what was not asked for: a caller that reads on would
+        read for ever, or touch what it was not to touch.
     """
     progress, last = _Progress(bucket.describe(), ordered=is_ordered(bucket)), ""
     for read in pages:

@@ -54,7 +54,7 @@ _STATUSES = {408, 429}
 _LASTING_STATUSES = {501, 505, 507}
 #: A session token whose time is over; an answer to HEAD has no code, but its status.
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "400"}
-#: Seconds: who fails so soon after credentials were renewed takes the new ones.
+#: Seconds: a request that fails so soon after credentials were renewed takes the new ones.
 _RENEWED = 5.0
 #: Modes of botocore's retries that the policy stands for. `adaptive`, where the user chose it, stays botocore's own.
 _MODES = {"legacy": 5, "standard": 3}
@@ -245,7 +245,7 @@ def _doubted(
 
 def _have_ctrl_c_wait(client: Any) -> None:
     """Where a request changes something, Ctrl-C waits for the answer."""
-    # private to botocore, whose events would hide a request from others who answer it
+    # private to botocore, whose events would hide a request from other handlers that answer it
     session: Any = getattr(getattr(client, "_endpoint", None), "http_session", None)
     send: Any = getattr(session, "send", None)
 

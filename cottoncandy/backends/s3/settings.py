@@ -169,9 +169,23 @@ def checked_endpoint(url: str | None) -> str | None:
         raise ConfigurationError(f"endpoint_url {url!r}: {error}") from None
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(f"endpoint_url {url!r} is no URL: write it with http:// or https:// before the host")
+    if not _is_host(parts.hostname):
+        raise ConfigurationError(
+            f"endpoint_url {url!r}: no host has this name, a part of it between two dots is empty or too long: is a "
+            "letter missing?"
+        )
     if parts.query or parts.fragment:
         raise ConfigurationError(f"endpoint_url {url!r} holds more than a host and a path: take out what follows")
     return url
+
+
+def _is_host(name: str) -> bool:
+    """Whether a connection can be asked for: those of http.client and urllib3 end with a bare UnicodeError else."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def _check_authorities(verify: Any, endpoint_url: str | None) -> None:

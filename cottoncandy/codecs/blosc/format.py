@@ -27,9 +27,9 @@ COPIED, BITS, UNSPLIT = 0x02, 0x04, 0x10
 def library() -> Any:
     """The library that numcodecs has, imported when it is needed: it brings many codecs.
 
-    In the main thread it would work with threads of its own, behind one lock for all processes that were forked: who
-    is interrupted, or killed, at a bad moment leaves it locked, and all others wait for ever. Its threads are switched
-    off, as zarr does it, unless somebody has chosen; what is large is cut into slices here.
+    In the main thread it would work with threads of its own, behind one lock for all processes that were forked: one
+    that is interrupted or killed at a bad moment leaves it locked, and all others wait for ever. Its threads are
+    switched off, as zarr does it, unless somebody has chosen; what is large is cut into slices here.
     """
     try:
         from numcodecs import blosc

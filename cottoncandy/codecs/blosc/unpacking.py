@@ -101,7 +101,7 @@ class _Group(NamedTuple):
 
 
 def _at_once(source: Source, header: Header, packed: memoryview, origin: int) -> _Group:
-    """A buffer that has arrived whole, where it lies: who unpacks alone need not have it cut."""
+    """A buffer that has arrived whole, where it lies: a thread that unpacks alone need not have it cut."""
     rest = source.read(header.packed - HEADER)
     if not header.flags & COPIED:
         _layout(header, rest)

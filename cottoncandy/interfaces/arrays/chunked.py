@@ -15,7 +15,7 @@ from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import gather
-from cottoncandy.rawarrays import as_array, is_sparse, refuse_names
+from cottoncandy.rawarrays import as_array, gives_arrays, refuse_names
 
 if TYPE_CHECKING:
     import dask.array
@@ -98,7 +98,7 @@ class ChunkedArrays(FolderArrays):
         """
         compute = metakwargs.pop("compute", True)
         folder = self._chunk_folder(object_name)
-        if not _gives_arrays(arr):
+        if not gives_arrays(arr):
             arr = as_array(arr, folder.describe)  # what is lost of it is told once, not of each chunk
         as_array(np.empty(0, arr.dtype), folder.describe, fixed_width=True)  # refuses what cannot be stored
         if compute and not _is_dask(arr):
@@ -158,7 +158,7 @@ class ChunkedArrays(FolderArrays):
     def download_dask_array(
         self, object_name: str, dask_name: str = "array", threads: int | None = None
     ) -> dask.array.Array:
-        """Open an array in chunks as a dask array. Only what a computation touches is read, by those who compute it.
+        """Open an array in chunks as a dask array. Tasks read only what the computation touches.
 
         Parameters
         ----------
@@ -193,11 +193,6 @@ def _is_dask(arr: Any) -> bool:
     """Whether it is a dask array: where dask was never imported, nothing is."""
     module = sys.modules.get("dask.array")
     return module is not None and isinstance(arr, module.Array)
-
-
-def _gives_arrays(arr: Any) -> bool:
-    """Whether it is no array, but gives some where it is sliced: a dask array, or a dataset of h5py."""
-    return hasattr(arr, "dtype") and hasattr(arr, "shape") and not (isinstance(arr, np.ndarray) or is_sparse(arr))
 
 
 def _send_all(arr: Any, chunks: Chunks, upload: ChunkUpload, threads: int) -> Receipt:

@@ -10,7 +10,7 @@ from cottoncandy import keys
 from cottoncandy.allornothing import Parts, logging_failures
 from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import TABLE, version_at
-from cottoncandy.errors import InvalidObjectName
+from cottoncandy.errors import CottonCandyError, InvalidObjectName
 from cottoncandy.interfaces.arrays.raw import RawArrays
 from cottoncandy.interrupts import shielded
 
@@ -37,15 +37,19 @@ class FolderArrays(RawArrays):
 
     @contextmanager
     def _in_stead_of(self, name: str, place: str) -> Iterator[None]:
-        """Name what the caller named, where the store refuses the name that this has until all is there."""
+        """Name what the caller named, where the store fails at what lies elsewhere until all is there."""
+        describe = self.backend_interface.describe
         try:
             yield
         except InvalidObjectName as error:
             if place == name:
                 raise
-            describe = self.backend_interface.describe
             reason = str(error).removeprefix(f"{describe(place)}: ")
             raise InvalidObjectName(f"{describe(name)}: {_told(reason, name, place)}") from error
+        except CottonCandyError as error:
+            if place == name or describe(place) not in str(error):
+                raise
+            raise type(error)(str(error).replace(describe(place), describe(name))) from error
 
     def _publish(
         self, directory: str, table: str, parts: Parts, acl: str | None = None, *, if_absent: bool = False

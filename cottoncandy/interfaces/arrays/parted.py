@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -15,7 +14,6 @@ from cottoncandy.allornothing import Parts
 from cottoncandy.arrayformat import RESERVED_KEYS
 from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays.names import (
-    FORGOTTEN,
     LARGEST_TABLE,
     TABLE,
     VERSION,
@@ -85,7 +83,7 @@ class PartedArrays(FolderArrays):
                 retries.wait(ObjectChanged(f"{where}: others write it at the same time: try again"))
 
     def _is_stored(self, upload: _Upload) -> bool:
-        """Send an array; False where others, who write it at the same time, have mixed their parts with these."""
+        """Send an array; False where other writers, at the same time, have mixed their parts with these."""
         old, version = self._standing(upload.directory), new_version()
         return self._create(upload, version) if old is None else self._replace(upload, version, old)
 
@@ -111,21 +109,19 @@ class PartedArrays(FolderArrays):
         directory, acl = upload.directory, upload.acl
         names = {name: staged_name(name, version) for name in upload.parts}
         with self._parts(upload, names, version) as parts:
-            paths = self._send_parts(upload, names, version)
+            self._send_parts(upload, names, version)
             self._publish(directory, upload.table(version, parts=names), parts, acl)
         self._settle(directory, names, upload.threads, acl)
         self._write_table(keys.join(directory, TABLE), upload.table(version).encode(), acl)
-        # Who writes the last table has nobody's parts come behind it. So it is enough that each one looks at its own.
+        # After the last table no parts of another writer come. So it is enough that each writer looks at its own parts.
         is_last = self._version_there(directory) == version
-        self._remove_stale(upload, {*paths}, old if is_last else None)
+        self._remove_stale(upload, names.values(), old, is_last=is_last)
         if is_last and old and old.parts.difference(upload.parts) and self._version_there(directory) != version:
-            return False  # of one who came meanwhile, parts may be gone with the old ones
+            return False  # parts of a writer that came meanwhile may be gone with the old ones
         return not is_last or self._is_whole(upload, version)
 
-    def _send_parts(
-        self, upload: _Upload, names: Mapping[str, str], version: str, *, if_absent: bool = False
-    ) -> list[str]:
-        """Send the parts under these names; the paths of their objects."""
+    def _send_parts(self, upload: _Upload, names: Mapping[str, str], version: str, *, if_absent: bool = False) -> None:
+        """Send the parts under these names."""
         directory, metadata = upload.directory, {**upload.metadata, VERSION: version}
         parts = {keys.join(directory, names[name]): (name, array) for name, array in upload.parts.items()}
 
@@ -135,7 +131,6 @@ class PartedArrays(FolderArrays):
                 self._store(path, array, upload.compression, upload.acl, metadata=metadata, if_absent=if_absent)
 
         self._for_each(send, parts, upload.threads, "upload", directory)
-        return list(parts)
 
     def _parts(self, upload: _Upload, names: Mapping[str, str], version: str) -> Parts:
         """What `_send_parts` sends."""
@@ -178,28 +173,31 @@ class PartedArrays(FolderArrays):
 
         self._for_each(copy, staged, threads, "copy", directory)
 
-    def _remove_stale(self, upload: _Upload, staged: Collection[str], old: Standing | None) -> None:
-        """Remove staged parts, parts that the new array has no use for, and what was left staged long ago.
+    def _remove_stale(self, upload: _Upload, staged: Collection[str], old: Standing | None, *, is_last: bool) -> None:
+        """Remove staged parts and, where the table is this upload's, what the new array has no use for."""
+        from cottoncandy.chunkedarrays.leftovers import objects_in
+
+        there = objects_in(self.backend_interface, upload.directory)
+        stale = {*staged, *(self._outdated(upload, there, staged, old) if is_last else ())}
+        self.backend_interface.delete([info.key for name, info in there.items() if name in stale])
+
+    def _outdated(
+        self, upload: _Upload, there: Mapping[str, ObjectInfo], staged: Collection[str], old: Standing | None
+    ) -> set[str]:
+        """The names of the parts and chunks of the old array, and of what was left long ago.
 
         Other staged parts may be those of an upload that is under way, which then takes the names of old ones: these
         stay, as a deletion has no condition.
         """
-        from cottoncandy.chunkedarrays.standing import is_staged
+        from cottoncandy.chunkedarrays.leftovers import forgotten, others_are_at_work
+        from cottoncandy.chunkedarrays.standing import Standing, is_part
 
-        prefix, forgotten = keys.as_directory(upload.directory), datetime.now(timezone.utc) - FORGOTTEN
-        listed = self.backend_interface.list_level(prefix)
-        there = {info.key.removeprefix(prefix): info for info in listed if isinstance(info, ObjectInfo)}
-        others = {name for name, info in there.items() if is_staged(name) and info.key not in staged}
-        left = {name for name in others if there[name].is_older(forgotten)}
-        chunks = old.chunks if old else frozenset()
-        parts = old.parts.difference(upload.parts) if old and others == left else frozenset()
-
-        def is_stale(name: str, key: str) -> bool:
-            if old and name in parts:
-                return belongs_to(self.backend_interface, key, old.version)
-            return key in staged or name in left or name in chunks
-
-        self.backend_interface.delete([info.key for name, info in there.items() if is_stale(name, info.key)])
+        backend, old = self.backend_interface, old or Standing()
+        left = forgotten(backend, there, {*upload.parts, *staged, *old.names}, self._settings.threads)
+        if others_are_at_work(there, staged):
+            return {*old.chunks, *(name for name in left if not is_part(name))}
+        parts = there.keys() & old.parts.difference(upload.parts)
+        return {*old.chunks, *left, *(name for name in parts if belongs_to(backend, there[name].key, old.version))}
 
     def _download_parts(self, form: Form, object_name: str, threads: int | None) -> Any:
         directory = keys.clean_object(object_name).rstrip(keys.SEPARATOR)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import keys, trees
@@ -15,7 +18,32 @@ from cottoncandy.errors import InvalidObjectName
 from cottoncandy.interfaces.arrays.treedownload import TreeDownloads
 from cottoncandy.interfaces.arrays.treemark import MARK, mark
 from cottoncandy.interfaces.arrays.treeupload import TreeUpload, TreeUploads
-from cottoncandy.rawarrays import as_array, refuse_names
+from cottoncandy.rawarrays import as_array, gives_arrays, refuse_names
+
+
+class _Unread:
+    """A leaf that is read when it is sent, so that not all of them are in memory at the same time.
+
+    They are read one after the other, as they were before: not every library of files bears several threads.
+
+    Parameters
+    ----------
+    value : array_like
+        What `gives_arrays`.
+    describe : callable
+    reading : threading.Lock
+        Of all leaves of the tree.
+    """
+
+    def __init__(self, value: Any, describe: Callable[[], str], reading: threading.Lock) -> None:
+        self._value, self._describe, self._reading = value, describe, reading
+        as_array(np.empty(0, value.dtype), describe)  # what cannot be stored is refused before anything is sent
+        size = math.prod(value.shape) * value.dtype.itemsize
+        self.nbytes = math.inf if math.isnan(size) else size  # dask does not always know how much it makes
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        with self._reading:
+            return as_array(self._value, self._describe)
 
 
 class ArrayTrees(TreeUploads, TreeDownloads):
@@ -35,14 +63,17 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         Each leaf is a raw array under the name of its keys. Readers get the old tree until the new one is all there. Of
         two calls at the same time, the tree of one stays, whole. Leaves that an earlier `dict2cloud` wrote below the
         same name, and that are no longer in the dictionary, are removed when the new ones stand; other objects there
-        are left alone. Where others come while a first tree is sent, it may be sent twice: an error of the second time
-        leaves what was sent the first time.
+        are left alone. If another writer comes while a first tree is sent, the tree may be sent twice: an error of
+        the second time leaves what was sent the first time.
 
         Parameters
         ----------
         object_name : str
         array_dict : dict
-            What is neither a dictionary nor an array goes through `numpy.asarray`.
+            Or another mapping: a group of h5py, or one of `cloud2dataset`. What is neither a mapping nor an array goes
+            through `numpy.asarray`. Arrays that are not in memory (datasets of h5py, dask arrays, `open_array`) are
+            read one after the other, each when it is sent. An empty dictionary is stored as nothing, and does not come
+            back.
         acl : str, optional
             A canned ACL.
         verbose : bool
@@ -81,7 +112,9 @@ class ArrayTrees(TreeUploads, TreeDownloads):
 
             def send(key: str, place: str, later: bool) -> Any:
                 facts = {**metadata, **mark(key, root, len(arrays)), VERSION: version}
-                return self._store(place, arrays[key], compression, acl, 1, facts, later=later)
+                if later and isinstance(arrays[key], _Unread):
+                    return None  # in this thread nothing else would be sent while it is read
+                return self._store(place, np.asarray(arrays[key]), compression, acl, 1, facts, later=later)
 
             return TreeUpload(trees.Stage(root, version), arrays, send, threads, acl)
 
@@ -90,14 +123,20 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         if verbose:
             print(f"uploaded arrays in {root!r}")  # noqa: T201 - documented to print
 
-    def _leaves(self, root: str, array_dict: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """The arrays of a dictionary by the names of their objects."""
+    def _leaves(self, root: str, array_dict: Mapping[str, Any]) -> dict[str, Any]:
+        """The arrays of a dictionary by the names of their objects; those that are not in memory as `_Unread`."""
         describe = self.backend_interface.describe
         try:
             leaves = trees.flatten(array_dict)
         except (InvalidObjectName, TypeError) as error:
             raise type(error)(f"{describe(root)}: {error}") from None
-        return {(key := keys.join(root, name)): as_array(leaf, partial(describe, key)) for name, leaf in leaves.items()}
+        reading = threading.Lock()
+
+        def leaf(key: str, value: Any) -> Any:
+            where = partial(describe, key)
+            return _Unread(value, where, reading) if gives_arrays(value) else as_array(value, where)
+
+        return {(key := keys.join(root, name)): leaf(key, value) for name, value in leaves.items()}
 
     def cloud2dict(
         self,

@@ -1,4 +1,7 @@
-"""What a look below the root of a tree shows: of one's own upload, and of those of others. No I/O."""
+"""What one listing below the root of a tree shows to a writer: its own upload, and those of other writers. No I/O.
+
+The steps that follow from it are in `cottoncandy.interfaces.arrays.treeupload`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from cottoncandy import keys, trees
 from cottoncandy.backends.base import ObjectInfo
 from cottoncandy.chunkedarrays.names import FORGOTTEN
 
-# One whose mark is so much older than one's own has taken so long that he looks again himself, whatever a store's
-# clocks say.
+# A writer whose started mark is so much older than one's own looks again by itself, as its upload takes longer than
+# `_SOON` of treeupload.py. The difference is large beside what a store's clocks may be wrong by.
 _LONG = timedelta(seconds=10)
 
 
@@ -22,11 +25,11 @@ class Seen:
     Attributes
     ----------
     plain : list of str
-        The names of objects in their places.
+        The names of objects that are in no stage: leaves in their places, and objects of other calls.
     others : list of Stage
-        What other uploads have there.
+        The stages of other writers of this root.
     own : Stage
-        What this one has there.
+        This writer's own stage.
     sizes : Mapping of str to int
         Bytes of each object that was listed.
     """
@@ -38,40 +41,48 @@ class Seen:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether there is a tree that is complete and waits."""
+        """Whether a complete tree waits to be brought to its places."""
         return any(stage.is_complete for stage in (*self.others, self.own))
 
     @property
     def newest(self) -> trees.Stage:
-        """The tree that readers get, when this upload is complete."""
+        """The stage that readers get; there must be a complete one."""
         return trees.newest([*self.others, self.own])[self.own.root]
 
     @property
     def waiting(self) -> dict[str, str]:
-        """The places of the newest tree's leaves, and of the objects that wait to come there."""
+        """The newest tree: the place of each leaf, and the object in which the leaf waits."""
         return {keys.join(self.newest.root, name): place for name, place in self.newest.leaves.items()}
 
     @property
     def strangers(self) -> list[str]:
-        """Objects in their places that are no leaves of the newest tree."""
+        """Plain objects that are no places of the newest tree: stale leaves, and objects of other calls."""
         waiting = self.waiting
         return [key for key in self.plain if key not in waiting]
 
     @property
     def rivals(self) -> list[trees.Stage]:
-        """Uploads that are at work, or that were killed not long ago."""
-        return [other for other in self.others if other.started and not other.is_older(_forgotten())]
+        """Other writers that are at work, or were killed less than `FORGOTTEN` ago, which looks the same."""
+        return [other for other in self.others if is_at_work(other)]
 
     @property
     def ended(self) -> list[str]:
-        """The names of what is of no more use, beside the newest tree: who is at work keeps what is his."""
+        """The objects of stages that are of no more use: the newest tree and rivals keep theirs."""
         idle = [other for other in self.others if other not in self.rivals]
         left = [other for other in idle if other.order or other.is_older(_forgotten())]
         return [name for upload in [*left, self.own] if upload is not self.newest for name in upload.objects]
 
 
+def is_at_work(upload: trees.Stage) -> bool:
+    """Whether a writer may yet write to the places: it is at work, or was killed less than `FORGOTTEN` ago."""
+    return upload.started and not upload.is_older(_forgotten())
+
+
 def alone_with(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stage]:
-    """The uploads that may have found nobody when they began, and that began not long before this one."""
+    """The other writers that may send leaves straight to their places, having found nothing else when they began.
+
+    Those that began long before this one look again by themselves, and are left out.
+    """
     found = {stage.version: stage for stage in trees.stages({info.key: info.last_modified for info in there})[1]}
     mine = found.pop(own.version, own).dates
     since = mine[0] - _LONG if mine and mine[0] else None

@@ -1,4 +1,42 @@
-"""Sending a tree of arrays: readers see the old one until the new one is all there, also where several send one."""
+"""Sending a tree of arrays: readers see the old one until the new one is all there, also with several writers.
+
+A writer is one call of `dict2cloud`. It has a version of its own, and these objects below the tree's ROOT
+(`cottoncandy.trees.Stage`); every leaf has the version in its metadata:
+
+=====================================  =========================================================================
+``ROOT/NAME``                          the place of a leaf
+``ROOT/.upload-VERSION/started``       started mark: the leaves of VERSION that are in places do not count
+``ROOT/.upload-VERSION/leaves/NAME``   a leaf that waits
+``ROOT/.upload-VERSION/complete-N-C``  complete mark: the C leaves that wait are the tree; the highest N wins
+``ROOT/.upload-VERSION/settled``       settled mark: they are in their places, too, but another writer is at work
+=====================================  =========================================================================
+
+The way of one writer, and what readers get at each step::
+
+    write the started mark, list what is below ROOT                        readers get
+      |
+      |-- nothing else is there: send the leaves to their places           nothing yet
+      |     |-- still nothing else: remove the started mark                the new tree, in its places
+      |     `-- another writer has come: go on below, with all leaves      nothing yet
+      |
+    send the leaves to where they wait                                     the old tree
+    write the complete mark                                                the new tree, where it waits
+    wait for writers that may be sending straight to the places
+    remove stale leaves, copy the waiting leaves to their places           the new tree, where it waits
+      |
+      |-- no other writer: remove the marks, then the waiting leaves       the new tree, in its places
+      `-- another writer: write the settled mark, if the newest tree is    the newest tree, in its places;
+          one's own; remove one's own started mark; look once more, in     without a settled mark, where it waits
+          case the other writer has left the tree waiting as well
+
+Two writers at the same time: each writes its mark before it lists, so at least one of them finds the other's mark. The
+writer that finds a mark lets its leaves wait. The one that found none may not know of the other. If it took long
+(`_SOON`), it looks again in the end, and sends its tree once more if it finds another writer. If it was quick, the
+other one has waited for it (`_PATIENCE`).
+
+A writer that is killed leaves its started mark, and its leaves do not count; or its complete mark, and readers get its
+tree from where it waits. The next upload of ROOT clears up, started marks after a day (`FORGOTTEN`).
+"""
 
 from __future__ import annotations
 
@@ -12,37 +50,40 @@ from typing import Any
 import numpy.typing as npt
 
 from cottoncandy import trees
+from cottoncandy.allornothing import logging_failures
 from cottoncandy.backends.base import Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import new_version
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treelooks import Seen, alone_with
-from cottoncandy.interfaces.arrays.treemark import is_leaf
-from cottoncandy.interrupts import Insistence
+from cottoncandy.interfaces.arrays.treemark import Origin, is_leaf, of_moved_tree
+from cottoncandy.interrupts import Insistence, shielded
 from cottoncandy.pipelines import SMALL, Begun
 
 log = logging.getLogger(__name__)
 
-# What sends the array of a name to a place; a small one so that it is answered later, if that is wished.
+# Sends the array of a name to a place. Where the third argument is true, the answer is read later.
 _Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
+_SETTLED = b"The arrays beside this have taken their places. They wait for another upload that may be at work.\n"
 _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
 )
 
-# Seconds: who found nobody else looks again where sending his leaves took longer than that.
+# Seconds. A writer that found no other one looks again if sending its leaves took longer than that.
 _SOON = 1.0
-# Seconds for which others wait for him, from when they found his mark on: more than he may take without that look. Else
-# their leaves would go on to wait beside his. Readers get theirs in any case.
+# Seconds for which other writers wait for it, from when they found its mark. That is more than `_SOON`: a writer that
+# took longer looks again, so one of the two always brings the leaves that wait to their places. Readers get them in any
+# case.
 _PATIENCE = 2.0
-# How often a writer brings a tree to its places while others, at the same time, do so, too.
+# How often a writer brings a tree to its places, at most, while other writers do so at the same time.
 _ROUNDS = 4
 
 
 class _Watch:
-    """How long something takes; with the time for which the machine sleeps, which not every clock counts."""
+    """How long something takes, the time included for which the machine sleeps: not every clock counts that."""
 
     def __init__(self) -> None:
         self._began = time.monotonic(), time.time()
@@ -59,10 +100,11 @@ class TreeUpload:
     Attributes
     ----------
     stage : Stage
-        What it has beside the leaves while it is at work.
+        Its own objects below the tree's root while it is at work.
     arrays : Mapping
-        The leaves by the names of their objects.
+        The leaves by the names of their places.
     send : callable
+        Sends the leaf of a place's name to a place, or to where it waits.
     threads : int or None
     acl : str or None
     """
@@ -76,14 +118,15 @@ class TreeUpload:
 
 @dataclass
 class _Left:
-    """What an upload that fails has left.
+    """What an upload leaves in the store if it fails at this moment.
 
     Attributes
     ----------
     leaves : iterable of str
-        Those in their places, that nobody knows of yet.
+        Its leaves in their places, which do not count yet: they are removed.
     is_unknown : bool
-        Whether these may be of a tree that is complete, though the answer did not come: then they and the mark stay.
+        Whether the complete mark may have been written, though the answer did not come. Then the leaves in the places
+        may be those of a tree that counts: they stay, and the started mark too.
     """
 
     leaves: Iterable[str] = ()
@@ -96,11 +139,12 @@ class TreeUploads(FolderArrays):
     def _upload_tree(self, upload: TreeUpload) -> bool:
         """Send a tree; False where it is to be sent once more, under another version.
 
-        It is looked for others when the mark stands: who comes later finds it, and is told by it. Of two at the same
-        time one finds the other's, or each does. Who finds nobody, and nothing else, sends the leaves to their places.
+        A writer lists after it has written its started mark, so a later writer finds the mark. Of two writers at the
+        same time one finds the mark of the other, or each does. A writer that finds nothing but its own mark sends the
+        leaves to their places.
         """
         mark = upload.stage.started_mark
-        with self._marked(mark) as left:
+        with self._marked(upload.stage) as left:
             watch = _Watch()
             with self._in_stead_of(upload.stage.root, mark):
                 self._upload(mark, _STARTED, {}, upload.acl)
@@ -113,26 +157,44 @@ class TreeUploads(FolderArrays):
                 return True
             left.leaves = ()
             self.backend_interface.delete([mark])
-        # who found the mark, and did not wait for so long, leaves it to this upload to bring his leaves to their places
+        # another writer may have found the mark and given up waiting for it: then it is for this upload to bring the
+        # other one's leaves to their places, which happens when it sends its tree once more
         return watch.seconds < _SOON or self._is_alone(upload)
 
     @contextlib.contextmanager
-    def _marked(self, mark: str) -> Iterator[_Left]:
-        """Remove what is left in the places when the upload fails, and then its mark: what stays must not count."""
+    def _marked(self, stage: trees.Stage) -> Iterator[_Left]:
+        """If the upload fails, remove its leaves from the places, then its mark: leaves that stay must not count."""
         left = _Left()
         try:
             yield left
         except BaseException as failure:
-            is_gone = not left.is_unknown and self._discard(left.leaves)
-            if is_gone and not isinstance(failure, Insistence):  # of what may still arrive nothing must count
-                self._discard([mark])
+            is_gone = not left.is_unknown and self._are_taken_back(stage.root, left.leaves)
+            if is_gone and not isinstance(failure, Insistence):  # else requests may still arrive: keep the mark
+                self._discard([stage.started_mark])
             raise
 
-    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
-        """Send the leaves to their places, where they do not count as long as the mark stands; whether nobody has come.
+    def _are_taken_back(self, root: str, leaves: Iterable[str]) -> bool:
+        """Remove leaves from their places; whether they are gone.
 
-        The first look may have missed one who ended meanwhile: a listing shows one name before the other. A second one
-        finds his leaves, but for those of the same names where it is answered while the leaves are sent.
+        They may have been written over leaves of a tree that has settled there meanwhile, and still waits. Readers are
+        to take the leaves that wait then. So the settled marks are removed before the leaves, and once more after that.
+        """
+        if leaves == ():
+            return True
+        with logging_failures(), shielded():
+            self._unsettle(root)
+            self.backend_interface.delete(leaves)
+            self._unsettle(root)
+            return True
+        return False  # type: ignore[unreachable] # mypy does not see that failures end there
+
+    def _is_sent_alone(self, upload: TreeUpload, watch: _Watch, left: _Left) -> bool:
+        """Send the leaves to their places, where they do not count while the mark stands; whether no other came.
+
+        The listing of `_upload_tree` may have missed a writer that ended at that moment, as a listing is not made at
+        once: the mark was gone when it came to it, and the leaves were not there yet. A second listing finds these
+        leaves. It is asked for before the leaves are sent, and answered meanwhile where the store serves that; leaves
+        of the same names are not told from one's own then.
         """
         look = self._begin_look(upload)
         try:
@@ -147,7 +209,7 @@ class TreeUploads(FolderArrays):
         return is_alone and (watch.seconds < _SOON or self._is_alone(upload))
 
     def _begin_look(self, upload: TreeUpload) -> Begun[list[str]] | None:
-        """Ask for the names of all that is there; None where that is not answered later."""
+        """Send the request for a listing, whose answer is read later; None where the store does not serve that."""
         try:
             return self.backend_interface.begin_names(upload.stage.below)
         except Exception as failure:  # noqa: BLE001 - what is wrong is told where it is asked in the usual way
@@ -155,7 +217,7 @@ class TreeUploads(FolderArrays):
             return None
 
     def _is_alone(self, upload: TreeUpload, look: Begun[list[str]] | None = None) -> bool:
-        """Whether there are no other names than one's own, by a look that was begun, or else a new one."""
+        """Whether a listing has no names but those of this upload: the listing that was begun, or else a new one."""
         names: Iterable[str] | None = None
         if look is not None:
             try:
@@ -169,8 +231,9 @@ class TreeUploads(FolderArrays):
     def _replace_tree(self, upload: TreeUpload, alone: Collection[trees.Stage], watch: _Watch, left: _Left) -> None:
         """Send a tree where there is something: its leaves wait until they are all there, then take their places.
 
-        But not before those have ended who may have found nobody, and so need not look again. What keeps old leaves
-        from being told from other objects is found out before the new tree counts: then the old one stays.
+        They do not take them before the uploads in ``alone`` are over: these may have found no other writer, and may
+        end without another look. The stale leaves are found before the complete mark is written. If that fails, as with
+        an encrypted object that no key opens, the old tree stays.
         """
         stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
@@ -185,20 +248,20 @@ class TreeUploads(FolderArrays):
                 with self._in_stead_of(stage.root, mark), parts.naming():
                     self._write_table(mark, _COMPLETE, upload.acl)
             except BaseException:
-                # where the tree may be there, they may be its own: others bring it to its places
+                # if the mark is there, another writer may have copied the tree to its places: those leaves are its own
                 left.is_unknown = parts.may_be_named and bool(left.leaves)
                 raise
         left.leaves = ()
         if alone:
             self._wait_for(alone, watch)
             seen = self._look_at_tree(own)
-            stale = self._stale_leaves(seen, upload.threads)  # that took long, and others were at work
+            stale = self._stale_leaves(seen, upload.threads)  # it took long, and other writers were at work
         self._settle_tree(seen, stale, upload.threads, upload.acl)
 
     def _wait_for(self, alone: Collection[trees.Stage], watch: _Watch) -> None:
-        """Wait until these uploads are over; or for so long that they look again themselves when they are.
+        """Wait until these uploads are over, but no longer than `_PATIENCE`: slower ones look again by themselves.
 
-        Readers get the tree that waits: what is interrupted here is brought to its places by the next upload.
+        Readers get the tree from where it waits. If this is interrupted, the next upload brings the tree to its places.
         """
         delay = 0.01
         while watch.seconds < _PATIENCE and any(map(self._is_still_alone, alone)):
@@ -210,33 +273,49 @@ class TreeUploads(FolderArrays):
         return any(upload.is_bare for upload in now)
 
     def _look_at_tree(self, own: trees.Stage) -> Seen:
-        """What is below the root of a tree now; what this upload has there is known."""
+        """List what is below the root of a tree; what this upload itself has there is known."""
         there = list(self._listed(own.below))
         plain, found = trees.stages({info.key: info.last_modified for info in there})
         others = [other for other in found if other.root == own.root and other.version != own.version]
         return Seen(plain, others, own, {info.key: info.size for info in there})
 
     def _settle_tree(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
-        """Bring the newest tree that is complete to its places, whoever sent it; then it need not wait any longer.
+        """Bring the newest complete tree to its places, whichever writer sent it; then it need not wait any longer.
 
-        Where others are at work it goes on to wait, and readers get it there. Each may then leave it to the other; so
-        who has left looks once more, and comes back where a tree waits and nobody is at work.
+        While other writers are at work it goes on to wait, and readers get it there. Two writers may each leave it to
+        the other; so a writer that has left looks once more, and comes back if a tree waits and no writer is at work.
         """
-        if not self._is_settled(seen, stale, threads, acl):
+        with self._stored(seen.own):
+            is_settled = self._is_settled(seen, stale, threads, acl)
+        if not is_settled:
             try:
                 self._come_back(seen.own.root, threads, acl)
             except CottonCandyError as error:  # all is stored, and readers get it
                 where = self.backend_interface.describe(seen.own.root)
                 log.warning("%s: the newest tree waits beside its places until the next upload: %s", where, error)
 
+    @contextlib.contextmanager
+    def _stored(self, own: trees.Stage) -> Iterator[None]:
+        """Whatever fails here, the error says that the tree is stored; older stages are removed."""
+        try:
+            yield
+        except CottonCandyError as error:
+            with logging_failures():
+                self._leave_tree(self._look_at_tree(own))
+            raise type(error)(
+                f"{self.backend_interface.describe(own.root)}: the tree is stored, and cloud2dict reads it; but its "
+                f"leaves wait beside their places until the next dict2cloud: {error}"
+            ) from error
+
     def _come_back(self, root: str, threads: int | None, acl: str | None) -> None:
+        """Bring a tree that waits to its places, if no writer is at work; with a started mark of a new version."""
         for _ in range(_ROUNDS):
-            # another upload, that has a mark and nothing else: of this one's own, others may make away with all
+            # a new version, with a started mark and nothing else: other writers may remove all of the old stage by now
             own = trees.Stage(root, new_version())
             seen = self._look_at_tree(own)
             if seen.rivals or not seen.is_waiting:
                 return
-            with self._marked(own.started_mark):
+            with self._marked(own):
                 self._upload(own.started_mark, _STARTED, {}, acl)
                 seen = self._look_at_tree(own)
                 stale = self._stale_leaves(seen, threads) if seen.is_waiting else []
@@ -244,20 +323,20 @@ class TreeUploads(FolderArrays):
                     return
 
     def _is_settled(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> bool:
-        """Bring it to its places as long as others do so, too; whether it need not wait any longer.
+        """Bring the newest tree to its places, again while other writers do so too; whether no tree waits any longer.
 
-        Others may still write to the places. Each of them looks, when it has written, whether another tree is the
-        newest; so the last one to look leaves that one.
+        Other writers may still write to the places. Each of them lists again when it has written, and starts over if
+        another tree is the newest; so what the last one of them leaves in the places is the newest tree.
         """
         for _ in range(_ROUNDS):
-            if not seen.is_waiting:  # who came back was not the only one
+            if not seen.is_waiting:  # another writer has ended it
                 break
             before, failure = seen, self._take_places(seen, stale, threads, acl)
             seen = self._look_at_tree(seen.own)
             if not seen.is_waiting:
                 break
             is_same = seen.newest.version == before.newest.version
-            # of another who came and went since the look before, leaves may have stayed
+            # leaves may have stayed of a writer that came and went since the listing before
             came = set(seen.strangers).difference(before.strangers)
             if is_same and not (before.rivals or seen.rivals or came):
                 if failure:
@@ -265,15 +344,36 @@ class TreeUploads(FolderArrays):
                 self._end_tree(seen)
                 return True
             if is_same and seen.newest is seen.own and seen.rivals:
-                break  # the rivals end it, when they have come so far
+                if failure is None:
+                    self._settle_for_now(seen, acl)
+                break  # the rivals bring it to its places when they get there
             stale = self._stale_leaves(seen, threads)
         self._leave_tree(seen)
         return False
 
+    def _settle_for_now(self, seen: Seen, acl: str | None) -> None:
+        """Write the settled mark: the leaves have taken their places, though they go on to wait because of a rival.
+
+        From then on, what others write to the places counts, but for leaves of the rival's upload.
+        """
+        mark = seen.own.settled_mark
+        if not set(seen.waiting).difference(seen.plain):
+            self._upload(mark, _SETTLED, {}, acl)
+            seen = self._look_at_tree(seen.own)
+            if set(seen.waiting).difference(seen.plain):  # a rival failed, and removed its leaves from there
+                self.backend_interface.delete([mark])
+
+    def _unsettle(self, root: str) -> None:
+        """Remove all settled marks: some of these leaves may no longer be in their places."""
+        there = dict.fromkeys(self.backend_interface.list_names(trees.stage_prefix(root)))
+        marks = [stage.settled_mark for stage in trees.stages(there)[1] if stage.settled]
+        if marks:
+            self.backend_interface.delete(marks)
+
     def _take_places(
         self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None
     ) -> CottonCandyError | None:
-        """Copy the newest tree to the places of the stale one; what kept it from that and may be a rival's doing."""
+        """Remove stale leaves and copy the newest tree to its places; the error, if it may be a rival's doing."""
         newest, waiting, options = seen.newest, seen.waiting, self._write_options(acl)
 
         def settle(key: str) -> None:
@@ -283,7 +383,7 @@ class TreeUploads(FolderArrays):
             size = seen.sizes.get(waiting[key])
             return None if size is None else self.backend_interface.begin_copy(waiting[key], key, size, options)
 
-        # first: a directory cannot hold `a` and `a/b`
+        # before the copies: a directory cannot hold `a` and `a/b`
         self._deleted(newest.root, stale)
         try:
             self._for_each(settle, waiting, threads, "copy", newest.root, largest=0, begin=begin)
@@ -292,18 +392,19 @@ class TreeUploads(FolderArrays):
         return None
 
     def _end_tree(self, seen: Seen) -> None:
-        """Remove all that there is beside the places, where nobody else is at work."""
+        """Remove what is beside the places, when no other writer is at work."""
         newest, marks = seen.newest, [seen.own.started_mark, seen.newest.started_mark]
-        # first those that are older: they must not be the newest again
+        # older complete stages first: they must not become the newest again
         self.backend_interface.delete(dict.fromkeys([*seen.ended, *marks]))
         self.backend_interface.delete([name for name in newest.objects if name not in marks])
 
     def _leave_tree(self, seen: Seen) -> None:
-        """Remove what is of no more use, and one's own mark; the newest tree goes on to wait, where there is one."""
+        """Remove what is of no more use, and this upload's started mark; the newest tree, if any, goes on to wait."""
         ended = seen.ended if seen.is_waiting else []
         self.backend_interface.delete(dict.fromkeys([*ended, seen.own.started_mark]))
 
     def _send_leaves(self, upload: TreeUpload, places: Mapping[str, str]) -> None:
+        """Send all leaves to these places, or to where they wait; small ones are answered later."""
         arrays, send = upload.arrays, upload.send
 
         def send_one(key: str) -> None:
@@ -325,27 +426,46 @@ class TreeUploads(FolderArrays):
         )
 
     def _stale_leaves(self, seen: Seen, threads: int | None) -> list[str]:
-        """Those of the strangers that an earlier `dict2cloud` of this root, or of one above it, wrote.
+        """The leaves of an older tree that the newest one does not have, and that are to be removed.
+
+        These are what an earlier `dict2cloud`, of this root or of one above it, wrote of `Seen.strangers`; and the
+        leaves of a tree that was copied to this root as a whole. A leaf that was copied here alone is somebody's own.
 
         Raises
         ------
         WrongKey
-            If one is encrypted, and no key at hand tells.
+            If an object is encrypted, and no key at hand tells whether it is a leaf.
         """
         root, candidates = seen.own.root, seen.strangers
+        found = self._metadata_of(candidates, threads, root)
+        stale = {key for key, metadata in found.items() if is_leaf(metadata, key, root)}
+        for tree, leaves in of_moved_tree(found, root).items():
+            if tree.total > 1 and len(leaves) + self._replaced(tree, seen, threads) == tree.total:
+                stale.update(leaves)
+        if len(stale) < len(candidates):
+            log.info(
+                "%d objects below %r were not written there by dict2cloud: left alone",
+                len(candidates) - len(stale),
+                root,
+            )
+        return [key for key in candidates if key in stale]
 
-        def is_ours(key: str) -> bool:
+    def _replaced(self, tree: Origin, seen: Seen, threads: int | None) -> int:
+        """How many leaves of a copied tree lie in places of the newest tree."""
+        waiting = seen.waiting
+        found = self._metadata_of([key for key in seen.plain if key in waiting], threads, tree.root)
+        return len(of_moved_tree(found, tree.root).get(tree, ()))
+
+    def _metadata_of(self, names: Sequence[str], threads: int | None, root: str) -> dict[str, Mapping[str, str]]:
+        """The metadata of these objects, by their names; those that are not there are left out."""
+
+        def look(key: str) -> Mapping[str, str] | None:
             try:
                 head = self.backend_interface.stat(key)
             except ObjectNotFound:
-                return False
+                return None
             refuse_encrypted(self.backend_interface, head)
-            return is_leaf(head.metadata, key, root)
+            return head.metadata
 
-        verdicts = self._gather(is_ours, candidates, threads, "look at", root)
-        stale = [key for key, leaf in zip(candidates, verdicts, strict=True) if leaf]
-        if len(stale) < len(candidates):
-            log.info(
-                "%d objects below %r were not written by dict2cloud: left alone", len(candidates) - len(stale), root
-            )
-        return stale
+        found = zip(names, self._gather(look, names, threads, "look at", root), strict=True)
+        return {key: metadata for key, metadata in found if metadata is not None}

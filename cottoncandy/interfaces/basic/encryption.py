@@ -22,7 +22,7 @@ class Encryption(InterfaceCore):
 
         Each object has a key of its own, and only that is wrapped anew: the bytes stay where they are. An object
         changes in one step, so the call may be broken off and made again. When it has returned, nothing below that name
-        needs the older keys any more; but who had one of them may have kept what it opened.
+        needs the older keys any more; but somebody who had one of them may have kept what it opened.
 
         An object that cannot be given the current key keeps none of the others from it: they are gone through to the
         end, and then an error names those that are left.

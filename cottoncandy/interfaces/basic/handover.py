@@ -25,7 +25,8 @@ class Handover(InterfaceCore):
         Nothing is asked of the store: whether the object is there, and whether these keys may read it, shows when the
         URL is used.
 
-        .. warning:: Who has the URL has the object. It is a secret while it holds: keep it out of logs and tickets.
+        .. warning:: Anybody with the URL has the object. The URL is a secret while it holds: keep it out of logs and
+           tickets.
 
         Parameters
         ----------

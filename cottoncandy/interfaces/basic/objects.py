@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import pickle
 from collections.abc import Iterator
@@ -94,8 +95,11 @@ class Objects(InterfaceCore):
         raise TypeError(f"the body is bytes, text or a binary file, not {type(body).__name__}")
 
     def _blocks(self, file: Any) -> Iterator[bytes]:  # a file that was opened as text gives str
-        while block := file.read(stream_part(self._settings)):
+        size = stream_part(self._settings)
+        while block := file.read(size):
             yield block.encode() if isinstance(block, str) else block
+            if len(block) < size and _is_typed(file):
+                return  # Ctrl-D ended it, and would have to end another read too
 
     def download_stream(self, object_name: str, threads: int | None = None) -> CloudStream:
         """Open an object as a readable, seekable binary file.
@@ -259,8 +263,8 @@ class Objects(InterfaceCore):
         """Download a pickled object.
 
         .. warning:: Reading a pickle runs what its writer put into it, with all that you may do: it can read and remove
-           your files, and send your keys away. Whoever may write to the bucket could have written it. Read only what
-           people that you trust wrote, from a server that you trust; for arrays and dictionaries there are
+           your files, and send your keys away. Anybody who may write to the bucket could have written it. Read only
+           what people that you trust wrote, from a server that you trust; for arrays and dictionaries there are
            `download_raw_array` and `download_json`. ``allow_pickle = False`` in the configuration forbids it.
 
         Parameters
@@ -290,3 +294,8 @@ class Objects(InterfaceCore):
             )
         with self._readable_as(object_name, "a pickle"):
             return pickle.loads(self.download_object(object_name, threads))  # noqa: S301 - that is the call's purpose
+
+
+def _is_typed(file: Any) -> bool:
+    """Whether it is a terminal, read through a buffer: such a read is short only where the input ended."""
+    return isinstance(file, (io.BufferedReader, io.TextIOWrapper)) and file.isatty()

@@ -48,7 +48,9 @@ class Tables(Objects):
         ------
         UnsupportedArray
             For what is no data frame; for columns of mixed Python objects, of numbers that are too large, and of
-            dictionaries with differing keys; and for ``attrs`` that JSON cannot hold.
+            dictionaries with differing keys; for names of columns and of indices, and for dtypes, that would come back
+            as others (columns that are a `pandas.CategoricalIndex`, as `pivot` may make them, or numbers and text
+            mixed); and for ``attrs`` that JSON cannot hold.
 
         See Also
         --------

@@ -187,7 +187,7 @@ class Connection:
         except ssl.SSLWantReadError:
             return False
         except OSError:
-            return True  # who reads is told
+            return True  # the next read raises it
         finally:
             sock.settimeout(timeout)
         self._received, self._at = self._received[self._at :] + received, 0

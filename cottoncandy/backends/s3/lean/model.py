@@ -1,6 +1,6 @@
 """The operations that the library itself sends most, described as botocore's model describes them.
 
-Of arguments and answers only those are here that it uses: whoever asks for more gets botocore's own model, which takes
+Of arguments and answers only those are here that it uses: calls that ask for more get botocore's own model, which takes
 a third of a second to load. `tests/test_lean_plain.py` holds every line against it.
 """
 

@@ -316,7 +316,7 @@ class PlainWiring:
         return ClientError
 
     def leave(self, target: Target) -> None:
-        """Nothing: whoever is sent elsewhere goes botocore's way."""
+        """Nothing: requests that are sent elsewhere go botocore's way."""
 
     def forget(self) -> None:
         """Nothing."""

@@ -22,8 +22,8 @@ def enter_scope(connection: Connection, *, only_reads: bool) -> None:
 def talk(connection: Connection, request: Request, head: bytes) -> Head:
     """Send a request and read the head of its answer.
 
-    Where something is changed, Ctrl-C waits for the answer: what the server did after that would come behind the back
-    of who cleans up. With a part of a request it does nothing.
+    Where something is changed, Ctrl-C waits for the answer: else the server might still do
+    something after the clean-up. With a part of a request it does nothing.
     """
     try:
         return _talk(connection, request, head)

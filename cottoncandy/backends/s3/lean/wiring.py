@@ -28,7 +28,7 @@ Handler = Callable[..., Any]
 #: Signers of version 4, as botocore names them.
 _SIGNERS = {"v4", "s3v4"}
 #: What botocore registers for each client, by module. Of `botocore.stub` and `botocore.retries.adaptive` nothing
-#: is known here: who uses them has botocore's own way.
+#: is known here: with them, botocore's own way is taken.
 _BOTOCORE_MODULES = {
     "botocore.client",
     "botocore.handlers",
