@@ -40,7 +40,7 @@ class Looking(BasicInterface):
         list of str
             The full names of the objects and directories in it, without a trailing ``/``; empty where there is
             nothing. Names of other tools that each call takes for another object (``/raw/b``, ``raw//b``) are left
-            out of this and of all listings here, and a warning in the log counts them.
+            out, as `ls` and `glob` leave them out, and a warning in the log counts them.
 
         Examples
         --------
@@ -188,7 +188,8 @@ class Looking(BasicInterface):
         """
         if not kwargs.pop("verbose", False):
             return list(self._found_names(pattern, **kwargs))
-        found = list(self.find(pattern, **kwargs))
+        limit = kwargs.pop("limit", None)
+        found = list(limited(distinct(self.find(pattern, **kwargs), self.backend_interface.describe), limit))
         for info in found:
             print(describe_object(info))  # noqa: T201 - documented to print
         return [info.key for info in found]
@@ -196,10 +197,12 @@ class Looking(BasicInterface):
     def _found_names(self, pattern: str, limit: int | None = None, page_size: int | None = None) -> Iterator[str]:
         """The names of what `find` finds."""
         pattern = keys.without_trivial_magic(keys.clean(pattern))
-        if not keys.has_magic(pattern):
-            return (info.key for info in self.find(pattern, limit, page_size))
-        names = self._listed_names(keys.literal_prefix(pattern), page_size)
-        return limited(distinct_names(filter(keys.matcher(pattern), names), self.backend_interface.describe), limit)
+        names: Iterator[str]
+        if keys.has_magic(pattern):
+            names = filter(keys.matcher(pattern), self._listed_names(keys.literal_prefix(pattern), page_size))
+        else:
+            names = (info.key for info in self.find(pattern, None, page_size))
+        return limited(distinct_names(names, self.backend_interface.describe), limit)
 
     def glob_s3(self, pattern: str, **kwargs: Any) -> list[str]:
         """Do what `glob` does; kept for older scripts."""
@@ -226,7 +229,8 @@ class Looking(BasicInterface):
     ) -> Iterator[ObjectInfo]:
         """Go through the objects that `glob` finds, with size and date; pages are fetched as they are needed.
 
-        Parameters and names are those of `glob`; ``literal`` is that of `scandir`.
+        Parameters and names are those of `glob`; ``literal`` is that of `scandir`. Keys are given as they are, also
+        those of other tools that each call takes for another object, which `glob` leaves out.
 
         Yields
         ------
@@ -245,12 +249,11 @@ class Looking(BasicInterface):
             return limited(self._below(pattern, page_size), limit)
         matches = keys.matcher(pattern)
         listed = self._listed(keys.literal_prefix(pattern), page_size)
-        matching = (info for info in listed if matches(info.key))
-        return limited(distinct(matching, self.backend_interface.describe), limit)
+        return limited((info for info in listed if matches(info.key)), limit)
 
     def _below(self, name: str, page_size: int | None = None) -> Iterator[ObjectInfo]:
         """All objects below a name; the object itself where there is nothing below it."""
-        listed = distinct(self._listed(keys.as_directory(name), page_size), self.backend_interface.describe)
+        listed = self._listed(keys.as_directory(name), page_size)
         return self._or_itself(name, listed)
 
     def _or_itself(self, name: str, below: Iterator[Found]) -> Iterator[Found | ObjectInfo]:
