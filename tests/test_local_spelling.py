@@ -168,12 +168,20 @@ def test_a_disk_that_tells_case_is_asked_once(root: Path, monkeypatch: pytest.Mo
     disk.put("A", b"1", {})
     disk.put("a", b"22", {})
     assert (disk.stat("A").size, disk.stat("a").size, keys(disk)) == (1, 2, ["A", "a"])
+    other = LocalBackend.connect(str(root.parent / "other"))
+    other.put("x", b"1", {})
     calls = Counter[str]()
     for name in ("listdir", "scandir"):
         monkeypatch.setattr(os, name, partial(count, calls, name, getattr(os, name)))
     disk.put("A", b"1", {})
     disk.stat("A")
     disk.delete(["a"])
+    for _ in range(2):
+        disk.copy("A", "b", source_container=str(root))
+        disk.copy("x", "c", source_container=str(other.path))
+        assert calls["listdir"] + calls["scandir"] <= 1  # the other one is asked once, too
+    calls.clear()
+    disk.copy("x", "c", source_container=str(other.path))
     assert calls["listdir"] + calls["scandir"] == 0
     assert not any(root.glob(".cottoncandy-*"))
 

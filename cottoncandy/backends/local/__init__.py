@@ -89,6 +89,8 @@ class LocalBackend(Backend):
         self.path = _absolute(self.container)
         self._fsync = fsync
         self._spelling = Spelling(self.path)
+        # of all directories that this one was bound to: each copy from another one binds it anew
+        self._spellings = {self.path: self._spelling}
 
     @classmethod
     def connect(
@@ -129,7 +131,9 @@ class LocalBackend(Backend):
     def at(self, container: str | None) -> LocalBackend:
         if not container:
             raise ConfigurationError("the local backend needs a directory: give its name")
-        return LocalBackend(container, fsync=self._fsync)
+        bound = LocalBackend(container, fsync=self._fsync)
+        bound._spelling, bound._spellings = self._spellings.setdefault(bound.path, bound._spelling), self._spellings
+        return bound
 
     @property
     def location(self) -> str:
