@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
-from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out, status_of
+from cottoncandy.backends.s3.errors import Door, Kind, Place, is_of_another_region, let_out, status_of
 from cottoncandy.backends.s3.foreign import FOREIGN, is_html
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import (
@@ -150,7 +150,7 @@ class Bucket:
             try:
                 self.data.head_bucket(Bucket=self.name)
             except ClientError as error:
-                if status_of(error) not in {301, 400, 403, 404}:
+                if status_of(error) not in {400, 403, 404} and not is_of_another_region(error):
                     raise
                 if status_of(error) == 404:
                     return False
