@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from cottoncandy import partsizes
 from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, ObjectReader, Receipt, WriteOptions
-from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, quoted, receipt
 from cottoncandy.backends.s3.reader import open_object
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
@@ -88,7 +88,7 @@ def copy_object(
     if metadata is not None:
         head = {**head, "Metadata": metadata}
     if head["ContentLength"] <= sizes.at_once:
-        more: dict[str, Any] = {"CopySourceIfMatch": e_tag} if e_tag else {}
+        more: dict[str, Any] = held(e_tag, "CopySourceIfMatch")
         if metadata is not None:
             more |= _kept(head) | {"MetadataDirective": "REPLACE", "Metadata": dict(metadata)}
         return _copy_at_once(place, lambda: head, bucket, key, options, more)
@@ -165,7 +165,7 @@ def _is_copy(place: Mapping[str, str], head: Response, bucket: Bucket, key: str,
     if found["ContentLength"] != head["ContentLength"] or not has_metadata(found, head.get("Metadata", {})):
         return False
     of_source, of_copy = quoted(head.get("ETag")), quoted(found.get("ETag"))
-    return (of_source is not None and of_source == of_copy) or all(
+    return (of_source is not None and opaque(of_source) == opaque(of_copy)) or all(
         _read(bucket, place, start, stop, of_source) == _read(bucket, bucket.source(key), start, stop, of_copy)
         for start, stop in partsizes.spans(head["ContentLength"], _COMPARED)
     )
@@ -210,5 +210,5 @@ def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag
 def _require_unchanged(bucket: Bucket, place: Mapping[str, str], e_tag: str | None) -> None:
     # Ceph 16 and moto pass over CopySourceIfMatch: the parts might be of two versions
     source = Bucket(bucket.connection, place["Bucket"], place.get("VersionId"))
-    if quoted(source.head(place["Key"]).get("ETag")) != e_tag:
+    if opaque(source.head(place["Key"]).get("ETag")) != opaque(e_tag):
         raise ObjectChanged(f"{source.describe(place['Key'])} was replaced while it was copied: copy it again")

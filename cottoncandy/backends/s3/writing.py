@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
-from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.bucket import Bucket, Response, opaque, quoted, receipt
 from cottoncandy.backends.s3.errors import (
     Kind,
     code_of,
@@ -112,7 +112,7 @@ def lost_answer(bucket: Bucket, key: str, error: ClientError, is_ours: Callable[
 
 def _has_stored(head: Response, body: BytesLike, metadata: Mapping[str, str]) -> bool:
     e_tag = quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
-    return quoted(head.get("ETag")) == e_tag and has_metadata(head, metadata)
+    return opaque(head.get("ETag")) == e_tag and has_metadata(head, metadata)
 
 
 def has_metadata(head: Response, metadata: Mapping[str, str]) -> bool:
