@@ -24,7 +24,8 @@ from cottoncandy.backends.s3.errors import (
     was_retried,
 )
 from cottoncandy.backends.s3.retrying import client_policy, wait_for
-from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.errors import ConfigurationError, InvalidObjectName, ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.keys import IS_DIRECTORYS, SEPARATOR
 from cottoncandy.pipelines import Begun
 from cottoncandy.retry import Retries
 
@@ -53,6 +54,8 @@ def put_object(
     bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
 ) -> Receipt:
     """Write an object with one request."""
+    if len(body):
+        refuse_directory_name(bucket, key)
     checked = user_metadata(bucket, key, metadata, options)
     parameters = accepted(bucket, "PutObject", options.extra) if options.extra else _NO_MORE
 
@@ -80,6 +83,8 @@ def begin_put(
     """Send an object with one request, whose answer is read later; None where more may be needed."""
     if options.if_absent or options.extra:
         return None
+    if len(body):
+        refuse_directory_name(bucket, key)
     checked = user_metadata(bucket, key, metadata, options)
     begun: Begun[Response] | None = bucket.data.begin_put_object(
         Bucket=bucket.name,
@@ -127,6 +132,20 @@ def has_metadata(head: Response, metadata: Mapping[str, str]) -> bool:
 def _as_headers(metadata: Mapping[str, str]) -> dict[str, str]:
     stripped = ((name.lower().replace("_", "-"), value.strip()) for name, value in metadata.items())
     return {name: value for name, value in stripped if value}
+
+
+# ---------------------------------------------------------------------- names
+def refuse_directory_name(bucket: Bucket, key: str) -> None:
+    """Refuse a body under a name that ends with ``/``: only what is empty may have one, and stands for a directory.
+
+    SeaweedFS answers 200 and keeps nothing of the body; elsewhere no file and no name in a tree can be that object's.
+
+    Raises
+    ------
+    InvalidObjectName
+    """
+    if key.endswith(SEPARATOR):
+        raise InvalidObjectName(f"{bucket.describe(key)}: {IS_DIRECTORYS}")
 
 
 # ---------------------------------------------------------------------- parameters
