@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from cottoncandy.backends.s3.writing import (
     accepted,
     has_metadata,
     lost_answer,
+    of_copy,
     precondition,
     refuse_existing,
     welcome_acl,
@@ -76,6 +77,7 @@ def copy_object(
 
     It is looked at first, but for one whose ``size`` is known, and which goes as it is, in whichever version.
     """
+    options = of_copy(bucket, options)
     is_itself = (source.name, source_key, source.version_id) == (bucket.name, key, None)
     if size is not None and size <= sizes.at_once and metadata is None and e_tag is None and not is_itself:
         return _copy_listed(source, source_key, bucket, key, options)
@@ -112,6 +114,7 @@ def begin_copy(
     """Copy an object with one request, whose answer is read later; None where more may be needed."""
     if options.if_absent or options.extra or (source.name, source_key) == (bucket.name, key):
         return None
+    options = of_copy(bucket, options)
     begun: Begun[Response] | None = bucket.data.begin_copy_object(
         Bucket=bucket.name,
         Key=key,
@@ -176,7 +179,7 @@ def _copy_in_parts(
 ) -> Receipt:
     size, e_tag = head["ContentLength"], quoted(head.get("ETag"))
     extra = _kept(head) | dict(options.extra)
-    options = WriteOptions(options.acl, options.if_absent, extra)
+    options = replace(options, extra=extra)
     upload = start_upload(bucket, key, head.get("Metadata", {}), options)
 
     def copy_part(start: int) -> None:

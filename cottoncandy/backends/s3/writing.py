@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
@@ -37,6 +38,8 @@ Call = Callable[[Mapping[str, Any]], Response]
 _NO_MORE: Mapping[str, Any] = {}
 _WRITES = ("PutObject", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
 _ACL = ("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")
+#: Canned ACLs with which those alone read to whom the object or the bucket belongs.
+_OF_OWNERS = {"private", "bucket-owner-read", "bucket-owner-full-control"}
 #: What the library itself says in a write.
 _OURS = {"Bucket", "Key", "Body", "ContentLength", "UploadId", "MultipartUpload", "CopySource"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -286,6 +289,18 @@ def welcome_acl(bucket: Bucket, options: WriteOptions) -> dict[str, str]:
 def _is_without_acl(bucket: Bucket) -> bool:
     """Whether it is known that ACLs are refused."""
     return bucket.facts.no_acl or bucket.container in bucket.facts.buckets_without_acl
+
+
+def of_copy(bucket: Bucket, options: WriteOptions) -> WriteOptions:
+    """How a copy is written: of the configured ACLs it gets none that would let more people read than the source did.
+
+    What that had is not told in its head. Without an ACL a copy is its owner's alone.
+    """
+    if options.acl is not None or options.is_upload or not options.extra.keys().isdisjoint(_ACL):
+        return options
+    connection = bucket.connection
+    chosen = connection.acl if connection.settings.acl_chosen and connection.acl in _OF_OWNERS else None
+    return replace(options, acl=chosen or "")
 
 
 def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:
