@@ -221,14 +221,14 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
     """Send a write; with ``if_absent`` only if nothing is there.
 
     Amazon's own PutObject and CompleteMultipartUpload look and write in one. Other servers may pass over the
-    condition in silence (Ceph 16 does so when it completes or copies), so they are asked beforehand as well, which
-    guarantees nothing where they do.
+    condition in silence (Ceph 16 does so when it completes or copies), so they are asked beforehand as well, unless
+    somebody just did, which guarantees nothing where they do.
     """
     if not options.if_absent:
         own = partial(call, _NO_MORE)
         return _until_no_conflict(bucket, key, operation, own) if "IfNoneMatch" in options.extra else own()
     known = bucket.connection.accepts(operation, "IfNoneMatch") and not bucket.facts.no_conditions
-    if not (known and bucket.connection.amazon and operation != "CopyObject"):
+    if not (options.seen_absent or (known and bucket.connection.amazon and operation != "CopyObject")):
         refuse_existing(bucket, key)
     if not known:
         return call({})
