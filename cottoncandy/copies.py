@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from cottoncandy import keys
 from cottoncandy.backends.base import Backend, Receipt, WriteOptions
-from cottoncandy.errors import ObjectExists, ObjectNotFound
+from cottoncandy.errors import CorruptObject, ObjectExists, ObjectNotFound
 from cottoncandy.pipelines import Begun
 
 _OVERWRITE = "pass overwrite=True to replace it"
@@ -27,7 +27,7 @@ class Copies:
         The old and the new key of each object. Where they overlap, in the order in which nothing is lost.
     overwrite : bool
     sizes : Mapping of str to int
-        The bytes of those objects that were listed, by their old keys: of a branch's.
+        The bytes of those objects that were looked at, or listed, by their old keys: of all but damaged ones.
     """
 
     source: Backend
@@ -37,6 +37,10 @@ class Copies:
     overwrite: bool
     sizes: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def _is_branch(self) -> bool:
+        return len(self.pairs) > 1
+
     def require_absent(self) -> None:
         """Nothing of a branch is copied when something is in the way.
 
@@ -44,7 +48,7 @@ class Copies:
         ------
         ObjectExists
         """
-        if len(self.pairs) > 1 and not self.overwrite:
+        if self._is_branch and not self.overwrite:
             wanted = {new for _, new in self.pairs}
             there = self.target.list_objects(keys.as_directory(self.name))
             taken = next((info.key for info in there if info.key in wanted), None)
@@ -64,9 +68,9 @@ class Copies:
         return {place.removeprefix(source) for place in places if place.startswith(source)}
 
     def copy(self, pair: tuple[str, str]) -> None:
-        """Copy one object."""
+        """Copy one object; of a branch, `require_absent` has seen that its place is free."""
         old, new = pair
-        options = WriteOptions(if_absent=not self.overwrite)
+        options = WriteOptions(if_absent=not self.overwrite, seen_absent=self._is_branch)
         try:
             container, size = self.source.location, self.sizes.get(old)
             self.target.copy(old, new, source_container=container, options=options, size=size)
@@ -112,15 +116,28 @@ def plan_copies(
     """
     if not new or new.endswith(keys.SEPARATOR):
         new = keys.join(new, keys.basename(old))
-    itself = [(old, new)] if not old.endswith(keys.SEPARATOR) and source.exists(old) else []
+    itself, sizes = _itself(source, old, new)
     if itself and not recursive:
-        return Copies(source, target, new, itself, overwrite)
+        return Copies(source, target, new, itself, overwrite, sizes)
     prefix, new_prefix = keys.as_directory(old), keys.as_directory(new)
-    sizes = {info.key: info.size for info in source.list_objects(prefix)}
-    pairs = [*itself, *((key, new_prefix + key.removeprefix(prefix)) for key in sizes)]
+    below = {info.key: info.size for info in source.list_objects(prefix)}
+    pairs = [*itself, *((key, new_prefix + key.removeprefix(prefix)) for key in below)]
     # down a branch the deepest goes first, up it goes last: no copy replaces what another has yet to read
     goes_down = len(target.place(new_prefix)) > len(source.place(prefix))
     pairs.sort(key=lambda pair: len(pair[0]), reverse=goes_down)
     if not pairs:
         raise ObjectNotFound(f"{source.describe(old)} does not exist, and nothing is below that name")
-    return Copies(source, target, new, pairs, overwrite, sizes)
+    return Copies(source, target, new, pairs, overwrite, sizes | below)
+
+
+def _itself(source: Backend, old: str, new: str) -> tuple[list[tuple[str, str]], dict[str, int]]:
+    """The object of that name as a pair, and its bytes; nothing where there is none."""
+    if old.endswith(keys.SEPARATOR):
+        return [], {}
+    try:
+        head = source.stat(old)
+    except ObjectNotFound:
+        return [], {}
+    except CorruptObject:  # it can be copied as it is
+        return [(old, new)], {}
+    return [(old, new)], {old: max(source.listed_sizes(head.size))}

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from cottoncandy.errors import InvalidObjectName
 
 SEPARATOR = "/"
+#: Why no object with a body can have a name.
+IS_DIRECTORYS = "a name that ends with '/' is a directory's"
 
 _REPEATED_SEPARATOR = re.compile("/{2,}")
 # What most people choose: nothing to clean, nothing to refuse.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import arrayformat, checksums, codecs, dtypes, stringarrays
+from cottoncandy import arrayformat, checksums, codecs, dtypes, keys, stringarrays
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.backends.encrypted.mark import refuse_mark
 from cottoncandy.bodies import in_order
@@ -22,6 +22,7 @@ from cottoncandy.errors import (
     ConfigurationError,
     CorruptObject,
     CottonCandyError,
+    InvalidObjectName,
     UnknownCodec,
     UnsupportedArray,
 )
@@ -179,6 +180,8 @@ def store_array(
     Gives the receipt. A small array may be sent so that it is answered ``later``: then what `begin_upload` gives.
     """
     describe = partial(backend.describe, key)
+    if key.endswith(keys.SEPARATOR):  # one without items has no body, which is all that a store refuses there
+        raise InvalidObjectName(f"{describe()}: {keys.IS_DIRECTORYS}")
     array = as_array(array, describe)
     if metadata:
         refuse_names(metadata, arrayformat.RESERVED_KEYS, describe)

@@ -130,6 +130,8 @@ class RecordingProxy:
         Whether to keep the bytes of the requests' bodies.
     ca_bundle : str, optional
         What verifies an https upstream.
+    rewrite : callable, optional
+        Gives the value that a header of an answer gets, by its name and value.
     """
 
     def __init__(
@@ -139,10 +141,12 @@ class RecordingProxy:
         hook: Hook | None = None,
         keep_bodies: bool = False,
         ca_bundle: str | None = None,
+        rewrite: Callable[[str, str], str] = lambda _, value: value,
     ) -> None:
         self.upstream = urlsplit(upstream) if upstream else None
         self.hook = hook
         self.keep_bodies = keep_bodies
+        self.rewrite = rewrite
         self.requests: list[Request] = []
         self.errors: list[Exception] = []
         self._tls = ssl.create_default_context(cafile=ca_bundle) if upstream and upstream.startswith("https") else None
@@ -293,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer_headers(self, answer: http.client.HTTPResponse, *, chunked: bool) -> Iterator[tuple[str, str]]:
         for name, value in answer.getheaders():
             if name.lower() not in _HOP_BY_HOP:
-                yield name, value
+                yield name, self._proxy.rewrite(name, value)
         if chunked:
             yield "Transfer-Encoding", "chunked"
         elif answer.length is None:

@@ -1487,6 +1487,13 @@ def test_bars_are_for_terminals(recorded: Recorded, cc: Run, monkeypatch: pytest
 
 
 @pytest.mark.stores("moto")
+def test_sync_tells_what_can_be_no_file(store: Store, s3: Run) -> None:
+    store.raw.put("exp/a", b"a")
+    store.raw.put("exp/d/", b"x")
+    assert "skip d/: no file has such a name" in ok(s3("sync", "cottoncandy:///exp", "there")).splitlines()
+
+
+@pytest.mark.stores("moto")
 @pytest.mark.parametrize(("action", "method"), [("get", "HEAD"), ("get", "GET"), ("put", "PUT")])
 def test_many_files_are_under_way_at_once(
     recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch, action: str, method: str

@@ -13,15 +13,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from local_files import directories, files, keys, read
 from test_config import nobody
 
-from cottoncandy import diskpaths
+from cottoncandy import diskpaths, get_interface
+from cottoncandy.backends import local
 from cottoncandy.backends.base import WriteOptions
+from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.backends.local import LocalBackend, names
+from cottoncandy.backends.s3.settings import _ARGUMENTS as S3_ARGUMENTS
 from cottoncandy.config import Options
 from cottoncandy.errors import (
     AccessDenied,
@@ -308,6 +312,20 @@ def test_owner(backend: LocalBackend) -> None:
     assert backend.owner("a") == pwd.getpwuid(os.getuid()).pw_name
     with pytest.raises(ObjectNotFound):
         backend.owner("b")
+
+
+@pytest.mark.parametrize("name", ["encription_key", "fsnyc", "endpoint"])
+def test_an_argument_that_no_backend_takes(root: Path, name: str) -> None:
+    """What is written after a misspelt encryption_key would be plain."""
+    with pytest.raises(ConfigurationError, match=f"the local backend takes no '{name}'"):
+        get_interface(str(root), backend="local", verbose=False, **{name: "x"})
+    assert not root.exists()
+
+
+def test_the_arguments_of_other_backends_are_passed_over(root: Path) -> None:
+    theirs = {*S3_ARGUMENTS, *(field.name for field in fields(DriveSettings))}
+    assert theirs == local._OF_OTHERS
+    assert LocalBackend.connect(str(root), **dict.fromkeys(theirs)).path == str(root)
 
 
 def test_fsync(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

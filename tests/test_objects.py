@@ -775,3 +775,43 @@ def test_a_stream_gives_back_what_it_opened(store: Store) -> None:
         with cci.download_stream("big") as stream:
             stream.read(10)
     assert _open_files() < before + 20
+
+
+UPLOADS_TO_A_DIRECTORY: dict[str, Any] = {
+    "object": lambda cci: cci.upload_object("exp/", b"x"),
+    "file": lambda cci: cci.upload_object("exp/", io.BytesIO(b"x")),
+    "json": lambda cci: cci.upload_json("exp/", {}),
+    "pickle": lambda cci: cci.upload_pickle("exp/", {}),
+    "npy": lambda cci: cci.upload_npy_array("exp/", np.arange(3)),
+    "raw": lambda cci: cci.upload_raw_array("exp/", np.arange(3)),
+    "no items": lambda cci: cci.upload_raw_array("/exp//", np.empty((0, 3)), compression=False),
+    "a large one": lambda cci: cci.upload_raw_array("exp/", np.zeros(10**6, "u8"), compression=False),
+    "many parts": lambda cci: cci.upload_object("exp/", io.BytesIO(bytes(12 * 2**20))),
+}
+
+
+@pytest.mark.parametrize("upload", UPLOADS_TO_A_DIRECTORY)
+def test_a_name_that_ends_with_a_slash_is_a_directorys(store: Store, upload: str) -> None:
+    with pytest.raises(InvalidObjectName, match="'exp/'"):
+        UPLOADS_TO_A_DIRECTORY[upload](store.interface())
+    assert store.raw.keys() == []
+    assert store.raw.leftovers() == []
+
+
+@pytest.mark.stores("moto", "ceph")
+def test_what_0_4_0_stored_under_such_a_name_is_read(store: Store) -> None:
+    store.raw.put("exp/", np.arange(3).tobytes(), {"dtype": "<i8", "shape": "3", "gzip": "False", "order": "C"})
+    store.raw.put("run/", b"{}")
+    cci = store.interface()
+    assert cci.download_raw_array("exp/").tolist() == [0, 1, 2]
+    assert cci.download_json("run/") == {}
+    cci.cp("exp/", "other")
+    assert cci.download_raw_array("other/").tolist() == [0, 1, 2]
+
+
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+def test_an_empty_object_stands_for_a_directory(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_object("exp/", b"")
+    assert store.raw.keys() == ["exp/"]
+    assert cci.lsdir() == ["exp"]

@@ -126,6 +126,11 @@ def test_what_the_page_says_that_it_costs(
     cci.download_dask_array("d").compute()
     assert len(proxy.requests) == 1 + 8
     assert told["8 chunks down, as dask reads them"] == "1, and 1 for each chunk"
+    for number in range(100):
+        cci.upload_object(f"many/{number}", b"x")
+    for row, name in (("`cp` of an object", "s"), ("`cp` of 100 objects below a name", "many")):
+        once, over = count("cp", name, f"{name} once"), count("cp", name, f"{name} over", overwrite=True)
+        assert f"{once}; {over} with `overwrite=True`" == told[row]
 
 
 def _told_sizes(option: str) -> list[int]:
@@ -304,9 +309,27 @@ def test_a_branch_is_copied_with_a_request_for_each_object(
     assert count("b", overwrite=True)["PUT"] == 30
     assert count("b", overwrite=True)["HEAD"] <= 1  # whether there is an object of that name
     once = count("c")
-    assert (once["PUT"], once["HEAD"]) == (30, 31)  # and whether there is one in the place of each
+    assert (once["PUT"], once["HEAD"]) == (30, 1)  # a listing tells whether there is one in the place of each
+    assert once["GET"] == 2
     with pytest.raises(ObjectExists):
         count("c")
+    assert "PUT" not in _methods(proxy)
+
+
+def test_an_object_is_copied_with_few_requests(opened: tuple[Any, RecordingProxy, Any]) -> None:
+    cci, proxy, raw = opened
+    raw.put("a", b"x")
+    cci.cp("a", "before")  # asks once whether there is such a bucket
+    proxy.clear()
+    cci.cp("a", "b")
+    assert _methods(proxy) == ["HEAD", "HEAD", "PUT"]
+    proxy.clear()
+    cci.cp("a", "b", overwrite=True)
+    assert _methods(proxy) == ["HEAD", "PUT"]
+    proxy.clear()
+    cci.mv("b", "c")
+    assert _methods(proxy) == ["HEAD", "HEAD", "PUT", "DELETE"]
+    assert raw.get("c") == (b"x", {})
 
 
 def test_connections_are_kept(opened: tuple[Any, RecordingProxy, Any]) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from recorder import Request, Response
 from s3_wire import ONCE, answer_writes, connect, elsewhere, error
-from stores import Store
+from stores import BOTH_WIRES, Store
 
 from cottoncandy import errors
 from cottoncandy.backends.base import WriteOptions
+from cottoncandy.backends.s3.errors import Place, translation
 
 BUCKET = "bucket 'bucket'"
 OBJECT = f"object 'key' in {BUCKET}"
@@ -178,8 +179,25 @@ def test_nobody_listens() -> None:
 
 def test_no_such_host() -> None:
     backend = connect("http://no-such-host.invalid", config=Config(retries=ONCE))
-    with pytest.raises(ConnectionError, match=r"no connection to http://no-such-host\.invalid"):
+    with pytest.raises(ConnectionError, match=r"no connection to http://no-such-host\.invalid: .*between\?$"):
         backend.stat("key")
+
+
+@BOTH_WIRES
+def test_no_such_host_of_a_bucket() -> None:
+    """The endpoint may well answer: a name server without a wildcard knows it alone."""
+    config = Config(retries=ONCE, s3={"addressing_style": "virtual"})
+    backend = connect("http://no-such-host.invalid:8080", config=config)
+    told = r"no connection to http://bucket\.no-such-host\.invalid:8080: .* Or use .*'addressing_style': 'path'"
+    with pytest.raises(ConnectionError, match=told):
+        backend.stat("key")
+
+
+def test_amazons_hosts_of_buckets_are_there() -> None:
+    error = EndpointConnectionError(endpoint_url="https://bucket.s3.amazonaws.com/key?x=1", error=OSError())
+    ours, _ = translation(error, Place(OBJECT, "https://s3.amazonaws.com"))
+    assert "no connection to https://bucket.s3.amazonaws.com: is the address right" in str(ours)
+    assert "addressing_style" not in str(ours)
 
 
 @pytest.mark.stores("ceph-tls")

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
-from recorder import Fault, Hook, Request, Response
+from recorder import Fault, Hook, RecordingProxy, Request, Response
 from s3_wire import MD5_OF_X, ONCE, before, connect, elsewhere, error, nth, ok, operation
 from stores import BOTH_WIRES, Store
 
-from cottoncandy.backends.base import MIB, ObjectReader, WriteOptions
+from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader, WriteOptions
 from cottoncandy.errors import (
     ChecksumMismatch,
     ObjectChanged,
@@ -106,6 +106,53 @@ def whole_answers(headers: dict[str, str]) -> Hook:
         return Response(200, BODY, {"ETag": MD5_OF_X} | headers)
 
     return hook
+
+
+def weakened(store: Store) -> RecordingProxy:
+    """A proxy that could compress, so that no ETag says that bytes are alike."""
+    assert store.server is not None
+    weak = {"etag": "W/"}
+    return RecordingProxy(store.server.endpoint, rewrite=lambda name, value: weak.get(name.lower(), "") + value)
+
+
+@BOTH_WIRES
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+def test_weak_etags_hold_reads_to_one_version(store: Store) -> None:
+    store.raw.put("key", BODY)
+    settings = TransferSettings(download_threshold=MIB, download_part=MIB, threads=1)
+    with weakened(store) as proxy:
+        backend = store.backend(endpoint_url=proxy.url)
+        head = backend.stat("key")
+        assert (head.e_tag or "").startswith('W/"')
+        with ObjectSource(backend, "key", settings) as source:
+            buffer = bytearray(len(BODY))
+            source.fill(0, memoryview(buffer), 1)
+            assert buffer == BODY
+        assert read(backend.open_version(head, 5, 10)) == BODY[5:10]
+        listed = next(backend.list_objects())  # an ETag in XML is as the store says it
+        assert read(backend.open_version(ObjectHead("key", listed.size, listed.last_modified, listed.e_tag))) == BODY
+        assert not any((request.headers["If-Match"] or "").startswith("W/") for request in proxy.requests)
+        for start, stop in ((0, 5), (7, 7), (len(BODY), None)):
+            backend.open("key", start, stop, e_tag=head.e_tag).close()
+        store.raw.put("key", BODY[::-1])
+        for start, stop in ((0, 5), (7, 7), (len(BODY), None)):
+            with pytest.raises(ObjectChanged, match="object 'key' in bucket"):
+                backend.open("key", start, stop, e_tag=head.e_tag)
+
+
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+def test_weak_etags_keep_nobody_from_writing(store: Store) -> None:
+    with weakened(store) as proxy:
+        backend = in_parts(store.backend(endpoint_url=proxy.url))
+        upload(backend).complete()
+        backend.copy("key", "to")
+        assert store.raw.get("to")[0] == store.raw.get("key")[0] == EXPECTED
+        tag = backend.stat("key").e_tag
+        backend.put("key", b"small", {})
+        with pytest.raises(ObjectChanged):
+            backend.copy("key", "to", e_tag=tag)
+        backend.copy("key", "to", e_tag=backend.stat("key").e_tag)
+        assert store.raw.get("to")[0] == b"small"
 
 
 @BOTH_WIRES

@@ -725,3 +725,23 @@ def test_times_and_patterns() -> None:
     assert nanoseconds(None) is None
     takes: Any = selection("*.npy", "tmp/*")
     assert [takes(name) for name in ("a.npy", "x/a.npy", "tmp/a.npy", "a.txt")] == [True, True, False, False]
+
+
+@pytest.mark.stores("moto", "ceph")
+@pytest.mark.parametrize("to_disk", [False, True], ids=["to a branch", "to disk"])
+def test_what_no_file_can_be_is_told(store: Store, tmp_path: Path, to_disk: bool) -> None:
+    """0.4.0 stored such objects; of other programs, empty ones stand for directories."""
+    for key, body in {"exp/": b"own", "exp/d/": b"body", "exp/e/": b"", "exp/a": b"one"}.items():
+        store.raw.put(key, body)
+    cci, target = store.interface(), tmp_path / "there" if to_disk else "copy"
+    report = cci.sync("exp", target, delete=True)
+    assert (report.transferred, report.skipped) == (("a",), ("/", "d/"))
+    assert (on_disk(tmp_path / "there") if to_disk else stored(store, "copy/")) == {"a": b"one"}
+    again = cci.sync("exp", target)
+    assert (again.transferred, again.unchanged, again.skipped) == ((), 1, ("/", "d/"))
+    store.raw.delete("exp/a")
+    assert cci.sync("exp", target).skipped == ("/", "d/")
+    for key in ("exp/", "exp/d/"):
+        store.raw.delete(key)
+    with pytest.raises(ObjectNotFound, match="nothing is below"):
+        cci.sync("exp", target)

@@ -82,7 +82,10 @@ def _tell(report: SyncReport, would: str) -> None:
         for name in names:
             tell(f"{would}{action} {name}")
     for name in report.skipped:
-        tell(f"{would}skip {name}: a link that is not followed, or no file")
+        reason = (
+            "no file has such a name" if name.endswith(keys.SEPARATOR) else "a link that is not followed, or no file"
+        )
+        tell(f"{would}skip {name}: {reason}")
     tell(str(report))
 
 

@@ -17,8 +17,6 @@ class Pair(ABC):
     ----------
     origin : Disk or Branch
         The source.
-    skipped : list of str
-        What the directory has and takes no part.
     gone : list of str
         What vanished from it while it was listed.
     unlisted : dict of str to OSError
@@ -28,10 +26,14 @@ class Pair(ABC):
     """
 
     origin: Disk | Branch
-    skipped: list[str]
     gone: list[str]
     unlisted: dict[str, OSError]
     threads: int = 1
+
+    @property
+    @abstractmethod
+    def skipped(self) -> list[str]:
+        """What one of the two has and takes no part, when both are listed."""
 
     @abstractmethod
     def source(self) -> dict[str, int]:

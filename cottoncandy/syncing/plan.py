@@ -21,7 +21,8 @@ class SyncReport:
     deleted : tuple of str
         What only the destination had.
     skipped : tuple of str
-        Links to directories, or that lead out of the directory or nowhere; pipes and devices.
+        Links to directories, or that lead out of the directory or nowhere; pipes and devices; objects with a body
+        whose names end with ``/``, which no file can have (``/`` alone is that of the tree itself).
     unchanged : int
         How many were alike.
     nbytes : int

@@ -141,16 +141,26 @@ class Disk:
 
 
 class Branch:
-    """The objects below a name."""
+    """The objects below a name.
+
+    Attributes
+    ----------
+    skipped : list of str
+        What takes no part: objects with a body whose names end with ``/``, which no file's does.
+    """
 
     def __init__(self, backend: Backend, name: str) -> None:
         self.backend = backend
         self.prefix = keys.as_directory(name)
+        self.skipped: list[str] = []
 
     def list(self) -> dict[str, ObjectInfo]:
-        """The objects in it, by their names relative to it."""
-        listed = self.backend.list_objects(self.prefix)
-        return {info.key.removeprefix(self.prefix): info for info in listed if not info.key.endswith(keys.SEPARATOR)}
+        """The objects in it, by their names relative to it. Empty ones that end with ``/`` stand for directories."""
+        found = {info.key.removeprefix(self.prefix): info for info in self.backend.list_objects(self.prefix)}
+        folders = [name for name, info in found.items() if info.key.endswith(keys.SEPARATOR)]
+        sizes = {name: found.pop(name).size for name in folders}
+        self.skipped += (name or keys.SEPARATOR for name, size in sizes.items() if size)
+        return found
 
     def key(self, name: str) -> str:
         """The full name of an object."""
@@ -174,7 +184,7 @@ class Branch:
             self.backend.delete(count.through([self.key(name) for name in names]))
 
     def require(self, found: Mapping[str, object]) -> None:
-        """Raise ObjectNotFound if nothing was found."""
-        if not found:
+        """Raise ObjectNotFound if nothing was found, and nothing skipped."""
+        if not (found or self.skipped):
             where = self.backend.describe(self.prefix)
             raise ObjectNotFound(f"nothing is below {where} (a directory on disk is given as a pathlib.Path)")

@@ -71,11 +71,15 @@ class _WithDisk(Pair):
     ) -> None:
         self.origin, self.disk, self.branch = origin, disk, branch
         self.settings, self.checksum = settings, checksum
-        self.skipped, self.gone, self.unlisted = disk.skipped, disk.gone, disk.unlisted
+        self.gone, self.unlisted = disk.gone, disk.unlisted
         self._waits = Waits()
         self.files: dict[str, os.stat_result] = {}
         self.objects: dict[str, ObjectInfo] = {}
         self._arrays: dict[str, bool] = {}
+
+    @property
+    def skipped(self) -> list[str]:
+        return [*self.disk.skipped, *self.branch.skipped]
 
     def require_apart(self, takes: Callable[[str], bool], names: Iterable[str]) -> None:
         inner = self._inner()
@@ -263,9 +267,13 @@ class _Copy(Pair):
 
     def __post_init__(self) -> None:
         self.origin = self.source_branch
-        self.skipped, self.gone, self.unlisted = [], [], {}
+        self.gone, self.unlisted = [], {}
         self._from: dict[str, ObjectInfo] = {}
         self._to: dict[str, ObjectInfo] = {}
+
+    @property
+    def skipped(self) -> list[str]:
+        return [*dict.fromkeys([*self.source_branch.skipped, *self.target_branch.skipped])]
 
     def source(self) -> dict[str, int]:
         one, other = (branch.backend.place(branch.prefix) for branch in (self.source_branch, self.target_branch))

@@ -119,18 +119,25 @@ class WriteOptions:
     Attributes
     ----------
     acl : str or None
-        A canned ACL that the caller named; ``''`` asks for none; None leaves it to the backend.
+        A canned ACL that the caller named; ``''`` asks for none; None leaves it to the backend, which gives what is
+        uploaded the configured one. A copy may be read by those alone whom its owner is, or the container's.
     if_absent : bool
         Write only if there is no such object; raise `ObjectExists` otherwise. Where the store has a
         conditional write it is atomic, else it is a check that guarantees nothing.
     extra : Mapping
         The caller's ``ExtraArgs`` in boto3's names (``ContentType``, ``StorageClass``...). A backend
         takes those that mean something to it and passes over the others.
+    is_upload : bool
+        A copy is a step of an upload, and gets the ACL of one.
+    seen_absent : bool
+        Whoever writes ``if_absent`` has just seen, in a listing, that nothing is there: the check can be left out.
     """
 
     acl: str | None = None
     if_absent: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    is_upload: bool = False
+    seen_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

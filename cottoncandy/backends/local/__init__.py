@@ -48,6 +48,13 @@ __all__ = ["LocalBackend"]
 
 log = logging.getLogger(__name__)
 
+# Arguments of the other built-in backends. The list is here as siblings import nothing from each other.
+_OF_OTHERS = {
+    *("region_name", "api_version", "use_ssl", "verify", "aws_session_token", "config", "profile_name"),
+    *("signature_version", "requester_pays"),
+    *("root", "drive", "credentials", "service_account", "subject", "scopes", "open_browser", "port"),
+    *("sign_in_timeout", "timeout", "settle", "retry"),
+}
 # A file is as large as its file system lets it be.
 _LARGEST_FILE = 2**63 - 1
 
@@ -108,17 +115,23 @@ class LocalBackend(Backend):
         """Make the backend of a directory, and the directory unless ``create`` is False.
 
         ``fsync`` is the configured one where it is None.
-        What is meant for other stores (keys, an endpoint, boto3's arguments) is passed over.
+        What the other built-in backends take (keys, an endpoint, boto3's arguments) is passed over, so that a script
+        needs no other call for each store.
 
         Raises
         ------
         ConfigurationError
-            If no directory is named.
+            If no directory is named, or for an argument that no backend takes.
         ContainerExists
             If a file has the name.
         """
         if not container:
             raise ConfigurationError("the local backend needs a directory: give its name as bucket_name")
+        if unknown := sorted(kwargs.keys() - _OF_OTHERS):
+            raise ConfigurationError(
+                f"the local backend takes no {', '.join(map(repr, unknown))}; it takes: fsync, create, and passes over "
+                "what the others take"
+            )
         if kwargs:
             log.debug("the local backend has no use for: %s", ", ".join(sorted(kwargs)))
         if fsync is None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from cottoncandy.diskpaths import is_reserved_on_windows
 from cottoncandy.errors import InvalidObjectName
-from cottoncandy.keys import SEPARATOR, clean_object
+from cottoncandy.keys import IS_DIRECTORYS, SEPARATOR, clean_object
 
 #: The user metadata of object ``KEY`` is in the file ``KEY.meta.json``; no such name is an object.
 SIDECAR = ".meta.json"
@@ -48,7 +48,7 @@ def require_clean(key: str) -> None:
 def flaw(key: str, *, windows: bool = os.name == "nt") -> str | None:
     """Why no file can hold an object of this (clean) key; None if one can."""
     if key.endswith(SEPARATOR):
-        return "a name that ends with '/' is a directory's"
+        return IS_DIRECTORYS
     if key.endswith(SIDECAR):
         return f"names that end with {SIDECAR!r} are kept for the metadata of other objects"
     if any(map(is_of_the_system, key.split(SEPARATOR))):

@@ -180,6 +180,7 @@ class S3Backend(Backend):
         """Begin a multipart upload."""
         from cottoncandy.backends.s3 import upload
 
+        writing.refuse_directory_name(self._bucket, key)
         return upload.start_upload(self._bucket, key, metadata, options)
 
     def copy(

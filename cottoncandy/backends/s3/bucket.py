@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
-from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out, status_of
+from cottoncandy.backends.s3.errors import Door, Kind, Place, is_of_another_region, let_out, status_of
 from cottoncandy.backends.s3.foreign import FOREIGN, is_html
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import (
@@ -24,6 +24,7 @@ from cottoncandy.errors import (
 #: A boto3 response.
 Response = dict[str, Any]
 _NONE: Mapping[str, str] = {}
+_WEAK = "W/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +109,9 @@ class Bucket:
         ------
         ObjectNotFound, ContainerNotFound, ObjectChanged
         """
-        version = {"IfMatch": e_tag} if e_tag else {}
         try:
             with self.door(key):
-                response: Response = self.data.head_object(Bucket=self.name, Key=key, **version, **self.reading)
+                response: Response = self.data.head_object(Bucket=self.name, Key=key, **held(e_tag), **self.reading)
                 self.refuse_directory(key, response)
         except ObjectNotFound:
             self.require()  # an answer to HEAD has no body: 404 may as well mean the bucket
@@ -119,7 +119,14 @@ class Bucket:
         self.refuse_page(key, response)
         if response.get("ContentLength", -1) < 0:
             raise ServiceError(f"{self.describe(key)}: S3 does not tell its size")
+        if e_tag:
+            self.require_version(key, response, e_tag)
         return response
+
+    def require_version(self, key: str, response: Response, e_tag: str) -> None:
+        """Raise ObjectChanged for an answer of another version: not every server knows If-Match."""
+        if opaque(response.get("ETag")) != opaque(e_tag):
+            raise ObjectChanged(f"{self.describe(key)}: it was replaced in the meantime")
 
     def refuse_page(self, key: str, response: Response) -> None:
         """Raise TransientError for what no store has answered.
@@ -150,7 +157,7 @@ class Bucket:
             try:
                 self.data.head_bucket(Bucket=self.name)
             except ClientError as error:
-                if status_of(error) not in {301, 400, 403, 404}:
+                if status_of(error) not in {400, 403, 404} and not is_of_another_region(error):
                     raise
                 if status_of(error) == 404:
                     return False
@@ -175,9 +182,23 @@ def has_md5(response: Response) -> bool:
 
 def quoted(e_tag: str | None) -> str | None:
     """An ETag as boto3 shows it, in quotes: some servers leave them away in some answers."""
-    if not e_tag or e_tag.startswith(('"', "W/")):
+    if not e_tag or e_tag.startswith(('"', _WEAK)):
         return e_tag or None
     return f'"{e_tag.strip(chr(34))}"'
+
+
+def opaque(e_tag: str | None) -> str | None:
+    """What of an ETag names the version, in quotes.
+
+    A proxy that may compress makes a weak one (``W/"..."``) of the store's, at times in some answers alone. It is
+    never what a condition asks for: https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3
+    """
+    return quoted(e_tag.removeprefix(_WEAK)) if e_tag else None
+
+
+def held(e_tag: str | None, condition: str = "IfMatch") -> dict[str, str]:
+    """What holds a request to a version, where a server can: a weak ETag fits none. Answers are looked at besides."""
+    return {condition: e_tag} if e_tag and not e_tag.startswith(_WEAK) else {}
 
 
 def receipt(response: Response, e_tag: str | None) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,14 @@ from botocore.exceptions import ClientError
 from cottoncandy import partsizes
 from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, ObjectReader, Receipt, WriteOptions
-from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, quoted, receipt
 from cottoncandy.backends.s3.reader import open_object
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
     has_metadata,
     lost_answer,
+    of_copy,
     precondition,
     refuse_existing,
     welcome_acl,
@@ -76,6 +77,7 @@ def copy_object(
 
     It is looked at first, but for one whose ``size`` is known, and which goes as it is, in whichever version.
     """
+    options = of_copy(bucket, options)
     is_itself = (source.name, source_key, source.version_id) == (bucket.name, key, None)
     if size is not None and size <= sizes.at_once and metadata is None and e_tag is None and not is_itself:
         return _copy_listed(source, source_key, bucket, key, options)
@@ -88,7 +90,7 @@ def copy_object(
     if metadata is not None:
         head = {**head, "Metadata": metadata}
     if head["ContentLength"] <= sizes.at_once:
-        more: dict[str, Any] = {"CopySourceIfMatch": e_tag} if e_tag else {}
+        more: dict[str, Any] = held(e_tag, "CopySourceIfMatch")
         if metadata is not None:
             more |= _kept(head) | {"MetadataDirective": "REPLACE", "Metadata": dict(metadata)}
         return _copy_at_once(place, lambda: head, bucket, key, options, more)
@@ -112,6 +114,7 @@ def begin_copy(
     """Copy an object with one request, whose answer is read later; None where more may be needed."""
     if options.if_absent or options.extra or (source.name, source_key) == (bucket.name, key):
         return None
+    options = of_copy(bucket, options)
     begun: Begun[Response] | None = bucket.data.begin_copy_object(
         Bucket=bucket.name,
         Key=key,
@@ -165,7 +168,7 @@ def _is_copy(place: Mapping[str, str], head: Response, bucket: Bucket, key: str,
     if found["ContentLength"] != head["ContentLength"] or not has_metadata(found, head.get("Metadata", {})):
         return False
     of_source, of_copy = quoted(head.get("ETag")), quoted(found.get("ETag"))
-    return (of_source is not None and of_source == of_copy) or all(
+    return (of_source is not None and opaque(of_source) == opaque(of_copy)) or all(
         _read(bucket, place, start, stop, of_source) == _read(bucket, bucket.source(key), start, stop, of_copy)
         for start, stop in partsizes.spans(head["ContentLength"], _COMPARED)
     )
@@ -176,7 +179,7 @@ def _copy_in_parts(
 ) -> Receipt:
     size, e_tag = head["ContentLength"], quoted(head.get("ETag"))
     extra = _kept(head) | dict(options.extra)
-    options = WriteOptions(options.acl, options.if_absent, extra)
+    options = replace(options, extra=extra)
     upload = start_upload(bucket, key, head.get("Metadata", {}), options)
 
     def copy_part(start: int) -> None:
@@ -210,5 +213,5 @@ def _read(bucket: Bucket, place: Mapping[str, str], start: int, stop: int, e_tag
 def _require_unchanged(bucket: Bucket, place: Mapping[str, str], e_tag: str | None) -> None:
     # Ceph 16 and moto pass over CopySourceIfMatch: the parts might be of two versions
     source = Bucket(bucket.connection, place["Bucket"], place.get("VersionId"))
-    if quoted(source.head(place["Key"]).get("ETag")) != e_tag:
+    if opaque(source.head(place["Key"]).get("ETag")) != opaque(e_tag):
         raise ObjectChanged(f"{source.describe(place['Key'])} was replaced while it was copied: copy it again")

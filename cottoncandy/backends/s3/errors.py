@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
+from urllib.parse import SplitResult, urlsplit
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cottoncandy.backends.s3.retrying import is_passing
+from cottoncandy.backends.s3.settings import is_amazon
 from cottoncandy.errors import (
     AccessDenied,
     ChecksumMismatch,
@@ -54,6 +56,9 @@ _BUCKET_NAME = "no bucket can have this name: 3 to 63 lower-case letters, digits
 _KEY_NAME = "no object can have this name here: a key has 1 to 1024 bytes of UTF-8"
 _METADATA = "(2 KB in all on Amazon): keep it in an object of its own"
 _DENIED = "access is denied to these credentials (or there is nothing, and they may not look)"
+_BY_PATH = (
+    " Or use Config(s3={'addressing_style': 'path'}): this is a host of the bucket's own, which not every server has"
+)
 _CERTIFICATE = (
     "the server's certificate is not trusted: name the file of the authority that signed it with verify= or in "
     "AWS_CA_BUNDLE"
@@ -94,8 +99,9 @@ _RULES: dict[str, tuple[Kind, str]] = {
 }
 #: What a server says about keys and signatures is left out: it may repeat them.
 _ABOUT_KEYS = {"AuthorizationHeaderMalformed", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
+_REDIRECTS = (301, 302, 307, 308)
 _BY_STATUS: dict[int, tuple[Kind, str]] = {
-    **dict.fromkeys((301, 302, 307, 308), (ServiceError, _OTHER_REGION)),
+    **dict.fromkeys(_REDIRECTS, (ServiceError, _OTHER_REGION)),
     401: (AccessDenied, _DENIED),
     407: (ServiceError, "a proxy between wants a login: name user and password in its address (HTTPS_PROXY)"),
     501: _RULES["NotImplemented"],
@@ -151,7 +157,7 @@ _FAILURES: tuple[tuple[tuple[type[BaseException], ...], Kind, str], ...] = (
     (
         (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ProxyConnectionError),
         TransientError,
-        "no connection to {endpoint}: is the address right, is the server up, does a proxy or a VPN stand between?",
+        "no connection to {asked}: is the address right, is the server up, does a proxy or a VPN stand between?",
     ),
     (
         (boto.SSLError,),
@@ -258,7 +264,9 @@ def _forget_requests(error: BaseException | None) -> None:
 def translation(error: BaseException, place: Place) -> tuple[CottonCandyError, bool]:
     """Our error for a foreign one, and whether the foreign one may be shown as its cause."""
     if isinstance(error, ClientError):
-        return refusal(place, code_of(error), status_of(error), message_of(error)), code_of(error) not in _ABOUT_KEYS
+        code, sent_on = code_of(error), _sent_on(error, place)
+        ours = sent_on or refusal(place, code, status_of(error), message_of(error))
+        return ours, code not in _ABOUT_KEYS
     if isinstance(error, boto.ParamValidationError):
         return _invalid(error, place), False
     if isinstance(error, boto.HTTPClientError) and isinstance(error.kwargs.get("error"), ValueError):
@@ -287,6 +295,32 @@ def message_of(error: ClientError) -> str:
 def was_retried(error: ClientError) -> bool:
     """Whether botocore had sent the request before: the first one may have been done, and its answer lost."""
     return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
+
+
+def is_of_another_region(error: ClientError) -> bool:
+    """Whether a redirect is S3's own, which tells the bucket's region; others send on to wherever they want."""
+    return bool(_headers(error).get("x-amz-bucket-region"))
+
+
+def _headers(error: ClientError) -> Mapping[str, str]:
+    headers: Mapping[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
+
+
+def _sent_on(error: ClientError, place: Place) -> CottonCandyError | None:
+    """The error for a server that sends on to another address, which no signed request follows."""
+    address = urlsplit(_headers(error).get("location", ""))
+    if status_of(error) not in _REDIRECTS or is_of_another_region(error) or not address.hostname:
+        return None
+    where, asked = f"{address.scheme}://{_host(address)}", urlsplit(place.endpoint)
+    is_same = address.hostname == asked.hostname
+    advice = "use that as endpoint_url" if is_same else "use that as endpoint_url if it is the store's"
+    return ServiceError(f"{place.name}: the server sends on to {where}: {advice} ({status_of(error)})")
+
+
+def _host(address: SplitResult) -> str:
+    """Host and port, without the name and password that may stand before them."""
+    return address.netloc.rpartition("@")[2]
 
 
 def is_precondition(error: ClientError) -> bool:
@@ -357,5 +391,17 @@ def _failure(error: BaseException, place: Place) -> CottonCandyError:
         return ServiceError(f"{place.name} at {place.endpoint}: {_CERTIFICATE}")
     rules = ((kind, reason) for kinds, kind, reason in _FAILURES if isinstance(error, kinds))
     kind, reason = next(rules, (TransientError, _BROKE))
-    told = reason.format(error=error, endpoint=place.endpoint, kind=type(error).__name__)
-    return kind(f"{place.name}: {told}")
+    asked, by_path = _asked(error, place.endpoint)
+    told = reason.format(error=error, endpoint=place.endpoint, asked=asked, kind=type(error).__name__)
+    return kind(f"{place.name}: {told}{by_path}")
+
+
+def _asked(error: BaseException, endpoint: str) -> tuple[str, str]:
+    """The address that was asked, and what to do where it is the bucket's own host, which the endpoint may not have."""
+    if not isinstance(error, boto.EndpointConnectionError):
+        return endpoint, ""
+    address = urlsplit(str(error.kwargs.get("endpoint_url", "")))
+    if not address.hostname:
+        return endpoint, ""
+    is_buckets = address.hostname.endswith(f".{urlsplit(endpoint).hostname}") and not is_amazon(endpoint)
+    return f"{address.scheme}://{_host(address)}", _BY_PATH if is_buckets else ""

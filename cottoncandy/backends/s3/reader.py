@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
-from cottoncandy.backends.s3.bucket import Bucket, Response, object_head, quoted
+from cottoncandy.backends.s3.bucket import Bucket, Response, held, object_head, quoted
 from cottoncandy.backends.s3.errors import status_of
 from cottoncandy.backends.s3.lean.bodies import ResponseBody
-from cottoncandy.errors import ObjectChanged, ServiceError, TransientError
+from cottoncandy.errors import ServiceError, TransientError
 from cottoncandy.pipelines import Begun
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ def begin_open(bucket: Bucket, key: str, stop: int, e_tag: str | None) -> Begun[
     def opened(response: Response) -> ObjectReader:
         return open_object(bucket, key, 0, stop, e_tag, response)
 
-    held = {"IfMatch": e_tag} if e_tag else {}
     begun: Begun[Response] | None = bucket.data.begin_get_object(
-        Bucket=bucket.name, Key=key, Range=f"bytes=0-{stop - 1}", **held, **bucket.reading
+        Bucket=bucket.name, Key=key, Range=f"bytes=0-{stop - 1}", **held(e_tag), **bucket.reading
     )
     return None if begun is None else begun.then(opened)
 
@@ -57,8 +56,8 @@ def open_object(
         bucket.refuse_page(key, response)
         if key.endswith("/"):
             bucket.refuse_directory(key, response)
-        if e_tag:  # not every server knows If-Match
-            _require_version(bucket, key, response, e_tag)
+        if e_tag:
+            bucket.require_version(key, response, e_tag)
         return _reader(bucket, key, response, body, start, stop)
     except BaseException:
         body.close()
@@ -67,11 +66,9 @@ def open_object(
 
 def _get(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | None) -> Response | None:
     """The answer; None where the range lies behind the end."""
-    wanted: dict[str, Any] = {}
+    wanted: dict[str, Any] = {**held(e_tag)}
     if start or stop is not None:
         wanted["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-    if e_tag:
-        wanted["IfMatch"] = e_tag
     try:
         response: Response = bucket.connection.data.get_object(Bucket=bucket.name, Key=key, **wanted, **bucket.reading)
     except Exception as error:
@@ -80,11 +77,6 @@ def _get(bucket: Bucket, key: str, start: int, stop: int | None, e_tag: str | No
         bucket.let_out(error, key)
         raise
     return response
-
-
-def _require_version(bucket: Bucket, key: str, response: Response, e_tag: str) -> None:
-    if quoted(response.get("ETag")) != quoted(e_tag):
-        raise ObjectChanged(f"{bucket.describe(key)}: it was replaced in the meantime")
 
 
 def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reader:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
-from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, receipt
 from cottoncandy.backends.s3.errors import code_of
 from cottoncandy.backends.s3.lean import LOST
 from cottoncandy.backends.s3.writing import (
@@ -136,20 +136,21 @@ class S3Upload(MultipartUpload):
 
     def copy_part(self, number: int, source: Mapping[str, str], start: int, stop: int, e_tag: str | None) -> None:
         """Take part ``number`` from an object that lies in the store."""
-        version = {"CopySourceIfMatch": e_tag} if e_tag else {}
         with self._bucket.door(self.key):
             response = self._bucket.client.upload_part_copy(
                 **self._where,
                 PartNumber=number,
                 CopySource=source,
                 CopySourceRange=f"bytes={start}-{stop - 1}",
-                **version,
+                **held(e_tag, "CopySourceIfMatch"),
             )
         self.add_part(number, response["CopyPartResult"])
 
     def add_part(self, number: int, response: Response) -> None:
         """Note what the server said of a part: its ETag, and checksums where there are some."""
-        said = {name: value for name, value in response.items() if name == "ETag" or name.startswith("Checksum")}
+        said = {name: value for name, value in response.items() if name.startswith("Checksum")}
+        if e_tag := opaque(response.get("ETag")):
+            said["ETag"] = e_tag
         self._parts[number] = said | {"PartNumber": number}
 
     # ------------------------------------------------------------------ the end
@@ -177,7 +178,7 @@ class S3Upload(MultipartUpload):
         return response
 
     def _has_made(self, head: Response) -> bool:
-        return quoted(head.get("ETag")) == self._expected_e_tag()
+        return opaque(head.get("ETag")) == self._expected_e_tag()
 
     def _expected_e_tag(self) -> str | None:
         """MD5 of the parts' MD5s; None where the server's ETags are something else."""

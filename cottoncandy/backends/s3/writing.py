@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
-from cottoncandy.backends.s3.bucket import Bucket, Response, quoted, receipt
+from cottoncandy.backends.s3.bucket import Bucket, Response, opaque, quoted, receipt
 from cottoncandy.backends.s3.errors import (
     Kind,
     code_of,
@@ -24,7 +25,8 @@ from cottoncandy.backends.s3.errors import (
     was_retried,
 )
 from cottoncandy.backends.s3.retrying import client_policy, wait_for
-from cottoncandy.errors import ConfigurationError, ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.errors import ConfigurationError, InvalidObjectName, ObjectChanged, ObjectExists, ObjectNotFound
+from cottoncandy.keys import IS_DIRECTORYS, SEPARATOR
 from cottoncandy.pipelines import Begun
 from cottoncandy.retry import Retries
 
@@ -36,6 +38,8 @@ Call = Callable[[Mapping[str, Any]], Response]
 _NO_MORE: Mapping[str, Any] = {}
 _WRITES = ("PutObject", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
 _ACL = ("ACL", "GrantFullControl", "GrantRead", "GrantReadACP", "GrantWriteACP")
+#: Canned ACLs with which those alone read to whom the object or the bucket belongs.
+_OF_OWNERS = {"private", "bucket-owner-read", "bucket-owner-full-control"}
 #: What the library itself says in a write.
 _OURS = {"Bucket", "Key", "Body", "ContentLength", "UploadId", "MultipartUpload", "CopySource"}
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -53,6 +57,8 @@ def put_object(
     bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions
 ) -> Receipt:
     """Write an object with one request."""
+    if len(body):
+        refuse_directory_name(bucket, key)
     checked = user_metadata(bucket, key, metadata, options)
     parameters = accepted(bucket, "PutObject", options.extra) if options.extra else _NO_MORE
 
@@ -80,6 +86,8 @@ def begin_put(
     """Send an object with one request, whose answer is read later; None where more may be needed."""
     if options.if_absent or options.extra:
         return None
+    if len(body):
+        refuse_directory_name(bucket, key)
     checked = user_metadata(bucket, key, metadata, options)
     begun: Begun[Response] | None = bucket.data.begin_put_object(
         Bucket=bucket.name,
@@ -112,7 +120,7 @@ def lost_answer(bucket: Bucket, key: str, error: ClientError, is_ours: Callable[
 
 def _has_stored(head: Response, body: BytesLike, metadata: Mapping[str, str]) -> bool:
     e_tag = quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
-    return quoted(head.get("ETag")) == e_tag and has_metadata(head, metadata)
+    return opaque(head.get("ETag")) == e_tag and has_metadata(head, metadata)
 
 
 def has_metadata(head: Response, metadata: Mapping[str, str]) -> bool:
@@ -127,6 +135,20 @@ def has_metadata(head: Response, metadata: Mapping[str, str]) -> bool:
 def _as_headers(metadata: Mapping[str, str]) -> dict[str, str]:
     stripped = ((name.lower().replace("_", "-"), value.strip()) for name, value in metadata.items())
     return {name: value for name, value in stripped if value}
+
+
+# ---------------------------------------------------------------------- names
+def refuse_directory_name(bucket: Bucket, key: str) -> None:
+    """Refuse a body under a name that ends with ``/``: only what is empty may have one, and stands for a directory.
+
+    SeaweedFS answers 200 and keeps nothing of the body; elsewhere no file and no name in a tree can be that object's.
+
+    Raises
+    ------
+    InvalidObjectName
+    """
+    if key.endswith(SEPARATOR):
+        raise InvalidObjectName(f"{bucket.describe(key)}: {IS_DIRECTORYS}")
 
 
 # ---------------------------------------------------------------------- parameters
@@ -199,14 +221,14 @@ def with_condition(bucket: Bucket, key: str, operation: str, options: WriteOptio
     """Send a write; with ``if_absent`` only if nothing is there.
 
     Amazon's own PutObject and CompleteMultipartUpload look and write in one. Other servers may pass over the
-    condition in silence (Ceph 16 does so when it completes or copies), so they are asked beforehand as well, which
-    guarantees nothing where they do.
+    condition in silence (Ceph 16 does so when it completes or copies), so they are asked beforehand as well, unless
+    somebody just did, which guarantees nothing where they do.
     """
     if not options.if_absent:
         own = partial(call, _NO_MORE)
         return _until_no_conflict(bucket, key, operation, own) if "IfNoneMatch" in options.extra else own()
     known = bucket.connection.accepts(operation, "IfNoneMatch") and not bucket.facts.no_conditions
-    if not (known and bucket.connection.amazon and operation != "CopyObject"):
+    if not (options.seen_absent or (known and bucket.connection.amazon and operation != "CopyObject")):
         refuse_existing(bucket, key)
     if not known:
         return call({})
@@ -267,6 +289,18 @@ def welcome_acl(bucket: Bucket, options: WriteOptions) -> dict[str, str]:
 def _is_without_acl(bucket: Bucket) -> bool:
     """Whether it is known that ACLs are refused."""
     return bucket.facts.no_acl or bucket.container in bucket.facts.buckets_without_acl
+
+
+def of_copy(bucket: Bucket, options: WriteOptions) -> WriteOptions:
+    """How a copy is written: of the configured ACLs it gets none that would let more people read than the source did.
+
+    What that had is not told in its head. Without an ACL a copy is its owner's alone.
+    """
+    if options.acl is not None or options.is_upload or not options.extra.keys().isdisjoint(_ACL):
+        return options
+    connection = bucket.connection
+    chosen = connection.acl if connection.settings.acl_chosen and connection.acl in _OF_OWNERS else None
+    return replace(options, acl=chosen or "")
 
 
 def _acl(bucket: Bucket, options: WriteOptions) -> tuple[dict[str, str], bool]:

@@ -78,6 +78,8 @@ class RawArrays(BasicInterface):
         UnsupportedArray
             For ``object`` arrays, which hold references.
         UnknownCodec
+        InvalidObjectName
+            For a name that ends with ``/``, which is a directory's.
 
         See Also
         --------

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_USUAL = WriteOptions()
+_USUAL = WriteOptions(is_upload=True)
 # Bytes of what is small enough to be in memory as often as there may be threads.
 _SMALL = MIB
 
@@ -84,7 +84,7 @@ class InterfaceCore(InterfaceObject):
         return keys.join(a, *p)
 
     def _write_options(self, acl: str | None, extra: Mapping[str, Any] | None = None) -> WriteOptions:
-        return _USUAL if acl is None and not extra else WriteOptions(acl=acl, extra=extra or {})
+        return _USUAL if acl is None and not extra else replace(_USUAL, acl=acl, extra=extra or {})
 
     def _upload(
         self,

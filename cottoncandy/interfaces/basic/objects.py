@@ -75,6 +75,11 @@ class Objects(InterfaceCore):
         dict
             The boto3 response, or one in its shape.
 
+        Raises
+        ------
+        InvalidObjectName
+            For a body under a name that ends with ``/``: on S3, an empty object may stand for a directory.
+
         Examples
         --------
         >>> response = cci.upload_object('notes.txt', b'slept well', subject='S01')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.pipelines import Begun
 from cottoncandy.stream import begin_fetch
 from cottoncandy.waits import Waits
+
+log = logging.getLogger(__name__)
 
 
 class Directories(BasicInterface):
@@ -50,6 +53,8 @@ class Directories(BasicInterface):
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
         # the marker of the directory itself has no name in it
         files = disk_paths(root, filter(None, sizes))
+        for name in (name for name, size in sizes.items() if size and name not in files):
+            log.warning("%s: %s: not downloaded", self.backend_interface.describe(prefix + name), keys.IS_DIRECTORYS)
         make_directory(root)
         for folder in {path.parent for path in files.values()}:
             remove_abandoned(parts_in(folder))

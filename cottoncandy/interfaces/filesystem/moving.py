@@ -28,7 +28,9 @@ class Moving(BasicInterface):
         *,
         recursive: bool = False,
     ) -> Any:
-        """Copy an object, or all objects below a name, inside the store. Metadata goes along.
+        """Copy an object, or all objects below a name, inside the store. Metadata goes along, and no ACL.
+
+        On S3 a copy is its owner's alone, whoever may read what it is made of.
 
         Parameters
         ----------
@@ -40,7 +42,8 @@ class Moving(BasicInterface):
         dest_bucket : str, optional
             The source's bucket by default.
         overwrite : bool
-            Whether what is there may be replaced.
+            Whether what is there may be replaced. Of a branch, a listing tells what is there; what comes after that is
+            safe where the store has conditional copies.
         recursive : bool
             Matters where a name is of an object and of a branch as well, which S3 allows: True takes both, and False
             the object alone. ``'exp/'`` is the branch without the object.

@@ -85,9 +85,11 @@ class Synchronizing(BasicInterface):
         Notes
         -----
         An upload follows links to files inside of the directory and skips all others, and what the store has under
-        their names is left alone. A download writes through no link to a file: the link gives way. Of raw arrays only
-        the bytes go to disk; a file that takes a raw array's place makes bare bytes of it, which is logged as a
-        warning. So a directory is no way from one store to another: `download_stream` and `upload_object` are.
+        their names is left alone. Objects with a body whose names end with ``/``, which no file's does, are skipped as
+        well. What is copied inside the store is its owner's alone, as with `cp`. A download writes through no link to a
+        file: the link gives way. Of raw arrays only the bytes go to disk; a file that takes a raw array's place makes
+        bare bytes of it, which is logged as a warning. So a directory is no way from one store to another:
+        `download_stream` and `upload_object` are.
 
         Examples
         --------

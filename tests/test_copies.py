@@ -1,0 +1,117 @@
+"""Copies inside the store: who may read them, and that they replace nothing that they are not to replace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from stores import Store
+
+import cottoncandy as cc
+from cottoncandy.errors import ObjectExists
+
+with_acls = pytest.mark.stores("moto", "ceph", "ceph-tls")
+OTHERS = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
+
+
+def lets_others_read(store: Store, key: str) -> bool:
+    answer = store.raw.client.get_object_acl(Bucket=store.container, Key=key)  # type: ignore[attr-defined]
+    return OTHERS in {grant["Grantee"].get("URI") for grant in answer["Grants"]}
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "cp": lambda cci: cci.cp("from/a", "to/a"),
+    "cp of a branch": lambda cci: cci.cp("from", "to"),
+    "cp over another": lambda cci: cci.cp("from", "to", overwrite=True),
+    "mv": lambda cci: cci.mv("from/a", "to/a"),
+    "sync": lambda cci: cci.sync("from", "to"),
+    "fs.cp_file": lambda cci: cci.fs.cp_file("from/a", "to/a"),
+    "fs.copy": lambda cci: cci.fs.copy("from/a", "to/a"),
+}
+
+
+@with_acls
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("chosen", [False, True], ids=["by default", "by the user"])
+def test_a_copy_of_what_is_private_is_private(
+    store: Store, copy: str, chosen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if chosen:
+        monkeypatch.setenv("COTTONCANDY_BASIC_DEFAULT_ACL", "authenticated-read")
+    cci = store.interface()
+    for name in "ab":
+        cci.upload_object(f"from/{name}", b"patient", acl="private")
+    cci.upload_object("public", b"x")
+    assert (lets_others_read(store, "from/a"), lets_others_read(store, "public")) == (False, True)
+    COPIES[copy](cci)
+    assert store.raw.get("to/a")[0] == b"patient"
+    assert not lets_others_read(store, "to/a")
+
+
+@pytest.mark.stores("moto")
+def test_an_old_version_comes_back_private(store: Store) -> None:
+    cci = store.interface()
+    cci.get_bucket().Versioning().enable()
+    cci.upload_object("a", b"patient", acl="private")
+    cci.upload_object("a", b"nothing")
+    cci.restore_version("a", cci.get_object_versions("a")[1].version_id)
+    assert store.raw.get("a")[0] == b"patient"
+    assert not lets_others_read(store, "a")
+
+
+@pytest.mark.stores("moto")
+def test_another_key_lets_nobody_in(store: Store) -> None:
+    old, new = cc.generate_encryption_key(), cc.generate_encryption_key()
+    store.interface(encryption_key=old).upload_object("a", b"patient", acl="private")
+    rotating = store.interface(encryption_key=cc.EncryptionKeys(new, old))
+    assert rotating.backend_interface.rotate_key("a")
+    assert not lets_others_read(store, "a")
+
+
+@with_acls
+def test_what_an_upload_copies_to_its_place_is_as_uploaded(store: Store) -> None:
+    cci, private = store.interface(), {"acl": "private"}
+    for acl in ({}, private, {}):
+        for number in range(2):  # the second one takes the place of the first by copies
+            cci.dict2cloud("tree", {"a": np.arange(3.0), "b": np.arange(number)}, verbose=False, **acl)
+            cci.upload_sparse_array("sparse", _sparse(number))
+        assert lets_others_read(store, "tree/a") is (acl != private)
+        assert lets_others_read(store, "sparse/data")
+
+
+def _sparse(number: int) -> Any:
+    return pytest.importorskip("scipy.sparse").csr_matrix(np.eye(3) * (number + 1))
+
+
+@pytest.mark.stores("local", "seaweedfs")  # moto and Ceph 16 pass over If-None-Match in a copy
+def test_what_came_since_a_branch_was_listed_is_not_replaced(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci = store.interface()
+    for name in ("a", "b", "c"):
+        store.raw.put(f"from/{name}", name.encode())
+    plan = cci._plan_copy("from", "to", None, None, False, False)
+    look = type(plan).require_absent
+
+    def look_too_early(plan: Any) -> None:
+        look(plan)
+        store.raw.put("to/b", b"theirs")
+
+    monkeypatch.setattr(type(plan), "require_absent", look_too_early)
+    with pytest.raises(ObjectExists, match=r"'to/b'.*overwrite=True"):
+        cci.mv("from", "to")
+    assert store.raw.get("to/b")[0] == b"theirs"
+    assert store.raw.keys("from/") == ["from/a", "from/b", "from/c"]
+
+
+@pytest.mark.parametrize("taken", ["to/b", "to"])
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+def test_a_branch_replaces_nothing(store: Store, taken: str) -> None:
+    cci = store.interface()
+    for name in ("from/a", "from/b", "from"):
+        store.raw.put(name, name.encode())
+    store.raw.put(taken, b"theirs")
+    with pytest.raises(ObjectExists, match=f"'{taken}'"):
+        cci.cp("from", "to", recursive=True)
+    assert store.raw.keys("to") == [taken]
+    assert store.raw.get(taken)[0] == b"theirs"
