@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, Receipt
+from cottoncandy.bodies import read_bytes
 from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, PickleForbidden
 from cottoncandy.interfaces.basic.core import InterfaceCore
 from cottoncandy.stream import CloudStream, stream_part
@@ -74,6 +75,11 @@ class Objects(InterfaceCore):
         dict
             The boto3 response, or one in its shape.
 
+        Raises
+        ------
+        BlockingIOError
+            If the file does not block, and gives nothing before it is at its end; nothing is stored then.
+
         Examples
         --------
         >>> response = cci.upload_object('notes.txt', b'slept well', subject='S01')
@@ -93,9 +99,9 @@ class Objects(InterfaceCore):
             return self._blocks(body)
         raise TypeError(f"the body is bytes, text or a binary file, not {type(body).__name__}")
 
-    def _blocks(self, file: Any) -> Iterator[bytes]:  # a file that was opened as text gives str
-        while block := file.read(stream_part(self._settings)):
-            yield block.encode() if isinstance(block, str) else block
+    def _blocks(self, file: Any) -> Iterator[bytes]:
+        while block := read_bytes(file, stream_part(self._settings)):
+            yield block
 
     def download_stream(self, object_name: str, threads: int | None = None) -> CloudStream:
         """Open an object as a readable, seekable binary file.
