@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What `compression=True` takes for large: the configuration's `large_array` counts from here on.
+# What `compression=True` takes for large, at the latest: the configuration's `large_array` counts from here on.
 _LARGE = 2 * GIB
 # Times its data: what a codec makes of it at most, but for some bytes; a strange one may make more.
 _MOST_PACKED = 2
@@ -52,7 +52,8 @@ class CompressionDefaults:
     Attributes
     ----------
     small, large : str or None
-        The codec below 2 GiB, and from there on; None is no compression.
+        The codec below 2 GiB, and from there on; None is no compression. Where the small one packs less, the large one
+        begins there: what takes its place for more has a name that 0.4.0 does not know.
     """
 
     small: str | None = "Blosc"
@@ -73,16 +74,27 @@ class CompressionDefaults:
         UnknownCodec, ConfigurationError, UnsupportedArray
             With what ``describe`` says of where the array is to go.
         """
-        if _is_true(compression):
-            compression = self.small if nbytes < _LARGE else self.large
-        if compression is False or compression is None or str(compression).lower() in {"false", "none", ""}:
-            return None
-        if not isinstance(compression, str):
-            raise ConfigurationError(f"{describe()}: compression is True, False or a codec's name, not {compression!r}")
         try:
-            return codecs.codec_for(compression, nbytes).name
+            if _is_true(compression):
+                compression = self._default(nbytes)
+            if _is_none(compression):
+                return None
+            if isinstance(compression, str):
+                return codecs.codec_for(compression, nbytes).name
         except (UnknownCodec, UnsupportedArray) as error:
             raise type(error)(f"{describe()}: {error}") from None
+        raise ConfigurationError(f"{describe()}: compression is True, False or a codec's name, not {compression!r}")
+
+    def _default(self, nbytes: int) -> str | None:
+        if nbytes >= _LARGE:
+            return self.large
+        largest = None if self.small is None or _is_none(self.small) else codecs.get_codec(self.small).largest
+        return self.small if largest is None or nbytes <= largest else self.large
+
+
+def _is_none(compression: Any) -> bool:
+    """Whether it is no compression."""
+    return compression is False or compression is None or str(compression).lower() in {"false", "none", ""}
 
 
 def _is_true(compression: Any) -> bool:

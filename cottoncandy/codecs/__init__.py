@@ -44,7 +44,7 @@ bits takes half the time of zstd for smooth numbers, and as many bytes; masks it
 way is taken whose bytes are within a tenth of the fewest: a network is slower than any of them, so bytes count.
 ``python -m benchmarks.ways`` prints them for ten kinds of data; the page on performance has the table.
 
-So ``small_array`` is Blosc. ``large_array``, from 2 GiB on, where one buffer ends, is Zstd, which 0.4.0 reads.
+So ``small_array`` is Blosc. ``large_array``, from where one buffer ends, is Zstd, which 0.4.0 reads.
 
 isal's levels 1 and 2 find little in long repeats of noise (equal rows of random numbers: ratio 2.7, where level 3
 has 169 and Zstd more): Zstd is the codec for such data.
