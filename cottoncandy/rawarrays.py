@@ -190,6 +190,7 @@ def store_array(
     own = description.metadata()
     if settings.checksum:
         own[checksums.KEY] = checksums.checksum(view, threads or settings.threads)
+        arrayformat.add_description_checksum(own)
     body = view if description.compression is None else _encode(description, view, backend)
     if later:
         return begin_upload(backend, key, body, {**metadata, **own}, options)
