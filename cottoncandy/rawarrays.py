@@ -301,8 +301,8 @@ class _Download:
         self.threads = threads
         self.where = source.where
         metadata = arrayformat.lowered(source.head.metadata)
-        self.description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, self.where)
         self.checksum = arrayformat.read_checksum(metadata, self.where)
+        self.description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, self.where)
 
     def new(self) -> npt.NDArray[Any]:
         way = self._in_place()

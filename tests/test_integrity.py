@@ -103,9 +103,11 @@ def test_no_bit_of_a_description_makes_other_numbers(
     for key, text in kept.items():
         for place, bit in product(range(len(text)), range(7)):
             turned = text[:place] + chr(ord(text[place]) ^ 1 << bit) + text[place + 1 :]
+            if key in {KEY, SUM} and turned.lower() == text:
+                continue  # the same digits
             store.raw.put("x", body, kept | {key: turned})
             for read in (cci.download_raw_array, cci.open_array):
-                with pytest.raises(ChecksumMismatch, match=r"'x' in local container .*metadata"):
+                with pytest.raises(CorruptObject, match=r"'x' in local container .*metadata"):
                     read("x")
         others = {other: told for other, told in kept.items() if other != key}
         store.raw.put("x", body, others)

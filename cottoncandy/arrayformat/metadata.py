@@ -85,12 +85,13 @@ def add_description_checksum(metadata: dict[str, str]) -> None:
 
 def _description_checksum(metadata: Mapping[str, str]) -> str:
     # a store may drop what is empty, which therefore is the same as what is missing
-    return checksums.of_texts([metadata.get(key) or "" for key in _SUMMED])
+    texts = [metadata.get(key) or "" for key in _SUMMED]
+    return checksums.of_texts([*texts[:-1], texts[-1].lower()])  # that one is read in whatever case
 
 
 def _check_description(metadata: Lowered, where: str) -> None:
     told = metadata.get(_SUM)
-    if told is not None and told != _description_checksum(metadata):
+    if told is not None and told.lower() != _description_checksum(metadata):
         raise ChecksumMismatch(f"{where}: its metadata, which describe the array, are not those that were stored")
 
 
