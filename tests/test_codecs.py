@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import numcodecs
 import numpy as np
 import pytest
@@ -528,6 +529,13 @@ def test_round_trip_over_2_gib(name: str, size: int) -> None:
     assert out[marks].tolist() == [1, 2, 3, 4]
     out[marks] = 0
     assert not any(out[start : start + 2**26].any() for start in range(0, size, 2**26))
+
+
+def test_a_frame_of_lz4_has_blocks_that_take_little_memory() -> None:
+    frame = b"".join(codecs.get_codec("LZ4Frame").encode(memoryview(bytes(5 * SLICE)), 1))
+    found = lz4.frame.get_frame_info(frame)
+    assert (found["block_size"], found["content_size"], found["content_checksum"]) == (SLICE, 5 * SLICE, True)
+    assert lz4.frame.decompress(frame) == bytes(5 * SLICE)
 
 
 # ---------------------------------------------------------------------- what compression=True takes
