@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 
 # What `compression=True` takes for large, at the latest: the configuration's `large_array` counts from here on.
 _LARGE = 2 * GIB
-# Times its data: what a codec makes of it at most, but for some bytes; a strange one may make more.
-_MOST_PACKED = 2
+# A codec adds such a share of its data at most, and some bytes: BZ2 a hundredth. A strange one may add more.
+_MOST_ADDED = 16
 # Bytes that are read at a time into an array that does not lie in one piece.
 _SLAB = 8 * MIB
 
@@ -194,7 +194,7 @@ def store_array(
     body = view if description.compression is None else _encode(description, view, backend)
     if later:
         return begin_upload(backend, key, body, {**metadata, **own}, options)
-    most = len(view) * _MOST_PACKED + MIB
+    most = len(view) + len(view) // _MOST_ADDED + MIB
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads, most=most)
 
 

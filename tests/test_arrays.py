@@ -470,7 +470,7 @@ def test_the_memory_that_a_npy_file_of_256_mb_takes_down(access: dict[str, Any])
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
 @pytest.mark.parametrize("access", ["local"], indirect=True)
-@pytest.mark.parametrize("codec", ["Blosc", "Zstd", "Zstd-blocks", "gzip", "Zlib", "LZ4"])
+@pytest.mark.parametrize("codec", ["Blosc", "Zstd", "Zstd-blocks", "gzip", "Zlib", "LZ4", "LZ4Frame", "BloscChunks"])
 def test_the_memory_that_256_compressed_mb_take(access: dict[str, Any], codec: str) -> None:
     """Parts of 5 MiB are on their way up; down, one that is read, and what the codec takes in up to three threads."""
     assert _measure(access, "upload", codec) < 64
@@ -484,6 +484,15 @@ def test_the_memory_that_256_compressed_mb_take_from_far_away(access: dict[str, 
     """The defaults. Where one waits for the server, five parts of 2 MiB are on their way down."""
     assert _measure(access, "upload", codec) < 64
     assert _measure(access, "download", codec) < 1.1 * 256
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.parametrize("access", ["far away"], indirect=True)
+@pytest.mark.parametrize("codec", ["Zstd", "LZ4Frame", "gzip-blocks"])
+def test_the_memory_does_not_grow_with_the_threads(access: dict[str, Any], codec: str) -> None:
+    many = {**_GIVEN_BACK, "COTTONCANDY_BASIC_THREADS": "16"}
+    assert _measure(access, "upload", codec, allocator=many) < 64
+    assert _measure(access, "download", codec, allocator=many) < 1.08 * 256
 
 
 def test_one_get_reads_a_small_array(recorded: Recorded) -> None:
