@@ -94,6 +94,8 @@ class ObjectSource:
         self.settings = settings
         stop = start + (settings.opening if first is None else first)
         self._reader: ObjectReader | None = opened or backend.open(key, start, stop, e_tag=e_tag)
+        # of a server that knows no ranges each further request would bring the whole object
+        self._comes_whole = self._reader.extend()
         self._position = self._reader.start
         self._generation = forks.generation()
         self.head: ObjectHead = self._reader.head
@@ -136,6 +138,7 @@ class ObjectSource:
         Memory: a few parts, whatever the size of the object.
         """
         buffers, waits, start, size = BufferPool(), Waits(), 0, self.head.size
+        threads = 1 if self._comes_whole else threads
         self._leave_to_parent()
         reader, generation = self._opening_answer(), forks.generation()
         try:
@@ -180,6 +183,7 @@ class ObjectSource:
         count = min(max(self.settings.download_part, _LEAST_RANGE), _MOST_RANGE)
         stop = min(self.head.size, start + count)
         reader = self.backend.open_version(self.head, start, stop)
+        reader.extend()
         if reader.stop <= start:
             reader.close()
             raise TransientError(f"{self.where}: the answer ended at byte {start} of {self.head.size}")
@@ -229,7 +233,8 @@ class ObjectSource:
             threads -= 1  # one is busy with that
         if start < stop:
             share = max(_LEAST_RANGE, -(-(stop - start) // max(threads, 1) // MIB) * MIB)
-            for low, high in partsizes.spans(stop - start, min(share, self.settings.download_part)):
+            share = stop - start if self._comes_whole else min(share, self.settings.download_part)
+            for low, high in partsizes.spans(stop - start, share):
                 yield start + low, start + high, None
 
     def _read(
