@@ -21,6 +21,7 @@ from cottoncandy.errors import (
     ConfigurationError,
     CorruptObject,
     CottonCandyError,
+    OutOfMemory,
     UnknownCodec,
     UnsupportedArray,
 )
@@ -243,6 +244,7 @@ def load_array(
         If the object is no raw array, or its bytes do not fit its description.
     ChecksumMismatch
         If they are not those that were stored, the second time, too. What ``out`` holds then is of no use.
+    OutOfMemory
     TypeError, ValueError
         If ``out`` is none that can be filled, or has another shape or dtype.
     """
@@ -254,6 +256,8 @@ def load_array(
             download = _Download(source, threads or settings.threads)
             try:
                 return download.new() if out is None else download.into(out), dict(source.head.metadata)
+            except MemoryError as error:
+                raise OutOfMemory.of(download.where, download.description.nbytes) from error
             except CorruptObject as error:
                 told = download.told(error)
                 if damaged == (source.head.e_tag,):

@@ -15,7 +15,7 @@ from cottoncandy import checksums, keys, npyfiles
 from cottoncandy.arrayformat import is_array, laid_out, read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.bodies import BytesLike
-from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, OutOfMemory
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
 from cottoncandy.stream import ObjectSource
@@ -159,6 +159,8 @@ class RawArrays(BasicInterface):
         ObjectNotFound
         CorruptObject
             If the object is no raw array, or its bytes do not fit its description.
+        OutOfMemory
+            If there is less memory than it takes: see ``out``, and `open_array`.
         TypeError, ValueError
             If ``out`` cannot be filled; it is as it was.
 
@@ -315,6 +317,8 @@ class RawArrays(BasicInterface):
             try:
                 with self._settings.progress.transfer("download", key, source.head.size):
                     array, found = npyfiles.read_array(source.head.size, partial(source.fill, threads=threads))
+            except MemoryError as error:
+                raise OutOfMemory.of(where, source.head.size) from error
             except ChecksumMismatch:
                 raise  # of an encrypted file, as it was read
             except CorruptObject as error:

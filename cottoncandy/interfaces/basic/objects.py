@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, Receipt
 from cottoncandy.bodies import read_bytes
-from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, PickleForbidden
+from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, OutOfMemory, PickleForbidden
 from cottoncandy.interfaces.basic.core import InterfaceCore
 from cottoncandy.stream import CloudStream, stream_part
 
@@ -148,7 +148,10 @@ class Objects(InterfaceCore):
         ObjectNotFound
         """
         with self._whole(keys.clean_object(object_name), threads) as stream:
-            return stream.read()
+            try:
+                return stream.read()
+            except MemoryError as error:
+                raise OutOfMemory.of(self.backend_interface.describe(stream.name), stream.size) from error
 
     def _whole(self, key: str, threads: int | None) -> CloudStream:
         """An object that will be read from end to end."""
