@@ -32,6 +32,11 @@ without an import. Messages name the container, the object and what to do; they 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 __all__ = [
     "AccessDenied",
     "ChecksumMismatch",
@@ -122,8 +127,9 @@ class CorruptObject(CottonCandyError, ValueError):
 class OutOfMemory(CottonCandyError, MemoryError):
     """There is less memory than what was asked for takes."""
 
-    # as of all others: that of MemoryError, which unpickling would take, refuses what has two bases
-    __new__ = Exception.__new__
+    def __new__(cls, *told: object) -> Self:  # noqa: D102 - of Python's own
+        # as of all others: that of MemoryError, which unpickling would take, refuses what has two bases
+        return Exception.__new__(cls, *told)
 
     @classmethod
     def of(cls, where: str, nbytes: int) -> OutOfMemory:
