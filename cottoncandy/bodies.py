@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Any, TypeVar, cast
 
 BytesLike = bytes | bytearray | memoryview
+Arrived = TypeVar("Arrived")
 
 
 class Late:
@@ -43,3 +45,33 @@ def in_order(encode: Callable[[], Iterator[BytesLike | Late]]) -> Iterator[Bytes
     yield from cast("Iterator[BytesLike]", again)
     if second.value != first.value:
         raise ValueError("an encoder made another body of the same data the second time")
+
+
+def arrived(given: Arrived | None, file: Any) -> Arrived:
+    """What a file of the caller's gave.
+
+    Raises
+    ------
+    BlockingIOError
+        If it gave None: it does not block, and nothing is there yet. That is not its end.
+    """
+    if given is None:
+        name = getattr(file, "name", type(file).__name__)
+        raise BlockingIOError(
+            errno.EAGAIN, f"file {name!r} gives nothing now, and is not at its end: make it blocking (os.set_blocking)"
+        )
+    return given
+
+
+def read_bytes(file: Any, most: int) -> bytes:
+    """The next bytes of a file of the caller's, to keep; none at its end. What was opened as text gives str.
+
+    Raises
+    ------
+    BlockingIOError
+    """
+    block = arrived(file.read(most), file)
+    if isinstance(block, str):
+        return block.encode()
+    # other memory than bytes may be filled anew by the next read
+    return block if isinstance(block, bytes) else bytes(memoryview(block))

@@ -25,7 +25,7 @@ from cottoncandy.errors import ChecksumMismatch, CorruptObject
 from cottoncandy.parallel import gather
 from cottoncandy.scattered import Bytes, Scattered, contiguous
 
-__all__ = ["BLOCK", "KEY", "Filled", "Running", "checksum", "compare", "parse"]
+__all__ = ["BLOCK", "KEY", "Filled", "Running", "checksum", "compare", "of_pieces", "of_texts", "parse"]
 
 #: The metadata key, in lower case. It tells the algorithm.
 KEY = "xxh3-list"
@@ -75,6 +75,18 @@ def of_pieces(pieces: Iterable[BytesLike]) -> str:
     for piece in pieces:
         running.update(piece)
     return running.hexdigest()
+
+
+def of_texts(texts: Iterable[str]) -> str:
+    """XXH3 of texts that have no line break, one on each line: 16 hexadecimal digits.
+
+    Examples
+    --------
+    >>> of_texts(['<f8', '4,5,6'])
+    '4499d8890cbf2e3a'
+    """
+    # what has a lone surrogate was never written by us
+    return xxhash.xxh3_64_hexdigest("\n".join(texts).encode(errors="backslashreplace"))
 
 
 def _digests(buffers: BufferPool, view: Bytes) -> bytes:

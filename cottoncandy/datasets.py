@@ -16,7 +16,7 @@ from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Ver
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.codecs.blocks import block_size, packed_in_blocks
-from cottoncandy.errors import CorruptObject, ObjectChanged
+from cottoncandy.errors import CorruptObject, ObjectChanged, OutOfMemory
 from cottoncandy.extras import with_extra
 from cottoncandy.pools import ahead
 from cottoncandy.stream import TransferSettings
@@ -236,7 +236,7 @@ class Dataset:
             return np.ndarray(self.shape, self.dtype)[index]
         if 0 in shape:
             return np.empty(shape, self.dtype)
-        with self._told():
+        with self._told(math.prod(shape) * self.dtype.itemsize):
             mask = masks.dense_mask(index, self.shape)
             return self._read(index) if mask is None else self._read_masked(mask).reshape(shape)
 
@@ -279,11 +279,15 @@ class Dataset:
         return rawarrays.load_array(*where, out=out, e_tag=self.e_tag)[0]
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, nbytes: int) -> Iterator[None]:
         """Errors name the object, and tell what to do."""
         where = self._version.where
         try:
             yield
+        except OutOfMemory:
+            raise  # of all of it
+        except MemoryError as error:
+            raise OutOfMemory.of(f"a slice of {where}", nbytes) from error
         except ObjectChanged as error:
             raise ObjectChanged(f"{where} was replaced since it was opened: open it again") from error
         except CorruptObject as error:

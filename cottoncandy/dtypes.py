@@ -21,6 +21,12 @@ Dtype = np.dtype[Any]
 _DTYPE = re.compile(r"[<>|=](?P<kind>[biufcmMSUV])(?P<size>[0-9]{1,10})(?P<unit>\[([1-9][0-9]{0,8})?[A-Za-zμ]{1,7}\])?")
 # numpy's own bound: an itemsize is a C int
 _LARGEST_ITEM = 2**31 - 1
+# of Python's objects; numpy's oldest releases told the bytes of an address
+_OBJECTS = re.compile(r"[<>|=]O[48]?")
+_ADDRESSES = (
+    "an array of Python objects, of which release 0.4.0 stored where they lay in memory, not what they were: nothing "
+    "can be read from it. Make it anew, and store numbers, text (astype('U')), or upload_pickle"
+)
 
 
 @lru_cache
@@ -86,11 +92,13 @@ def parse_dtype(text: str, descr: Any = None) -> Dtype:
     ------
     CorruptObject
     UnsupportedArray
-        For a dtype that this platform does not have.
+        For a dtype that this platform does not have, or of objects.
     """
     if text == stringarrays.NAME:
         return stringarrays.parse_dtype(descr)
     if descr is None:
+        if isinstance(text, str) and _OBJECTS.fullmatch(text):
+            raise UnsupportedArray(_ADDRESSES)
         return _plain_dtype(text)
     try:
         dtype = _from_json(descr)

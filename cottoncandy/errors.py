@@ -20,6 +20,7 @@
     │   ├── NotAnArray                                   an object that is not described as an array
     │   └── ChecksumMismatch                             the bytes are not those that were stored
     │       └── DecryptionError                          an encrypted object was changed, or is none
+    ├── OutOfMemory               MemoryError            an object, or a slice, that the memory does not hold
     ├── UnknownCodec              ValueError             no codec of that name
     ├── ConfigurationError        ValueError             an option that makes no sense
     └── ServiceError              OSError                the store answered with another error
@@ -30,6 +31,11 @@ without an import. Messages name the container, the object and what to do; they 
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = [
     "AccessDenied",
@@ -48,6 +54,7 @@ __all__ = [
     "ObjectChanged",
     "ObjectExists",
     "ObjectNotFound",
+    "OutOfMemory",
     "PickleForbidden",
     "ServiceError",
     "TransientError",
@@ -115,6 +122,31 @@ class UnsupportedArray(CottonCandyError, TypeError, ValueError):
 
 class CorruptObject(CottonCandyError, ValueError):
     """The stored bytes and the stored description do not fit each other."""
+
+
+class OutOfMemory(CottonCandyError, MemoryError):
+    """There is less memory than what was asked for takes."""
+
+    def __new__(cls, *told: object) -> Self:  # noqa: D102 - of Python's own
+        # as of all others: that of MemoryError, which unpickling would take, refuses what has two bases
+        return Exception.__new__(cls, *told)
+
+    @classmethod
+    def of(cls, where: str, nbytes: int) -> OutOfMemory:
+        """The error that names what was asked for, and how much it is.
+
+        Parameters
+        ----------
+        where : str
+            How errors name the object.
+        nbytes : int
+            Bytes.
+        """
+        size = f"{nbytes / 2**30:.1f} GiB" if nbytes >= 2**30 else f"{nbytes / 2**20:.0f} MiB"
+        return cls(
+            f"{where}: {size} do not fit into memory: take slices of it (open_array, download_dask_array), or read it "
+            "into a file (download_raw_array with out=numpy.memmap, download_to_file)"
+        )
 
 
 class NotAnArray(CorruptObject):

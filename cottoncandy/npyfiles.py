@@ -7,13 +7,15 @@ import io
 import math
 import struct
 import tokenize
-from collections.abc import Callable
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from cottoncandy import checksums
-from cottoncandy.errors import CorruptObject, CottonCandyError, UnsupportedArray
+from cottoncandy import arrayformat, checksums
+from cottoncandy.bodies import BytesLike
+from cottoncandy.errors import CorruptObject, UnsupportedArray
 
 __all__ = ["expected_size", "header_of", "read_array", "require_size"]
 
@@ -51,10 +53,22 @@ def expected_size(file: BinaryIO, of_pickles: str = _PICKLES) -> int:
         If it does not begin with such a header, or holds Python objects, which would be unpickled.
     """
     # no more of it: a header may say that it has gigabytes
-    beginning = io.BytesIO(file.read(_LARGEST))
+    return _read_header(file.read(_LARGEST), of_pickles).stop
+
+
+class _Found(NamedTuple):
+    """What the beginning of a file tells: the array, and where in the file its bytes start and stop."""
+
+    description: arrayformat.ArrayDescription
+    start: int
+    stop: int
+
+
+def _read_header(head: BytesLike, of_pickles: str) -> _Found:
+    beginning = io.BytesIO(head)
     try:
         version = np.lib.format.read_magic(beginning)
-        shape, _, dtype = _READERS[version](beginning)
+        shape, is_fortran, dtype = _READERS[version](beginning)
         nbytes = math.prod(shape) * int(dtype.itemsize)
     except _NONSENSE as error:
         raise CorruptObject(f"its .npy header is damaged: {type(error).__name__}: {error!s:.200}") from error
@@ -62,7 +76,8 @@ def expected_size(file: BinaryIO, of_pickles: str = _PICKLES) -> int:
         raise CorruptObject(f"it holds pickled Python objects: {of_pickles}")
     if any(length < 0 for length in shape) or not 0 <= nbytes < 2**63:
         raise CorruptObject(f"its .npy header tells of a shape {shape!r:.200} that cannot be")
-    return int(beginning.tell() + nbytes)
+    description = arrayformat.ArrayDescription(dtype, shape, "F" if is_fortran else "C", None)
+    return _Found(description, beginning.tell(), beginning.tell() + nbytes)
 
 
 def require_size(file: BinaryIO, size: int, of_pickles: str = _PICKLES) -> None:
@@ -72,7 +87,10 @@ def require_size(file: BinaryIO, size: int, of_pickles: str = _PICKLES) -> None:
     ------
     CorruptObject
     """
-    expected = expected_size(file, of_pickles)
+    _require(expected_size(file, of_pickles), size)
+
+
+def _require(expected: int, size: int) -> None:
     if expected > size:
         raise CorruptObject(f"its .npy header tells of {expected} bytes, and there are {size}")
 
@@ -111,36 +129,40 @@ class _Beginning:
         self.header = data
 
 
-def read_array(file: BinaryIO) -> tuple[np.ndarray[Any, Any], str]:
-    """The array of a .npy file, and the checksum of the file, which is taken while it is read.
+def read_array(size: int, fill: Callable[[int, memoryview], object]) -> tuple[np.ndarray[Any, Any], str]:
+    """The array of a .npy file, whose bytes go straight into its memory, and the checksum of the file.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the file.
+    fill : callable
+        ``fill(start, view)`` fills the view with the bytes of the file from ``start`` on.
 
     Raises
     ------
     CorruptObject
     """
-    hashed = _Hashed(file)
-    try:
-        array = np.lib.format.read_array(hashed, allow_pickle=False)
-    except CottonCandyError:
-        raise  # of what brings the bytes
-    except (ValueError, EOFError) as error:
-        raise CorruptObject(str(error)) from error
-    while hashed.read(_PIECE):  # what stands behind the array is the file's as well
-        pass
-    return array, hashed.running.hexdigest()
+    head = memoryview(bytearray(min(size, _LARGEST)))
+    fill(0, head)
+    found = _read_header(head, _PICKLES)
+    _require(found.stop, size)
+    array, view = arrayformat.allocate(found.description)
+    data = head[found.start : found.stop]
+    view[: len(data)] = data
+    if len(view) > len(data):
+        fill(len(head), view[len(data) :])
+    pieces = chain((head[: found.start], view, head[found.stop :]), _pieces(max(found.stop, len(head)), size, fill))
+    return array, checksums.of_pieces(pieces)
 
 
-class _Hashed:
-    """A file to read; numpy does that some hundred KB at a time."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.running = checksums.Running()
-        self._file = file
-
-    def read(self, count: int = -1, /) -> bytes:
-        piece = self._file.read(count)
-        self.running.update(piece)
-        return piece
+def _pieces(start: int, stop: int, fill: Callable[[int, memoryview], object]) -> Iterator[memoryview]:
+    """What stands behind the array is the file's as well."""
+    piece = memoryview(bytearray(min(max(stop - start, 0), _PIECE)))
+    for begin in range(start, stop, _PIECE):
+        part = piece[: stop - begin]
+        fill(begin, part)
+        yield part
 
 
 def _read_3_0(file: BinaryIO) -> Header:

@@ -11,6 +11,8 @@ from cottoncandy.errors import NotSupported
 #: What a stream of unknown length may come to: the largest object that S3 had for most of its life.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 LARGEST_STREAM = 5 * TIB
+# Per cent of the parts that a store takes, for what is thought to come; the others are for what may be more.
+_EXPECTED = 90
 
 
 def spans(size: int, part: int) -> list[tuple[int, int]]:
@@ -51,22 +53,27 @@ def part_size(size: int, wanted: int, limits: TransferLimits) -> int:
     return min(part, _allowed(-(-size // count), limits))
 
 
-def growing_part_sizes(wanted: int, limits: TransferLimits, most: int = LARGEST_STREAM) -> Iterator[int]:
-    """Sizes of the parts of a stream whose length is not known, without end.
+def growing_part_sizes(wanted: int, limits: TransferLimits, most: int | None = None) -> Iterator[int]:
+    """Sizes of the parts of what comes in pieces, without end.
 
-    They begin as wanted and grow in proportion to their number where they must: so that the parts that the store takes
-    come to ``most`` bytes; and where more come than were thought, those that are left to the largest stream. For S3,
-    parts of 32 MiB and any length: 10 GiB before they grow, 150 MiB at 100 GiB, 1.1 GiB at the end.
+    What is thought to come to ``most`` bytes goes in equal parts: as wanted, or as large as they must be. Where more
+    comes, or nobody knows how much, they grow in proportion to their number where they must, so that the parts that
+    the store takes come to the largest stream. For S3, parts of 32 MiB and any length: 10 GiB before they grow,
+    150 MiB at 100 GiB, 1.1 GiB at the end.
     """
     size, sent, left = wanted, 0, limits.most_parts
-    for expected in (most, LARGEST_STREAM):
-        # the sum of 1 to n is over n * n / 2
-        step = -(-2 * expected // max(left, 1) ** 2)
-        numbers = count(1)
-        while sent < expected:
-            size = _allowed(max(wanted, next(numbers) * step), limits)
-            yield size
-            sent, left = sent + size, left - 1
+    if most is not None:
+        size = _allowed(max(wanted, -(-most // max(1, left * _EXPECTED // 100))), limits)
+        equal = -(-most // size)
+        yield from repeat(size, equal)
+        sent, left = sent + equal * size, left - equal
+    # the sum of 1 to n is over n * n / 2
+    step = -(-2 * LARGEST_STREAM // max(left, 1) ** 2)
+    numbers = count(1)
+    while sent < LARGEST_STREAM:
+        size = _allowed(max(size, next(numbers) * step), limits)
+        yield size
+        sent += size
     yield from repeat(_allowed(size, limits))
 
 

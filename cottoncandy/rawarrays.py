@@ -23,6 +23,7 @@ from cottoncandy.errors import (
     CorruptObject,
     CottonCandyError,
     InvalidObjectName,
+    OutOfMemory,
     UnknownCodec,
     UnsupportedArray,
 )
@@ -34,10 +35,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What `compression=True` takes for large: the configuration's `large_array` counts from here on.
+# What `compression=True` takes for large, at the latest: the configuration's `large_array` counts from here on.
 _LARGE = 2 * GIB
-# Times its data: what a codec makes of it at most, but for some bytes; a strange one may make more.
-_MOST_PACKED = 2
+# A codec adds such a share of its data at most, and some bytes: BZ2 a hundredth. A strange one may add more.
+_MOST_ADDED = 16
 # Bytes that are read at a time into an array that does not lie in one piece.
 _SLAB = 8 * MIB
 
@@ -54,7 +55,8 @@ class CompressionDefaults:
     Attributes
     ----------
     small, large : str or None
-        The codec below 2 GiB, and from there on; None is no compression.
+        The codec below 2 GiB, and from there on; None is no compression. Where the small one packs less, the large one
+        begins there: what takes its place for more has a name that 0.4.0 does not know.
     """
 
     small: str | None = "Blosc"
@@ -75,16 +77,27 @@ class CompressionDefaults:
         UnknownCodec, ConfigurationError, UnsupportedArray
             With what ``describe`` says of where the array is to go.
         """
-        if _is_true(compression):
-            compression = self.small if nbytes < _LARGE else self.large
-        if compression is False or compression is None or str(compression).lower() in {"false", "none", ""}:
-            return None
-        if not isinstance(compression, str):
-            raise ConfigurationError(f"{describe()}: compression is True, False or a codec's name, not {compression!r}")
         try:
-            return codecs.codec_for(compression, nbytes).name
+            if _is_true(compression):
+                compression = self._default(nbytes)
+            if _is_none(compression):
+                return None
+            if isinstance(compression, str):
+                return codecs.codec_for(compression, nbytes).name
         except (UnknownCodec, UnsupportedArray) as error:
             raise type(error)(f"{describe()}: {error}") from None
+        raise ConfigurationError(f"{describe()}: compression is True, False or a codec's name, not {compression!r}")
+
+    def _default(self, nbytes: int) -> str | None:
+        if nbytes >= _LARGE:
+            return self.large
+        largest = None if self.small is None or _is_none(self.small) else codecs.get_codec(self.small).largest
+        return self.small if largest is None or nbytes <= largest else self.large
+
+
+def _is_none(compression: Any) -> bool:
+    """Whether it is no compression."""
+    return compression is False or compression is None or str(compression).lower() in {"false", "none", ""}
 
 
 def _is_true(compression: Any) -> bool:
@@ -199,10 +212,11 @@ def store_array(
     own = description.metadata()
     if settings.checksum:
         own[checksums.KEY] = checksums.checksum(view, threads or settings.threads)
+        arrayformat.add_description_checksum(own)
     body = view if description.compression is None else _encode(description, view, backend)
     if later:
         return begin_upload(backend, key, body, {**metadata, **own}, options)
-    most = len(view) * _MOST_PACKED + MIB
+    most = len(view) + len(view) // _MOST_ADDED + MIB
     return upload(backend, key, body, {**metadata, **own}, options, settings, threads, most=most)
 
 
@@ -251,6 +265,7 @@ def load_array(
         If the object is no raw array, or its bytes do not fit its description.
     ChecksumMismatch
         If they are not those that were stored, the second time, too. What ``out`` holds then is of no use.
+    OutOfMemory
     TypeError, ValueError
         If ``out`` is none that can be filled, or has another shape or dtype.
     """
@@ -262,6 +277,8 @@ def load_array(
             download = _Download(source, threads or settings.threads)
             try:
                 return download.new() if out is None else download.into(out), dict(source.head.metadata)
+            except MemoryError as error:
+                raise OutOfMemory.of(download.where, download.description.nbytes) from error
             except CorruptObject as error:
                 told = download.told(error)
                 if damaged == (source.head.e_tag,):
@@ -309,8 +326,8 @@ class _Download:
         self.threads = threads
         self.where = source.where
         metadata = arrayformat.lowered(source.head.metadata)
-        self.description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, self.where)
         self.checksum = arrayformat.read_checksum(metadata, self.where)
+        self.description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, self.where)
 
     def new(self) -> npt.NDArray[Any]:
         way = self._in_place()

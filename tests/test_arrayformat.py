@@ -362,7 +362,6 @@ LIES: dict[str, dict[str, Any]] = {
     "another": {"shape": "100000000", "compression": "Zstd", "size": 100},
     "a third": {"compression": "BZ2", "size": 0},
     "an unknown dtype": {"dtype": "<f3"},
-    "objects": {"dtype": "|O"},
     "objects by name": {"dtype": "object"},
     "text of any width": {"dtype": "StringDType()"},
     "several dtypes": {"dtype": "<f4,<f4"},
@@ -394,6 +393,14 @@ LIES: dict[str, dict[str, Any]] = {
 def test_metadata_that_lies_is_refused(lie: dict[str, Any]) -> None:
     with pytest.raises(CorruptObject, match=r"^object 'a' in local container 'b': "):
         read(**{"dtype": "<f8", "shape": "3", "compression": "False", "order": "C", **lie})
+
+
+@pytest.mark.parametrize("dtype", ["|O", "|O8", "<O4"])
+def test_objects_that_an_old_release_lost_are_told_from_junk(dtype: str) -> None:
+    with pytest.raises(
+        UnsupportedArray, match=r"^object 'a' in local container 'b': .*0\.4\.0 stored where.*upload_pickle"
+    ):
+        read(dtype=dtype, shape="3", compression="False", order="C")
 
 
 def test_an_unknown_codec_names_the_object() -> None:

@@ -23,7 +23,7 @@ from test_objects import small_parts
 
 from benchmarks.server.running import running
 from cottoncandy.checksums import checksum
-from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 CODECS = ["gzip", "LZ4", "Zlib", "Zstd", "BZ2"]
 COMPRESSIONS = [True, False, None, *CODECS]
@@ -306,6 +306,20 @@ def test_npy(store: Store) -> None:
 
 
 @pytest.mark.stores("local")
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("items", [0, 3, 100_000])
+@pytest.mark.parametrize("behind", [0, 10, 3_000_000])
+def test_what_stands_behind_the_array_of_a_npy_file_counts(store: Store, items: int, behind: int) -> None:
+    cci, array = store.interface(), np.arange(items, dtype="i4")
+    cci.upload_npy_array("a.npy", array)
+    data = store.raw.get("a.npy")[0] + bytes(behind)
+    store.raw.put("a.npy", data, {"xxh3-list": checksum(data)})
+    assert_same(cci.download_npy_array("a.npy"), array)
+    store.raw.put("a.npy", data[:-1] + b"!", {"xxh3-list": checksum(data)})
+    with pytest.raises(ChecksumMismatch, match=r"a\.npy"):
+        cci.download_npy_array("a.npy")
+
+
 def test_npy_is_a_file_for_others(store: Store, tmp_path: Any) -> None:
     cci = store.interface()
     cci.upload_npy_array("a.npy", LAYOUTS["C"])
@@ -375,6 +389,8 @@ elif call == "file":
     cci.upload_from_file("big", "big")
 elif call == "object":
     found = cci.download_object("big")
+elif call == "read npy":
+    assert cci.download_npy_array("big.npy")[-1] == last
 else:
     found = cci.download_raw_array("big")
     assert found[-1] == last
@@ -447,8 +463,14 @@ def test_the_memory_that_a_file_of_256_mb_takes(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+def test_the_memory_that_a_npy_file_of_256_mb_takes_down(access: dict[str, Any]) -> None:
+    _measure(access, "npy")
+    assert 256 <= _measure(access, "read npy") < 1.05 * 256
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
 @pytest.mark.parametrize("access", ["local"], indirect=True)
-@pytest.mark.parametrize("codec", ["Blosc", "Zstd", "Zstd-blocks", "gzip", "Zlib", "LZ4"])
+@pytest.mark.parametrize("codec", ["Blosc", "Zstd", "Zstd-blocks", "gzip", "Zlib", "LZ4", "LZ4Frame", "BloscChunks"])
 def test_the_memory_that_256_compressed_mb_take(access: dict[str, Any], codec: str) -> None:
     """Parts of 5 MiB are on their way up; down, one that is read, and what the codec takes in up to three threads."""
     assert _measure(access, "upload", codec) < 64
@@ -462,6 +484,15 @@ def test_the_memory_that_256_compressed_mb_take_from_far_away(access: dict[str, 
     """The defaults. Where one waits for the server, five parts of 2 MiB are on their way down."""
     assert _measure(access, "upload", codec) < 64
     assert _measure(access, "download", codec) < 1.1 * 256
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+@pytest.mark.parametrize("access", ["far away"], indirect=True)
+@pytest.mark.parametrize("codec", ["Zstd", "LZ4Frame", "gzip-blocks"])
+def test_the_memory_does_not_grow_with_the_threads(access: dict[str, Any], codec: str) -> None:
+    many = {**_GIVEN_BACK, "COTTONCANDY_BASIC_THREADS": "16"}
+    assert _measure(access, "upload", codec, allocator=many) < 64
+    assert _measure(access, "download", codec, allocator=many) < 1.08 * 256
 
 
 def test_one_get_reads_a_small_array(recorded: Recorded) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cottoncandy import chunking, partsizes
 from cottoncandy.backends.base import GIB, MIB, TIB, TransferLimits
 from cottoncandy.errors import NotSupported
+from cottoncandy.stream import up
 
 S3 = TransferLimits()
 DRIVE = TransferLimits(smallest_part=256 * 1024, largest_part=5 * TIB, most_parts=10**9, part_multiple=256 * 1024)
@@ -99,6 +100,12 @@ def test_parts_of_a_stream_grow_no_more_than_its_length_takes(most: int) -> None
     assert largest <= (5 * MIB if most <= 24 * GIB else 2.1 * most / S3.most_parts)
 
 
+@pytest.mark.parametrize(("most", "part"), [(GIB, 5), (40 * GIB, 5), (45 * GIB, 6), (90 * GIB, 11), (5 * TIB, 583)])
+def test_parts_of_a_stream_whose_length_is_known_are_equal(most: int, part: int) -> None:
+    sizes = list(itertools.islice(partsizes.growing_part_sizes(5 * MIB, S3, most), -(-most // (part * MIB))))
+    assert max(sizes) == min(sizes) <= part * MIB
+
+
 @pytest.mark.parametrize("most", [0, 1, 160, GIB, 24 * GIB])
 def test_a_stream_that_is_longer_than_was_thought_finds_parts(most: int) -> None:
     sizes = list(itertools.islice(partsizes.growing_part_sizes(5 * MIB, S3, most), S3.most_parts))
@@ -110,6 +117,20 @@ def test_parts_of_a_stream_keep_to_the_limits_and_do_not_end(wanted: int, limits
     for part in itertools.islice(partsizes.growing_part_sizes(wanted, limits), limits.most_parts + 5):
         assert limits.smallest_part <= part <= limits.largest_part
         assert part % limits.part_multiple == 0
+
+
+@pytest.mark.parametrize("wanted", [1, 4, 16])
+def test_fewer_parts_are_sent_at_a_time_where_they_grow(wanted: int) -> None:
+    sizes = [5, 5, 5, 8, 8, 14, 15, 16, 40, 40, 3]
+    memory = bytes(40 * MIB)
+    parts = [(number, memory[: size * MIB], 0) for number, size in enumerate(sizes)]
+    for lie_there in (True, False):
+        runs = up._runs(iter(parts), wanted, lie_there=lie_there)
+        drawn = [(threads, list(run)) for threads, run in runs]
+        assert [part for _, run in drawn for part in run] == parts
+        for threads, run in drawn:
+            most = 30 * MIB // max(len(part) for _, part, _ in run)
+            assert threads == (wanted if lie_there else max(1, min(wanted, most)))
 
 
 # ---------------------------------------------------------------------- arrays

@@ -792,6 +792,20 @@ def test_the_input_is_read_whatever_is_called_so(cc: Run) -> None:
     assert Path("store/x").read_bytes() == b"given"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of another kind")
+def test_an_input_that_does_not_block_is_read_to_its_end(cc: Run) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)  # as node, asyncio and ssh leave them
+    with start("put", "-", "x", stdin=reading) as process:
+        while not os.get_blocking(reading) and process.poll() is None:  # it looks before anything is there
+            time.sleep(0.01)
+        os.close(reading)
+        os.write(writing, b"given")
+        os.close(writing)
+        assert process.communicate(timeout=30) == (b"put local://store/x\n", b"")
+    assert Path("store/x").read_bytes() == b"given"
+
+
 @pytest.mark.stores("moto")
 def test_a_bucket_ends_at_the_first_slash(store: Store, s3: Run) -> None:
     Path("x").write_text("x")

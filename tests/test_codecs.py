@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import lz4.frame
 import numcodecs
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from cottoncandy.bodies import Late, in_order
 from cottoncandy.codecs import BytesLike, Codec, registry, standard, zstd
 from cottoncandy.codecs.pieces import SLICE
 from cottoncandy.errors import ConfigurationError, CorruptObject, TransientError, UnknownCodec, UnsupportedArray
+from cottoncandy.rawarrays import CompressionDefaults
 
 NAMES = ["gzip", "Zlib", "BZ2", "Zstd", "LZ4", "LZ4Frame", "Blosc", "BloscChunks"]
 #: Those whose stream has a checksum of the data.
@@ -527,3 +529,29 @@ def test_round_trip_over_2_gib(name: str, size: int) -> None:
     assert out[marks].tolist() == [1, 2, 3, 4]
     out[marks] = 0
     assert not any(out[start : start + 2**26].any() for start in range(0, size, 2**26))
+
+
+def test_a_frame_of_lz4_has_blocks_that_take_little_memory() -> None:
+    frame = b"".join(codecs.get_codec("LZ4Frame").encode(memoryview(bytes(5 * SLICE)), 1))
+    found = lz4.frame.get_frame_info(frame)
+    assert (found["block_size"], found["content_size"], found["content_checksum"]) == (SLICE, 5 * SLICE, True)
+    assert lz4.frame.decompress(frame) == bytes(5 * SLICE)
+
+
+# ---------------------------------------------------------------------- what compression=True takes
+@pytest.mark.parametrize(
+    ("small", "most"),
+    [("Blosc", 2**31 - 2**24), ("LZ4", 0x7E000000), ("gzip", 2**31 - 1), ("Zstd-blocks", 2**31 - 1), (None, 2**31 - 1)],
+)
+def test_the_default_ends_where_another_format_would_begin(small: str | None, most: int) -> None:
+    defaults = CompressionDefaults(small, "BZ2")
+    taken = [defaults.choose(True, nbytes, str) for nbytes in (0, most, most + 1, 2**31)]
+    assert taken == [small, small, "BZ2", "BZ2"]
+
+
+def test_the_default_is_looked_for_only_where_it_is_asked_for() -> None:
+    defaults = CompressionDefaults("lzma", "None")
+    assert defaults.choose(False, 8, str) is None
+    assert defaults.choose(True, 2**31, str) is None
+    with pytest.raises(UnknownCodec, match="sub01/bold: no codec 'lzma'"):
+        defaults.choose(True, 8, lambda: "sub01/bold")

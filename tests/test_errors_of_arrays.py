@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
 from typing import Any
 
 import dask.array
@@ -14,6 +16,8 @@ from recorder import Request, Response
 from s3_wire import error
 from stores import Recorded, Store
 
+from cottoncandy import arrayformat
+from cottoncandy.chunkedarrays.reader import StoredChunks
 from cottoncandy.errors import (
     AccessDenied,
     ChecksumMismatch,
@@ -22,9 +26,11 @@ from cottoncandy.errors import (
     DecryptionError,
     InvalidObjectName,
     ObjectNotFound,
+    OutOfMemory,
     UnknownCodec,
     UnsupportedArray,
 )
+from cottoncandy.stream.file import _ObjectFile
 
 MASKED = np.ma.masked_greater(np.arange(4.0), 1)
 
@@ -441,3 +447,51 @@ def test_an_array_in_parts_that_is_replaced_needs_room_for_longer_names(strict: 
     assert "-" not in str(caught.value).partition(" in bucket ")[0]
     assert strict.raw.keys() == before
     assert (cci.download_masked_array(name) == MASKED).all()
+
+
+# ---------------------------------------------------------------------- memory
+#: Bytes that no machine has, and how many of BZ2 may stand for them: a file with a hole takes none on disk.
+HUGE, PACKED = 2**57, 2**36
+
+
+def nothing_left(*_: object) -> Any:
+    raise MemoryError
+
+
+@pytest.mark.stores("local")
+def test_an_array_that_does_not_fit_into_memory_is_named(store: Store) -> None:
+    cci = store.interface()
+    cci.dict2cloud("tree", {"a": np.arange(3), "b": np.arange(3)}, compression=False, verbose=False)
+    store.raw.put("tree/a", b"", {"dtype": "|u1", "shape": str(HUGE), "compression": "BZ2"})
+    os.truncate(Path(store.container) / "tree/a", PACKED)
+    said = r"'tree/a' in local container .* 134217728\.0 GiB do not fit into memory.*open_array.*out=numpy\.memmap"
+    reads = (
+        lambda: cci.download_raw_array("tree/a"),
+        lambda: cci.open_array("tree/a")[:3],
+        lambda: cci.cloud2dict("tree", verbose=False),
+    )
+    for read in reads:
+        with pytest.raises(OutOfMemory, match=said) as caught:
+            read()
+        assert isinstance(caught.value, MemoryError)
+
+
+@pytest.mark.stores("local")
+def test_chunks_that_do_not_fit_into_memory_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci = store.interface()
+    cci.upload_dask_array("chunks", dask.array.zeros((4, 2**17), chunks=(2, 2**17)))
+    monkeypatch.setattr(StoredChunks, "_assemble", nothing_left)
+    with pytest.raises(OutOfMemory, match=r"'chunks' in local container .* 2 MiB do not fit"):
+        cci.download_dask_array("chunks").compute(scheduler="sync")
+
+
+@pytest.mark.stores("local", "moto")
+def test_files_that_do_not_fit_into_memory_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci = store.interface()
+    cci.upload_npy_array("a.npy", np.arange(3 * 2**20))
+    monkeypatch.setattr(arrayformat, "allocate", nothing_left)
+    with pytest.raises(OutOfMemory, match=r"'a\.npy' in .* 24 MiB do not fit"):
+        cci.download_npy_array("a.npy")
+    monkeypatch.setattr(_ObjectFile, "readall", nothing_left)
+    with pytest.raises(OutOfMemory, match=r"'a\.npy' in .* 24 MiB do not fit"):
+        cci.download_object("a.npy")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from stores import Recorded, Store
 
 from cottoncandy.diskfiles import replacing, replacing_path
 from cottoncandy.errors import InvalidObjectName, ObjectChanged, ObjectNotFound
+from cottoncandy.stream import TransferSettings, file_pieces
 
 MIB = 2**20
 BYTES = np.random.default_rng(1).bytes(3 * MIB + 17)
@@ -89,6 +90,58 @@ def test_a_file_goes_up_from_where_it_stands(store: Store) -> None:
     file.seek(4)
     store.interface().upload_object("a", file)
     assert store.raw.get("a")[0] == b"456789"
+
+
+class Gives:
+    """A file that gives one thing after the other."""
+
+    def __init__(self, *given: Any) -> None:
+        self._given = iter(given)
+
+    def read(self, _most: int = -1) -> Any:
+        return next(self._given, b"")
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("first", [(), (b"a",), (bytes(6 * MIB), bytes(6 * MIB))], ids=["none", "few", "parts"])
+def test_a_file_that_gives_nothing_yet_is_not_at_its_end(store: Store, first: tuple[bytes, ...]) -> None:
+    cci = store.interface()
+    cci.upload_object("a", b"before")
+    with pytest.raises(BlockingIOError, match=r"Gives.*make it blocking"):
+        cci.upload_object("a", cast("BinaryIO", Gives(*first, None, b"more")))
+    assert store.raw.get("a")[0] == b"before"
+    assert store.raw.leftovers() == []
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_pipe_that_does_not_block_is_not_cut_off(store: Store, buffering: int) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with open(reading, "rb", buffering) as file, open(writing, "wb") as other:  # noqa: PTH123 - they have no path
+        other.write(b"first")
+        other.flush()
+        with pytest.raises(BlockingIOError, match="gives nothing now"):
+            store.interface().upload_object("a", file)
+        with pytest.raises(BlockingIOError, match="gives nothing now"):
+            list(file_pieces(file, TransferSettings()))
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_file_may_read_into_the_same_memory_again(store: Store) -> None:
+    class Same:
+        def __init__(self) -> None:
+            self.memory, self.numbers = bytearray(5 * MIB), iter(range(1, 5))
+
+        def read(self, _most: int) -> memoryview:
+            if not (number := next(self.numbers, 0)):
+                return memoryview(b"")
+            self.memory[:] = bytes([number]) * len(self.memory)
+            return memoryview(self.memory)
+
+    store.interface().upload_object("a", cast("BinaryIO", Same()))
+    assert store.raw.get("a")[0] == b"".join(bytes([number]) * (5 * MIB) for number in range(1, 5))
 
 
 @pytest.mark.parametrize("threads", [1, 4])

@@ -168,6 +168,35 @@ def test_a_server_that_answers_a_range_with_the_whole(start: int, stop: int | No
 
 
 @BOTH_WIRES
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_is_wanted_whole_comes_with_one_such_answer(threads: int) -> None:
+    settings = TransferSettings(download_threshold=MIB, download_part=MIB)
+    with elsewhere(whole_answers({})) as (backend, proxy):
+        with ObjectSource(backend, "key", settings) as source:
+            memory = bytearray(len(BODY))
+            source.fill(0, memoryview(memory), threads)
+        with ObjectSource(backend, "key", settings) as source:
+            parts = b"".join(bytes(part) for part in source.parts(threads))
+        with ObjectSource(backend, "key", settings, 10) as source:  # of one whose head is wanted no more is read
+            head = bytearray(10)
+            source.fill(0, memoryview(head), threads)
+        assert (memory, parts, head) == (BODY, BODY, BODY[:10])
+        assert [request.method for request in proxy.requests] == ["GET"] * 3
+
+
+@BOTH_WIRES
+def test_such_an_answer_that_breaks_is_gone_on_with() -> None:
+    faults = [Fault("truncate", 2 * MIB)]
+    with (
+        elsewhere(whole_answers({})) as (_, server),
+        RecordingProxy(server.url, hook=lambda _: faults.pop() if faults else None) as proxy,
+        ObjectSource(connect(proxy.url), "key", TransferSettings(download_threshold=MIB)) as source,
+    ):
+        assert b"".join(bytes(part) for part in source.parts(4)) == BODY
+        assert len(proxy.requests) == 3  # the part that broke is read to its end; then the rest is asked for
+
+
+@BOTH_WIRES
 @pytest.mark.parametrize("content_range", ["bytes 3-7/100", "lines 5-9/10"])
 def test_an_answer_of_another_range(content_range: str) -> None:
     answer = Response(206, b"12345", {"ETag": MD5_OF_X, "Content-Range": content_range})

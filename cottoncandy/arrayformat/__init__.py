@@ -7,11 +7,19 @@ by it, but for the fields of structured dtypes, which it does not know.
 from __future__ import annotations
 
 from cottoncandy.arrayformat.memory import allocate, array_in, bytes_of, describe, laid_out
-from cottoncandy.arrayformat.metadata import RESERVED_KEYS, ArrayDescription, is_array, lowered, read_checksum
+from cottoncandy.arrayformat.metadata import (
+    RESERVED_KEYS,
+    ArrayDescription,
+    add_description_checksum,
+    is_array,
+    lowered,
+    read_checksum,
+)
 
 __all__ = [
     "RESERVED_KEYS",
     "ArrayDescription",
+    "add_description_checksum",
     "allocate",
     "array_in",
     "bytes_of",

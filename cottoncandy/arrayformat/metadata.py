@@ -17,14 +17,18 @@ import numpy.typing as npt
 
 from cottoncandy import checksums, codecs, stringarrays
 from cottoncandy.dtypes import Dtype, descr_of, parse_dtype
-from cottoncandy.errors import CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
-__all__ = ["RESERVED_KEYS", "ArrayDescription", "is_array", "lowered", "read_checksum"]
+__all__ = ["RESERVED_KEYS", "ArrayDescription", "add_description_checksum", "is_array", "lowered", "read_checksum"]
 
 # The metadata keys that describe an array, in lower case. `descr` and `utf8` are ours; `gzip` is from the oldest
 # releases.
 _KEYS = ("dtype", "shape", "compression", "order", "gzip", "descr", "utf8")
-RESERVED_KEYS = frozenset({*_KEYS, checksums.KEY})
+# The checksum of what describes an array, and what it is of, in this order: a bit that turned in there would give
+# other numbers of the right bytes.
+_SUM = "xxh3-description"
+_SUMMED = ("dtype", "shape", "compression", "order", "descr", "utf8", checksums.KEY)
+RESERVED_KEYS = frozenset({*_KEYS, checksums.KEY, _SUM})
 
 _NOT_COMPRESSED = {"false", "none", ""}
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
@@ -72,6 +76,23 @@ def read_checksum(metadata: Mapping[str, str], where: str) -> str | None:
         return checksums.parse(lowered(metadata).get(checksums.KEY))
     except CorruptObject as error:
         raise CorruptObject(f"{where}: {error}") from None
+
+
+def add_description_checksum(metadata: dict[str, str]) -> None:
+    """Put the checksum of what describes an array to it, all of which is there already."""
+    metadata[_SUM] = _description_checksum(metadata)
+
+
+def _description_checksum(metadata: Mapping[str, str]) -> str:
+    # a store may drop what is empty, which therefore is the same as what is missing
+    texts = [metadata.get(key) or "" for key in _SUMMED]
+    return checksums.of_texts([*texts[:-1], texts[-1].lower()])  # that one is read in whatever case
+
+
+def _check_description(metadata: Lowered, where: str) -> None:
+    told = metadata.get(_SUM)
+    if told is not None and told.lower() != _description_checksum(metadata):
+        raise ChecksumMismatch(f"{where}: its metadata, which describe the array, are not those that were stored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +170,17 @@ class ArrayDescription:
             If the object is no raw array.
         CorruptObject
             If it contradicts itself, or does not fit its size.
+        ChecksumMismatch
+            If it is not what was stored.
         UnknownCodec
         UnsupportedArray
             If it holds a dtype that this platform does not have.
         """
-        texts = tuple(map(lowered(metadata).get, _KEYS))
+        metadata = lowered(metadata)
+        texts = tuple(map(metadata.get, _KEYS))
         if max(map(len, filter(None, texts)), default=0) > _LONGEST:
             raise CorruptObject(f"{where}: its description has more than {_LONGEST} characters")
+        _check_description(metadata, where)
         try:
             return _read(texts, size)
         except (CorruptObject, UnsupportedArray, UnknownCodec) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from cottoncandy.chunkedarrays.names import version_of
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.chunking import Pick
 from cottoncandy.datasets import Dataset
-from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound, OutOfMemory
 from cottoncandy.rawarrays import load_array
 
 Array = npt.NDArray[Any]
@@ -73,7 +74,13 @@ class StoredChunks:
         items = chunking.expand(index, self.ndim)
         picks = [chunking.picks(item, sizes) for item, sizes in zip(items, self.table.chunks, strict=True)]
         with self.folder.named(reads=True):
-            picked = self._assemble(picks)
+            try:
+                picked = self._assemble(picks)
+            except OutOfMemory:
+                raise  # of a chunk
+            except MemoryError as error:
+                count = math.prod([sum(pick.count for pick in along) for along in picks])
+                raise OutOfMemory.of(self.folder.describe(), count * self.dtype.itemsize) from error
         # an integer takes its axis away; the dots keep an array what numpy would make a scalar, without the byte order
         kept = (*(0 if isinstance(item, int) else slice(None) for item in items), ...)
         return picked[kept]

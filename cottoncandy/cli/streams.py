@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -65,14 +66,18 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def input_bytes() -> BinaryIO:
-    """What ``-`` reads.
+    """What ``-`` reads. It waits for what is to come: node, asyncio and ssh leave pipes behind that do not.
 
     Raises
     ------
     OSError
         If it is closed.
     """
-    return _bytes(sys.stdin, "input")
+    file = _bytes(sys.stdin, "input")
+    with contextlib.suppress(OSError):  # it is no file of the system's: whoever reads it is told that it gives nothing
+        if not os.get_blocking(file.fileno()):
+            os.set_blocking(file.fileno(), True)
+    return file
 
 
 def output_bytes() -> BinaryIO:

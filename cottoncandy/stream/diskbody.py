@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from cottoncandy.bodies import arrived
 from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import ObjectChanged
 from cottoncandy.stream.settings import TransferSettings
@@ -25,7 +26,7 @@ def file_body(file: BinaryIO, settings: TransferSettings) -> bytes | Iterator[me
     if os.fstat(file.fileno()).st_size > settings.upload_threshold:
         return file_pieces(file, settings)
     with unchanged(file):
-        return file.read()
+        return arrived(file.read(), file)
 
 
 def file_pieces(file: BinaryIO, settings: TransferSettings) -> Iterator[memoryview]:
@@ -35,12 +36,14 @@ def file_pieces(file: BinaryIO, settings: TransferSettings) -> Iterator[memoryvi
     ------
     ObjectChanged
         At their end, if somebody wrote to the file meanwhile.
+    BlockingIOError
+        If the file does not block, and gives nothing before it is at its end.
     """
     size, buffers = stream_part(settings), BufferPool()
     with unchanged(file):
         while True:
             memory = buffers.take(size)
-            count = file.readinto(memory)  # type: ignore[attr-defined] # of io.BufferedReader
+            count = arrived(file.readinto(memory), file)  # type: ignore[attr-defined] # of io.BufferedReader
             if not count:
                 return
             yield memory[:count]

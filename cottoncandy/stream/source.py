@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from typing_extensions import Self
 
-# Bytes of a part that is handed on and thrown away: the least and the most of one for which a request is sent, of
-# which a few are in memory at a time, and of one that is read from an answer that is there. And such a share of an
-# object, so that all together are few per cent of the array.
+# Bytes of a part that is handed on and thrown away: the least and the most of one for which a request is sent, and of
+# one that is read from an answer that is there. And such a share of an object, so that all together are few per cent of
+# the array: of the parts that threads ask for, with however many of them, and of the one that is read.
 _ASKED = (MIB // 2, 2 * MIB)
 _READ = (MIB // 4, MIB)
-_PART_OF = 128
+_ASKED_OF = 32
+_READ_OF = 128
+# Threads that ask for parts, though the least ones come to more of a small object.
+_FEW = 4
 # Bytes of a range that is worth a request of its own; and of one that is read in parts.
 _LEAST_RANGE = 8 * MIB
 _MOST_RANGE = 32 * MIB
@@ -91,6 +94,8 @@ class ObjectSource:
         self.settings = settings
         stop = start + (settings.opening if first is None else first)
         self._reader: ObjectReader | None = opened or backend.open(key, start, stop, e_tag=e_tag)
+        # of a server that knows no ranges each further request would bring the whole object
+        self._comes_whole = self._reader.extend()
         self._position = self._reader.start
         self._generation = forks.generation()
         self.head: ObjectHead = self._reader.head
@@ -133,6 +138,7 @@ class ObjectSource:
         Memory: a few parts, whatever the size of the object.
         """
         buffers, waits, start, size = BufferPool(), Waits(), 0, self.head.size
+        threads = 1 if self._comes_whole else threads
         self._leave_to_parent()
         reader, generation = self._opening_answer(), forks.generation()
         try:
@@ -141,7 +147,7 @@ class ObjectSource:
                     reader, generation = None, forks.generation()  # the parent reads that one on
                 with waits:
                     reader = reader or self._answer_from(start)
-                    part = buffers.take(min(_share(size, _READ), reader.stop - start))
+                    part = buffers.take(min(_within(size // _READ_OF, _READ), reader.stop - start))
                     reader = self._read_on(reader, start, part)
                 start += len(part)
                 yield part
@@ -149,7 +155,8 @@ class ObjectSource:
         finally:
             if reader is not None:
                 reader.close()
-        spans = partsizes.spans(size - start, _share(size, _ASKED))
+        threads = min(threads, max(_FEW, size // _ASKED_OF // _ASKED[0]))
+        spans = partsizes.spans(size - start, _within(size // _ASKED_OF // threads, _ASKED))
         jobs = ((start + low, start + high, None) for low, high in spans)
         yield from map_threads(partial(self._part, buffers), jobs, threads, window=threads)
 
@@ -176,6 +183,7 @@ class ObjectSource:
         count = min(max(self.settings.download_part, _LEAST_RANGE), _MOST_RANGE)
         stop = min(self.head.size, start + count)
         reader = self.backend.open_version(self.head, start, stop)
+        reader.extend()
         if reader.stop <= start:
             reader.close()
             raise TransientError(f"{self.where}: the answer ended at byte {start} of {self.head.size}")
@@ -225,7 +233,8 @@ class ObjectSource:
             threads -= 1  # one is busy with that
         if start < stop:
             share = max(_LEAST_RANGE, -(-(stop - start) // max(threads, 1) // MIB) * MIB)
-            for low, high in partsizes.spans(stop - start, min(share, self.settings.download_part)):
+            share = stop - start if self._comes_whole else min(share, self.settings.download_part)
+            for low, high in partsizes.spans(stop - start, share):
                 yield start + low, start + high, None
 
     def _read(
@@ -252,10 +261,9 @@ class ObjectSource:
         return self.head.size >= _COLD and len(view) >= _LEAST_RANGE
 
 
-def _share(size: int, bounds: tuple[int, int]) -> int:
-    """Bytes of a part of an object."""
+def _within(size: int, bounds: tuple[int, int]) -> int:
     least, most = bounds
-    return min(max(size // _PART_OF, least), most)
+    return min(max(size, least), most)
 
 
 def read_range(

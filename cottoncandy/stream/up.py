@@ -22,6 +22,9 @@ Part = tuple[int, BytesLike | Scattered, int]
 # Bytes of a part that is gathered from a stream, as of compressed bytes, or from an array that lies scattered; each
 # thread holds one. The least that S3 takes.
 _STREAM_PART = 5 * MIB
+# Bytes of such parts that are on their way at a time, of however many threads: with what makes them, and the next one,
+# an upload takes less than 64 MiB.
+_MOST_GATHERED = 30 * MIB
 
 
 def upload(
@@ -71,8 +74,9 @@ def upload(
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
         return _put(backend, key, contiguous(drawn[0][1]) if drawn else b"", metadata, options, settings)
+    runs = _runs(_resumed(drawn, parts), threads or settings.threads, lie_there=isinstance(body, memoryview))
     with settings.progress.transfer("upload", key, size):
-        return _upload_parts(backend, key, _resumed(drawn, parts), metadata, options, threads or settings.threads)
+        return _upload_parts(backend, key, runs, metadata, options)
 
 
 def begin_upload(
@@ -120,20 +124,40 @@ def _resumed(drawn: list[Part], parts: Iterator[Part]) -> Iterator[Part]:
     yield from parts
 
 
+def _runs(parts: Iterator[Part], threads: int, *, lie_there: bool) -> Iterator[tuple[int, Iterator[Part]]]:
+    """The parts in runs, and how many of each are sent at a time: fewer where they grow, unless they lie there anyway.
+
+    A run is to be drawn to its end before the next one.
+    """
+
+    def at_a_time(part: Part) -> int:
+        return threads if lie_there else max(1, min(threads, _MOST_GATHERED // max(1, len(part[1]))))
+
+    def run(count: int) -> Iterator[Part]:
+        while following and at_a_time(following[0]) >= count:
+            yield following.pop()
+            following.extend(islice(parts, 1))
+
+    following = list(islice(parts, 1))
+    while following:
+        count = at_a_time(following[0])
+        yield count, run(count)
+
+
 def _upload_parts(
     backend: Backend,
     key: str,
-    parts: Iterator[Part],
+    runs: Iterator[tuple[int, Iterator[Part]]],
     metadata: Mapping[str, str],
     options: WriteOptions,
-    threads: int,
 ) -> Receipt:
     buffers = BufferPool()
     sending = backend.start_upload(key, metadata, options)
     try:
-        for_each(
-            lambda part: _send_part(sending, buffers, *part), parts, threads if backend.limits.parallel_parts else 1
-        )
+        for threads, parts in runs:
+            for_each(
+                lambda part: _send_part(sending, buffers, *part), parts, threads if backend.limits.parallel_parts else 1
+            )
         return sending.complete()
     except BaseException:  # Ctrl-C as well
         give_up(sending, backend.describe(key))
@@ -181,9 +205,7 @@ def stream_part_sizes(settings: TransferSettings, limits: TransferLimits, most: 
 
     They hold ``most`` bytes, or the largest object.
     """
-    return partsizes.growing_part_sizes(
-        stream_part(settings), limits, partsizes.LARGEST_STREAM if most is None else most
-    )
+    return partsizes.growing_part_sizes(stream_part(settings), limits, most)
 
 
 def _gather_all(pieces: Iterator[BytesLike | Late], sizes: Iterator[int], most: int | None) -> Iterator[Part]:

@@ -14,12 +14,12 @@ from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, version_of
 from cottoncandy.chunkedarrays.table import ChunkTable
-from cottoncandy.errors import CorruptObject, ObjectNotFound, UnknownCodec, UnsupportedArray, WrongKey
+from cottoncandy.errors import CorruptObject, ObjectNotFound, OutOfMemory, UnknownCodec, UnsupportedArray, WrongKey
 
 __all__ = ["UNREADABLE", "Part", "is_table", "part_damage", "parts_of"]
 
 #: What cannot be read here; elsewhere, where there is the key or the codec, it can.
-UNREADABLE = (UnknownCodec, UnsupportedArray, WrongKey)
+UNREADABLE = (UnknownCodec, UnsupportedArray, WrongKey, OutOfMemory)
 # The arrays of named parts.
 _FORMS = (sparsearrays.FORM, maskedarrays.FORM)
 

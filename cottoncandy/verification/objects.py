@@ -11,7 +11,7 @@ import numpy as np
 from cottoncandy import checksums, codecs, npyfiles
 from cottoncandy.arrayformat import ArrayDescription, allocate, is_array, read_checksum
 from cottoncandy.bodies import BytesLike
-from cottoncandy.errors import CorruptObject
+from cottoncandy.errors import CorruptObject, OutOfMemory
 from cottoncandy.rawarrays import unpack_in_place
 from cottoncandy.stream import ObjectSource
 from cottoncandy.verification.report import Findings
@@ -76,7 +76,10 @@ def _unpacked(
 ) -> Generator[BytesLike, None, None]:
     """The pieces of a body; what is unpacked as a whole only is one."""
     if codec.in_place is not None:
-        yield unpack_in_place(source, codec.in_place, description.nbytes, threads)
+        try:
+            yield unpack_in_place(source, codec.in_place, description.nbytes, threads)
+        except MemoryError as error:
+            raise OutOfMemory.of(source.where, description.nbytes) from error
         return
     with closing(source.parts(threads)) as parts:
         if codec.pieces is not None:

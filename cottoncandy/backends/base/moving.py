@@ -55,6 +55,13 @@ class ObjectReader(ABC):
         """
         return False
 
+    def extend(self) -> bool:
+        """Go on to the end of the object, if the answer brings all of it anyway: `stop` is there then.
+
+        For who wants all of it: some servers know no ranges, and send the whole object each time. Whether this is one.
+        """
+        return False
+
     def readexactly(self, buffer: memoryview) -> int:
         """Fill the buffer, or as much of it as there are bytes; how much it was."""
         filled = 0

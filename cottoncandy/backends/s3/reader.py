@@ -94,7 +94,8 @@ def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: 
         size = bucket.head(key, quoted(response.get("ETag")))["ContentLength"]
     head = object_head(key, response, size)
     start = min(start, size)
-    reader = S3Reader(bucket, head, start, size if stop is None else min(stop, size), body)
+    has_range = bool(response.get("ContentRange"))
+    reader = S3Reader(bucket, head, start, size if stop is None else min(stop, size), body, brings_all=not has_range)
     if start != first:
         reader.skip(start - first)
     return reader
@@ -123,13 +124,28 @@ class _Source(Protocol):
 class S3Reader(ObjectReader):
     """The answer to one GET."""
 
-    def __init__(self, bucket: Bucket, head: ObjectHead, start: int, stop: int, body: _Source | None) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        head: ObjectHead,
+        start: int,
+        stop: int,
+        body: _Source | None,
+        *,
+        brings_all: bool = False,
+    ) -> None:
         self.head = head
         self.start = start
         self.stop = stop
         self._bucket = bucket
         self._position = start
         self._body = body
+        self._brings_all = brings_all
+
+    def extend(self) -> bool:
+        if self._brings_all:
+            self.stop = self.head.size
+        return self._brings_all
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill (a part of) the buffer; 0 at ``stop``."""

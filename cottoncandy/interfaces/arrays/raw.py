@@ -15,9 +15,10 @@ from cottoncandy import checksums, keys, npyfiles
 from cottoncandy.arrayformat import is_array, laid_out, read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.bodies import BytesLike
-from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, OutOfMemory
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
+from cottoncandy.stream import ObjectSource
 
 if TYPE_CHECKING:
     from cottoncandy.datasets import Dataset
@@ -160,6 +161,8 @@ class RawArrays(BasicInterface):
         ObjectNotFound
         CorruptObject
             If the object is no raw array, or its bytes do not fit its description.
+        OutOfMemory
+            If there is less memory than it takes: see ``out``, and `open_array`.
         TypeError, ValueError
             If ``out`` cannot be filled; it is as it was.
 
@@ -310,16 +313,18 @@ class RawArrays(BasicInterface):
 
     def _load_npy(self, key: str, threads: int | None) -> npt.NDArray[Any]:
         where = self.backend_interface.describe(key)
-        with self._whole(key, threads) as stream, self._settings.progress.transfer("download", key, stream.size):
-            expected = read_checksum(stream.metadata, where)
+        with ObjectSource(self.backend_interface, key, self._settings) as source:
+            metadata, threads = source.head.metadata, threads or self._settings.threads
+            expected = read_checksum(metadata, where)
             try:
-                npyfiles.require_size(stream, stream.size)
-                stream.seek(0)
-                array, found = npyfiles.read_array(stream)
+                with self._settings.progress.transfer("download", key, source.head.size):
+                    array, found = npyfiles.read_array(source.head.size, partial(source.fill, threads=threads))
+            except MemoryError as error:
+                raise OutOfMemory.of(where, source.head.size) from error
             except ChecksumMismatch:
                 raise  # of an encrypted file, as it was read
             except CorruptObject as error:
-                if is_array(stream.metadata):
+                if is_array(metadata):
                     raise NotAnArray(f"{where} is no .npy file but a raw array: download_raw_array reads it") from error
                 kind = CorruptObject if expected is None else ChecksumMismatch
                 raise kind(f"{where} is no .npy file: {error}") from error

@@ -11,7 +11,8 @@ from typing import Any, BinaryIO
 
 from cottoncandy import keys
 from cottoncandy.backends.base import BytesLike, Receipt
-from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, PickleForbidden
+from cottoncandy.bodies import read_bytes
+from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, OutOfMemory, PickleForbidden
 from cottoncandy.interfaces.basic.core import InterfaceCore
 from cottoncandy.stream import CloudStream, stream_part
 
@@ -77,6 +78,8 @@ class Objects(InterfaceCore):
 
         Raises
         ------
+        BlockingIOError
+            If the file does not block, and gives nothing before it is at its end; nothing is stored then.
         InvalidObjectName
             For a body under a name that ends with ``/``: on S3, an empty object may stand for a directory.
 
@@ -99,10 +102,10 @@ class Objects(InterfaceCore):
             return self._blocks(body)
         raise TypeError(f"the body is bytes, text or a binary file, not {type(body).__name__}")
 
-    def _blocks(self, file: Any) -> Iterator[bytes]:  # a file that was opened as text gives str
+    def _blocks(self, file: Any) -> Iterator[bytes]:
         size = stream_part(self._settings)
-        while block := file.read(size):
-            yield block.encode() if isinstance(block, str) else block
+        while block := read_bytes(file, size):
+            yield block
             if len(block) < size and _is_typed(file):
                 return  # Ctrl-D ended it, and would have to end another read too
 
@@ -151,7 +154,10 @@ class Objects(InterfaceCore):
         ObjectNotFound
         """
         with self._whole(keys.clean_object(object_name), threads) as stream:
-            return stream.read()
+            try:
+                return stream.read()
+            except MemoryError as error:
+                raise OutOfMemory.of(self.backend_interface.describe(stream.name), stream.size) from error
 
     def _whole(self, key: str, threads: int | None) -> CloudStream:
         """An object that will be read from end to end."""
