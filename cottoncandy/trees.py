@@ -99,6 +99,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None
 #   started              the started mark: leaves of this VERSION that are in their places do not count
 #   leaves/NAME          a leaf that waits, beside its place ROOT/NAME
 #   complete-N-COUNT     the complete mark: the COUNT leaves that wait are the tree, before those of a lower order N
+#   replaces-DIGEST-V    leaves of version V, whose tree was copied to this root from another, are replaced as well
 #   settled              the settled mark: these leaves are in their places, too, where others may replace them now
 #
 # A tree that replaces another waits there until the complete mark is written; from then on readers get it from where it
@@ -107,6 +108,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
+_REPLACES = re.compile(r"replaces-([0-9a-f]{8})-([0-9a-f]{16})?")
 _STARTED = "started"
 _SETTLED = "settled"
 _LEAVES = "leaves/"
@@ -130,6 +132,8 @@ class Stage:
     order : int
         The order of the complete mark, 0 where there is none. Of several complete stages, that of the highest order is
         the tree.
+    replaces : set of (str, str or None)
+        Digests of the first root, and versions, of trees that were copied here as a whole and are replaced.
     settled : bool
         Whether it has the settled mark: its leaves have taken their places, and wait only because another writer may
         yet write there.
@@ -143,6 +147,7 @@ class Stage:
     marks: list[str] = field(default_factory=list)
     started: bool = False
     order: int = 0
+    replaces: set[tuple[str, str | None]] = field(default_factory=set)
     settled: bool = False
     dates: list[datetime | None] = field(default_factory=list)
     _count: int = -1
@@ -160,6 +165,10 @@ class Stage:
     def settled_mark(self) -> str:
         """The name of the settled mark: the leaves have taken their places."""
         return self.name(_SETTLED)
+
+    def replaces_mark(self, digest: str, version: str | None) -> str:
+        """The name of the mark that a tree which was copied here is replaced."""
+        return self.name(f"replaces-{digest}-{version or ''}")
 
     @property
     def below(self) -> str:
@@ -183,7 +192,9 @@ class Stage:
         self.marks.append(self.name(rest))
         self.started |= rest == _STARTED
         self.settled |= rest == _SETTLED
-        if match := _COMPLETE.fullmatch(rest):
+        if match := _REPLACES.fullmatch(rest):
+            self.replaces.add((match[1], match[2]))
+        if (match := _COMPLETE.fullmatch(rest)) and int(match[1]) > self.order:
             self.order, self._count = map(int, match.groups())
 
     @property

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,11 @@ import numpy as np
 import pytest
 from recorder import Request, Response
 from stores import Recorded, Store
-from test_trees import stopped
+from test_trees import Stopped, stopped
 
-from cottoncandy.errors import AccessDenied, ObjectChanged
+from cottoncandy.errors import AccessDenied, ObjectChanged, TransientError
 from cottoncandy.interfaces import DefaultInterface
+from cottoncandy.interfaces.arrays import tree, treeupload
 
 Tree = dict[str, Any]
 
@@ -39,6 +43,13 @@ def get(cci: DefaultInterface, name: str, **options: Any) -> Tree:
 def killed(store: Store, name: str, monkeypatch: pytest.MonkeyPatch, writes: int, **numbered: Any) -> None:
     """An upload of which nothing gets through any more after so many writes."""
     assert stopped(store.interface(), monkeypatch, writes + 1, leaves(**numbered), name)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no writer wait for another, as where each takes long; so each looks again."""
+    monkeypatch.setattr(treeupload, "_PATIENCE", 0.0)
+    monkeypatch.setattr(treeupload, "_SOON", 0.0)
 
 
 # ---------------------------------------------------------------------- leaves that are copied, moved, renamed
@@ -70,6 +81,67 @@ def test_a_tree_that_was_copied_as_a_whole_is_replaced_as_a_whole(store: Store, 
     cci.upload_raw_array("new/own", np.full(3, 7))
     send(cci, "new", a=4, g={"d": 5})
     assert get(cci, "new") == {"a": 4, "g": {"d": 5}, "own": 7}
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_leaf_that_was_copied_here_is_seen_at_each_moment(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for writes in range(40):
+        cci = store.interface()
+        send(cci, "sub01", mask=1, bold=0)
+        send(cci, "results", mean=2)
+        cci.cp("sub01/mask", "results/mask")
+        was_killed = stopped(cci, monkeypatch, writes + 1, leaves(median=3), "results")
+        assert get(store.interface(), "results") in ({"mask": 1, "mean": 2}, {"mask": 1, "median": 3})
+        store.interface().backend_interface.delete(store.raw.keys())
+        if not was_killed:
+            break
+    assert writes > 5
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_copied_tree_is_replaced_as_a_whole_wherever_that_is_broken_off(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also by the next upload, which finds some of its leaves only."""
+    old = {"a": 1, "b": {"x": 1, "y": 1}, "c": 1}
+    for writes in range(40):
+        cci = store.interface()
+        send(cci, "t", **old)
+        cci.cp("t", "u", recursive=True)
+        was_killed = stopped(cci, monkeypatch, writes + 1, leaves(a=2, b={"x": 2, "w": 2}), "u")
+        reader = store.interface()
+        found = get(reader, "u")
+        assert found in (old, {"a": 2, "b": {"x": 2, "w": 2}})
+        assert get(reader, "u/b") == found["b"]
+        send(reader, "u", a=3)
+        assert get(reader, "u") == {"a": 3}
+        reader.backend_interface.delete(store.raw.keys())
+        if not was_killed:
+            break
+    assert writes > 10
+
+
+@pytest.mark.stores("local")
+def test_deletions_that_fail_leave_no_mixture(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cci = store.interface()
+    send(cci, "t", a=1, b=1, c=1, d=1)
+    cci.cp("t", "u", recursive=True)
+    delete = cci.backend_interface.delete
+
+    def some(names: Any, **named: Any) -> Any:
+        if "u/b" in (names := list(names)):
+            delete(["u/b"])
+            raise TransientError("503")
+        return delete(names, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cci.backend_interface, "delete", some)
+        with pytest.raises(TransientError, match="the tree is stored"):
+            send(cci, "u", a=2)
+    assert get(cci, "u") == {"a": 2}
+    send(cci, "u", a=3)
+    assert get(cci, "u") == {"a": 3}
+    assert store.raw.keys("u/") == ["u/a"]
 
 
 def test_a_leaf_is_put_back_from_a_copy_of_the_tree(store: Store) -> None:
@@ -135,6 +207,7 @@ def test_what_is_removed_is_gone_when_nobody_can_be_at_work(store: Store, monkey
 
 
 @pytest.mark.stores("local", "moto")
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_rival_that_goes_on_when_the_other_has_settled(
     store: Store, monkeypatch: pytest.MonkeyPatch, fails: bool
@@ -156,9 +229,6 @@ def test_a_rival_that_goes_on_when_the_other_has_settled(
 
     monkeypatch.setattr(rival.backend_interface, "put", go_on)
     monkeypatch.setattr(rival.backend_interface, "begin_put", lambda *arguments, **named: None)
-    # the other one comes when the rival has found nobody, and waits for it no longer
-    monkeypatch.setattr("cottoncandy.interfaces.arrays.treeupload._PATIENCE", 0.0)
-    monkeypatch.setattr("cottoncandy.interfaces.arrays.treeupload._SOON", 0.0)
     new = leaves(a=2, b=2)
     if fails:
         with pytest.raises(AccessDenied):
@@ -172,6 +242,93 @@ def test_a_rival_that_goes_on_when_the_other_has_settled(
     send(other, "t", d=3)
     assert get(reader, "t") == {"d": 3}
     assert [name for name in store.raw.keys("t/") if ".upload-" in name] == []
+
+
+def meeting(store: Store, monkeypatch: pytest.MonkeyPatch, put: Callable[..., Any]) -> DefaultInterface:
+    """A writer whose leaves are sent one by one, each by a function that is told how."""
+    cci = store.interface()
+    monkeypatch.setattr(cci.backend_interface, "put", partial(put, cci.backend_interface.put))
+    monkeypatch.setattr(cci.backend_interface, "begin_put", lambda *arguments, **named: None)
+    return cci
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_leaves_that_only_a_rival_has_keep_no_settled_tree_from_being_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    other, reader, found = store.interface(), store.interface(), list[Tree]()
+
+    def go_on(put: Callable[..., Any], key: str, *arguments: Any, **named: Any) -> Any:
+        if is_killed and found:
+            raise Stopped
+        if key == "t/a":
+            send(other, "t", a=1, b=1)
+        receipt = put(key, *arguments, **named)
+        if key == "t/r":
+            found.append(get(reader, "t"))
+        return receipt
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise Stopped
+
+    rival = meeting(store, monkeypatch, go_on)
+    if is_killed:
+        monkeypatch.setattr(rival.backend_interface, "delete", stop)
+    with pytest.raises(Stopped) if is_killed else nullcontext():
+        rival.dict2cloud("t", leaves(a=2, r=2, z=2), verbose=False, threads=1)
+    assert found[0] == {"a": 1, "b": 1}
+    assert get(reader, "t") == ({"a": 1, "b": 1} if is_killed else {"a": 2, "r": 2, "z": 2})
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.usefixtures("impatient")
+def test_who_fails_brings_the_tree_that_waited_to_its_places(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, reader = store.interface(), store.interface()
+
+    def go_on(put: Callable[..., Any], key: str, *arguments: Any, **named: Any) -> Any:
+        if key == "t/a":
+            send(other, "t", a=1, b=1, c=1)
+        if key == "t/b":
+            raise AccessDenied("no room")
+        return put(key, *arguments, **named)
+
+    with pytest.raises(AccessDenied, match="no room"):
+        meeting(store, monkeypatch, go_on).dict2cloud("t", leaves(a=2, b=2), verbose=False, threads=1)
+    assert store.raw.keys("t/") == ["t/a", "t/b", "t/c"]
+    reader.upload_raw_array("t/b", np.full(3, 42))
+    assert get(reader, "t") == {"a": 1, "b": 42, "c": 1}
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("edit", ["array", "branch", "removal"])
+def test_what_is_written_to_a_settled_tree_is_not_undone_by_who_was_outdone(
+    store: Store, monkeypatch: pytest.MonkeyPatch, edit: str
+) -> None:
+    """Two complete at the same time; the one that readers got has gone, and its leaves were edited."""
+    other, reader, new_version = store.interface(), store.interface(), tree.new_version
+    send(other, "t", a=0, b={"x": 0}, old=0)
+
+    def go_on(put: Callable[..., Any], key: str, *arguments: Any, **named: Any) -> Any:
+        if "/complete-1-" in key:
+            monkeypatch.setattr(tree, "new_version", lambda: "f" * 16)  # of two, the higher one counts
+            send(other, "t", a=1, b={"x": 1}, c=1)
+            monkeypatch.setattr(tree, "new_version", new_version)
+            assert get(reader, "t") == {"a": 1, "b": {"x": 1}, "c": 1}
+            if edit == "array":
+                reader.upload_raw_array("t/a", np.full(3, 42))
+            elif edit == "branch":
+                send(reader, "t/b", x=42, z=42)
+            else:
+                reader.rm("t/c")
+        return put(key, *arguments, **named)
+
+    monkeypatch.setattr(tree, "new_version", lambda: "0" * 16)
+    meeting(store, monkeypatch, go_on).dict2cloud("t", leaves(a=2, b={"x": 2}), verbose=False, threads=1)
+    branch = {"x": 2, "z": 42} if edit == "branch" else {"x": 2}
+    assert get(reader, "t") == {"a": 2, "b": branch}
+    assert not [key for key in store.raw.keys("t/") if ".upload-" in key]
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -231,6 +388,61 @@ def test_a_branch_is_of_one_tree_wherever_an_upload_was_broken_off(
         if not was_killed:
             break
     assert writes > 15
+
+
+@pytest.mark.stores("local", "moto")
+def test_a_branch_of_a_branch_and_one_with_others_objects(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [
+        ("t/b", {"s": {"x": 2, "w": 2}}, lambda cci: send(cci, "t", b={"s": {"x": 1, "y": 1}}, c=0), "t/b", "s"),
+        ("t", {"b": {"x": 2, "w": 2}}, lambda cci: cci.upload_raw_array("t/b/own", np.full(3, 7)), "t", "b"),
+    ]
+    for name, new, prepare, whole, branch in cases:
+        for writes in range(40):
+            cci = store.interface()
+            prepare(cci)
+            was_killed = stopped(cci, monkeypatch, writes + 1, leaves(**new), name)
+            reader = store.interface()
+            assert get(reader, f"{whole}/{branch}") == get(reader, whole)[branch]
+            reader.backend_interface.delete(store.raw.keys())
+            if not was_killed:
+                break
+        assert writes > 3
+
+
+@pytest.mark.stores("local", "moto")
+def test_an_upload_of_a_branch_that_was_killed_hides_no_later_tree(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for writes in range(40):
+        cci = store.interface()
+        send(cci, "t", b={"x": 1, "y": 1}, c=0)
+        was_killed = stopped(cci, monkeypatch, writes + 1, leaves(x=2, w=2), "t/b")
+        if not was_killed:
+            break
+        reader = store.interface()
+        send(reader, "t", b={"x": 5}, c=5)
+        assert int(reader.download_raw_array("t/b/x")[0]) == 5
+        found = get(reader, "t")
+        assert (found["c"], found["b"]["x"]) == (5, 5)
+        assert found["b"].keys() <= {"x", "w"}  # of the branch, what was in its place is of a tree of its own
+        assert get(reader, "t/b") == found["b"]
+        reader.backend_interface.delete(store.raw.keys())
+    assert writes > 5
+
+
+@pytest.mark.stores("local")
+def test_what_a_killed_upload_of_a_branch_left_is_removed_a_day_later(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cci = store.interface()
+    send(cci, "t", b={"x": 1}, c=0)
+    assert stopped(cci, monkeypatch, 3, leaves(x=2, w=2), "t/b")
+    long_ago = time.time() - 2 * 86400
+    for path in Path(store.container).rglob("*"):
+        if path.is_file():
+            os.utime(path, (long_ago, long_ago))
+    send(cci, "t", b={"x": 3}, c=3)
+    assert store.raw.keys("t/") == ["t/b/x", "t/c"]
 
 
 @pytest.mark.stores("local", "moto")

@@ -45,8 +45,8 @@ class _Listing:
     instead : dict of str to str
         The leaves of settled stages, and the objects in which they wait: these are read if the place holds a leaf of
         another writer that does not count.
-    replaced : list of str
-        The roots of trees in whose places the leaves of earlier uploads may still lie.
+    latest : list of Stage
+        For each tree that waits, the stage of its newest upload.
     unsent : set of str or None
         The versions of uploads with a started mark: their leaves that are in their places do not count.
     is_at_rest : bool
@@ -58,10 +58,10 @@ class _Listing:
         plain, stages = trees.stages({name: info.last_modified for name, info in self.infos.items()})
         self.places = {name: name for name in plain if name and not name.endswith(keys.SEPARATOR)}
         self.instead: dict[str, str] = {}
-        self.replaced: list[str] = []
         self.unsent: set[str | None] = {stage.version for stage in stages if stage.started}
         self.is_at_rest = not stages
-        for stage in trees.newest(stages).values():
+        self.latest = list(trees.newest(stages).values())
+        for stage in self.latest:
             self._add(stage, has_rivals=any(one.root == stage.root and is_at_work(one) for one in stages))
 
     def _add(self, stage: trees.Stage, *, has_rivals: bool) -> None:
@@ -69,7 +69,6 @@ class _Listing:
         waiting = {keys.join(stage.root, leaf): place for leaf, place in stage.leaves.items()}
         if not stage.settled:
             self.places |= waiting
-            self.replaced.append(stage.root)
             return
         for name, place in waiting.items():
             if name in self.places:
@@ -151,7 +150,7 @@ class TreeDownloads(FolderArrays):
         read: _Read | None = None
         for _ in range(_LISTINGS):
             # before the next listing: if no upload is under way now, and that listing is the same, none was before
-            root = None if read is None else self._root_at_work(prefix, read.leaves)
+            root = None if read is None else self._root_at_work(prefix)
             if root is not None:
                 return self._load_branch(root, prefix, wanted, threads)
             before, earlier, seen = seen, read, _Listing(prefix, self._listed(prefix))
@@ -167,17 +166,10 @@ class TreeDownloads(FolderArrays):
             "load the arrays one by one (download_raw_array)"
         )
 
-    def _root_at_work(self, prefix: str, leaves: Mapping[str, _Leaf]) -> str | None:
-        """The root of a larger tree that has a stage, if these leaves are a branch of that tree.
-
-        If there are no leaves, they may wait in a stage of any name above: then each of these names is looked at.
-        """
-        directories = {keys.as_directory(found.root): found.root for found in _origins(prefix, leaves) if found}
-        roots = [
-            root for directory, root in directories.items() if prefix != directory and prefix.startswith(directory)
-        ]
-        candidates = sorted(roots if leaves else keys.parents(prefix.rstrip(keys.SEPARATOR)), key=len)
-        return next((root for root in candidates if self._has_stage(root)), None)
+    def _root_at_work(self, prefix: str) -> str | None:
+        """The root above a branch of which an upload is under way or was broken off; of several, the topmost."""
+        above = sorted(keys.parents(prefix.rstrip(keys.SEPARATOR)), key=len)
+        return next((root for root in above if self._has_stage(root)), None)
 
     def _has_stage(self, root: str) -> bool:
         """Whether a tree has a stage: an upload is under way, or was broken off."""
@@ -258,14 +250,25 @@ class TreeDownloads(FolderArrays):
         return _Read(leaves, found.keys() - leaves.keys(), are_of_one, is_new)
 
     def _is_replaced(self, prefix: str, seen: _Listing, name: str, metadata: Mapping[str, str]) -> bool:
-        """Whether an object in its place is a leaf of an older tree, which a complete one that waits has replaced."""
+        """Whether an object in its place is a leaf of an older tree than one that waits, or that has settled there."""
         key = prefix + name
         told = claimed(key, metadata) if seen.places[name] == name else None
         if told is None:
             return False
         above = keys.as_directory(told.root)
-        directories = (keys.as_directory(prefix + root) for root in seen.replaced)
-        return any(key.startswith(directory) and directory.startswith(above) for directory in directories)
+        for stage in seen.latest:
+            directory = keys.as_directory(prefix + stage.root)
+            if not key.startswith(directory):
+                continue
+            if stage.settled:  # what was there before has been removed
+                is_older = told.version in seen.unsent
+            elif told.is_moved:
+                is_older = above == directory and (told.digest, told.version) in stage.replaces
+            else:
+                is_older = directory.startswith(above)
+            if is_older:
+                return True
+        return False
 
     def _load_each(
         self, infos: Sequence[ObjectInfo], prefix: str, threads: int | None, *, is_held: bool

@@ -5,7 +5,7 @@ The steps that follow from it are in `cottoncandy.interfaces.arrays.treeupload`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -32,12 +32,15 @@ class Seen:
         This writer's own stage.
     sizes : Mapping of str to int
         Bytes of each object that was listed.
+    nested : sequence of Stage
+        The stages of uploads of branches.
     """
 
     plain: list[str]
     others: list[trees.Stage]
     own: trees.Stage
     sizes: Mapping[str, int]
+    nested: Sequence[trees.Stage] = ()
 
     @property
     def is_waiting(self) -> bool:
@@ -59,6 +62,17 @@ class Seen:
         """Plain objects that are no places of the newest tree: stale leaves, and objects of other calls."""
         waiting = self.waiting
         return [key for key in self.plain if key not in waiting]
+
+    @property
+    def is_outdone_by_settled(self) -> bool:
+        """Whether the newest tree is another one, which has settled, and whose writer has gone."""
+        return self.own.is_complete and self.newest is not self.own and self.newest.settled and not self.newest.started
+
+    @property
+    def ended_branches(self) -> list[str]:
+        """The names of what uploads of branches have there that came before this tree, or were killed long ago."""
+        ended = [stage for stage in self.nested if stage.is_complete or stage.is_older(_forgotten())]
+        return [name for stage in ended for name in stage.objects]
 
     @property
     def rivals(self) -> list[trees.Stage]:

@@ -68,6 +68,7 @@ _Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
 _STARTED = b"A tree of arrays is being uploaded to this folder. If this has lain here for days, it was broken off.\n"
 _SETTLED = b"The arrays beside this have taken their places. They wait for another upload that may be at work.\n"
+_REPLACES = b"A tree that was copied here is replaced by the arrays beside this.\n"
 _COMPLETE = (
     b"The arrays beside this are the tree above, and take their places there. Upload the tree again to end it.\n"
 )
@@ -144,7 +145,7 @@ class TreeUploads(FolderArrays):
         leaves to their places.
         """
         mark = upload.stage.started_mark
-        with self._marked(upload.stage) as left:
+        with self._marked(upload.stage, upload.threads, upload.acl) as left:
             watch = _Watch()
             with self._in_stead_of(upload.stage.root, mark):
                 self._upload(mark, _STARTED, {}, upload.acl)
@@ -162,8 +163,11 @@ class TreeUploads(FolderArrays):
         return watch.seconds < _SOON or self._is_alone(upload)
 
     @contextlib.contextmanager
-    def _marked(self, stage: trees.Stage) -> Iterator[_Left]:
-        """If the upload fails, remove its leaves from the places, then its mark: leaves that stay must not count."""
+    def _marked(self, stage: trees.Stage, threads: int | None, acl: str | None) -> Iterator[_Left]:
+        """If the upload fails, remove its leaves from the places, then its mark: leaves that stay must not count.
+
+        The tree of another writer, which waited for this one, is brought to its places then, as nobody else may come.
+        """
         left = _Left()
         try:
             yield left
@@ -171,6 +175,9 @@ class TreeUploads(FolderArrays):
             is_gone = not left.is_unknown and self._are_taken_back(stage.root, left.leaves)
             if is_gone and not isinstance(failure, Insistence):  # else requests may still arrive: keep the mark
                 self._discard([stage.started_mark])
+                if left.leaves != () and isinstance(failure, Exception):
+                    with logging_failures(), shielded():
+                        self._come_back(stage.root, threads, acl)
             raise
 
     def _are_taken_back(self, root: str, leaves: Iterable[str]) -> bool:
@@ -237,13 +244,18 @@ class TreeUploads(FolderArrays):
         """
         stage = upload.stage
         waiting = {key: stage.leaf(key.removeprefix(stage.below)) for key in upload.arrays}
-        with self._all_or_none(waiting.values()) as parts:
+        written = [*waiting.values()]
+        with self._all_or_none(written) as parts:
             self._send_leaves(upload, waiting)
             seen = self._look_at_tree(stage)
             mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
             (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
             seen = replace(seen, own=own)
-            stale = self._stale_leaves(seen, upload.threads)
+            stale, moved = self._stale_leaves(seen, upload.threads)
+            for tree in moved:
+                written.append(own.replaces_mark(*tree))
+                self._upload(written[-1], _REPLACES, {}, upload.acl)
+                own.add(written[-1].removeprefix(own.name("")))
             try:
                 with self._in_stead_of(stage.root, mark), parts.naming():
                     self._write_table(mark, _COMPLETE, upload.acl)
@@ -255,7 +267,7 @@ class TreeUploads(FolderArrays):
         if alone:
             self._wait_for(alone, watch)
             seen = self._look_at_tree(own)
-            stale = self._stale_leaves(seen, upload.threads)  # it took long, and other writers were at work
+            stale, _ = self._stale_leaves(seen, upload.threads)  # it took long, and other writers were at work
         self._settle_tree(seen, stale, upload.threads, upload.acl)
 
     def _wait_for(self, alone: Collection[trees.Stage], watch: _Watch) -> None:
@@ -277,7 +289,8 @@ class TreeUploads(FolderArrays):
         there = list(self._listed(own.below))
         plain, found = trees.stages({info.key: info.last_modified for info in there})
         others = [other for other in found if other.root == own.root and other.version != own.version]
-        return Seen(plain, others, own, {info.key: info.size for info in there})
+        nested = [stage for stage in found if stage.root != own.root]
+        return Seen(plain, others, own, {info.key: info.size for info in there}, nested)
 
     def _settle_tree(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
         """Bring the newest complete tree to its places, whichever writer sent it; then it need not wait any longer.
@@ -286,6 +299,7 @@ class TreeUploads(FolderArrays):
         the other; so a writer that has left looks once more, and comes back if a tree waits and no writer is at work.
         """
         with self._stored(seen.own):
+            self.backend_interface.delete(seen.ended_branches)  # readers would take them for newer
             is_settled = self._is_settled(seen, stale, threads, acl)
         if not is_settled:
             try:
@@ -315,10 +329,10 @@ class TreeUploads(FolderArrays):
             seen = self._look_at_tree(own)
             if seen.rivals or not seen.is_waiting:
                 return
-            with self._marked(own):
+            with self._marked(own, threads, acl):
                 self._upload(own.started_mark, _STARTED, {}, acl)
                 seen = self._look_at_tree(own)
-                stale = self._stale_leaves(seen, threads) if seen.is_waiting else []
+                stale = self._stale_leaves(seen, threads)[0] if seen.is_waiting else []
                 if self._is_settled(seen, stale, threads, acl):
                     return
 
@@ -331,6 +345,9 @@ class TreeUploads(FolderArrays):
         for _ in range(_ROUNDS):
             if not seen.is_waiting:  # another writer has ended it
                 break
+            if seen.is_outdone_by_settled:
+                seen = self._put_ahead(seen, acl)
+                stale, _ = self._stale_leaves(seen, threads)
             before, failure = seen, self._take_places(seen, stale, threads, acl)
             seen = self._look_at_tree(seen.own)
             if not seen.is_waiting:
@@ -347,9 +364,23 @@ class TreeUploads(FolderArrays):
                 if failure is None:
                     self._settle_for_now(seen, acl)
                 break  # the rivals bring it to its places when they get there
-            stale = self._stale_leaves(seen, threads)
+            stale, _ = self._stale_leaves(seen, threads)
         self._leave_tree(seen)
         return False
+
+    def _put_ahead(self, seen: Seen, acl: str | None) -> Seen:
+        """Give this upload's tree a higher order than that of another writer, which has gone.
+
+        To copy the other tree to the places once more would undo what was written there since it settled.
+        """
+        own = seen.own
+        mark = own.complete(seen.newest.order + 1, len(own.leaves))
+        self._write_table(mark, _COMPLETE, acl)
+        older = [name for name in own.marks if name != own.started_mark and "/complete-" in name]
+        self.backend_interface.delete(older)
+        names = [mark, *(name for name in own.objects if name not in older)]
+        (ahead,) = trees.stages(dict.fromkeys(names))[1]
+        return replace(seen, own=ahead)
 
     def _settle_for_now(self, seen: Seen, acl: str | None) -> None:
         """Write the settled mark: the leaves have taken their places, though they go on to wait because of a rival.
@@ -358,9 +389,13 @@ class TreeUploads(FolderArrays):
         """
         mark = seen.own.settled_mark
         if not set(seen.waiting).difference(seen.plain):
-            self._upload(mark, _SETTLED, {}, acl)
-            seen = self._look_at_tree(seen.own)
-            if set(seen.waiting).difference(seen.plain):  # a rival failed, and removed its leaves from there
+            try:
+                self._upload(mark, _SETTLED, {}, acl)
+                missing = set(seen.waiting).difference(self._look_at_tree(seen.own).plain)
+            except BaseException:
+                self._discard([mark])
+                raise
+            if missing:  # a rival failed, and removed its leaves from there
                 self.backend_interface.delete([mark])
 
     def _unsettle(self, root: str) -> None:
@@ -425,11 +460,12 @@ class TreeUploads(FolderArrays):
             begin=begin,
         )
 
-    def _stale_leaves(self, seen: Seen, threads: int | None) -> list[str]:
+    def _stale_leaves(self, seen: Seen, threads: int | None) -> tuple[list[str], set[tuple[str, str | None]]]:
         """The leaves of an older tree that the newest one does not have, and that are to be removed.
 
         These are what an earlier `dict2cloud`, of this root or of one above it, wrote of `Seen.strangers`; and the
-        leaves of a tree that was copied to this root as a whole. A leaf that was copied here alone is somebody's own.
+        leaves of a tree that was copied to this root as a whole, as `Stage.replaces` names it, which is told as well. A
+        leaf that was copied here alone is somebody's own.
 
         Raises
         ------
@@ -439,16 +475,20 @@ class TreeUploads(FolderArrays):
         root, candidates = seen.own.root, seen.strangers
         found = self._metadata_of(candidates, threads, root)
         stale = {key for key, metadata in found.items() if is_leaf(metadata, key, root)}
+        # of a tree whose removal was begun, not all leaves are there
+        known, moved = set[tuple[str, str | None]]().union(*(one.replaces for one in (*seen.others, seen.own))), set()
         for tree, leaves in of_moved_tree(found, root).items():
-            if tree.total > 1 and len(leaves) + self._replaced(tree, seen, threads) == tree.total:
+            name = tree.digest, tree.version
+            if name in known or 1 < tree.total == len(leaves) + self._replaced(tree, seen, threads):
                 stale.update(leaves)
+                moved.add(name)
         if len(stale) < len(candidates):
             log.info(
                 "%d objects below %r were not written there by dict2cloud: left alone",
                 len(candidates) - len(stale),
                 root,
             )
-        return [key for key in candidates if key in stale]
+        return [key for key in candidates if key in stale], moved
 
     def _replaced(self, tree: Origin, seen: Seen, threads: int | None) -> int:
         """How many leaves of a copied tree lie in places of the newest tree."""
