@@ -27,6 +27,8 @@ _CATEGORIES = b"cottoncandy categories"
 _TEXT = {"string", "large_string", "string_view", "binary", "large_binary", "binary_view"}
 # Bytes of the categories of a column: more would make the file's own table, which each reader reads first, too large.
 _MOST = 2**20
+# Above, not every integer is a float64.
+_EXACT = 2**53
 _PLAIN_NAMES = (
     "take names that are text, or numbers or times of one kind (frame.columns = frame.columns.astype(str); "
     "frame.rename_axis('name'))"
@@ -61,9 +63,32 @@ def _table(arrow: Any, frame: Any) -> Any:
         return arrow.table(frame)
     _refuse_attrs(frame.attrs)
     table = arrow.Table.from_pandas(frame)
+    if len(frame) and not table.num_columns:
+        raise UnsupportedArray("a table without columns keeps no rows: give it its index as a column (reset_index)")
+    for told in table.schema.pandas_metadata["columns"]:
+        if told["numpy_type"] == "object":  # pandas' own Int64 keeps them
+            name = "its index" if told["name"] is None else f"column {told['name']!r}"
+            _refuse_rounded(arrow, name, table.column(told["field_name"]).combine_chunks())
     for number, name in enumerate(frame.columns):
         _refuse_other_keys(arrow, name, frame.iloc[:, number], table.schema.field(number).type)
     return table
+
+
+def _refuse_rounded(arrow: Any, name: str, column: Any) -> None:
+    """Refuse large integers beside missing ones: pandas would make floats of them, which hold 53 bits."""
+    kind = column.type
+    if arrow.types.is_list(kind) or arrow.types.is_large_list(kind):
+        _refuse_rounded(arrow, name, column.flatten())
+    elif arrow.types.is_struct(kind):
+        for field in column.flatten():
+            _refuse_rounded(arrow, name, field)
+    elif arrow.types.is_integer(kind) and column.null_count:
+        least, most = (arrow.compute.min_max(column)[end].as_py() or 0 for end in ("min", "max"))
+        if max(-least, most) > _EXACT:
+            raise UnsupportedArray(
+                f"{name} has numbers above 2**53 beside missing ones, and would come back rounded: make it "
+                "whole numbers that may be missing (astype('Int64')), or text"
+            )
 
 
 def _is_of_pandas(frame: Any) -> bool:

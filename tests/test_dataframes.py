@@ -272,3 +272,42 @@ def test_what_is_no_frame_and_no_file(store: Store, monkeypatch: pytest.MonkeyPa
             without.setitem(sys.modules, absent, None)
             with pytest.raises(ConfigurationError, match=rf"'{absent}'.*pip install 'cottoncandy\[dataframe\]'"):
                 cci.download_dataframe("good")
+
+
+LARGE = 2**60 + 1
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (np.array([LARGE, None, 3], dtype=object), "Int64"),
+        ([[LARGE, None], [3], [4]], "Int64"),
+        ([{"a": LARGE}, {"a": None}, {"a": 1}], "Int64"),
+    ],
+)
+def test_whole_numbers_that_would_be_rounded_are_refused(store: Any, values: Any, says: str) -> None:
+    cci = store.interface()
+    with pytest.raises(UnsupportedArray, match=f"'id' has numbers above .*{says}"):
+        cci.upload_dataframe("table", pd.DataFrame({"id": values}))
+    assert store.raw.keys() == []
+
+
+def test_whole_numbers_that_are_kept(store: Any) -> None:
+    cci = store.interface()
+    frame = pd.DataFrame(
+        {
+            "kept": pd.array([LARGE, None], dtype="Int64"),
+            "whole": [LARGE, 1],
+            "kind": pd.Categorical(np.array([LARGE, None], dtype=object)),
+        }
+    )
+    cci.upload_dataframe("table", frame)
+    pd.testing.assert_frame_equal(cci.download_dataframe("table"), frame, check_categorical=False)
+
+
+def test_rows_without_columns_are_refused(store: Any) -> None:
+    cci = store.interface()
+    with pytest.raises(UnsupportedArray, match="keeps no rows"):
+        cci.upload_dataframe("table", pd.DataFrame(index=range(3)))
+    cci.upload_dataframe("table", pd.DataFrame(index=["a", "b"]))
+    assert cci.download_dataframe("table").index.tolist() == ["a", "b"]
