@@ -1258,6 +1258,24 @@ def test_config_of_one_option_as_json(cc: Run, options_file: Path) -> None:
     assert json.loads(ok(cc("config", "login.secret_key", "--json")))["login.secret_key"]["value"] == "***"
 
 
+def test_config_shows_what_is_in_use(cc: Run, options_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options_file.write_text("[basic]\nthreads = 3\nlean_wire = no\n")
+    for name in ("BASIC_THREADS", "BASIC_LEAN_WIRE", "BASIC_DEFAULT_ACL", "RETRY_ATTEMPTS"):
+        monkeypatch.setenv(f"COTTONCANDY_{name}", "None")
+    told = json.loads(ok(cc("config", "--json")))
+    for name, value, source in (
+        ("basic.threads", "3", "user file"),
+        ("basic.lean_wire", "no", "user file"),
+        ("basic.default_acl", "not set", "environment"),
+        ("basic.requester_pays", "False", "defaults"),
+        ("retry.attempts", "8", "defaults"),
+    ):
+        assert told[name] == {"value": value, "from": source}
+    refused = cc("config", "local.fsync", "perhaps")
+    assert "give True or False" in refused.err
+    assert "fsync" not in options_file.read_text()
+
+
 def test_config_says_why_its_file_cannot_be_made(cc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("COTTONCANDY_CONFIG_FILE", str(tmp_path / "file" / "own.cfg"))

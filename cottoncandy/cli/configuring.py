@@ -101,17 +101,16 @@ def _set(option: str, value: str) -> None:
 
 
 def _check(section: str, key: str, value: str) -> None:
-    """Refuse what no call could use, where the default tells what is wanted, or it is one of a few words."""
+    """Refuse what no call could use, where it is told what is wanted."""
     from cottoncandy import codecs
 
     tried = Options.load({f"COTTONCANDY_{section}_{key}".upper(): value}, create=False)
-    default = tried.default(section, key)
-    if default.isdecimal():
+    if tried.is_number(section, key):
         tried.number(section, key)
-    elif default == "True":
-        tried.flag(section, key)
     elif (section, key) == ("progress", "show"):
         Progress(tried.choice(section, key))
+    elif tried.is_switch(section, key):
+        tried.flag(section, key)
     elif section == "compression" and (codec := tried.text(section, key)):
         codecs.get_codec(codec)
 
