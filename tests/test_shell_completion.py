@@ -142,6 +142,19 @@ def test_bash_completes_a_word_from_where_it_is(command: Path) -> None:
     assert calls[9:] == [["info", "one"], ["info", names[0]], ["put", "--as=file"]]
 
 
+def test_a_name_is_not_completed_to_an_option(command: Path) -> None:
+    Path("store/-r").mkdir(parents=True)
+    Path("store/-r/x").touch()
+    assert in_bash(["info ", "rm --yes ", "info -- -r/"]) == [
+        ["info", "cottoncandy:///-r/x"],
+        ["rm", "--yes", "cottoncandy:///-r/x"],
+        ["info", "--", "-r/x"],
+    ]
+    done = subprocess.run(["cottoncandy", "info", "cottoncandy:///-r/x"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "-r/x" in done.stdout
+
+
 def test_bash_leaves_the_settings_of_others_alone(command: Path) -> None:
     lines = [
         'before="$COMP_WORDBREAKS$-"; eval "$(cottoncandy completion bash)"\n',
