@@ -189,6 +189,8 @@ def test_a_histogram_of_any_numbers(store: Store) -> None:
         (np.full(32, 2.0), "distance from 2.0", [32]),
         (1.0 + 2.0**-52 * np.repeat([0, 99], 16), "distance from 1.0", [16, *[0] * 98, 16]),
         (np.repeat([0.0, 100.0], 16), "", [16, *[0] * 98, 16]),
+        (np.repeat([-1.7e308, 1.7e308], 16), "in units of 1e+300", [16, *[0] * 98, 16]),
+        (np.full(32, 1.7e308), "distance from 1.7e+308", [32]),
     ):
         ax = preview(cci, values.reshape(2, 2, 2, 2, 2))
         assert ax.get_xlabel() == label
