@@ -60,6 +60,8 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         parser.error("--endpoint and --bucket belong together")
     if arguments.endpoint and not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= os.environ.keys():
         parser.error("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    if arguments.plot and arguments.plot.suffix != ".svg":
+        parser.error("--plot: the picture is an SVG, of which the file's name ends with .svg")
     if unknown := sorted(set(arguments.pythons) - set(CLIENTS)):
         parser.error(f"--python: there is no {unknown[0]}; there are: {', '.join(CLIENTS)}")
     return arguments

@@ -29,14 +29,17 @@ MIB = 2**20
 _ON_LINUX = sys.platform == "linux"
 #: Names another user file than the one in the configuration folder.
 CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
-#: What nobody is shown, and what makes a file one for its owner only.
+#: What nobody is shown, in no repr and no traceback, and what makes a file one for its owner only.
 SECRETS = frozenset({("login", "access_key"), ("login", "secret_key"), ("encryption", "key")})
 _UNSET = {"", "false", "none"}
-# Options whose values no repr, and no traceback with variables, shows.
-_SECRETS = {("login", "access_key"), ("login", "secret_key"), ("encryption", "key")}
 _TRUE = {"1", "yes", "true", "on"}
 _FALSE = {"0", "no", "false", "off"}
 _NO_FLAG = {"", "none"}
+#: Switches whose default does not tell that they are one: `False` may be a text that is not set, too.
+_SWITCHES = {
+    *(("login", "verbose_boto"), ("basic", "force_bucket_creation"), ("basic", "requester_pays")),
+    *(("encryption", "require"), ("local", "fsync"), ("progress", "show")),
+}
 
 
 class Source(enum.Enum):
@@ -193,16 +196,27 @@ class Options:
             raise ConfigurationError(f"there is no option {key!r} in [{section}]")
         return value
 
+    def is_number(self, section: str, key: str) -> bool:
+        """Whether an option is a number."""
+        return self.default(section, key).isdecimal()
+
+    def is_switch(self, section: str, key: str) -> bool:
+        """Whether an option is on or off."""
+        return (section, key) in _SWITCHES or self.default(section, key) == "True"
+
     def find(self, section: str, key: str) -> tuple[str | None, Source]:
-        """An option and where it was found; None where it is not set (``False`` or ``None``).
+        """An option and where it was found; None where it is a text that is not set (``False`` or ``None``).
 
-        Where nothing stands behind the ``=``, or in the variable, the next place is asked.
+        Where nothing stands behind the ``=``, or in the variable, or what is no number or switch, as ``None``, the next
+        place is asked; the defaults have the last word.
         """
-        value, source = self._raw(section, key)
-        return (None if value.lower() in _UNSET else value), source
+        is_number, is_switch = self.is_number(section, key), self.is_switch(section, key)
+        passed_over = _UNSET if is_number else _NO_FLAG if is_switch else {""}
+        value, source = self._first(section, key, passed_over)
+        is_set = is_number or is_switch or value.lower() not in _UNSET
+        return (value if is_set else None), source
 
-    def _raw(self, section: str, key: str, passed_over: Collection[str] = ("",)) -> tuple[str, Source]:
-        """What the first place says that says more than what is passed over; the defaults have the last word."""
+    def _first(self, section: str, key: str, passed_over: Collection[str]) -> tuple[str, Source]:
         variable = f"COTTONCANDY_{section}_{key}".upper()
         told = (self._environ.get(variable), Source.ENVIRONMENT), (_value(self._user, section, key), Source.USER_FILE)
         for value, source in told:
@@ -213,25 +227,25 @@ class Options:
     def text(self, section: str, key: str) -> str | None:
         """An option as text, None where it is not set."""
         value = self.find(section, key)[0]
-        return Secret(value) if value and (section, key) in _SECRETS else value
+        return Secret(value) if value and (section, key) in SECRETS else value
 
     def flag(self, section: str, key: str) -> bool:
         """An option as a truth value; the default where it is not set."""
-        value = self._raw(section, key, _NO_FLAG)[0]
+        value = self.find(section, key)[0] or ""
         if value.lower() not in _TRUE | _FALSE:
             raise ConfigurationError(f"[{section}] {key} = {value!r}: give True or False")
         return value.lower() in _TRUE
 
     def choice(self, section: str, key: str) -> bool | str:
         """An option that is a truth value or a word; the default where it is not set."""
-        value = self._raw(section, key, _NO_FLAG)[0].lower()
+        value = (self.find(section, key)[0] or "").lower()
         return value in _TRUE if value in _TRUE | _FALSE else value
 
     def number(self, section: str, key: str) -> float:
         """An option as a positive number; the default where it is not set."""
-        value = self._raw(section, key, _UNSET)[0]
+        value = self.find(section, key)[0]
         try:
-            number = float(value)
+            number = float(value or "")
         except ValueError:
             number = -1.0
         if not 0 < number < float("inf"):

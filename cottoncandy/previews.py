@@ -32,6 +32,8 @@ _ITEMS = 1024
 _BINS = 100
 # Values whose distance is less than such a part of them have the same first digits.
 _NEAR = 1e-4
+# From such numbers on, what lies between two of them, and around all, may be more than the largest float.
+_LARGEST_DRAWN = 1e300
 # Items of a line whose points are drawn, too.
 _FEW = 50
 
@@ -202,8 +204,11 @@ def _draw_image(ax: Axes, array: Stored, index: Index, data: Array) -> None:
 
 def _draw_histogram(ax: Axes, array: Stored, values: Array) -> None:
     counts, edges, start = histogram(values, _BINS)
+    unit = _LARGEST_DRAWN if np.abs(edges).max() > _LARGEST_DRAWN else 1.0
+    edges = edges / unit
     ax.bar(edges[:-1], counts, np.diff(edges), align="edge")
-    ax.set_xlabel(" ".join(filter(None, (_meaning(array.dtype), start and f"distance from {start}"))))
+    since, scale = f"distance from {start}" if start else "", f"in units of {unit}" if unit > 1 else ""
+    ax.set_xlabel(", ".join(filter(None, (_meaning(array.dtype), since, scale))))
 
 
 def histogram(values: Array, bins: int) -> tuple[Array, Array, Any]:

@@ -283,6 +283,13 @@ def test_the_picture_is_drawn(results: Results, tmp_path: Path) -> None:
     assert {OURS, "boto3", "upload 1 MB"} <= texts
 
 
+def test_the_picture_is_an_svg(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.parse_arguments(["--plot", "speed.png"])
+    assert "ends with .svg" in capsys.readouterr().err
+    assert command.parse_arguments(["--plot", "speed.svg"]).plot == Path("speed.svg")
+
+
 def test_what_is_not_installed_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     words = "--clients tensorstore boto3 --rounds 1 --sizes 0.0078125 --workloads one"

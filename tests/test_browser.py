@@ -83,6 +83,19 @@ def test_groups(store: Store) -> None:
 
 
 @pytest.mark.stores("local", "moto")
+def test_a_number_is_no_name_of_a_group(store: Store) -> None:
+    group = _fill(store).get_browser().exp.sub01_DOT_grp
+    assert group.get(0, "none") == "none"
+    assert group.get(0) is None
+    for index in (0, slice(0, 2), None):
+        with pytest.raises(KeyError, match="names are text"):
+            group[index]
+    assert group.bold.get(0).shape == TREE["bold"].shape[1:]
+    with pytest.raises(ObjectNotFound, match="does not exist"):
+        store.interface().get_browser().exp.never[0]
+
+
+@pytest.mark.stores("local", "moto")
 def test_names_typed_in_full(store: Store) -> None:
     """Scripts write them without a listing before, and notebooks before the object is there."""
     cci = _fill(store)

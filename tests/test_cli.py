@@ -1249,6 +1249,24 @@ def test_config_keeps_the_layout_of_a_file_or_leaves_it_alone(
     assert [one.name for one in options_file.parent.iterdir()] == [options_file.name]
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"\xef\xbb\xbf[basic]\r\nthreads = 3\r\n\r\n", b"\xef\xbb\xbf[basic]\r\nthreads = 7\r\n\r\n"),
+        (b"\xef\xbb\xbf[local]", b"\xef\xbb\xbf[local]\n\n[basic]\nthreads = 7\n"),
+        (b"[local]\r\n#x\r\n", b"[local]\r\n#x\r\n\r\n[basic]\r\nthreads = 7\r\n"),
+        (b"[local]\r\n[basic]", b"[local]\r\n[basic]\r\nthreads = 7\r\n"),
+        (b"[basic]\nmost_threads = 9\r\nthreads =\n", b"[basic]\nmost_threads = 9\r\nthreads = 7\r\n"),
+    ],
+)
+def test_config_keeps_what_editors_of_windows_write(cc: Run, options_file: Path, before: bytes, after: bytes) -> None:
+    options_file.write_bytes(before)
+    assert json.loads(ok(cc("config", "basic.threads", "7", "--json"))) == {
+        "basic.threads": {"value": "7", "from": "user file"}
+    }
+    assert options_file.read_bytes() == after
+
+
 def test_config_of_one_option_as_json(cc: Run, options_file: Path) -> None:
     options_file.write_text("[basic]\nthreads = 3\n[login]\nsecret_key = verysecret\n")
     options_file.chmod(0o600)
@@ -1256,6 +1274,24 @@ def test_config_of_one_option_as_json(cc: Run, options_file: Path) -> None:
         "basic.threads": {"value": "3", "from": "user file"}
     }
     assert json.loads(ok(cc("config", "login.secret_key", "--json")))["login.secret_key"]["value"] == "***"
+
+
+def test_config_shows_what_is_in_use(cc: Run, options_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options_file.write_text("[basic]\nthreads = 3\nlean_wire = no\n")
+    for name in ("BASIC_THREADS", "BASIC_LEAN_WIRE", "BASIC_DEFAULT_ACL", "RETRY_ATTEMPTS"):
+        monkeypatch.setenv(f"COTTONCANDY_{name}", "None")
+    told = json.loads(ok(cc("config", "--json")))
+    for name, value, source in (
+        ("basic.threads", "3", "user file"),
+        ("basic.lean_wire", "no", "user file"),
+        ("basic.default_acl", "not set", "environment"),
+        ("basic.requester_pays", "False", "defaults"),
+        ("retry.attempts", "8", "defaults"),
+    ):
+        assert told[name] == {"value": value, "from": source}
+    refused = cc("config", "local.fsync", "perhaps")
+    assert "give True or False" in refused.err
+    assert "fsync" not in options_file.read_text()
 
 
 def test_config_says_why_its_file_cannot_be_made(cc: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import pwd
+import re
 import shutil
 import stat
 import tempfile
@@ -329,6 +330,37 @@ def test_a_switch_or_a_number_that_is_not_set_has_its_default(user_file: Path) -
     options = Options.load({"COTTONCANDY_PROGRESS_SHOW": "None"})
     assert (options.flag("integrity", "checksum"), options.choice("progress", "show")) == (True, "auto")
     assert (options.integer("basic", "threads"), options.integer("basic", "most_threads")) == (4, 128)
+
+
+@pytest.mark.parametrize("nothing", ["False", "None", ""])
+def test_the_place_that_is_told_is_the_one_that_counts(user_file: Path, nothing: str) -> None:
+    user_file.write_text("[basic]\nthreads = 3\nlean_wire = False\nrequester_pays = True\ndefault_bucket = lab\n")
+    names = ("THREADS", "LEAN_WIRE", "REQUESTER_PAYS", "DEFAULT_BUCKET")
+    options = Options.load({f"COTTONCANDY_BASIC_{name}": nothing for name in names})
+    assert options.find("basic", "threads") == ("3", Source.USER_FILE)
+    assert options.integer("basic", "threads") == 3
+    for key, value in ("lean_wire", "False"), ("requester_pays", "True"):
+        told = ("False", Source.ENVIRONMENT) if nothing == "False" else (value, Source.USER_FILE)
+        assert options.find("basic", key) == told
+        assert options.flag("basic", key) == (told[0] == "True")
+    told = (None, Source.ENVIRONMENT) if nothing else ("lab", Source.USER_FILE)
+    assert options.find("basic", "default_bucket") == told
+    assert options.text("basic", "default_bucket") == told[0]
+
+
+def test_options_are_read_as_what_they_are() -> None:
+    kinds = {"flag": "switch", "choice": "switch", "text": "text"}
+    kinds |= dict.fromkeys(["number", "integer", "megabytes"], "number")
+    options = Options.load({}, create=False)
+    calls = [
+        (kinds[call[1]], call[2], call[3])
+        for path in Path(config.__file__).parent.rglob("*.py")
+        for call in re.finditer(rf'\.({"|".join(kinds)})\("(\w+)", "(\w+)"\)', path.read_text())
+    ]
+    assert {kind for kind, _, _ in calls} == {"switch", "text", "number"}
+    for kind, section, key in calls:
+        found = "number" if options.is_number(section, key) else "switch" if options.is_switch(section, key) else "text"
+        assert (section, key, found) == (section, key, kind)
 
 
 def test_options_are_those_of_their_moment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,6 +140,9 @@ def namespace(world: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------------- what is run
 @pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.stem)
 def test_code_of_the_page_runs(page: Path, namespace: dict[str, Any], world: Callable[[str], str]) -> None:
+    if page.name == "README.md":  # it begins with nothing
+        for name in FILES:
+            Path(name).unlink()
     for block in pages.blocks(page):
         if block.language in RUN | {"toml"} and not block.reason:
             pages.run(block, world(block.text), namespace)

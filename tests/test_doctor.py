@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from lean_faults import ScriptedServer, reply
 from recorder import RecordingProxy, Request, Response
-from stores import Recorded, Store
+from stores import BOTH_WIRES, Recorded, Store
 from test_lean_tls import self_signed
 
+from cottoncandy import get_interface
 from cottoncandy.cli import run
 from cottoncandy.config import user_file_path
 from cottoncandy.doctor import diagnose
+from cottoncandy.errors import ServiceError
 from cottoncandy.findings import Finding
 
 GOOD = {"versions", "configuration", "uploads", "latency", "throughput", "write"}
@@ -157,6 +159,35 @@ def test_trouble_with_tls_is_no_reason_to_go_without(tls: Callable[..., Finding]
             found = tls(endpoint_url=f"https://127.0.0.1:{rude.getsockname()[1]}")
     assert found.level == "fail"
     assert "http://" not in found.advice
+
+
+@pytest.mark.parametrize(
+    ("address", "days", "trusted", "told"),
+    [
+        ("127.0.0.2", (-1, 1), True, "the host in endpoint_url is none that the certificate is for"),
+        ("127.0.0.1", (-9, -1), True, "has to renew it; or this machine's clock is wrong"),
+        ("127.0.0.1", (1, 9), True, "has to renew it; or this machine's clock is wrong"),
+        ("127.0.0.1", (-1, 1), False, "name the file of the authority that signed it: verify=, --ca-bundle"),
+    ],
+)
+@BOTH_WIRES
+def test_what_a_certificate_is_refused_for(
+    tmp_path: Path, address: str, days: tuple[int, int], trusted: bool, told: str
+) -> None:
+    certificate = self_signed(tmp_path / "theirs.pem", address, days)
+    verify = certificate if trusted else self_signed(tmp_path / "ours.pem", "127.0.0.1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    with ScriptedServer(*[reply()] * 9, tls=context) as server:
+        access = {"endpoint_url": server.url, "ACCESS_KEY": "a", "SECRET_KEY": "b", "verify": str(verify)}
+        found = last(diagnose("s3", "bucket", **access))
+        with pytest.raises(ServiceError) as caught:
+            get_interface("bucket", verbose=False, **access).download_object("x")
+    assert told in found.advice
+    assert "certificate is not trusted (" in found.said
+    assert "the server's certificate is not trusted (" in str(caught.value)
+    assert str(caught.value).endswith(f"): {found.advice}")
+    assert server.requests == []
 
 
 def test_a_file_of_authorities_that_cannot_be_read(

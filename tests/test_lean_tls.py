@@ -35,12 +35,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return self_signed(tmp_path_factory.mktemp("tls") / "ours.pem", "127.0.0.1")
 
 
-def self_signed(path: Path, address: str) -> Path:
+def self_signed(path: Path, address: str, days: tuple[int, int] = (-1, 1)) -> Path:
+    """A certificate that holds between two days, counted from today, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(timezone.utc)
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.not_valid_before(now + timedelta(days[0])).not_valid_after(now + timedelta(days[1]))
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
     signed = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
     pem = serialization.Encoding.PEM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from stores import Recorded, Store
 
@@ -151,14 +152,19 @@ def test_what_is_spread_is_few_items_in_few_runs(
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
+def _neighbours(start: float, apart: int) -> np.ndarray:
+    """Numbers as close to each other as there are, and what is none where they pass the largest."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return start + np.arange(9.0) * np.spacing(start) * apart
+
+
 @given(
     st.lists(FLOATS, min_size=1).map(np.array)
     | st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1).map(lambda found: np.array(found, "i8"))
     | st.lists(st.integers(0, 2**64 - 1), min_size=1).map(lambda found: np.array(found, "u8"))
-    | st.tuples(FLOATS, st.integers(1, 4)).map(
-        lambda found: found[0] + np.arange(9.0) * np.spacing(found[0]) * found[1]
-    )
+    | st.builds(_neighbours, FLOATS, st.integers(1, 4))
 )
+@example(_neighbours(np.nextafter(sys.float_info.max, 0), 1))
 def test_every_finite_number_is_in_a_bin(values: np.ndarray) -> None:
     values = values[np.isfinite(values)]
     if not values.size:
@@ -183,6 +189,8 @@ def test_a_histogram_of_any_numbers(store: Store) -> None:
         (np.full(32, 2.0), "distance from 2.0", [32]),
         (1.0 + 2.0**-52 * np.repeat([0, 99], 16), "distance from 1.0", [16, *[0] * 98, 16]),
         (np.repeat([0.0, 100.0], 16), "", [16, *[0] * 98, 16]),
+        (np.repeat([-1.7e308, 1.7e308], 16), "in units of 1e+300", [16, *[0] * 98, 16]),
+        (np.full(32, 1.7e308), "distance from 1.7e+308", [32]),
     ):
         ax = preview(cci, values.reshape(2, 2, 2, 2, 2))
         assert ax.get_xlabel() == label

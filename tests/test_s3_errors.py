@@ -203,7 +203,9 @@ def test_amazons_hosts_of_buckets_are_there() -> None:
 @pytest.mark.stores("ceph-tls")
 def test_a_certificate_that_is_not_trusted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(retries=ONCE)
-    with pytest.raises(errors.ServiceError, match=r"verify= or in AWS_CA_BUNDLE") as caught:
+    with pytest.raises(
+        errors.ServiceError, match=r"\(.*certificate.*\): .*verify=, --ca-bundle or AWS_CA_BUNDLE"
+    ) as caught:
         store.backend(verify=None, config=config).stat("key")
     assert not isinstance(caught.value, errors.TransientError)
     monkeypatch.setenv("AWS_CA_BUNDLE", store.access["verify"])

@@ -142,6 +142,19 @@ def test_bash_completes_a_word_from_where_it_is(command: Path) -> None:
     assert calls[9:] == [["info", "one"], ["info", names[0]], ["put", "--as=file"]]
 
 
+def test_a_name_is_not_completed_to_an_option(command: Path) -> None:
+    Path("store/-r").mkdir(parents=True)
+    Path("store/-r/x").touch()
+    assert in_bash(["info ", "rm --yes ", "info -- -r/"]) == [
+        ["info", "cottoncandy:///-r/x"],
+        ["rm", "--yes", "cottoncandy:///-r/x"],
+        ["info", "--", "-r/x"],
+    ]
+    done = subprocess.run(["cottoncandy", "info", "cottoncandy:///-r/x"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "-r/x" in done.stdout
+
+
 def test_bash_leaves_the_settings_of_others_alone(command: Path) -> None:
     lines = [
         'before="$COMP_WORDBREAKS$-"; eval "$(cottoncandy completion bash)"\n',
@@ -236,3 +249,30 @@ def test_who_is_in_a_hurry_is_told_in_time_or_not_at_all(caplog: pytest.LogCaptu
     assert not caplog.records
     logging.getLogger("cottoncandy").warning("as before")
     assert len(caplog.records) == 1
+
+
+def test_what_others_log_meanwhile_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    from cottoncandy.parallel import gather
+
+    log = logging.getLogger("cottoncandy")
+    first, second, until = threading.Event(), threading.Event(), threading.Event()
+
+    def ask(begun: threading.Event) -> bool:
+        begun.set()
+        until.wait(60)
+        gather(log.warning, ["of the question", "of the question, too"], threads=2)
+        return True
+
+    with ThreadPoolExecutor() as threads:
+        asked = [threads.submit(soon, lambda begun=begun: ask(begun), 60) for begun in (first, second)]
+        assert first.wait(60)
+        assert second.wait(60)
+        log.warning("of an upload")
+        until.set()
+        assert all(one.result() for one in asked)
+    log.warning("afterwards")
+    assert [record.message for record in caplog.records] == ["of an upload", "afterwards"]
+    assert logging.root.manager.disable == 0

@@ -129,7 +129,12 @@ class S3FSLike(BrowserObject):
             except InvalidObjectName as error:
                 raise KeyError(str(error)) from error
             return self._named(name)
-        return self._with_array(lambda array: array[name])
+        try:
+            return self._with_array(lambda array: array[name])
+        except ObjectNotFound as error:
+            if isinstance(found := self._look(PAGE), dict) and found:
+                raise KeyError(f"{name!r}: this is a group, whose names are text") from error
+            raise
 
     def __iter__(self) -> Iterator[Any]:
         found = self._look()

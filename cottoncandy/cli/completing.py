@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 
 from cottoncandy.cli import shellwords
 from cottoncandy.cli.app import COMPLETE, FAILED
-from cottoncandy.cli.places import Access, is_url, open_store, place
+from cottoncandy.cli.places import OURS, Access, is_url, open_store, place
 from cottoncandy.cli.streams import tell
 from cottoncandy.impatience import soon
 
@@ -219,6 +219,13 @@ def _names(context: click.Context, incomplete: str) -> list[str]:
     while len(names) == 1 and names[0].endswith("/"):  # a shell would end the word there
         names = list(islice(backend.level_names(names[0]), _MOST))
     typed = incomplete.removesuffix(where.name)
+    if not incomplete:
+        return [_no_option(name) for name in names]
     if is_url(incomplete) and typed.count("/") == 2:  # the bucket's name is not ended yet
         typed += "/"
     return [typed + name for name in names]
+
+
+def _no_option(name: str) -> str:
+    """A name as a word that no command takes for an option."""
+    return f"{OURS}:///{name}" if name.startswith("-") else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,7 @@ def config(option: str | None, value: str | None, *, show_path: bool, as_json: b
         _show(option, as_json=as_json)
     else:
         _set(option, value)
+        _tell_what_was_set(option, as_json=as_json)
 
 
 def _split(option: str, options: Options) -> tuple[str, str]:
@@ -81,6 +83,14 @@ def _show(option: str | None, *, as_json: bool) -> None:
         tell(value if option is not None else f"{name:<35} {value:<28} {source}")
 
 
+def _tell_what_was_set(option: str, *, as_json: bool) -> None:
+    if as_json:  # what counts from now on, which may be another place's
+        _show(option, as_json=True)
+    else:
+        section, key = _split(option, Options.load(create=False))
+        tell(f"{section}.{key} is set in {_home(user_file_path())}")
+
+
 def _set(option: str, value: str) -> None:
     path = user_file_path()
     if path.exists() and not path.is_file():
@@ -91,27 +101,26 @@ def _set(option: str, value: str) -> None:
     _check(section, key, value)
     with suppress(FileExistsError):  # another process was faster
         make_user_file(path)
-    text = path.read_text(encoding="utf-8-sig")
-    changed = _with_option(text, section, key, value)
-    found = _read_back(text, changed, path, section, key, value)
+    text = path.read_bytes().decode()  # with the ends of lines, and the byte-order mark, that an editor gave it
+    body = text.removeprefix(_BYTE_ORDER_MARK)
+    changed = _with_option(body, section, key, value)
+    found = _read_back(body, changed, path, section, key, value)
     # nobody else is to read a key, whoever could read the file so far
     with replacing(path, f"{section}.{key}", mode=0o600 if holds_secrets(found) else None) as file:
-        file.write(changed.encode())
-    tell(f"{section}.{key} is set in {_home(path)}")
+        file.write((text.removesuffix(body) + changed).encode())
 
 
 def _check(section: str, key: str, value: str) -> None:
-    """Refuse what no call could use, where the default tells what is wanted, or it is one of a few words."""
+    """Refuse what no call could use, where it is told what is wanted."""
     from cottoncandy import codecs
 
     tried = Options.load({f"COTTONCANDY_{section}_{key}".upper(): value}, create=False)
-    default = tried.default(section, key)
-    if default.isdecimal():
+    if tried.is_number(section, key):
         tried.number(section, key)
-    elif default == "True":
-        tried.flag(section, key)
     elif (section, key) == ("progress", "show"):
         Progress(tried.choice(section, key))
+    elif tried.is_switch(section, key):
+        tried.flag(section, key)
     elif section == "compression" and (codec := tried.text(section, key)):
         codecs.get_codec(codec)
 
@@ -124,15 +133,19 @@ def _read_back(text: str, changed: str, path: Path, section: str, key: str, valu
     ConfigurationError
         If it is not what the text said, but for the option: then whoever laid the file out has to set it.
     """
-    expected = {name: {**options} for name, options in parsed(text, path).items()}
+    expected = {name: {**options} for name, options in _parsed(text, path).items()}
     expected.setdefault(section, {})[key] = value.strip()
     with suppress(ConfigurationError):
-        if (found := parsed(changed, path)) == expected:
+        if (found := _parsed(changed, path)) == expected:
             return found
     raise ConfigurationError(
         f"{section}.{key} cannot be set in {path}, as its lines are indented or split in a way of their own: "
         "it is left as it is; set the option with an editor"
     )
+
+
+def _parsed(text: str, path: Path) -> Sections:
+    return parsed(io.IncrementalNewlineDecoder(None, translate=True).decode(text, final=True), path)
 
 
 def _home(path: Path) -> str:
@@ -142,11 +155,12 @@ def _home(path: Path) -> str:
 
 def _with_option(text: str, section: str, key: str, value: str) -> str:
     """The text of a configuration file with one option set: its line is replaced, commented out or not, or added."""
-    head, header, rest = _around(text, section)
+    end = "\r\n" if "\r\n" in text else "\n"
+    head, header, rest = _around(text, section, end)
     body, following = _until_next_section(rest)
     # what is indented further than the option before it goes on with that: lines of a section stand below each other
     first = _OPTION.search(body)
-    line = f"{first['indent'] if first else ''}{key} = {value}\n"
+    line = f"{first['indent'] if first else ''}{key} = {value}{end}"
     for pattern in _SET_ALREADY, _COMMENTED_OUT:
         body, count = re.subn(pattern.format(re.escape(key)), lambda _: line, body, count=1, flags=_LINES)
         if count:
@@ -154,18 +168,19 @@ def _with_option(text: str, section: str, key: str, value: str) -> str:
     return head + header + line + body + following
 
 
+_BYTE_ORDER_MARK = "\ufeff"
 _LINES = re.MULTILINE | re.IGNORECASE
 _OPTION = re.compile(r"^(?P<indent>[ \t]*)[^#;\[\s].*?[=:]", _LINES)
 _SET_ALREADY = r"^(?P<indent>[ \t]*){}[ \t]*[=:].*\n?(?:(?P=indent)[ \t]+[^#;\s].*\n?)*"
 _COMMENTED_OUT = r"^[ \t]*[#;][ \t]*{}[ \t]*[=:].*\n?"
 
 
-def _around(text: str, section: str) -> tuple[str, str, str]:
+def _around(text: str, section: str, end: str) -> tuple[str, str, str]:
     match = re.search(rf"^[ \t]*\[{re.escape(section)}\].*\n?", text, re.MULTILINE)
     if match is None:
-        text = text if not text or text.endswith("\n") else text + "\n"
-        return text, f"\n[{section}]\n", ""
-    header = match[0] if match[0].endswith("\n") else match[0] + "\n"
+        text = text if not text or text.endswith("\n") else text + end
+        return text, f"{end}[{section}]{end}", ""
+    header = match[0] if match[0].endswith("\n") else match[0] + end
     return text[: match.start()], header, text[match.end() :]
 
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 #: The scheme that leaves the backend to ``--backend``, as in fsspec's URLs.
-_OURS = "cottoncandy"
-
+OURS = "cottoncandy"
 
 #: Advice where two places are in different stores. A directory between them would keep no dtype and no shape.
 BETWEEN_STORES = (
@@ -119,7 +118,7 @@ def place(text: str, access: Access) -> Place:
         return Place(default, access.bucket, keys.clean(text))
     scheme, rest = match["scheme"], match["rest"]
     container, _, name = rest.partition("//" if "//" in rest else "/")
-    backend = default if scheme == _OURS else scheme
+    backend = default if scheme == OURS else scheme
     return Place(backend, container or access.bucket, keys.clean(name))
 
 

@@ -16,6 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from botocore.exceptions import ClientError
 
+from cottoncandy.backends.s3 import certificates
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.clients import core_session
 from cottoncandy.backends.s3.errors import code_of, status_of
@@ -38,7 +39,6 @@ _CHECK_TLS = (
     "ask who runs the server: it may know no version or cipher of TLS that this machine accepts, or want a certificate "
     "of the client; or something on the way breaks connections"
 )
-_WHERE_AUTHORITIES = "verify=, --ca-bundle or AWS_CA_BUNDLE"
 
 _CHECK_KEYS = (
     "check both keys where they were found, and whether they are for this endpoint; what the call says comes before "
@@ -105,7 +105,7 @@ def _endpoint(bucket: Bucket) -> Iterator[Finding]:
     try:
         context = _tls(connection) if url.scheme == "https" else None
     except ConfigurationError as error:
-        yield fail("endpoint", str(error), f"name a file of certificates (PEM) there: {_WHERE_AUTHORITIES}")
+        yield fail("endpoint", str(error), f"name a file of certificates (PEM) there: {certificates.AUTHORITIES}")
         return
     try:
         answer = _ask(url, context)
@@ -164,9 +164,8 @@ def _skew(date: str | None) -> float | None:
 
 
 def _unreachable(where: str, url: SplitResult, error: Exception) -> Finding:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        advice = f"name the file of the authority that signed it: {_WHERE_AUTHORITIES}"
-        return fail("endpoint", f"{where}: its certificate is not trusted ({error.verify_message})", advice)
+    if (refused := certificates.refused(error)) is not None:
+        return fail("endpoint", f"{where}: its certificate is not trusted ({refused.fault})", refused.advice)
     if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
         return fail(
             "endpoint", f"{where}: this port does not speak TLS", "write http:// in endpoint_url, or another port"

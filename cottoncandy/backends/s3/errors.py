@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cottoncandy.backends.s3 import certificates
 from cottoncandy.backends.s3.retrying import is_passing
 from cottoncandy.backends.s3.settings import is_amazon
 from cottoncandy.errors import (
@@ -58,10 +59,6 @@ _METADATA = "(2 KB in all on Amazon): keep it in an object of its own"
 _DENIED = "access is denied to these credentials (or there is nothing, and they may not look)"
 _BY_PATH = (
     " Or use Config(s3={'addressing_style': 'path'}): this is a host of the bucket's own, which not every server has"
-)
-_CERTIFICATE = (
-    "the server's certificate is not trusted: name the file of the authority that signed it with verify= or in "
-    "AWS_CA_BUNDLE"
 )
 
 _RULES: dict[str, tuple[Kind, str]] = {
@@ -385,10 +382,9 @@ def _invalid(error: boto.ParamValidationError, place: Place) -> CottonCandyError
 
 
 def _failure(error: BaseException, place: Place) -> CottonCandyError:
-    import ssl
-
-    if isinstance(error, (boto.SSLError, ssl.SSLError)) and "certificate" in str(error).lower():
-        return ServiceError(f"{place.name} at {place.endpoint}: {_CERTIFICATE}")
+    if (refused := certificates.refused(error)) is not None:
+        said = f"the server's certificate is not trusted ({refused.fault})"
+        return ServiceError(f"{place.name} at {place.endpoint}: {said}: {refused.advice}")
     rules = ((kind, reason) for kinds, kind, reason in _FAILURES if isinstance(error, kinds))
     kind, reason = next(rules, (TransientError, _BROKE))
     asked, by_path = _asked(error, place.endpoint)
