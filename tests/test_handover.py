@@ -152,7 +152,17 @@ def test_old_versions_are_told_read_and_restored(versioned: Store) -> None:
 
 def test_all_of_the_contract_is_read_or_refused_at_a_version() -> None:
     contract = {name for name in vars(Backend) if not name.startswith("_") and callable(getattr(Backend, name))}
-    reads = {"open", "open_version", "begin_open", "read_range", "stat", "exists", "presigned_url", "native_object"}
+    reads = {
+        "open",
+        "open_version",
+        "begin_open",
+        "read_range",
+        "stat",
+        "entry",
+        "exists",
+        "presigned_url",
+        "native_object",
+    }
     of_names = {"at", "at_version", "connect", "default_container", "describe", "place", "on_disk", "listed_sizes"}
     looks = {"list_containers", "container_exists", "list_versions", "owner", "native_container", "diagnose"}
     answers = {"answers_later", "has_md5", "gives_way", "rotate_key", "close"}  # no key is rotated on S3 itself
