@@ -135,9 +135,9 @@ def _itself(source: Backend, old: str, new: str) -> tuple[list[tuple[str, str]],
     if old.endswith(keys.SEPARATOR):
         return [], {}
     try:
-        head = source.stat(old)
+        entry = source.entry(old)  # which needs no key
     except ObjectNotFound:
         return [], {}
     except CorruptObject:  # it can be copied as it is
         return [(old, new)], {}
-    return [(old, new)], {old: max(source.listed_sizes(head.size))}
+    return [(old, new)], {old: entry.size}

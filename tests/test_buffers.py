@@ -15,8 +15,8 @@ from stores import Recorded, Store
 from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import TransientError
 from cottoncandy.stream import ObjectSource, TransferSettings
-from cottoncandy.stream.source import _Waits
 from cottoncandy.stream.up import _gather
+from cottoncandy.waits import Waits
 
 MIB = 2**20
 
@@ -118,7 +118,7 @@ def test_the_parts_of_an_object_lie_in_few_buffers(store: Store) -> None:
 def test_more_connections_where_one_does_not_keep_up(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, keeps_up: bool
 ) -> None:
-    monkeypatch.setattr("cottoncandy.stream.source._Waits.are_few", lambda waits: keeps_up or not waits._waited)
+    monkeypatch.setattr(Waits, "are_few", property(lambda waits: keeps_up or not waits._waited))
     content = np.random.default_rng(0).bytes(55 * MIB)
     store, proxy = recorded
     backend = store.interface().backend_interface
@@ -153,20 +153,20 @@ def test_parts_are_the_same_whatever_else_is_read(store: Store, settings: dict[s
 def test_to_work_is_not_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     wall, work = [0.0], [0.0]
     clocks = SimpleNamespace(perf_counter=lambda: wall[0], thread_time=lambda: work[0])
-    monkeypatch.setattr("cottoncandy.stream.source.time", clocks)
-    waits = _Waits()
+    monkeypatch.setattr("cottoncandy.waits.time", clocks)
+    waits = Waits()
     with waits:
         wall[0] += 3.0
         work[0] += 3.0
-    assert waits.are_few()
+    assert waits.are_few
     with waits:
         wall[0] += 0.9
-    assert waits.are_few()
+    assert waits.are_few
     with waits:
         wall[0] += 0.2
-    assert not waits.are_few()
+    assert not waits.are_few
     wall[0] += 3.0  # of the caller's own
-    assert waits.are_few()
+    assert waits.are_few
 
 
 @pytest.mark.stores("local", "moto")

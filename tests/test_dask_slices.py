@@ -124,7 +124,8 @@ def test_a_slice_of_what_is_not_there_or_not_the_same(store: Store) -> None:
     store.raw.put("a/pt0001", body, {**metadata, "version": "another"})
     with pytest.raises(ObjectChanged, match=r"a/pt0001.*download the array again"):
         old[3, 1:2].compute()
-    store.raw.put("a/pt0001", body[:32], {**metadata, "shape": "1,4"})
+    described = {name: value for name, value in metadata.items() if name != "xxh3-description"}
+    store.raw.put("a/pt0001", body[:32], {**described, "shape": "1,4"})
     with pytest.raises(CorruptObject, match=r"a/pt0001.*\(1, 4\).*\(2, 4\)"):
         old[2, 1:2].compute()
     store.raw.delete("a/pt0001")
