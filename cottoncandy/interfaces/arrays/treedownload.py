@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -127,6 +127,26 @@ class _Loaded:
         return self._leaves[info.key][1]
 
 
+@dataclass
+class _Asked:
+    """One call of `cloud2dict`.
+
+    Attributes
+    ----------
+    prefix : str
+    wanted : sequence of str or None
+        The names of leaves and groups below the prefix; None is all.
+    threads : int or None
+    loaded : _Loaded
+        What came of it by now.
+    """
+
+    prefix: str
+    wanted: Sequence[str] | None
+    threads: int | None
+    loaded: _Loaded = field(default_factory=_Loaded)
+
+
 class TreeDownloads(FolderArrays):
     """How a tree is read while writers may replace it."""
 
@@ -145,7 +165,7 @@ class TreeDownloads(FolderArrays):
         """
         prefix, where = keys.as_directory(object_root), self.backend_interface.describe(object_root)
         wanted = None if wanted is None else list(wanted)
-        loaded = _Loaded()
+        asked = _Asked(prefix, wanted, threads)
         seen: _Listing | None = None
         read: _Read | None = None
         for _ in range(_LISTINGS):
@@ -157,7 +177,7 @@ class TreeDownloads(FolderArrays):
             is_same = before is not None and seen.infos == before.infos
             # where the listing is the same though an object was replaced, the store tells no versions of objects:
             # then no leaf is held to the version that was listed
-            read = self._read_if_possible(prefix, seen, wanted, threads, loaded, is_held=not is_same)
+            read = self._read_if_possible(asked, seen, is_held=not is_same)
             if read is not None and (_is_whole_tree(prefix, read) or _is_certain(read, seen, earlier, before)):
                 trees.select(seen.places.keys() - read.hidden, wanted, where)  # raises for what is not there
                 return _nested(read.leaves, where)
@@ -192,41 +212,24 @@ class TreeDownloads(FolderArrays):
                 return {}
         return tree
 
-    def _read_if_possible(
-        self,
-        prefix: str,
-        seen: _Listing,
-        wanted: Iterable[str] | None,
-        threads: int | None,
-        loaded: _Loaded,
-        *,
-        is_held: bool,
-    ) -> _Read | None:
+    def _read_if_possible(self, asked: _Asked, seen: _Listing, *, is_held: bool) -> _Read | None:
         """The leaves of a listing that count; None if the tree was replaced since the listing."""
         try:
-            return self._read(prefix, seen, wanted, threads, loaded, is_held=is_held)
+            return self._read(asked, seen, is_held=is_held)
         except (ObjectNotFound, ObjectChanged):
-            log.info("%s is being replaced: begin again", self.backend_interface.describe(prefix))
-            loaded.clear()
+            log.info("%s is being replaced: begin again", self.backend_interface.describe(asked.prefix))
+            asked.loaded.clear()
             return None
 
-    def _read(
-        self,
-        prefix: str,
-        seen: _Listing,
-        wanted: Iterable[str] | None,
-        threads: int | None,
-        loaded: _Loaded,
-        *,
-        is_held: bool,
-    ) -> _Read:
+    def _read(self, asked: _Asked, seen: _Listing, *, is_held: bool) -> _Read:
         """The leaves of a listing that count."""
-        places, names = seen.places, trees.select(seen.places, wanted)
+        prefix, loaded = asked.prefix, asked.loaded
+        places, names = seen.places, trees.select(seen.places, asked.wanted)
 
         def load(some: Iterable[str]) -> bool:
             """Load what lies in these places; whether there was need to."""
             missing = loaded.missing([seen.infos[place] for place in some])
-            loaded.add(missing, self._load_each(missing, prefix, threads, is_held=is_held))
+            loaded.add(missing, self._load_each(missing, prefix, asked.threads, is_held=is_held))
             return bool(missing)
 
         def is_unsent(place: str) -> bool:
