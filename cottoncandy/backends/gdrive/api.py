@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from googleapiclient import discovery_cache
 from googleapiclient.discovery import build_from_document
 from googleapiclient.http import MediaUpload
 
+from cottoncandy import forks
 from cottoncandy.backends.gdrive.errors import MayNot
 from cottoncandy.backends.gdrive.files import DEFAULT_TYPE, FIELDS, FOLDER, DriveFile
 from cottoncandy.backends.gdrive.settings import DriveSettings
@@ -121,8 +121,12 @@ class Api:
         self.endpoint = endpoint
         self._settings = settings
         self._drive_id: str | None = None
+        self.renew()
+        forks.renewed_in_child(self)
+
+    def renew(self) -> None:
+        """Have no ids in store: a forked child may not give out its parent's."""
         self._ids: deque[str] = deque()
-        self._pid = os.getpid()
 
     @property
     def _files(self) -> Any:
@@ -190,8 +194,6 @@ class Api:
     # ------------------------------------------------------------------ changing
     def new_id(self) -> str:
         """An id for a file to be made. With it a request that is sent again, its answer lost, makes no second file."""
-        if self._pid != os.getpid():  # a forked child may not give out its parent's ids
-            self._ids, self._pid = deque(), os.getpid()
         while True:
             try:
                 return self._ids.popleft()
