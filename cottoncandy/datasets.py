@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +103,7 @@ class Dataset:
         self.name = key
         self.shape = description.shape
         self.dtype = description.dtype
-        self.order = description.order
+        self.order: str = description.order
         self.compression = description.compression
         self.stored = head.size
         self.e_tag = head.e_tag
@@ -262,8 +262,7 @@ class Dataset:
         memory = Memory.for_index(index, self._description)
         if codec is None and memory.selection.is_all_of(self.size):
             # with its checksum; a list of all places has made one axis of several
-            order: Literal["C", "F"] = "F" if self._description.order == "F" else "C"
-            self._load(out=memory.array.reshape(self.shape, order=order))
+            self._load(out=memory.array.reshape(self.shape, order=self._description.order))
             return memory.array[memory.selection.rest]
         # of packed blocks nobody knows the size beforehand
         with self._version.settings.progress.transfer("read", self.name, memory.data.nbytes if codec is None else None):

@@ -283,10 +283,8 @@ def load_array(
                 told = download.told(error)
                 if damaged == (source.head.e_tag,):
                     raise told from error
-                damaged, opened = (
-                    (source.head.e_tag,),
-                    None,
-                )  # another object that is there by then has a second try of its own
+                # another object that is there by then has a second try of its own
+                damaged, opened = (source.head.e_tag,), None
                 log.warning("%s: reading it once more", told)
 
 
@@ -330,21 +328,16 @@ class _Download:
         self.description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, self.where)
 
     def new(self) -> npt.NDArray[Any]:
-        way = self._in_place()
-        if way is not None:
-            return self._unpack_in_place(way)
-        stored, view = arrayformat.allocate(self.description.stored)
-        self._fill(view)
-        return self.description.from_stored(stored)
-
-    def _in_place(self) -> codecs.InPlace | None:
         name = self.description.compression
-        return None if name is None else codecs.get_codec(name).in_place
-
-    def _unpack_in_place(self, way: codecs.InPlace) -> npt.NDArray[Any]:
-        view = unpack_in_place(self.source, way, self.description.nbytes, self.threads)
-        self._compare(view)
-        return self.description.from_stored(arrayformat.array_in(view, self.description.stored))
+        way = None if name is None else codecs.get_codec(name).in_place
+        if way is None:
+            stored, view = arrayformat.allocate(self.description.stored)
+            self._fill(view)
+        else:
+            view = unpack_in_place(self.source, way, self.description.nbytes, self.threads)
+            self._compare(view)
+            stored = arrayformat.array_in(view, self.description.stored)
+        return self.description.from_stored(stored)
 
     def into(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Fill an array of the caller's."""
@@ -355,11 +348,10 @@ class _Download:
                 f"it has shape {out.shape} and dtype {out.dtype}"
             )
         stored = np.asarray(out.T if self.description.order == "F" else out)
-        if self.description.utf8 is not None:
-            out[...] = self.new()
-        elif stored.flags.c_contiguous:
+        is_text = self.description.utf8 is not None
+        if stored.flags.c_contiguous and not is_text:
             self._fill(arrayformat.bytes_of(stored))
-        elif self.description.compression is None:
+        elif self.description.compression is None and not is_text:
             self._fill_by_slabs(stored)
         else:
             out[...] = self.new()
