@@ -1,4 +1,4 @@
-"""An array in the store, of which only what is asked for is read."""
+"""What a user holds of an array in the store."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import checksums, display, masks, previews, rawarrays, slicing
+from cottoncandy import checksums, display, rawarrays, slicing
 from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription, lowered
-from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.codecs.blocks import block_size, packed_in_blocks
+from cottoncandy.datasets import masks, previews
+from cottoncandy.datasets.readers import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.errors import CorruptObject, ObjectChanged, OutOfMemory
 from cottoncandy.extras import with_extra
 from cottoncandy.pools import ahead
