@@ -129,9 +129,9 @@ class GoogleDriveBackend(Backend):
         secrets_file = _file(access_key or options.text("gdrive", "secrets"), options)
         credentials_file = _file(secret_key or options.text("gdrive", "credentials"), options)
         login = auth.sign_in(secrets_file, credentials_file, settings, interactive=interactive)
-        api = Api(Wire(login, endpoint, settings), endpoint, settings)
+        tree = Tree(Api(Wire(login, endpoint, settings)))
         threads = options.integer("basic", "threads")
-        return cls(Tree(api, settings), _as_folder(container), threads, origin)
+        return cls(tree, _as_folder(container), threads, origin)
 
     def at(self, container: str | None) -> GoogleDriveBackend:
         """The same drive and connections, at another folder below the root; None is the folder of this one."""

@@ -142,7 +142,7 @@ class Wire:
 
     def __init__(self, login: Login, endpoint: str, settings: DriveSettings) -> None:
         self._login = login
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.settings = settings
         self.renew()
         forks.renewed_in_child(self)
@@ -225,7 +225,7 @@ class Wire:
         session = requests.Session()
         session.auth = self._login
         # proxies and certificates from the environment, once: requests would look for them at each request
-        found = session.merge_environment_settings(self._endpoint, {}, True, self.settings.verify, None)
+        found = session.merge_environment_settings(self.endpoint, {}, True, self.settings.verify, None)
         session.proxies, session.verify = found["proxies"], found["verify"]
         session.trust_env = False
         return session

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cottoncandy.backends.s3.lean.answers import LARGEST_HEAD, Head
@@ -105,14 +105,6 @@ class ResponseBody:
         else:
             connection.close_with(self)
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """How many bytes were read."""
-        return self._count
-
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer, or as much of it as there are bytes; 0 at the end.
 
@@ -171,10 +163,6 @@ class ResponseBody:
             pieces.append(memoryview(piece)[:count])
             wanted -= count
         return b"".join(pieces)
-
-    def iter_chunks(self, chunk_size: int = 1024) -> Iterator[bytes]:
-        """The body in pieces of this size."""
-        return iter(lambda: self.read(chunk_size), b"")
 
     def close(self) -> None:
         """Give the connection up; it is kept where the whole rest of the body is here already."""
