@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import shutil
 import uuid
@@ -246,6 +248,7 @@ _QUIRKS_OF = {
     "seaweedfs": {"no-acl", "no-backslash", "no-long-component", "empty-metadata-lost"},
     "ceph": {"metadata-underscore", "no-conditional-complete"},
     "ceph-tls": {"metadata-underscore", "no-conditional-complete"},
+    "swift": {"no-acl"},
     "gdrive": {"no-acl", "no-containers"},
 }
 
@@ -267,7 +270,7 @@ def s3_client(server: Server) -> Any:
         s3={"addressing_style": "path"},
         **dict.fromkeys(checksums, "when_required"),
     )
-    return boto3.session.Session().client(
+    client = boto3.session.Session().client(
         "s3",
         endpoint_url=server.endpoint,
         aws_access_key_id=server.access_key,
@@ -276,6 +279,14 @@ def s3_client(server: Server) -> Any:
         verify=server.ca_bundle,
         config=config,
     )
+    # Swift wants what botocore has given up for newer checksums
+    client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+    return client
+
+
+def _add_md5(params: dict[str, Any], **_: object) -> None:
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
 
 
 def s3_store(server: Server, endpoint: str | None = None) -> Store:
@@ -315,5 +326,6 @@ STORES: dict[str, Callable[[ServerPool, Path], Store]] = {
     "seaweedfs": lambda servers, _: s3_store(servers.get("seaweedfs")),
     "ceph": lambda servers, _: s3_store(servers.get("ceph")),
     "ceph-tls": lambda servers, _: s3_store(_over_tls(servers.get("ceph"))),
+    "swift": lambda servers, _: s3_store(servers.get("swift")),
     "gdrive": lambda *_: drive_store(Store),
 }
