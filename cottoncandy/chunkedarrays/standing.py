@@ -8,11 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cottoncandy import keys, maskedarrays, sparsearrays
+from cottoncandy import keys
 from cottoncandy.chunkedarrays.names import VERSION, chunk_number
 from cottoncandy.errors import CorruptObject
+from cottoncandy.partedarrays import masked, sparse
 
-_FORMS = (sparsearrays.FORM, maskedarrays.FORM)
+_FORMS = (sparse.FORM, masked.FORM)
 
 
 def is_staged(name: str) -> bool:

@@ -17,7 +17,8 @@ from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.bodies import BytesLike
 from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, OutOfMemory
 from cottoncandy.interfaces.basic import BasicInterface
-from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
+from cottoncandy.plainarrays import as_array
+from cottoncandy.rawarrays import CompressionDefaults, load_array, refuse_names, store_array
 from cottoncandy.stream import ObjectSource
 
 if TYPE_CHECKING:
