@@ -238,6 +238,7 @@ QUIRKS = {
     "empty-metadata-lost": "a metadata key with an empty value is lost",
     "metadata-underscore": "`_` in a metadata key comes back as `-`",
     "no-conditional-complete": "completing a multipart upload passes over If-None-Match",
+    "short-metadata": "a metadata value has at most 256 bytes: longer ones fail as an InternalError",
     "no-checks": "verifies neither signatures nor checksums nor permissions",
     "no-containers": "has no buckets: the container is a folder, made by the first write, and `container` is None",
 }
@@ -248,7 +249,7 @@ _QUIRKS_OF = {
     "seaweedfs": {"no-acl", "no-backslash", "no-long-component", "empty-metadata-lost"},
     "ceph": {"metadata-underscore", "no-conditional-complete"},
     "ceph-tls": {"metadata-underscore", "no-conditional-complete"},
-    "swift": {"no-acl"},
+    "swift": {"no-acl", "no-conditional-complete", "short-metadata"},
     "gdrive": {"no-acl", "no-containers"},
 }
 
@@ -263,23 +264,13 @@ def stores_without(quirk: str) -> list[str]:
 @lru_cache
 def s3_client(server: Server) -> Any:
     """A plain boto3 client of the server's main user."""
-    # checksums that older servers do not know are left out; botocore before 1.36 sends none, and has no such options
-    checksums = {"request_checksum_calculation", "response_checksum_validation"} & set(Config.OPTION_DEFAULTS)
-    config = Config(
-        signature_version="s3v4",
-        s3={"addressing_style": "path"},
-        **dict.fromkeys(checksums, "when_required"),
-    )
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name="us-east-1",
-        verify=server.ca_bundle,
-        config=config,
-    )
-    # Swift wants what botocore has given up for newer checksums
+    return _new_client(server)
+
+
+@lru_cache
+def _raw_client(server: Server) -> Any:
+    """One that gives Swift what botocore has given up for newer checksums."""
+    client = _new_client(server)
     client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
     return client
 
@@ -289,9 +280,28 @@ def _add_md5(params: dict[str, Any], **_: object) -> None:
     params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
 
 
+def _new_client(server: Server) -> Any:
+    # checksums that older servers do not know are left out; botocore before 1.36 sends none, and has no such options
+    checksums = {"request_checksum_calculation", "response_checksum_validation"} & set(Config.OPTION_DEFAULTS)
+    config = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path"},
+        **dict.fromkeys(checksums, "when_required"),
+    )
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=server.endpoint,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name="us-east-1",
+        verify=server.ca_bundle,
+        config=config,
+    )
+
+
 def s3_store(server: Server, endpoint: str | None = None) -> Store:
     """A fresh bucket of a server; ``endpoint`` leads the library there by another way (a `RecordingProxy`)."""
-    client, bucket = s3_client(server), f"cc-{uuid.uuid4().hex[:16]}"
+    client, bucket = _raw_client(server), f"cc-{uuid.uuid4().hex[:16]}"
     client.create_bucket(Bucket=bucket)
     access = {
         "access_key": server.access_key,

@@ -18,7 +18,18 @@ from servers._process import ProgramMissing, Server
 from servers._seaweedfs import seaweedfs
 from servers._swift import swift
 
-__all__ = ["LAUNCHERS", "Pool", "ProgramMissing", "Server", "ServerPool", "SharedPool", "ceph", "moto", "seaweedfs", "swift"]
+__all__ = [
+    "LAUNCHERS",
+    "Pool",
+    "ProgramMissing",
+    "Server",
+    "ServerPool",
+    "SharedPool",
+    "ceph",
+    "moto",
+    "seaweedfs",
+    "swift",
+]
 
 #: What can be started, by name.
 LAUNCHERS = {"ceph": ceph, "moto": moto, "seaweedfs": seaweedfs, "swift": swift}

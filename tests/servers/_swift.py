@@ -70,7 +70,17 @@ user_alt_alt = altsecret .admin
 use = egg:swift#versioned_writes
 allow_object_versioning = true
 """
-_PLAIN_FILTERS = ("catch_errors", "gatekeeper", "healthcheck", "listing_formats", "bulk", "copy", "slo", "dlo", "symlink")
+_PLAIN_FILTERS = (
+    "catch_errors",
+    "gatekeeper",
+    "healthcheck",
+    "listing_formats",
+    "bulk",
+    "copy",
+    "slo",
+    "dlo",
+    "symlink",
+)
 
 
 @contextmanager
