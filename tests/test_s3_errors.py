@@ -212,6 +212,15 @@ def test_a_certificate_that_is_not_trusted(store: Store, monkeypatch: pytest.Mon
     assert not store.backend(verify=None, config=config).exists("key")
 
 
+@pytest.mark.stores("swift")
+def test_a_metadata_value_that_swift_does_not_take(store: Store) -> None:
+    backend = store.backend(config=Config(retries=ONCE))
+    with pytest.raises(errors.TransientError, match=r"'key'.* its metadata has 30\d bytes: .*max_meta_value_length"):
+        backend.put("key", b"x", {"long": "v" * 300})
+    backend.put("key", b"x", {"long": "v" * 256})
+    assert store.raw.get("key")[1] == {"long": "v" * 256}
+
+
 # ------------------------------------------------------------------ secrets
 @pytest.mark.stores("seaweedfs", "ceph")
 @pytest.mark.parametrize("wrong", ["access_key", "secret_key"])
