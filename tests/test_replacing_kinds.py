@@ -16,11 +16,10 @@ from recorder import Fault, Request, Response
 from stores import Recorded, Store
 
 from cottoncandy import documents
-from cottoncandy.chunkedarrays import leftovers
+from cottoncandy.chunkedarrays import names
 from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.upload import ChunkUpload
 from cottoncandy.errors import TransientError
-from cottoncandy.interfaces.arrays import treelooks
 
 DENSE = np.arange(20.0)
 UPLOADS: dict[str, Callable[[Any], object]] = {
@@ -48,10 +47,10 @@ def _names(store: Store) -> set[str]:
     return {key.removeprefix("k/") for key in store.raw.keys("k/")} - {"metadata.json"}
 
 
-def _is_all(kind: str, names: set[str]) -> bool:
+def _is_all(kind: str, found: set[str]) -> bool:
     if kind == "chunks":
-        return len(names) == CHUNKS and all(name.startswith("pt") for name in names)
-    return names == PARTS[kind]
+        return len(found) == CHUNKS and all(name.startswith("pt") for name in found)
+    return found == PARTS[kind]
 
 
 @pytest.mark.parametrize(("old", "new"), [*itertools.permutations(UPLOADS, 2)])
@@ -128,7 +127,7 @@ def test_parts_that_have_not_their_names_yet(new: str, store: Store, monkeypatch
     assert READS[new](cci)
     UPLOADS["csr"](cci)
     with monkeypatch.context() as patch:
-        patch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+        patch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
         UPLOADS[new](cci)
     assert [name for name in _names(store) if "-" in name and new == "masked"] == []
     assert PARTS["csr"] & _names(store) <= PARTS[new]
@@ -147,7 +146,7 @@ def test_what_only_has_such_a_name_stays(new: str, store: Store, monkeypatch: py
     cci.upload_object("k/pt-0123456789abcdef", b"notes")
     cci.upload_raw_array("k/row-0123456789abcdef", DENSE)
     theirs = {name: store.raw.get(f"k/{name}") for name in _names(store)}
-    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     for _ in range(2):
         UPLOADS[new](cci)
         assert {name: store.raw.get(f"k/{name}") for name in theirs} == theirs
@@ -171,7 +170,7 @@ def test_nothing_is_left_for_ever_of_one_that_was_killed(
             UPLOADS[new](cci)
     left = _names(store)
     assert READS[old if moment == "before its table" else new](cci)
-    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     for kind in (old, new):
         UPLOADS[kind](cci)
         assert _is_all(kind, _names(store)), left
@@ -190,7 +189,7 @@ def test_the_chunks_of_the_old_release_that_its_table_names(store: Store, monkey
     del table["version"]
     store.raw.delete("k/metadata.json")  # with the checksum of its bytes
     store.raw.put("k/metadata.json", json.dumps(table).encode(), {})
-    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     UPLOADS["chunks"](cci)
     assert "pt0099" in _names(store)
     assert _is_all("chunks", _names(store) - {"pt0099"})
@@ -228,8 +227,7 @@ def test_what_a_table_may_name_stays_for_a_day(
     assert len(_names(store)) > clean
     is_ended = kind == "tree" and answer is None  # its mark stands: the next one ends it
     assert (len(upload()) == clean) == is_ended
-    for module in (leftovers, treelooks):
-        monkeypatch.setattr(module, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     assert len(upload()) == clean
 
 
