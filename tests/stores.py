@@ -50,6 +50,10 @@ class Raw(ABC):
     def keys(self, prefix: str = "") -> list[str]:
         """Sorted by their UTF-8 bytes."""
 
+    def bodies(self, prefix: str) -> dict[str, bytes]:
+        """What is below a prefix, by the names there."""
+        return {key.removeprefix(prefix): self.get(key)[0] for key in self.keys(prefix)}
+
     @abstractmethod
     def delete(self, key: str) -> None: ...
 
@@ -186,6 +190,17 @@ class Store:
         """What this store cannot do, or does otherwise than Amazon's: names of `QUIRKS`."""
         return frozenset(_QUIRKS_OF[self.name])
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What of ``access`` is given to `get_interface`, by its names there."""
+        names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
+        return {names.get(name, name): value for name, value in self.access.items()}
+
+    def give_keys(self, environment: pytest.MonkeyPatch) -> None:
+        """Have the keys to it in the environment, as boto3 looks for them."""
+        environment.setenv("AWS_ACCESS_KEY_ID", self.access["access_key"])
+        environment.setenv("AWS_SECRET_ACCESS_KEY", self.access["secret_key"])
+
     def backend(self, **changes: Any) -> Backend:
         """A new backend bound to the container; ``changes`` go to `Backend.connect`."""
         arguments = {"container": self.container, "options": Options.load(create=False)} | self.access | changes
@@ -197,9 +212,8 @@ class Store:
         """A new interface on the container; ``changes`` go to `get_interface`."""
         from cottoncandy import get_interface
 
-        names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
-        access = {names.get(name, name): value for name, value in self.access.items()}
-        arguments = {"bucket_name": self.container, "backend": self.backend_name, "verbose": False} | access | changes
+        named = {"bucket_name": self.container, "backend": self.backend_name, "verbose": False}
+        arguments = named | self.arguments | changes
         interface = get_interface(**arguments)
         self._opened.append(interface.backend_interface)
         return interface
@@ -339,3 +353,9 @@ STORES: dict[str, Callable[[ServerPool, Path], Store]] = {
     "swift": lambda servers, _: s3_store(servers.get("swift")),
     "gdrive": lambda *_: drive_store(Store),
 }
+
+
+def table_of(store: Store, name: str) -> dict[str, Any]:
+    """What the table of an array in parts says."""
+    table: dict[str, Any] = json.loads(store.raw.get(f"{name}/metadata.json")[0])
+    return table

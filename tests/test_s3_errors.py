@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import socket
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from recorder import Request, Response
-from s3_wire import ONCE, answer_writes, connect, elsewhere, error
+from s3_wire import ONCE, answer_writes, connect, elsewhere, error, shown
 from stores import BOTH_WIRES, Store
 
 from cottoncandy import errors
@@ -21,10 +20,6 @@ from cottoncandy.backends.s3.errors import Place, translation
 
 BUCKET = "bucket 'bucket'"
 OBJECT = f"object 'key' in {BUCKET}"
-
-
-def shown(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
 
 
 @pytest.mark.parametrize(

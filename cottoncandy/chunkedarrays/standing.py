@@ -13,17 +13,18 @@ from cottoncandy.chunkedarrays.names import VERSION, chunk_number
 from cottoncandy.errors import CorruptObject
 from cottoncandy.partedarrays import masked, sparse
 
-_FORMS = (sparse.FORM, masked.FORM)
+#: The kinds of arrays of named parts.
+FORMS = (sparse.FORM, masked.FORM)
 
 
 def is_staged(name: str) -> bool:
     """Whether this may be a part of a sparse or masked array that has not its name yet: its writer may be at work."""
-    return any(form.is_staged(name) for form in _FORMS)
+    return any(form.is_staged(name) for form in FORMS)
 
 
 def is_part(name: str) -> bool:
     """Whether a part of a sparse or masked array may have this name."""
-    return any(form.is_part(name) for form in _FORMS)
+    return any(form.is_part(name) for form in FORMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ def _chunks(entries: Any) -> Iterator[str]:
 
 
 def _parts(document: dict[str, Any]) -> Iterator[str]:
-    for form in _FORMS:
+    for form in FORMS:
         with suppress(CorruptObject):
             names = form.part_names(document)
             yield from names
