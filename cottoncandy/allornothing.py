@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from cottoncandy.errors import ConfigurationError, CottonCandyError, ObjectExists, TransientError
@@ -68,9 +67,7 @@ class Parts:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and not self.may_be_named:
             # Ctrl-C, for the first time, waits for that; behind Ctrl-C it drops it
             with put_off_if(issubclass(kind, Exception)), shielded():

@@ -19,7 +19,6 @@ __all__ = [
     "folded",
     "is_reserved_on_windows",
     "leads_out",
-    "path_below",
     "spelled_file",
 ]
 
@@ -67,17 +66,6 @@ def distinct_paths(root: Path, names: Iterable[str]) -> dict[str, Path]:
     files = {name: path for name, path in parts.items() if not name.endswith(SEPARATOR)}
     _require_distinct(root, files)
     return {name: root.joinpath(*path) for name, path in files.items()}
-
-
-def path_below(root: Path, name: str) -> Path:
-    """Where one object goes.
-
-    Raises
-    ------
-    InvalidObjectName
-        If its name would leave the directory, or cannot be a file's on this system.
-    """
-    return root.joinpath(*_parts(root, name))
 
 
 def leads_out(root: Path, path: Path) -> bool:

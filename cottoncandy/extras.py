@@ -27,14 +27,7 @@ def with_extra(module: str, extra: str) -> ModuleType:
     ConfigurationError
         If the extra is not installed.
     """
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("cottoncandy"):
-            raise
-        raise ConfigurationError(
-            f"this needs {error.name!r}, which is not installed: pip install 'cottoncandy[{extra}]'"
-        ) from error
+    return _imported(module, f"'cottoncandy[{extra}]'")
 
 
 def with_library(name: str) -> ModuleType:
@@ -45,9 +38,15 @@ def with_library(name: str) -> ModuleType:
     ConfigurationError
         If it is not installed.
     """
+    return _imported(name)
+
+
+def _imported(module: str, what: str | None = None) -> ModuleType:
     try:
-        return import_module(name)
+        return import_module(module)
     except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"this needs {error.name!r}, which is not installed: pip install {error.name}"
-        ) from error
+        missing = error.name or ""
+        if missing.startswith("cottoncandy"):
+            raise
+        told = f"this needs {missing!r}, which is not installed: pip install {what or missing}"
+        raise ConfigurationError(told) from error

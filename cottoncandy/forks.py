@@ -5,9 +5,46 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from types import TracebackType
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
-_all: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+Function = TypeVar("Function", bound=Callable[[], object])
+
+
+class Renewed(Protocol):
+    """What is a child's own."""
+
+    def renew(self) -> None:
+        """Forget what is the parent's."""
+
+
+_renewed: weakref.WeakSet[Renewed] = weakref.WeakSet()
+_generation = 0
+
+
+def in_child(function: Function) -> Function:
+    """Have a function be called in each forked child; Windows has none."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+    return function
+
+
+def renewed_in_child(thing: Renewed) -> None:
+    """Have a thing be renewed in each forked child, for as long as somebody holds it."""
+    _renewed.add(thing)
+
+
+def generation() -> int:
+    """How many forks this process is away from the first: what was noted with another number is the parent's."""
+    return _generation
+
+
+@in_child
+def _after_fork() -> None:
+    global _generation  # noqa: PLW0603 - of the process
+    _generation += 1
+    for thing in list(_renewed):
+        thing.renew()
 
 
 class ForkSafeLock:
@@ -15,7 +52,7 @@ class ForkSafeLock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        _all.add(self)
+        renewed_in_child(self)
 
     def renew(self) -> None:
         """Forget which thread held it."""
@@ -24,29 +61,5 @@ class ForkSafeLock:
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
-
-
-_generation = 0
-
-
-def generation() -> int:
-    """How many forks this process is away from the first: what was noted with another number is the parent's."""
-    return _generation
-
-
-def _after_fork() -> None:
-    global _generation  # noqa: PLW0603 - of the process
-    _generation += 1
-    for lock in list(_all):
-        lock.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

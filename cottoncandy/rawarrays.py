@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import arrayformat, checksums, codecs, dtypes, keys, stringarrays
+from cottoncandy import arrayformat, checksums, codecs, keys
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.backends.encrypted.mark import refuse_mark
 from cottoncandy.bodies import in_order
@@ -21,12 +20,12 @@ from cottoncandy.errors import (
     ChecksumMismatch,
     ConfigurationError,
     CorruptObject,
-    CottonCandyError,
     InvalidObjectName,
     OutOfMemory,
     UnknownCodec,
     UnsupportedArray,
 )
+from cottoncandy.plainarrays import as_array
 from cottoncandy.scattered import Bytes
 from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
 
@@ -41,12 +40,6 @@ _LARGE = 2 * GIB
 _MOST_ADDED = 16
 # Bytes that are read at a time into an array that does not lie in one piece.
 _SLAB = 8 * MIB
-
-_RAGGED = "Make lists of equal lengths, or give each an object of its own; upload_pickle takes what makes no array"
-_SPARSE = (
-    "scipy.sparse arrays have a call, and names, of their own: upload_sparse_array; or make it dense with toarray()"
-)
-_FRAME = "a table of columns of several types goes by upload_dataframe; or give a column of it, as numbers or text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,67 +97,6 @@ def _is_none(compression: Any) -> bool:
 def _is_true(compression: Any) -> bool:
     """Whether it leaves the choice to us; numpy's own True, as a comparison gives it, is not Python's."""
     return compression is True or (isinstance(compression, np.bool_) and bool(compression))
-
-
-def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
-    """The value as a plain numpy array that can be stored. A mask is not, which is logged.
-
-    Raises
-    ------
-    UnsupportedArray
-        With what ``describe`` says of where the array was to go. For lists of different lengths too, for what numpy
-        makes no array of, and for scipy's sparse arrays; and for text of any width, where items must be of a fixed one.
-    """
-    array = value if type(value) is np.ndarray else _plain(value, describe)
-    if fixed_width and stringarrays.is_text(array.dtype):
-        reason = "text of any width goes by upload_raw_array, or give a fixed one: astype('U')"
-        raise UnsupportedArray(f"{describe()}: {reason}")
-    try:
-        dtypes.check_dtype(array.dtype)
-    except UnsupportedArray as error:
-        told = _SPARSE if is_sparse(value) else _FRAME if _is_frame(value) else error
-        raise UnsupportedArray(f"{describe()}: {told}") from None
-    return array
-
-
-def gives_arrays(value: Any) -> bool:
-    """Whether it is no array, but gives some where it is sliced: a dask array, a dataset of h5py, an array in a store.
-
-    What has no dtype of numpy's is made an array as a whole: pandas has types of its own, and h5py.Empty no items.
-    """
-    if isinstance(value, (np.ndarray, np.generic)) or is_sparse(value) or _is_of_pandas(value):
-        return False
-    return isinstance(getattr(value, "dtype", None), np.dtype) and isinstance(getattr(value, "shape", None), tuple)
-
-
-def _is_of_pandas(value: Any) -> bool:
-    """Whether it is in memory, and sliced by labels: where pandas was never imported, nothing is."""
-    module = sys.modules.get("pandas")
-    return module is not None and isinstance(value, (module.Series, module.Index))
-
-
-def _is_frame(value: Any) -> bool:
-    """Whether it is a table of pandas, polars or another library: each calls it so."""
-    return type(value).__name__ == "DataFrame"
-
-
-def is_sparse(value: Any) -> bool:
-    """Whether it is a sparse array: where scipy.sparse was never imported, nothing is."""
-    module = sys.modules.get("scipy.sparse")
-    return module is not None and module.issparse(value)
-
-
-def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
-    # numpy's own `is_masked` knows no masks of records
-    if isinstance(value, np.ma.MaskedArray) and np.count_nonzero(np.ma.getmask(value)):
-        log.warning("%s: the mask of the array is not stored: upload_masked_array stores it", describe())
-    try:
-        return np.asarray(value)
-    except CottonCandyError:
-        raise  # it is an array that is read from a store
-    except (TypeError, ValueError) as error:
-        advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else ""
-        raise UnsupportedArray(f"{describe()}: {error}{advice}") from error
 
 
 def refuse_names(metadata: Mapping[str, Any], reserved: Collection[str], describe: Callable[[], str]) -> None:
@@ -290,10 +222,8 @@ def load_array(
                 told = download.told(error)
                 if damaged == (source.head.e_tag,):
                     raise told from error
-                damaged, opened = (
-                    (source.head.e_tag,),
-                    None,
-                )  # another object that is there by then has a second try of its own
+                # another object that is there by then has a second try of its own
+                damaged, opened = (source.head.e_tag,), None
                 log.warning("%s: reading it once more", told)
 
 
@@ -337,21 +267,16 @@ class _Download:
         self.description = arrayformat.ArrayDescription.from_metadata(metadata, source.head.size, self.where)
 
     def new(self) -> npt.NDArray[Any]:
-        way = self._in_place()
-        if way is not None:
-            return self._unpack_in_place(way)
-        stored, view = arrayformat.allocate(self.description.stored)
-        self._fill(view)
-        return self.description.from_stored(stored)
-
-    def _in_place(self) -> codecs.InPlace | None:
         name = self.description.compression
-        return None if name is None else codecs.get_codec(name).in_place
-
-    def _unpack_in_place(self, way: codecs.InPlace) -> npt.NDArray[Any]:
-        view = unpack_in_place(self.source, way, self.description.nbytes, self.threads)
-        self._compare(view)
-        return self.description.from_stored(arrayformat.array_in(view, self.description.stored))
+        way = None if name is None else codecs.get_codec(name).in_place
+        if way is None:
+            stored, view = arrayformat.allocate(self.description.stored)
+            self._fill(view)
+        else:
+            view = unpack_in_place(self.source, way, self.description.nbytes, self.threads)
+            self._compare(view)
+            stored = arrayformat.array_in(view, self.description.stored)
+        return self.description.from_stored(stored)
 
     def into(self, out: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Fill an array of the caller's."""
@@ -362,11 +287,10 @@ class _Download:
                 f"it has shape {out.shape} and dtype {out.dtype}"
             )
         stored = np.asarray(out.T if self.description.order == "F" else out)
-        if self.description.utf8 is not None:
-            out[...] = self.new()
-        elif stored.flags.c_contiguous:
+        is_text = self.description.utf8 is not None
+        if stored.flags.c_contiguous and not is_text:
             self._fill(arrayformat.bytes_of(stored))
-        elif self.description.compression is None:
+        elif self.description.compression is None and not is_text:
             self._fill_by_slabs(stored)
         else:
             out[...] = self.new()

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cottoncandy.partsizes import spans
+
 __all__ = ["Runs", "Selection", "select", "slabs"]
 
 Array = npt.NDArray[Any]
@@ -257,8 +259,7 @@ def slabs(shape: Sequence[int], itemsize: int, order: str, nbytes: int) -> tuple
     edges = (nbytes // (stride * itemsize) for stride in _strides(shape, order))
     sizes = [min(length, max(1, edge)) for length, edge in zip(shape, edges, strict=True)]
     return tuple(
-        (*[size] * (length // size), *[length % size] * (length % size > 0))
-        for length, size in zip(shape, sizes, strict=True)
+        tuple(stop - start for start, stop in spans(length, size)) for length, size in zip(shape, sizes, strict=True)
     )
 
 

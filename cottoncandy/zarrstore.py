@@ -6,7 +6,6 @@ Thin over the contract of `cottoncandy.backends.base`: a key of zarr is an objec
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 
-from cottoncandy import keys
+from cottoncandy import forks, keys
 from cottoncandy.backends.base import Backend, ObjectInfo, WriteOptions
 from cottoncandy.errors import ObjectExists, ObjectNotFound
 from cottoncandy.stream import TransferSettings, read_range, upload
@@ -39,8 +38,7 @@ def _workers(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="cottoncandy-zarr")
 
 
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_workers.cache_clear)
+forks.in_child(_workers.cache_clear)
 
 
 class ZarrStore(Store):

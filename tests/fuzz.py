@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from botocore.exceptions import BotoCoreError
 
-from cottoncandy import arrayformat, codecs, diskpaths, keys, npyfiles, sparsearrays
+from cottoncandy import arrayformat, codecs, diskpaths, keys, npyfiles
 from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.gdrive import properties
 from cottoncandy.backends.s3.lean import answers, bodies, documents, failures, listing
@@ -32,6 +32,7 @@ from cottoncandy.backends.s3.lean.connections import Address, BadAnswer, Connect
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.codecs.blocks import BlockIndex
 from cottoncandy.errors import CorruptObject, CottonCandyError, InvalidObjectName
+from cottoncandy.partedarrays import sparse
 from cottoncandy.redaction import redact
 
 Target = Callable[[bytes], None]
@@ -77,7 +78,7 @@ def table(data: bytes) -> None:
 def parts(data: bytes) -> None:
     """The table of a sparse array."""
     try:
-        names = sparsearrays.FORM.part_names(_json(data))
+        names = sparse.FORM.part_names(_json(data))
     except CorruptObject:
         return
     assert not any("/" in name or ".." in name for name in names.values())

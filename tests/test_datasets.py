@@ -20,9 +20,9 @@ from recorder import Fault, RecordingProxy
 from samples import ALL, assert_equal
 from stores import Recorded, Store
 
-from cottoncandy import masks, slicing
+from cottoncandy import slicing
 from cottoncandy.codecs import blocks
-from cottoncandy.datasets import Dataset
+from cottoncandy.datasets import Dataset, masks
 from cottoncandy.errors import CorruptObject, NotAnArray, ObjectChanged, ObjectNotFound
 
 MIB = 2**20
@@ -294,7 +294,7 @@ def test_a_column_of_many_rows_takes_a_bounded_number_of_requests(
     assert len(proxy.requests) <= 4
     assert all(request.answered <= 9 * MIB for request in proxy.requests)
     assert not caplog.records
-    monkeypatch.setattr("cottoncandy.arrayreaders._MUCH", MIB)
+    monkeypatch.setattr("cottoncandy.datasets.readers._MUCH", MIB)
     with caplog.at_level(logging.WARNING):
         opened[:, 3]
     assert "'wide'" in caplog.text
@@ -315,7 +315,7 @@ def test_a_large_slice_goes_by_several_connections(recorded: Recorded, monkeypat
 def test_a_dense_mask_reads_some_rows_at_a_time(
     recorded: Recorded, monkeypatch: pytest.MonkeyPatch, compression: Any
 ) -> None:
-    monkeypatch.setattr("cottoncandy.datasets._BATCH", 10_000)
+    monkeypatch.setattr("cottoncandy.datasets.dataset._BATCH", 10_000)
     store, proxy = recorded
     cci = store.interface()
     arr = np.random.default_rng(0).integers(0, 200, (100, 1000), dtype=np.uint8)

@@ -25,7 +25,7 @@ from cottoncandy.backends.base import Backend, ObjectReader, TransferLimits, Wri
 from cottoncandy.backends.encrypted.backend import EncryptedBackend
 from cottoncandy.backends.encrypted.keys import EncryptionKeys
 from cottoncandy.backends.encrypted.reader import SealedTag
-from cottoncandy.backends.encrypted.wrapping import encrypted
+from cottoncandy.backends.opening import encrypted
 from cottoncandy.config import Options
 from cottoncandy.errors import (
     AccessDenied,

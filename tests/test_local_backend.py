@@ -21,10 +21,10 @@ from local_files import directories, files, keys, read
 from test_config import nobody
 
 from cottoncandy import diskpaths, get_interface
-from cottoncandy.backends import local
 from cottoncandy.backends.base import WriteOptions
 from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.backends.local import LocalBackend, names
+from cottoncandy.backends.local.backend import _OF_OTHERS
 from cottoncandy.backends.s3.settings import _ARGUMENTS as S3_ARGUMENTS
 from cottoncandy.config import Options
 from cottoncandy.errors import (
@@ -324,7 +324,7 @@ def test_an_argument_that_no_backend_takes(root: Path, name: str) -> None:
 
 def test_the_arguments_of_other_backends_are_passed_over(root: Path) -> None:
     theirs = {*S3_ARGUMENTS, *(field.name for field in fields(DriveSettings))}
-    assert theirs == local._OF_OTHERS
+    assert theirs == _OF_OTHERS
     assert LocalBackend.connect(str(root), **dict.fromkeys(theirs)).path == str(root)
 
 

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from stores import Recorded, Store
 
-from cottoncandy import previews
+from cottoncandy.datasets import previews
 from cottoncandy.errors import UnsupportedArray
 
 MIB = 2**20

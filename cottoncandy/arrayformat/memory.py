@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import codecs, stringarrays
-from cottoncandy.arrayformat.metadata import ArrayDescription
+from cottoncandy.arrayformat.metadata import ArrayDescription, Order
 from cottoncandy.dtypes import check_dtype
 from cottoncandy.scattered import Bytes, Scattered
 
@@ -61,7 +61,7 @@ def describe(array: Array, compression: str | None) -> tuple[ArrayDescription, B
     return description, view
 
 
-def laid_out(array: Array, *, keeps_order: bool) -> tuple[Literal["C", "F"], Bytes]:
+def laid_out(array: Array, *, keeps_order: bool) -> tuple[Order, Bytes]:
     """The order in which the items of an array are to be stored, and their bytes in it, where they lie if that can be.
 
     Parameters
@@ -71,7 +71,7 @@ def laid_out(array: Array, *, keeps_order: bool) -> tuple[Literal["C", "F"], Byt
     keeps_order : bool
         Whether it may be that of Fortran.
     """
-    order: Literal["C", "F"] = "F" if keeps_order and array.flags.fnc else "C"
+    order: Order = "F" if keeps_order and array.flags.fnc else "C"
     stored = array.T if order == "F" else array
     return order, bytes_of(stored) if stored.flags.c_contiguous else Scattered(stored)
 
@@ -106,7 +106,7 @@ def allocate(description: ArrayDescription) -> tuple[Array, memoryview]:
         Its bytes, in the order in which they are stored.
     """
     # np.empty would make one character of a text of none
-    array: Array = np.ndarray(description.shape, description.dtype, order="F" if description.order == "F" else "C")
+    array: Array = np.ndarray(description.shape, description.dtype, order=description.order)
     return array, bytes_of(array.T if description.order == "F" else array)
 
 
@@ -119,6 +119,5 @@ def array_in(view: memoryview, description: ArrayDescription) -> Array:
         Writeable, as long as the array.
     description : ArrayDescription
     """
-    order: Literal["C", "F"] = "F" if description.order == "F" else "C"
-    array: Array = np.ndarray(description.shape, description.dtype, view, order=order)
+    array: Array = np.ndarray(description.shape, description.dtype, view, order=description.order)
     return array

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,10 @@ _LONG = 1000
 _LONGEST = 2**20
 # What zlib begins with, at its best, in base64.
 _PACKED = re.compile(r"eN[o-r][A-Za-z0-9+/]+={0,2}")
+
+
+#: How the items of an array run: the last axis the fastest, or the first.
+Order = Literal["C", "F"]
 
 
 class Lowered(dict[str, str]):
@@ -113,7 +117,7 @@ class ArrayDescription:
 
     dtype: Dtype
     shape: tuple[int, ...]
-    order: str
+    order: Order
     compression: str | None
     utf8: int | None = None
 
@@ -252,7 +256,7 @@ def _read_shape(metadata: Mapping[str, str]) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-def _read_order(metadata: Mapping[str, str], codec: str | None) -> str:
+def _read_order(metadata: Mapping[str, str], codec: str | None) -> Order:
     """The order in which the bytes run.
 
     0.4.0 takes notice of it where a body is gzip or not compressed. With another codec the bytes run in C order
@@ -261,7 +265,7 @@ def _read_order(metadata: Mapping[str, str], codec: str | None) -> str:
     order = metadata.get("order", "C").upper()
     if order not in {"C", "F"}:
         raise CorruptObject(f"order is {order!r:.50}, neither 'C' nor 'F'")
-    return order if codec is None or codecs.get_codec(codec).fortran else "C"
+    return "F" if order == "F" and (codec is None or codecs.get_codec(codec).fortran) else "C"
 
 
 def _read_codec(metadata: Mapping[str, str]) -> str | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from cottoncandy import forks
 from cottoncandy.backends.base import MultipartUpload
 from cottoncandy.errors import TransientError
 from cottoncandy.interrupts import shielded, undisturbed
@@ -70,6 +70,5 @@ def _abort_all() -> None:
             log.warning("an upload that was left open could not be aborted: %s", error)
 
 
-if hasattr(os, "register_at_fork"):
-    # they are the parent's, which goes on with them
-    os.register_at_fork(after_in_child=_open.clear)
+# they are the parent's, which goes on with them
+forks.in_child(_open.clear)

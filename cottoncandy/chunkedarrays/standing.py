@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from cottoncandy import keys, maskedarrays, sparsearrays
+from cottoncandy import keys
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, chunk_number
 from cottoncandy.errors import CorruptObject, NotAnArray
+from cottoncandy.partedarrays import masked, sparse
 
 #: The call that reads an array in chunks.
 CHUNKS_READER = "download_dask_array"
-_FORMS = (sparsearrays.FORM, maskedarrays.FORM)
+_FORMS = (sparse.FORM, masked.FORM)
 
 
 def is_staged(name: str) -> bool:

@@ -20,7 +20,8 @@ from cottoncandy.documents import store_document
 from cottoncandy.errors import ObjectChanged, ObjectExists, UnsupportedArray, WrongKey
 from cottoncandy.interrupts import shielded
 from cottoncandy.parallel import gather
-from cottoncandy.rawarrays import CompressionDefaults, is_sparse, store_array
+from cottoncandy.plainarrays import is_sparse
+from cottoncandy.rawarrays import CompressionDefaults, store_array
 
 _SPARSE = (
     "Make all of them dense (arr.map_blocks(lambda block: block.toarray(), dtype=arr.dtype)), or store the array as "

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import previews
 from cottoncandy.backends.base import MIB
 from cottoncandy.cli.output import size_text
+from cottoncandy.datasets import previews
 from cottoncandy.errors import NotAnArray
 
 if TYPE_CHECKING:

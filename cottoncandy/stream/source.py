@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from mmap import mmap
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -207,9 +206,7 @@ class ObjectSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -314,10 +311,8 @@ class _Around(ObjectReader):
     def close(self) -> None:
         self._reader.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._reader.__exit__(kind, error, traceback)
+    def __exit__(self, *error: object) -> None:
+        self._reader.__exit__(*error)
 
 
 class _Shared(_Around):
@@ -334,10 +329,8 @@ class _Shared(_Around):
     def close(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if kind is not None:
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
             self.broken = True
             self._lost()
 

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from cottoncandy import keys, maskedarrays, sparsearrays
+from cottoncandy import keys
 from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, version_of
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.errors import CorruptObject, ObjectNotFound, OutOfMemory, UnknownCodec, UnsupportedArray, WrongKey
+from cottoncandy.partedarrays import masked, sparse
 
 __all__ = ["UNREADABLE", "Part", "is_table", "part_damage", "parts_of"]
 
 #: What cannot be read here; elsewhere, where there is the key or the codec, it can.
 UNREADABLE = (UnknownCodec, UnsupportedArray, WrongKey, OutOfMemory)
 # The arrays of named parts.
-_FORMS = (sparsearrays.FORM, maskedarrays.FORM)
+_FORMS = (sparse.FORM, masked.FORM)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cottoncandy.backends.base.facts import (
-    BytesLike,
-    ObjectHead,
-    Receipt,
-)
+from cottoncandy.backends.base.facts import BytesLike, ObjectHead, Receipt
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -75,12 +70,7 @@ class ObjectReader(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 

@@ -6,9 +6,7 @@ import io
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from cottoncandy.backends.base.facts import (
-    ObjectHead,
-)
+from cottoncandy.backends.base.facts import ObjectHead
 
 if TYPE_CHECKING:
     from cottoncandy.backends.base.contract import Backend

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +14,9 @@ from cottoncandy.backends.base import (
     BytesLike,
     MultipartUpload,
     ObjectHead,
-    ObjectInfo,
-    ObjectPrefix,
     ObjectReader,
-    ObjectVersion,
     Receipt,
     TransferLimits,
-    UnfinishedUpload,
     WriteOptions,
 )
 from cottoncandy.backends.encrypted.envelope import Envelope, new_envelope
@@ -32,7 +27,6 @@ from cottoncandy.backends.encrypted.segments import OVERHEAD, Layout, Segments
 from cottoncandy.backends.encrypted.upload import EncryptedUpload
 from cottoncandy.config import Options
 from cottoncandy.errors import ConfigurationError, DecryptionError, ObjectChanged
-from cottoncandy.findings import Finding
 from cottoncandy.pipelines import Begun
 
 # Bytes of a segment: what a small read brings at least, and what is verified at once. Of smaller ones more time goes
@@ -40,6 +34,20 @@ from cottoncandy.pipelines import Begun
 _SEGMENT = 64 * 1024
 # Of so many objects that lie otherwise than what is written here it is remembered, to ask for the right bytes.
 _MOST_REMEMBERED = 10_000
+
+
+class _PassedOn:
+    """What of the contract is the other backend's affair."""
+
+    def __set_name__(self, owner: type[EncryptedBackend], name: str) -> None:
+        self._name = name
+
+    def __get__(self, backend: EncryptedBackend | None, owner: type[EncryptedBackend]) -> Any:
+        return self if backend is None else getattr(backend.inner, self._name)
+
+
+def _passed_on() -> Any:
+    return _PassedOn()
 
 
 class EncryptedBackend(Backend):
@@ -85,24 +93,42 @@ class EncryptedBackend(Backend):
     def at(self, container: str | None) -> EncryptedBackend:
         return type(self)(self.inner.at(container), self._keys, require=self._require)
 
-    @property
-    def container(self) -> str | None:  # type: ignore[override] # read-only: the other backend's
-        """The other backend's."""
-        return self.inner.container
+    # ------------------------------------------------------------------ the other's affair
+    container = _passed_on()
+    location = _passed_on()
+    address = _passed_on()
+    on_disk = _passed_on()
+    describe = _passed_on()
+    answers_later = _passed_on()
+    begin_copy = _passed_on()
+    delete = _passed_on()
+    unfinished_uploads = _passed_on()
 
-    @property
-    def location(self) -> str | None:
-        return self.inner.location
+    list_objects = _passed_on()
+    list_level = _passed_on()
+    list_names = _passed_on()
+    level_names = _passed_on()
+    begin_names = _passed_on()
+    holds = _passed_on()
+    entry = _passed_on()
+    exists = _passed_on()
+    size = _passed_on()
+    has_md5 = _passed_on()
+    gives_way = _passed_on()
+    owner = _passed_on()
 
-    @property
-    def address(self) -> str:
-        return self.inner.address
+    list_containers = _passed_on()
+    container_exists = _passed_on()
+    create_container = _passed_on()
+    remove_container = _passed_on()
+    native_container = _passed_on()
 
-    def on_disk(self, prefix: str = "") -> Path | None:
-        return self.inner.on_disk(prefix)
+    list_versions = _passed_on()
+    restore_version = _passed_on()
 
-    def answers_later(self, of_use: int) -> bool:
-        return self.inner.answers_later(of_use)
+    diagnose = _passed_on()
+    probe = _passed_on()
+    close = _passed_on()
 
     # ------------------------------------------------------------------ reading
     def stat(self, key: str) -> ObjectHead:
@@ -234,17 +260,6 @@ class EncryptedBackend(Backend):
             source_key, key, source_container=source_container, options=options, e_tag=_stored(e_tag), size=size
         )
 
-    def begin_copy(
-        self,
-        source_key: str,
-        key: str,
-        size: int,
-        options: WriteOptions = WriteOptions(),
-        *,
-        source_container: str | None = None,
-    ) -> Begun[Receipt] | None:
-        return self.inner.begin_copy(source_key, key, size, options, source_container=source_container)
-
     def rotate_key(self, key: str) -> bool:
         where, head = self.describe(key), self.inner.stat(key)
         mark = find_mark(head.metadata)
@@ -256,98 +271,20 @@ class EncryptedBackend(Backend):
         self.inner.copy(key, key, metadata=metadata, e_tag=head.e_tag)
         return True
 
-    def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
-        return self.inner.delete(keys, trash=trash)
-
-    def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
-        return self.inner.unfinished_uploads(prefix)
-
-    # ------------------------------------------------------------------ listing
-    def list_objects(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo]:
-        return self.inner.list_objects(prefix, page_size=page_size)
-
-    def list_level(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[ObjectInfo | ObjectPrefix]:
-        return self.inner.list_level(prefix, page_size=page_size)
-
-    def list_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
-        return self.inner.list_names(prefix, page_size=page_size)
-
-    def level_names(self, prefix: str = "", *, page_size: int | None = None) -> Iterator[str]:
-        return self.inner.level_names(prefix, page_size=page_size)
-
-    def holds(self, name: str) -> bool:
-        return self.inner.holds(name)
-
-    def begin_names(self, prefix: str) -> Begun[list[str]] | None:
-        return self.inner.begin_names(prefix)
-
-    def has_md5(self, key: str) -> bool:
-        return self.inner.has_md5(key)
-
-    def gives_way(self, key: str, is_deleted: Callable[[str], bool]) -> bool:
-        return self.inner.gives_way(key, is_deleted)
-
+    # ------------------------------------------------------------------ the rest
     def listed_sizes(self, size: int) -> tuple[int, ...]:
         """Encrypted as it is here, or plain where that is not refused."""
         stored = self._layout.stored_size(size)
         return (stored,) if self._require else (stored, size)
 
-    # ------------------------------------------------------------------ containers
-    def list_containers(self) -> list[str]:
-        return self.inner.list_containers()
-
-    def container_exists(self, container: str) -> bool:
-        return self.inner.container_exists(container)
-
-    def create_container(self, container: str, *, acl: str | None = None) -> Receipt:
-        return self.inner.create_container(container, acl=acl)
-
-    def remove_container(self, container: str) -> Receipt:
-        return self.inner.remove_container(container)
-
-    # ------------------------------------------------------------------ versions
-    def list_versions(self, key: str) -> list[ObjectVersion]:
-        return self.inner.list_versions(key)
-
     def at_version(self, version_id: str) -> EncryptedBackend:
         return type(self)(self.inner.at_version(version_id), self._keys, require=self._require)
 
-    def restore_version(self, key: str, version_id: str) -> Receipt:
-        return self.inner.restore_version(key, version_id)
-
-    # ------------------------------------------------------------------ the rest
     def presigned_url(self, key: str, method: str, seconds: int) -> str:
         """Refused: a reader of the URL has no key."""
         raise self._cannot(
             "make URLs for others while it encrypts: open it with encryption_key=False to share a plain object"
         )
-
-    def owner(self, key: str) -> str:
-        return self.inner.owner(key)
-
-    def native_container(self) -> Any:
-        return self.inner.native_container()
-
-    def diagnose(self) -> Iterator[Finding]:
-        return self.inner.diagnose()
-
-    def probe(self, prefix: str) -> Iterator[Finding]:
-        return self.inner.probe(prefix)
-
-    def entry(self, key: str) -> ObjectInfo:
-        return self.inner.entry(key)
-
-    def exists(self, key: str) -> bool:
-        return self.inner.exists(key)
-
-    def size(self) -> int:
-        return self.inner.size()
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def describe(self, key: str | None = None) -> str:
-        return self.inner.describe(key)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (type(self), self.inner, self._keys, self._require)

@@ -17,32 +17,34 @@ if TYPE_CHECKING:
 _DRAINED = 128 * 1024
 
 
-class Shortened(ObjectReader):
+class _Over(ObjectReader):
+    """A reader of some bytes over another one, which may bring more behind them."""
+
+    def __init__(self, source: ObjectReader, head: ObjectHead, start: int, stop: int) -> None:
+        self._source, self._left = source, source.stop - source.start
+        self.head, self.start, self.stop = head, start, stop
+        self._position = start
+
+    def close(self) -> None:
+        # a connection with bytes left cannot be used again: where they are few, they are read
+        if self._position == self.stop and 0 < self._left <= _DRAINED:
+            with contextlib.suppress(TransientError):
+                self._source.readexactly(memoryview(bytearray(self._left)))
+        self._left = 0
+        self._source.close()
+
+
+class Shortened(_Over):
     """Some bytes of an answer that brings more of them behind, or of which none are wanted."""
 
     def __init__(self, source: ObjectReader, start: int, stop: int) -> None:
-        self._source, self._left = source, source.stop - source.start
-        self.head, self.start, self.stop = source.head, start, stop
-        self._position = start
+        super().__init__(source, source.head, start, stop)
 
     def readinto(self, buffer: memoryview) -> int:
         count = self._source.readinto(buffer[: self.stop - self._position]) if self._position < self.stop else 0
         self._position += count
         self._left -= count
         return count
-
-    def close(self) -> None:
-        if self._position == self.stop:
-            self._left = _drained(self._source, self._left)
-        self._source.close()
-
-
-def _drained(source: ObjectReader, left: int) -> int:
-    """Read what is left of an answer, where that is little: a connection with bytes left cannot be used again."""
-    if 0 < left <= _DRAINED:
-        with contextlib.suppress(TransientError):
-            source.readexactly(memoryview(bytearray(left)))
-    return 0
 
 
 class SealedTag(str):
@@ -109,7 +111,7 @@ class Sealed:
             raise DecryptionError(f"{self.where}: {error}") from None
 
 
-class EncryptedReader(ObjectReader):
+class EncryptedReader(_Over):
     """Bytes of an encrypted object: each is handed out when its segment has been verified.
 
     Parameters
@@ -122,9 +124,8 @@ class EncryptedReader(ObjectReader):
     """
 
     def __init__(self, source: ObjectReader, sealed: Sealed, start: int, stop: int) -> None:
-        self.head, self.start, self.stop = sealed.head, start, stop
-        self._source, self._sealed = source, sealed
-        self._position, self._left = start, source.stop - source.start
+        super().__init__(source, sealed.head, start, stop)
+        self._sealed = sealed
         self._scratch = memoryview(b"")
         self._kept = memoryview(b"")
         if not self.head.size:
@@ -165,8 +166,3 @@ class EncryptedReader(ObjectReader):
         if count < size:
             raise TransientError(f"{self._sealed.where}: the answer ended within a segment")
         self._sealed.unseal(number, sealed, plain)
-
-    def close(self) -> None:
-        if self._position == self.stop:
-            self._left = _drained(self._source, self._left)
-        self._source.close()

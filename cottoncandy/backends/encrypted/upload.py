@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
-
-import numpy as np
 
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt
 from cottoncandy.backends.encrypted.segments import Segments
+from cottoncandy.buffers import BufferPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,7 @@ class EncryptedUpload(MultipartUpload):
     def __init__(self, upload: MultipartUpload, segments: Segments, smallest_part: int, where: str) -> None:
         self._upload, self._segments, self._smallest, self._where = upload, segments, smallest_part, where
         self._parts: dict[int, _Part] = {}
-        # memory of parts that are sent: new memory takes the system longer than the encryption
-        self._spare: list[memoryview] = []
+        self._buffers = BufferPool()
 
     def send_part(self, number: int, body: BytesLike, start: int | None = None) -> None:
         """Encrypt a part and send it."""
@@ -56,18 +53,9 @@ class EncryptedUpload(MultipartUpload):
 
     def _send(self, number: int, view: memoryview, first: int, *, final: bool) -> None:
         size = self._segments.sealed_size(len(view), final=final)
-        memory = self._memory(size)
-        self._segments.seal(view, first, memory[:size], final=final)
-        self._upload.send_part(number, memory[:size], first * self._segments.layout.stored)
-        self._spare.append(memory)
-
-    def _memory(self, size: int) -> memoryview:
-        with suppress(IndexError):
-            memory = self._spare.pop()
-            if len(memory) >= size:
-                return memory
-        new: memoryview = np.empty(size, np.uint8).data  # not zeroed, as a bytearray would be
-        return new
+        sealed = self._buffers.take(size)
+        self._segments.seal(view, first, sealed, final=final)
+        self._upload.send_part(number, sealed, first * self._segments.layout.stored)
 
     def _end_before(self, number: int) -> int:
         before = self._parts.get(number - 1)

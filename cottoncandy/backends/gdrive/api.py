@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +15,9 @@ from googleapiclient import discovery_cache
 from googleapiclient.discovery import build_from_document
 from googleapiclient.http import MediaUpload
 
+from cottoncandy import forks
 from cottoncandy.backends.gdrive.errors import MayNot
 from cottoncandy.backends.gdrive.files import DEFAULT_TYPE, FIELDS, FOLDER, DriveFile
-from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.backends.gdrive.wire import Answer, Body, Call, Wire
 from cottoncandy.errors import ContainerNotFound, ObjectNotFound, ServiceError
 
@@ -111,18 +110,18 @@ class Api:
     Parameters
     ----------
     wire : Wire
-    endpoint : str
-        The service's address.
-    settings : DriveSettings
     """
 
-    def __init__(self, wire: Wire, endpoint: str, settings: DriveSettings) -> None:
+    def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.endpoint = endpoint
-        self._settings = settings
+        self.endpoint, self.settings = wire.endpoint, wire.settings
         self._drive_id: str | None = None
+        self.renew()
+        forks.renewed_in_child(self)
+
+    def renew(self) -> None:
+        """Have no ids in store: a forked child may not give out its parent's."""
         self._ids: deque[str] = deque()
-        self._pid = os.getpid()
 
     @property
     def _files(self) -> Any:
@@ -147,7 +146,7 @@ class Api:
         arguments: dict[str, Any] = {"q": query, "fields": f"nextPageToken,files({FIELDS})", **_ALL}
         arguments |= {"pageSize": page_size, "includeItemsFromAllDrives": True}
         arguments |= {"orderBy": order} if order else {}
-        if self._settings.drive is not None:
+        if self.settings.drive is not None:
             arguments |= {"corpora": "drive", "driveId": self.drive_id()}
         token = None
         while True:
@@ -166,7 +165,7 @@ class Api:
             If the account sees no such drive, or two of that name.
         """
         if self._drive_id is None:
-            self._drive_id = self._find_drive(self._settings.drive or "")
+            self._drive_id = self._find_drive(self.settings.drive or "")
         return self._drive_id
 
     def _find_drive(self, drive: str) -> str:
@@ -190,8 +189,6 @@ class Api:
     # ------------------------------------------------------------------ changing
     def new_id(self) -> str:
         """An id for a file to be made. With it a request that is sent again, its answer lost, makes no second file."""
-        if self._pid != os.getpid():  # a forked child may not give out its parent's ids
-            self._ids, self._pid = deque(), os.getpid()
         while True:
             try:
                 return self._ids.popleft()

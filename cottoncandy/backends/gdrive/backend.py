@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 
 # How often a read begins anew where the file is replaced just then.
 _TRIES = 4
+# What the caller gave: the two files, the endpoint, and all else.
+_Origin = tuple[str | None, str | None, str | None, Mapping[str, Any]]
 
 
 class GoogleDriveBackend(Backend):
@@ -73,7 +75,7 @@ class GoogleDriveBackend(Backend):
     )
     container = None
 
-    def __init__(self, tree: Tree, root: str, threads: int, origin: tuple[Any, ...]) -> None:
+    def __init__(self, tree: Tree, root: str, threads: int, origin: _Origin) -> None:
         self._tree = tree
         self._api = tree.api
         self.root = root
@@ -113,31 +115,23 @@ class GoogleDriveBackend(Backend):
         CredentialsNotFound
             If nobody is signed in, and nobody does; with what to do.
         """
-        return cls._connect(container, access_key, secret_key, endpoint_url, options, kwargs, interactive=True)
-
-    @classmethod
-    def _connect(
-        cls,
-        container: str | None,
-        access_key: str | None,
-        secret_key: str | None,
-        endpoint_url: str | None,
-        options: Options,
-        arguments: Mapping[str, Any],
-        *,
-        interactive: bool,
-    ) -> GoogleDriveBackend:
         # here they are names of files, which errors show
         access_key, secret_key = (name and str(name) for name in (access_key, secret_key))
+        return cls._opened(container, (access_key, secret_key, endpoint_url, kwargs), options, interactive=True)
+
+    @classmethod
+    def _opened(
+        cls, container: str | None, origin: _Origin, options: Options, *, interactive: bool
+    ) -> GoogleDriveBackend:
+        access_key, secret_key, endpoint_url, arguments = origin
         settings = _settings(arguments, options)
         endpoint = checked_endpoint(endpoint_url)
         secrets_file = _file(access_key or options.text("gdrive", "secrets"), options)
         credentials_file = _file(secret_key or options.text("gdrive", "credentials"), options)
         login = auth.sign_in(secrets_file, credentials_file, settings, interactive=interactive)
-        api = Api(Wire(login, endpoint, settings), endpoint, settings)
-        origin = (access_key, secret_key, endpoint_url, dict(arguments))
+        tree = Tree(Api(Wire(login, endpoint, settings)))
         threads = options.integer("basic", "threads")
-        return cls(Tree(api, settings), _as_folder(container), threads, origin)
+        return cls(tree, _as_folder(container), threads, origin)
 
     def at(self, container: str | None) -> GoogleDriveBackend:
         """The same drive and connections, at another folder below the root; None is the folder of this one."""
@@ -355,19 +349,9 @@ class GoogleDriveBackend(Backend):
         self._api.wire.close()
 
 
-def _reopen(
-    kind: type[GoogleDriveBackend],
-    root: str,
-    access_key: str | None,
-    secret_key: str | None,
-    endpoint_url: str | None,
-    arguments: Mapping[str, Any],
-) -> GoogleDriveBackend:
+def _reopen(kind: type[GoogleDriveBackend], root: str, *origin: Any) -> GoogleDriveBackend:
     """Open Drive from a pickle. There may be nobody in front of a browser."""
-    options = Options.load(create=False)
-    return kind._connect(  # noqa: SLF001 - the class's own
-        root, access_key, secret_key, endpoint_url, options, arguments, interactive=False
-    )
+    return kind._opened(root, origin, Options.load(create=False), interactive=False)  # noqa: SLF001 - the class's own
 
 
 def _settings(arguments: Mapping[str, Any], options: Options) -> DriveSettings:

@@ -70,7 +70,7 @@ class DriveReader(ObjectReader):
         self.start, self.stop = start, stop
         self._position = start
         self._digest = new_md5() if file.md5 and stop - start == file.size else None
-        self._retries = api.wire.settings.retry.start(where)
+        self._retries = api.settings.retry.start(where)
         self._answer: Answer | None = self._opened()
 
     def _opened(self) -> Answer:
@@ -108,7 +108,7 @@ class DriveReader(ObjectReader):
                 return self._answer.readinto(view)
             except TransientError as error:
                 self.close()
-                wait_for(self._retries, error, self._api.wire.settings)
+                wait_for(self._retries, error, self._api.settings)
 
     def _verify(self) -> None:
         if self._digest is not None and self._digest.hexdigest() == self._file.md5:

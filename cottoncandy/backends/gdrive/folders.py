@@ -10,15 +10,23 @@ from cottoncandy import keys
 from cottoncandy.backends.gdrive import newfolders
 from cottoncandy.backends.gdrive.api import within
 from cottoncandy.backends.gdrive.files import DriveFile, oldest_first
-from cottoncandy.backends.gdrive.locks import folder_lock
 from cottoncandy.backends.gdrive.tree import Tree, is_folder
 from cottoncandy.errors import ObjectExists, ObjectNotFound, TransientError
+from cottoncandy.forks import ForkSafeLock
 from cottoncandy.pools import map_threads
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 _TRIES = 3
+# Two interfaces of one process that make the same folder must wait for each other, so these belong to the process.
+# A fixed number of them: a lock per folder would never be thrown away.
+_locks = tuple(ForkSafeLock() for _ in range(64))
+
+
+def _lock(tree: Tree, parent: str, path: str) -> ForkSafeLock:
+    """The lock for making or removing the folder at a path in a parent. Hold only one at a time."""
+    return _locks[hash((tree.api.endpoint, parent, keys.basename(path))) % len(_locks)]
 
 
 def persistently(tree: Tree, path: str, action: Callable[[], Result]) -> Result:
@@ -42,7 +50,7 @@ def make_folder(tree: Tree, path: str) -> str:
     if known:
         return known[0]
     parent = make_folder(tree, keys.parent(path))
-    with folder_lock(tree.api.endpoint, parent, keys.basename(path)):
+    with _lock(tree, parent, path):
         # in a new folder is nothing but what was put there from here
         found = tree.known_folder(path) if tree.is_new(parent) else tree.folder(path)
         return found[0] if found else _make(tree, path, parent)
@@ -103,7 +111,7 @@ def _prune_one(tree: Tree, path: str) -> bool:
         ids = tree.folder(path)
         if not parents or not ids or any(True for _ in tree.items(ids, path)):
             return False
-        with folder_lock(tree.api.endpoint, parents[0], keys.basename(path)):
+        with _lock(tree, parents[0], path):
             tree.forget_branch(path)
             removed = [_remove_empty(tree, folder, path) for folder in ids]
     except ObjectNotFound:  # somebody else removes them at the same time

@@ -19,7 +19,6 @@ from cottoncandy import keys
 from cottoncandy.backends.gdrive import newfolders
 from cottoncandy.backends.gdrive.api import Api, quoted, within
 from cottoncandy.backends.gdrive.files import DriveFile, newest_first, oldest_first
-from cottoncandy.backends.gdrive.settings import DriveSettings
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.forks import ForkSafeLock
 
@@ -74,19 +73,17 @@ class Tree:
     Parameters
     ----------
     api : Api
-    settings : DriveSettings
     """
 
-    def __init__(self, api: Api, settings: DriveSettings) -> None:
-        self.api = api
-        self.settings = settings
+    def __init__(self, api: Api) -> None:
+        self.api, self.settings = api, api.settings
         self._root: _Place | None = None
         self._lock = ForkSafeLock()
         self._folders: dict[str, tuple[tuple[str, ...], float]] = {}
         self._objects: dict[str, DriveFile] = {}
         self._gone: dict[str, float] = {}
         self._maker = object()
-        self._patience = settings.settle
+        self._patience = self.settings.settle
 
     # ------------------------------------------------------------------ the root
     def path(self, *names: str) -> str:

@@ -73,13 +73,13 @@ def _send_whole(api: Api, target: Target, view: memoryview) -> DriveFile:
 
 
 def _by_session(api: Api, target: Target, view: memoryview) -> DriveFile:
-    retries = api.wire.settings.retry.start(target.where)
+    retries = api.settings.retry.start(target.where)
     while True:
         session = Session(api, target, len(view))
         try:
             return session.finish(Body.of(view))
         except SessionLost as error:
-            wait_for(retries, error, api.wire.settings)
+            wait_for(retries, error, api.settings)
         except BaseException:
             session.cancel()
             raise
@@ -146,7 +146,7 @@ class Session:
     def _send(self, data: Body, total: int | None) -> DriveFile | None:
         """Send bytes; after each fault, from where the service says that it stands."""
         start, stop = self.position, self.position + len(data)
-        retries, asking = self._api.wire.settings.retry.start(self._target.where), False
+        retries, asking = self._api.settings.retry.start(self._target.where), False
         while True:
             before = self.position
             try:
@@ -159,7 +159,7 @@ class Session:
             except SessionLost:
                 raise
             except TransientError as error:
-                wait_for(retries, error, self._api.wire.settings)
+                wait_for(retries, error, self._api.settings)
                 asking = True
 
     def _require_progress(self, before: int, stop: int, *, asking: bool) -> None:

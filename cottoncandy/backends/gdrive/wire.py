@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 
+from cottoncandy import forks
 from cottoncandy.backends.base import BytesLike
 from cottoncandy.backends.gdrive import errors
 from cottoncandy.backends.gdrive.auth import Login
@@ -142,10 +142,14 @@ class Wire:
 
     def __init__(self, login: Login, endpoint: str, settings: DriveSettings) -> None:
         self._login = login
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self.settings = settings
+        self.renew()
+        forks.renewed_in_child(self)
+
+    def renew(self) -> None:
+        """Leave the connections to those who have them: a forked child its parent's."""
         self._idle: deque[requests.Session] = deque()
-        self._pid = os.getpid()
 
     def json(self, call: Call) -> dict[str, Any]:
         """Send a call, several times if need be; the JSON that it answers."""
@@ -210,9 +214,7 @@ class Wire:
 
     # ------------------------------------------------------------------ connections
     def _take(self) -> tuple[requests.Session, deque[requests.Session]]:
-        """A session that nobody else has in use, and where it goes after. A forked child leaves its parent's alone."""
-        if self._pid != os.getpid():
-            self._idle, self._pid = deque(), os.getpid()
+        """A session that nobody else has in use, and where it goes after."""
         idle = self._idle
         try:
             return idle.pop(), idle
@@ -223,7 +225,7 @@ class Wire:
         session = requests.Session()
         session.auth = self._login
         # proxies and certificates from the environment, once: requests would look for them at each request
-        found = session.merge_environment_settings(self._endpoint, {}, True, self.settings.verify, None)
+        found = session.merge_environment_settings(self.endpoint, {}, True, self.settings.verify, None)
         session.proxies, session.verify = found["proxies"], found["verify"]
         session.trust_env = False
         return session

@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import AbstractContextManager
 
+from cottoncandy import forks
 from cottoncandy.interrupts import put_off
 
 # Where directories cannot be locked (Windows, NFS), the writers of this process still wait for each other.
@@ -15,14 +16,11 @@ _lock = threading.Lock()
 _LOOK = 0.1
 
 
+@forks.in_child
 def _renew_lock() -> None:
     # another thread may have held it at the moment of a fork, and that thread is not in the child
     global _lock  # noqa: PLW0603 - a lock that is held by nobody cannot be released
     _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
 
 
 def is_still(descriptor: int, path: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy.backends.base import (
@@ -31,6 +30,7 @@ from cottoncandy.pipelines import Begun
 # What serves neither to open a bucket nor to move one array is imported where it is used: Python's garbage collector
 # walks through all that is loaded, again and again, and what runs next finds the processor's caches empty.
 if TYPE_CHECKING:
+    from cottoncandy.backends.s3.copying import Copy
     from cottoncandy.backends.s3.upload import S3Upload
     from cottoncandy.findings import Finding
 
@@ -165,10 +165,7 @@ class S3Backend(Backend):
         source_container: str | None = None,
     ) -> Begun[Receipt] | None:
         """Send one COPY."""
-        from cottoncandy.backends.s3 import copying
-
-        source = Bucket(self._bucket.connection, source_container or self.container)
-        return copying.begin_copy(source, source_key, self._bucket, key, options) if size <= self.largest_copy else None
+        return self._copy(source_container, source_key, key, options).begin(size)
 
     def put(
         self, key: str, body: BytesLike, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
@@ -195,23 +192,16 @@ class S3Backend(Backend):
         size: int | None = None,
     ) -> Receipt:
         """Copy an object inside the store. Onto itself it is left as it is, but for other metadata."""
-        source = Bucket(self._bucket.connection, source_container or self.container)
-        return self._copy(source, source_key, key, options, metadata, e_tag, size)
+        return self._copy(source_container, source_key, key, options).make(metadata, e_tag, size)
 
     def _copy(
-        self,
-        source: Bucket,
-        source_key: str,
-        key: str,
-        options: WriteOptions,
-        metadata: Mapping[str, str] | None = None,
-        e_tag: str | None = None,
-        size: int | None = None,
-    ) -> Receipt:
-        from cottoncandy.backends.s3 import copying
+        self, container: str | None, source_key: str, key: str, options: WriteOptions, version_id: str | None = None
+    ) -> Copy:
+        from cottoncandy.backends.s3.copying import Copy, Sizes
 
-        sizes = copying.Sizes(self.largest_copy, self.copy_part, self.limits.most_parts)
-        return copying.copy_object(source, source_key, self._bucket, key, options, sizes, metadata, e_tag, size)
+        source = Bucket(self._bucket.connection, container or self.container, version_id)
+        sizes = Sizes(self.largest_copy, self.copy_part, self.limits.most_parts)
+        return Copy(source, source_key, self._bucket, key, options, sizes)
 
     def delete(self, keys: Iterable[str], *, trash: bool = False) -> int:
         """Delete objects, up to 1,000 with one request."""
@@ -283,7 +273,7 @@ class S3Backend(Backend):
 
     def restore_version(self, key: str, version_id: str) -> Receipt:
         """Copy a version onto its own name."""
-        return self._copy(replace(self._bucket, version_id=version_id), key, key, WriteOptions())
+        return self._copy(None, key, key, WriteOptions(), version_id).make()
 
     # ------------------------------------------------------------------ what S3 has beside
     def presigned_url(self, key: str, method: str, seconds: int) -> str:

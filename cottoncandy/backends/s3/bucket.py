@@ -9,8 +9,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
-from cottoncandy.backends.s3.errors import Door, Kind, Place, is_of_another_region, let_out, status_of
+from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out
 from cottoncandy.backends.s3.foreign import FOREIGN, is_html
+from cottoncandy.backends.s3.refusals import is_of_another_region, status_of
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import (
     ConfigurationError,

@@ -9,7 +9,8 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response
-from cottoncandy.backends.s3.errors import InvalidBucketName, code_of, was_retried
+from cottoncandy.backends.s3.errors import InvalidBucketName
+from cottoncandy.backends.s3.refusals import code_of, was_retried
 from cottoncandy.backends.s3.writing import with_acl
 
 

@@ -19,8 +19,8 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends.s3 import certificates
 from cottoncandy.backends.s3.bucket import Bucket
 from cottoncandy.backends.s3.clients import core_session
-from cottoncandy.backends.s3.errors import code_of, status_of
 from cottoncandy.backends.s3.lean.target import tls_context
+from cottoncandy.backends.s3.refusals import code_of, status_of
 from cottoncandy.backends.s3.session import Connection
 from cottoncandy.backends.s3.settings import UNSIGNED_TEXT
 from cottoncandy.errors import ConfigurationError, CottonCandyError

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from urllib.parse import SplitResult, urlsplit
 
 from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cottoncandy.backends.s3 import certificates
+from cottoncandy.backends.s3.refusals import code_of, headers_of, is_of_another_region, message_of, status_of
 from cottoncandy.backends.s3.retrying import is_passing
 from cottoncandy.backends.s3.settings import is_amazon
 from cottoncandy.errors import (
@@ -107,7 +107,6 @@ _BY_STATUS: dict[int, tuple[Kind, str]] = {
 _OF_SIZE = {400, 431}
 #: Bytes, on Amazon: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html and UsingMetadata.html
 _LONGEST_KEY, _MOST_METADATA = 1024, 2048
-_PRECONDITION = {"PreconditionFailed"}
 
 #: Modules and the errors of the network that they raise.
 _ELSEWHERE = (
@@ -214,9 +213,7 @@ class Door(AbstractContextManager[None]):
     def __enter__(self) -> None:
         return None
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, *_: object) -> None:
         if error is not None:
             let_out(error, self._place)
 
@@ -274,39 +271,9 @@ def translation(error: BaseException, place: Place) -> tuple[CottonCandyError, b
 
 
 # ---------------------------------------------------------------------- what a server answered
-def code_of(error: ClientError) -> str:
-    """The error's code; for an answer without a body it is the status, as '404'."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def status_of(error: ClientError) -> int:
-    """The HTTP status of the answer; 0 where there is none."""
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-
-
-def message_of(error: ClientError) -> str:
-    """What the server wrote, or nothing."""
-    return str(error.response.get("Error", {}).get("Message") or "")
-
-
-def was_retried(error: ClientError) -> bool:
-    """Whether botocore had sent the request before: the first one may have been done, and its answer lost."""
-    return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) > 0
-
-
-def is_of_another_region(error: ClientError) -> bool:
-    """Whether a redirect is S3's own, which tells the bucket's region; others send on to wherever they want."""
-    return bool(_headers(error).get("x-amz-bucket-region"))
-
-
-def _headers(error: ClientError) -> Mapping[str, str]:
-    headers: Mapping[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    return headers
-
-
 def _sent_on(error: ClientError, place: Place) -> CottonCandyError | None:
     """The error for a server that sends on to another address, which no signed request follows."""
-    address = urlsplit(_headers(error).get("location", ""))
+    address = urlsplit(headers_of(error).get("location", ""))
     if status_of(error) not in _REDIRECTS or is_of_another_region(error) or not address.hostname:
         return None
     where, asked = f"{address.scheme}://{_host(address)}", urlsplit(place.endpoint)
@@ -318,21 +285,6 @@ def _sent_on(error: ClientError, place: Place) -> CottonCandyError | None:
 def _host(address: SplitResult) -> str:
     """Host and port, without the name and password that may stand before them."""
     return address.netloc.rpartition("@")[2]
-
-
-def is_precondition(error: ClientError) -> bool:
-    """Whether the condition that came with the request does not hold."""
-    return code_of(error) in _PRECONDITION or status_of(error) == 412
-
-
-def is_conflict(error: ClientError) -> bool:
-    """Whether another write or deletion was under way, so that it was not looked whether the condition holds."""
-    return code_of(error) == "ConditionalRequestConflict"
-
-
-def is_not_implemented(error: ClientError) -> bool:
-    """Whether the server does not know something that was asked."""
-    return status_of(error) == 501 or code_of(error) == "NotImplemented"
 
 
 def refusal(place: Place, code: str, status: int, said: str) -> CottonCandyError:
@@ -347,7 +299,7 @@ def refusal(place: Place, code: str, status: int, said: str) -> CottonCandyError
 def _rule(code: str, status: int, place: Place) -> tuple[Kind, str]:
     if code in _RULES:
         return _RULES[code]
-    if code in _PRECONDITION or status == 412:
+    if code == "PreconditionFailed" or status == 412:
         exists = issubclass(place.precondition, FileExistsError)
         return place.precondition, "it is there already" if exists else "it was replaced in the meantime"
     if code in {"404", "NotFound"}:

@@ -10,8 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.s3.bucket import Bucket
-from cottoncandy.backends.s3.errors import is_not_implemented
 from cottoncandy.backends.s3.lean.listing import ListPage
+from cottoncandy.backends.s3.refusals import is_not_implemented
 from cottoncandy.pools import Call, chained
 
 Entry = tuple[str, int, str, str | None]

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cottoncandy.backends.s3.bucket import Bucket
-from cottoncandy.backends.s3.errors import code_of, is_precondition, status_of
+from cottoncandy.backends.s3.refusals import code_of, is_precondition, status_of
 from cottoncandy.findings import Finding, fail, ok, warn
 
 

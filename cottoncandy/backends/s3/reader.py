@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, object_head, quoted
-from cottoncandy.backends.s3.errors import status_of
 from cottoncandy.backends.s3.lean.bodies import ResponseBody
+from cottoncandy.backends.s3.refusals import status_of
 from cottoncandy.errors import ServiceError, TransientError
 from cottoncandy.pipelines import Begun
 

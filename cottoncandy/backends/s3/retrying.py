@@ -22,6 +22,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
+from cottoncandy.backends.s3.refusals import code_of, headers_of, status_of
 from cottoncandy.interrupts import put_off
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
 
@@ -67,16 +68,10 @@ def is_passing(code: str, status: int) -> bool:
     return code in _CODES or status in _STATUSES or (status >= 500 and status not in _LASTING_STATUSES)
 
 
-def is_transient(parsed: Mapping[str, Any]) -> bool:
-    """Whether an error, in the shape of ``ClientError.response``, may pass."""
-    code, status = parsed.get("Error", {}).get("Code", ""), parsed["ResponseMetadata"]["HTTPStatusCode"]
-    return is_passing(code, status)
-
-
 def may_pass(error: Exception) -> bool:
     """Whether it is sensible to send the request again."""
     if isinstance(error, ClientError):
-        return is_transient(error.response)
+        return is_passing(code_of(error), status_of(error))
     if isinstance(error, SSLError):  # a certificate will not be right the next time
         import ssl
 
@@ -95,7 +90,7 @@ def _retry_after(error: Exception) -> float | None:
     """Seconds that the server asks to wait."""
     if not isinstance(error, ClientError):
         return None
-    headers = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+    headers = headers_of(error)
     milliseconds = headers.get("x-amz-retry-after", "")
     if milliseconds.isascii() and milliseconds.isdigit():
         return float(milliseconds) / 1000
@@ -112,8 +107,7 @@ def _idle(error: Exception, policy: RetryPolicy) -> float:
 def _reason(error: Exception) -> str:
     """How the log tells it: an error's own text may quote what nobody is to read."""
     if isinstance(error, ClientError):
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        return f"{error.response.get('Error', {}).get('Code', '')} ({status})"
+        return f"{code_of(error)} ({status_of(error)})"
     return type(error).__name__
 
 
@@ -137,7 +131,7 @@ class Renewal:
 
     def serves(self, error: Exception) -> bool:
         """Whether the request failed for an expired token, and there are other credentials now."""
-        if not (isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in _EXPIRED):
+        if not (isinstance(error, ClientError) and code_of(error) in _EXPIRED):
             return False
         with self._lock:
             return time.monotonic() - self._renewed < _RENEWED or self._renew()

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cottoncandy import forks
 from cottoncandy.backends.s3.errors import Door, Place
 from cottoncandy.backends.s3.lean import FixedKeys, LeanClient, PlainClient, find_plainness, knows
 from cottoncandy.backends.s3.settings import Settings, checked_endpoint, is_amazon
@@ -69,10 +70,11 @@ class Connection:
         self.payer: dict[str, str] = {"RequestPayer": "requester"} if settings.requester_pays else {}
         self._credentials = settings.passed or found
         self._bucket = bucket
-        self._forget()
-        _alive.add(self)
+        self.renew()
+        forks.renewed_in_child(self)
 
-    def _forget(self) -> None:
+    def renew(self) -> None:
+        """Forget sockets and locks: after a fork they belong to the parent."""
         self._lock = threading.RLock()
         self._clients: Clients | None = None
         self._plain: PlainClient | None = None
@@ -220,11 +222,9 @@ def _close(process: int, *clients: Client) -> None:
             client.close()
 
 
-#: All connections of this process, to be made anew in a child.
-_alive: weakref.WeakSet[Connection] = weakref.WeakSet()
 #: Of those that came by pickle: each task of a dask worker brings its own, and a client takes 0.1 s to make.
 _restored: deque[tuple[object, Connection]] = deque(maxlen=8)
-_restoring = threading.Lock()
+_restoring = forks.ForkSafeLock()
 _AWS_FILES = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
 
 
@@ -252,18 +252,6 @@ def _state_of_files() -> list[tuple[int, int] | None]:
         except (OSError, RuntimeError):  # the latter where there is no home
             found.append(None)
     return found
-
-
-def _after_fork() -> None:
-    # sockets and locks belong to the parent
-    global _restoring  # noqa: PLW0603 - another thread of the parent may hold it for ever
-    _restoring = threading.Lock()
-    for connection in list(_alive):
-        connection._forget()  # noqa: SLF001 - of this module
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def log_boto() -> None:

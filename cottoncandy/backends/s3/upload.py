@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, receipt
-from cottoncandy.backends.s3.errors import code_of
 from cottoncandy.backends.s3.lean import LOST
+from cottoncandy.backends.s3.refusals import code_of
 from cottoncandy.backends.s3.writing import (
     accepted,
     lost_answer,

@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, opaque, quoted, receipt
-from cottoncandy.backends.s3.errors import (
-    Kind,
+from cottoncandy.backends.s3.errors import Kind
+from cottoncandy.backends.s3.refusals import (
     code_of,
     is_conflict,
     is_not_implemented,

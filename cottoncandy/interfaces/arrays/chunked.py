@@ -15,7 +15,8 @@ from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import gather
-from cottoncandy.rawarrays import as_array, gives_arrays, refuse_names
+from cottoncandy.plainarrays import as_array, gives_arrays
+from cottoncandy.rawarrays import refuse_names
 
 if TYPE_CHECKING:
     import dask.array

@@ -61,10 +61,10 @@ class MaskedArrays(PartedArrays):
         >>> cci.download_raw_array('sub01/bold/data')
         array([ 1.,  2., 99.])
         """
-        from cottoncandy import maskedarrays
+        from cottoncandy.partedarrays import masked
 
         self._upload_parts(
-            maskedarrays.FORM, object_name, array, threads, compression=compression, acl=acl, metadata=metadata
+            masked.FORM, object_name, array, threads, compression=compression, acl=acl, metadata=metadata
         )
 
     def download_masked_array(self, object_name: str, threads: int | None = None) -> np.ma.MaskedArray[Any, Any]:
@@ -90,7 +90,7 @@ class MaskedArrays(PartedArrays):
         ObjectChanged
             If it is replaced again and again while it is read.
         """
-        from cottoncandy import maskedarrays
+        from cottoncandy.partedarrays import masked
 
-        array: np.ma.MaskedArray[Any, Any] = self._download_parts(maskedarrays.FORM, object_name, threads)
+        array: np.ma.MaskedArray[Any, Any] = self._download_parts(masked.FORM, object_name, threads)
         return array

@@ -27,8 +27,8 @@ from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.rawarrays import load_array, refuse_names
 
 if TYPE_CHECKING:
-    from cottoncandy.arrayparts import Form
     from cottoncandy.chunkedarrays.standing import Standing
+    from cottoncandy.partedarrays.form import Form
 
 # How often a reader starts again when an array is replaced under its hands.
 _ATTEMPTS = 3
@@ -104,7 +104,7 @@ class PartedArrays(FolderArrays):
 
     def _replace(self, upload: _Upload, version: str, old: Standing | None) -> bool:
         """Send an array in the place of another; False where it is a mixture in the end."""
-        from cottoncandy.arrayparts import staged_name
+        from cottoncandy.partedarrays.form import staged_name
 
         directory, acl = upload.directory, upload.acl
         names = {name: staged_name(name, version) for name in upload.parts}

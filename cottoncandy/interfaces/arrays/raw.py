@@ -25,7 +25,8 @@ from cottoncandy.errors import (
     OutOfMemory,
 )
 from cottoncandy.interfaces.basic import BasicInterface
-from cottoncandy.rawarrays import CompressionDefaults, as_array, load_array, refuse_names, store_array
+from cottoncandy.plainarrays import as_array
+from cottoncandy.rawarrays import CompressionDefaults, load_array, refuse_names, store_array
 from cottoncandy.stream import ObjectSource
 
 if TYPE_CHECKING:

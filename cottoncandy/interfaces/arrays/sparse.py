@@ -28,9 +28,9 @@ class SparseArrays(PartedArrays):
         UnsupportedArray
             For what is no sparse array, and for one of other than two dimensions.
         """
-        from cottoncandy import sparsearrays
+        from cottoncandy.partedarrays import sparse
 
-        self._upload_parts(sparsearrays.FORM, object_name, arr, threads)
+        self._upload_parts(sparse.FORM, object_name, arr, threads)
 
     def download_sparse_array(self, object_name: str, threads: int | None = None) -> Any:
         """Download a scipy.sparse array.
@@ -55,6 +55,6 @@ class SparseArrays(PartedArrays):
         ObjectChanged
             If it is replaced again and again while it is read.
         """
-        from cottoncandy import sparsearrays
+        from cottoncandy.partedarrays import sparse
 
-        return self._download_parts(sparsearrays.FORM, object_name, threads)
+        return self._download_parts(sparse.FORM, object_name, threads)

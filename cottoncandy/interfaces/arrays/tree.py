@@ -18,7 +18,8 @@ from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.treedownload import TreeDownloads
 from cottoncandy.interfaces.arrays.treemark import MARK, mark
 from cottoncandy.interfaces.arrays.treeupload import TreeUpload, TreeUploads
-from cottoncandy.rawarrays import as_array, gives_arrays, refuse_names
+from cottoncandy.plainarrays import as_array, gives_arrays
+from cottoncandy.rawarrays import refuse_names
 
 
 class _Unread:

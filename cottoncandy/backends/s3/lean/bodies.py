@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from types import TracebackType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cottoncandy.backends.s3.lean.answers import LARGEST_HEAD, Head
@@ -106,14 +105,6 @@ class ResponseBody:
         else:
             connection.close_with(self)
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """How many bytes were read."""
-        return self._count
-
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer, or as much of it as there are bytes; 0 at the end.
 
@@ -173,10 +164,6 @@ class ResponseBody:
             wanted -= count
         return b"".join(pieces)
 
-    def iter_chunks(self, chunk_size: int = 1024) -> Iterator[bytes]:
-        """The body in pieces of this size."""
-        return iter(lambda: self.read(chunk_size), b"")
-
     def close(self) -> None:
         """Give the connection up; it is kept where the whole rest of the body is here already."""
         if not self.ended and self._length is not None and self._connection.skip(self._left):
@@ -188,9 +175,7 @@ class ResponseBody:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _read_some(self, view: memoryview) -> int:

@@ -27,55 +27,111 @@ log = logging.getLogger(__name__)
 _LARGEST_REST = 2**14
 
 
+# ---------------------------------------------------------------------- what is made of an answer
+def _headers(answer: Answer) -> dict[str, Any]:
+    """The response of an operation that answers in its headers."""
+    if not answer.body.ended:
+        with answer.body:
+            answer.refuse_foreign(answer.body.read(_LARGEST_REST))
+    return answer.response()
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    """The response that holds an object, its bytes still to be read."""
+    response = answer.response()
+    if answer.request.asks_for_checksum:
+        answer.body.check = body_checksum(answer.head.headers)
+    if answer.body.check is not None:
+        response["ResponseMetadata"]["ChecksumAlgorithm"] = answer.body.check.algorithm
+    response["Body"] = answer.body
+    return response
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    """The response of an operation that answers in XML."""
+    shape = answer.request.operation.output_shape
+    return {**answer.document(lambda content: read_document(content, shape)), **answer.response()}
+
+
+def _copied(answer: Answer) -> dict[str, Any]:
+    """The response of CopyObject, whose XML is one of its members."""
+    shape = answer.request.operation.output_shape.members["CopyObjectResult"]
+    return {"CopyObjectResult": answer.document(lambda content: read_document(content, shape)), **answer.response()}
+
+
+def _page_of(response: dict[str, Any]) -> ListPage:
+    """A page of botocore's."""
+    from cottoncandy.backends.s3.lean.listing import ListPage
+
+    entries = response.get("Contents", ())
+    return ListPage(
+        objects=[
+            (entry["Key"], entry.get("Size", 0), _iso(entry.get("LastModified")), entry.get("ETag"))
+            for entry in entries
+        ],
+        prefixes=[entry["Prefix"] for entry in response.get("CommonPrefixes", ())],
+        token=response.get("NextContinuationToken"),
+        truncated=bool(response.get("IsTruncated")),
+        next_marker=response.get("NextMarker"),
+        server=response["ResponseMetadata"]["HTTPHeaders"].get("server", ""),
+    )
+
+
+def _iso(date: datetime | None) -> str:
+    return date.isoformat() if date else ""
+
+
+def _page(answer: Answer) -> ListPage:
+    from cottoncandy.backends.s3.lean.listing import parse_page
+
+    return answer.document(parse_page)._replace(server=answer.head.headers.get("server", ""))
+
+
+def _decoded(response: dict[str, Any]) -> dict[str, Any]:
+    """A listing with its keys as they are, where the server says that it has encoded them."""
+    from botocore.handlers import decode_list_object_v2
+
+    decode_list_object_v2(response, {"encoding_type_auto_set": True})
+    return response
+
+
+# ---------------------------------------------------------------------- clients
+def _called(operation: str, method: str, read: Callable[[Answer], Result]) -> Callable[..., Result]:
+    """A method of boto3's, and what is made of its answer."""
+
+    def call(client: HotCalls, **arguments: Any) -> Result:
+        return client._call(operation, method, arguments, read)  # noqa: SLF001 - it becomes a method
+
+    return call
+
+
+def _begun(operation: str, read: Callable[[Answer], Result]) -> Callable[..., Begun[Result] | None]:
+    """The same, but that the answer is read later."""
+
+    def begin(client: HotCalls, **arguments: Any) -> Begun[Result] | None:
+        return client._begin(operation, arguments, read)  # noqa: SLF001 - it becomes a method
+
+    return begin
+
+
 class HotCalls(ABC):
     """boto3's methods for what moves data, over connections of our own; what these do not serve goes another way."""
 
     _exchange: Exchange | None
 
     # ------------------------------------------------------------------ boto3's methods
-    def get_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``get_object``. The ``Body`` has `readinto`, which reads straight into memory."""
-        return self._call("GetObject", "get_object", arguments, _object)
-
-    def head_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``head_object``."""
-        return self._call("HeadObject", "head_object", arguments, _headers)
-
-    def put_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``put_object``. The ``Body`` may be a memoryview too, and is sent from where it lies."""
-        return self._call("PutObject", "put_object", arguments, _headers)
-
-    def upload_part(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``upload_part``. The ``Body`` may be a memoryview too, and is sent from where it lies."""
-        return self._call("UploadPart", "upload_part", arguments, _headers)
-
-    def create_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``create_multipart_upload``."""
-        return self._call("CreateMultipartUpload", "create_multipart_upload", arguments, _document)
-
-    def complete_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``complete_multipart_upload``."""
-        return self._call("CompleteMultipartUpload", "complete_multipart_upload", arguments, _document)
-
-    def abort_multipart_upload(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``abort_multipart_upload``."""
-        return self._call("AbortMultipartUpload", "abort_multipart_upload", arguments, _headers)
-
-    def copy_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``copy_object``."""
-        return self._call("CopyObject", "copy_object", arguments, _copied)
-
-    def delete_object(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``delete_object``."""
-        return self._call("DeleteObject", "delete_object", arguments, _headers)
-
-    def delete_objects(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``delete_objects``."""
-        return self._call("DeleteObjects", "delete_objects", arguments, _document)
-
-    def head_bucket(self, **arguments: Any) -> dict[str, Any]:
-        """boto3's ``head_bucket``."""
-        return self._call("HeadBucket", "head_bucket", arguments, _headers)
+    # the `Body` of an answer has `readinto`, too; one that is sent may be a memoryview, and is sent from where it lies
+    get_object = _called("GetObject", "get_object", _object)
+    head_object = _called("HeadObject", "head_object", _headers)
+    put_object = _called("PutObject", "put_object", _headers)
+    copy_object = _called("CopyObject", "copy_object", _copied)
+    upload_part = _called("UploadPart", "upload_part", _headers)
+    create_multipart_upload = _called("CreateMultipartUpload", "create_multipart_upload", _document)
+    complete_multipart_upload = _called("CompleteMultipartUpload", "complete_multipart_upload", _document)
+    abort_multipart_upload = _called("AbortMultipartUpload", "abort_multipart_upload", _headers)
+    delete_object = _called("DeleteObject", "delete_object", _headers)
+    delete_objects = _called("DeleteObjects", "delete_objects", _document)
+    head_bucket = _called("HeadBucket", "head_bucket", _headers)
 
     def list_page(self, **arguments: Any) -> ListPage:
         """What boto3's ``list_objects_v2`` gives, without a dict and a date for each object.
@@ -94,17 +150,10 @@ class HotCalls(ABC):
         """Whether requests can be begun here, so many at a time."""
         return self._exchange is not None and self._exchange.is_ready(of_use)
 
-    def begin_get_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
-        """`get_object`, whose answer is read later, and which is not tried again; None where that is not served."""
-        return self._begin("GetObject", arguments, _object)
-
-    def begin_put_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
-        """`put_object`, in the same manner."""
-        return self._begin("PutObject", arguments, _headers)
-
-    def begin_copy_object(self, **arguments: Any) -> Begun[dict[str, Any]] | None:
-        """`copy_object`, in the same manner."""
-        return self._begin("CopyObject", arguments, _copied)
+    # These are read later, and are not tried again; None where that is not served.
+    begin_get_object = _begun("GetObject", _object)
+    begin_put_object = _begun("PutObject", _headers)
+    begin_copy_object = _begun("CopyObject", _copied)
 
     def begin_list_page(self, **arguments: Any) -> Begun[ListPage] | None:
         """`list_page`, in the same manner."""
@@ -270,71 +319,3 @@ def _with_payload(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments with a body that botocore takes."""
     body = arguments.get("Body")
     return {**arguments, "Body": Payload(body)} if isinstance(body, (bytes, bytearray, memoryview)) else arguments
-
-
-# ---------------------------------------------------------------------- what is made of an answer
-def _headers(answer: Answer) -> dict[str, Any]:
-    """The response of an operation that answers in its headers."""
-    if not answer.body.ended:
-        with answer.body:
-            answer.refuse_foreign(answer.body.read(_LARGEST_REST))
-    return answer.response()
-
-
-def _object(answer: Answer) -> dict[str, Any]:
-    """The response that holds an object, its bytes still to be read."""
-    response = answer.response()
-    if answer.request.asks_for_checksum:
-        answer.body.check = body_checksum(answer.head.headers)
-    if answer.body.check is not None:
-        response["ResponseMetadata"]["ChecksumAlgorithm"] = answer.body.check.algorithm
-    response["Body"] = answer.body
-    return response
-
-
-def _document(answer: Answer) -> dict[str, Any]:
-    """The response of an operation that answers in XML."""
-    shape = answer.request.operation.output_shape
-    return {**answer.document(lambda content: read_document(content, shape)), **answer.response()}
-
-
-def _copied(answer: Answer) -> dict[str, Any]:
-    """The response of CopyObject, whose XML is one of its members."""
-    shape = answer.request.operation.output_shape.members["CopyObjectResult"]
-    return {"CopyObjectResult": answer.document(lambda content: read_document(content, shape)), **answer.response()}
-
-
-def _page_of(response: dict[str, Any]) -> ListPage:
-    """A page of botocore's."""
-    from cottoncandy.backends.s3.lean.listing import ListPage
-
-    entries = response.get("Contents", ())
-    return ListPage(
-        objects=[
-            (entry["Key"], entry.get("Size", 0), _iso(entry.get("LastModified")), entry.get("ETag"))
-            for entry in entries
-        ],
-        prefixes=[entry["Prefix"] for entry in response.get("CommonPrefixes", ())],
-        token=response.get("NextContinuationToken"),
-        truncated=bool(response.get("IsTruncated")),
-        next_marker=response.get("NextMarker"),
-        server=response["ResponseMetadata"]["HTTPHeaders"].get("server", ""),
-    )
-
-
-def _iso(date: datetime | None) -> str:
-    return date.isoformat() if date else ""
-
-
-def _page(answer: Answer) -> ListPage:
-    from cottoncandy.backends.s3.lean.listing import parse_page
-
-    return answer.document(parse_page)._replace(server=answer.head.headers.get("server", ""))
-
-
-def _decoded(response: dict[str, Any]) -> dict[str, Any]:
-    """A listing with its keys as they are, where the server says that it has encoded them."""
-    from botocore.handlers import decode_list_object_v2
-
-    decode_list_object_v2(response, {"encoding_type_auto_set": True})
-    return response

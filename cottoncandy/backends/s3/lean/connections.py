@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from cottoncandy import progress
+from cottoncandy import forks, progress
 
 if TYPE_CHECKING:
     import ssl
@@ -318,7 +318,7 @@ class ConnectionPool:
         self._most_idle = most_idle
         self._idle: dict[Address, deque[Connection]] = {}
         self._took = 0.0  # seconds, to connect when it went best
-        _pools.add(self)
+        forks.renewed_in_child(self)
 
     def take(self, address: Address, *, fresh: bool = False) -> Connection:
         """A connection for one exchange: an idle one that still stands, else a new one."""
@@ -376,16 +376,6 @@ class ConnectionPool:
             while connections:
                 connections.pop().close()
 
-
-#: All pools of this process. What they hold belongs to the parent after a fork: closing it there says nothing to the
-#: server, and what is in use comes to no pool again.
-_pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for pool in list(_pools):
-        pool.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    def renew(self) -> None:
+        """What it holds is the parent's: closing it here says nothing to the server."""
+        self.close()

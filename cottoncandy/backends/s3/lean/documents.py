@@ -39,7 +39,7 @@ def parse_time(text: str) -> datetime:
         return parsed
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {
+READERS: Mapping[str, Callable[[str], Any]] = {
     "string": str,
     "integer": int,
     "long": int,
@@ -121,7 +121,7 @@ def _value(children: list[ET.Element], shape: Any) -> Any:
         return [_value([child], shape.member) for child in children]
     if shape.type_name == "structure":
         return _structure(children[0], shape)
-    return _READERS[shape.type_name](children[0].text or "")
+    return READERS[shape.type_name](children[0].text or "")
 
 
 # ------------------------------------------------------------------ errors

@@ -32,7 +32,7 @@ from cottoncandy.backends.s3.lean.operations import Call, Operation, Unserved
 from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.talk import enter_scope, talk
-from cottoncandy.backends.s3.retrying import Renewal, is_transient, may_pass, wait_for
+from cottoncandy.backends.s3.retrying import Renewal, is_passing, may_pass, wait_for
 from cottoncandy.interrupts import is_cancelled, put_off_if
 from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
@@ -317,11 +317,11 @@ class Exchange:
         if operation.method == "HEAD" and status == 400:
             self._wiring.forget()
             raise Unserved("a refusal without a word, which may be a redirection")
-        metadata = parsed["ResponseMetadata"]
+        code, metadata = parsed["Error"].get("Code"), parsed["ResponseMetadata"]
         metadata["RetryAttempts"] = failures
-        if is_transient(parsed) and failures + 1 >= self._policy.attempts:
+        if is_passing(code, status) and failures + 1 >= self._policy.attempts:
             metadata["MaxAttemptsReached"] = True
-        kind: type[ClientError] = self._wiring.error_class(parsed["Error"].get("Code"))
+        kind: type[ClientError] = self._wiring.error_class(code)
         return kind(parsed, operation.name)
 
 

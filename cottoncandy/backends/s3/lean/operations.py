@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from cottoncandy.backends.s3.body import Payload
 from cottoncandy.backends.s3.lean.answers import Head
-from cottoncandy.backends.s3.lean.documents import parse_time
+from cottoncandy.backends.s3.lean.documents import READERS, parse_time
 
 
 class Unserved(Exception):
@@ -256,13 +256,7 @@ def parse_date(text: str) -> datetime:
     return parse_time(text)
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {
-    "string": str,
-    "integer": int,
-    "long": int,
-    "boolean": "true".__eq__,
-    "timestamp": parse_date,
-}
+_READERS: Mapping[str, Callable[[str], Any]] = {**READERS, "timestamp": parse_date}
 
 
 # ------------------------------------------------------------------ operations

@@ -191,8 +191,9 @@ def find_plainness(
     )
 
 
-def find_keys(environ: Mapping[str, str] = os.environ) -> FixedKeys | None:
+def find_keys() -> FixedKeys | None:
     """The keys that stand in the environment, or in the default profile, now; None where botocore may mean others."""
+    environ = os.environ
     files = _default_profile(environ)
     return _keys_of(environ) or _keys_in(files, environ) if files is not None and _is_plain(environ) else None
 

@@ -1,21 +1,22 @@
-"""An array in the store, of which only what is asked for is read."""
+"""What a user holds of an array in the store."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cottoncandy import checksums, display, masks, previews, rawarrays, slicing
+from cottoncandy import checksums, display, rawarrays, slicing
 from cottoncandy.arrayformat import RESERVED_KEYS, ArrayDescription, lowered
-from cottoncandy.arrayreaders import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.codecs.blocks import block_size, packed_in_blocks
+from cottoncandy.datasets import masks, previews
+from cottoncandy.datasets.readers import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.errors import CorruptObject, ObjectChanged, OutOfMemory
 from cottoncandy.extras import with_extra
 from cottoncandy.pools import ahead
@@ -103,7 +104,7 @@ class Dataset:
         self.name = key
         self.shape = description.shape
         self.dtype = description.dtype
-        self.order = description.order
+        self.order: str = description.order
         self.compression = description.compression
         self.stored = head.size
         self.e_tag = head.e_tag
@@ -262,8 +263,7 @@ class Dataset:
         memory = Memory.for_index(index, self._description)
         if codec is None and memory.selection.is_all_of(self.size):
             # with its checksum; a list of all places has made one axis of several
-            order: Literal["C", "F"] = "F" if self._description.order == "F" else "C"
-            self._load(out=memory.array.reshape(self.shape, order=order))
+            self._load(out=memory.array.reshape(self.shape, order=self._description.order))
             return memory.array[memory.selection.rest]
         # of packed blocks nobody knows the size beforehand
         with self._version.settings.progress.transfer("read", self.name, memory.data.nbytes if codec is None else None):

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cottoncandy.arrayparts import Form
 from cottoncandy.errors import CorruptObject, UnsupportedArray
+from cottoncandy.partedarrays.form import Form
 
 _PARTS = ("data", "mask", "fill_value")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cottoncandy.arrayparts import Form
 from cottoncandy.errors import CorruptObject, UnsupportedArray
+from cottoncandy.partedarrays.form import Form
 
 #: The parts of each format, under the names of scipy's attributes.
 PARTS: dict[str, tuple[str, ...]] = {

@@ -1,0 +1,85 @@
+"""What a caller gives as a plain array that can be stored, and what makes none. No I/O."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cottoncandy import dtypes, stringarrays
+from cottoncandy.errors import CottonCandyError, UnsupportedArray
+
+__all__ = ["as_array", "gives_arrays", "is_sparse"]
+
+log = logging.getLogger(__name__)
+
+_RAGGED = "Make lists of equal lengths, or give each an object of its own; upload_pickle takes what makes no array"
+_SPARSE = (
+    "scipy.sparse arrays have a call, and names, of their own: upload_sparse_array; or make it dense with toarray()"
+)
+_FRAME = "a table of columns of several types goes by upload_dataframe; or give a column of it, as numbers or text"
+
+
+def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
+    """The value as a plain numpy array that can be stored. A mask is not, which is logged.
+
+    Raises
+    ------
+    UnsupportedArray
+        With what ``describe`` says of where the array was to go. For lists of different lengths too, for what numpy
+        makes no array of, and for scipy's sparse arrays; and for text of any width, where items must be of a fixed one.
+    """
+    array = value if type(value) is np.ndarray else _plain(value, describe)
+    if fixed_width and stringarrays.is_text(array.dtype):
+        reason = "text of any width goes by upload_raw_array, or give a fixed one: astype('U')"
+        raise UnsupportedArray(f"{describe()}: {reason}")
+    try:
+        dtypes.check_dtype(array.dtype)
+    except UnsupportedArray as error:
+        told = _SPARSE if is_sparse(value) else _FRAME if _is_frame(value) else error
+        raise UnsupportedArray(f"{describe()}: {told}") from None
+    return array
+
+
+def gives_arrays(value: Any) -> bool:
+    """Whether it is no array, but gives some where it is sliced: a dask array, a dataset of h5py, an array in a store.
+
+    What has no dtype of numpy's is made an array as a whole: pandas has types of its own, and h5py.Empty no items.
+    """
+    if isinstance(value, (np.ndarray, np.generic)) or is_sparse(value) or _is_of_pandas(value):
+        return False
+    return isinstance(getattr(value, "dtype", None), np.dtype) and isinstance(getattr(value, "shape", None), tuple)
+
+
+def _is_of_pandas(value: Any) -> bool:
+    """Whether it is in memory, and sliced by labels: where pandas was never imported, nothing is."""
+    module = sys.modules.get("pandas")
+    return module is not None and isinstance(value, (module.Series, module.Index))
+
+
+def _is_frame(value: Any) -> bool:
+    """Whether it is a table of pandas, polars or another library: each calls it so."""
+    return type(value).__name__ == "DataFrame"
+
+
+def is_sparse(value: Any) -> bool:
+    """Whether it is a sparse array: where scipy.sparse was never imported, nothing is."""
+    module = sys.modules.get("scipy.sparse")
+    return module is not None and module.issparse(value)
+
+
+def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
+    # numpy's own `is_masked` knows no masks of records
+    if isinstance(value, np.ma.MaskedArray) and np.count_nonzero(np.ma.getmask(value)):
+        log.warning("%s: the mask of the array is not stored: upload_masked_array stores it", describe())
+    try:
+        return np.asarray(value)
+    except CottonCandyError:
+        raise  # it is an array that is read from a store
+    except (TypeError, ValueError) as error:
+        advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else ""
+        raise UnsupportedArray(f"{describe()}: {error}{advice}") from error
