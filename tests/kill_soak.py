@@ -171,9 +171,7 @@ def soak_place(access: dict[str, Any], how: Signal, kinds: list[str], moments: i
 
 def access_to(store: Any) -> dict[str, Any]:
     """The arguments of `get_interface` that lead to a store of the tests."""
-    names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
-    access = {names.get(name, name): value for name, value in store.access.items()}
-    return access | {"bucket_name": store.container, "backend": store.backend_name, "verbose": False}
+    return store.arguments | {"bucket_name": store.container, "backend": store.backend_name, "verbose": False}
 
 
 def main() -> None:

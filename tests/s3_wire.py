@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,6 +28,15 @@ def error(code: str, status: int, message: str = "as told", headers: dict[str, s
 
 def ok(body: str = "", **headers: str) -> Response:
     return Response(200, body.encode(), {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def is_get(request: Request) -> bool:
+    return request.method == "GET"
+
+
+def shown(error: BaseException) -> str:
+    """All that a user sees of an error."""
+    return "".join(traceback.format_exception(error))
 
 
 def answer_writes(request: Request) -> Response:

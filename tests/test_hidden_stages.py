@@ -230,6 +230,18 @@ def test_the_command(
 
 
 @pytest.mark.stores("local")
+def test_the_command_gets_and_moves_a_tree_that_only_waits(store: Store, cc: Run) -> None:
+    cci, options = store.interface(), ["--backend", "local", "--bucket", store.container]
+    complete(cci)
+    cci.rm(f"{TREE}/mean")
+    ok(cc("get", *options, "-q", TREE, "tree.npz"))
+    assert np.load("tree.npz")["mean"].tolist() == [99, 99]
+    assert "is a directory: use -r" in cc("mv", *options, TREE, "new").err
+    ok(cc("mv", *options, "-q", "-r", TREE, "new"))
+    assert mean(cci, "new") == 99
+
+
+@pytest.mark.stores("local")
 def test_tab(cci: DefaultInterface, store: Store, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COTTONCANDY_BUCKET", store.container)
     from cottoncandy.cli.completing import _level

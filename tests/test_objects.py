@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
+from local_files import files, write
 from recorder import Request, Response
 from stores import Recorded, Store
 
@@ -627,44 +628,32 @@ def test_a_download_that_fails_leaves_the_file_as_it_was(store: Store, tmp_path:
 
 
 # ---------------------------------------------------------------------- directories
-def _tree(root: Path, files: dict[str, bytes]) -> Path:
-    for name, body in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-    return root
-
-
-def _files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 FILES = {"a.txt": b"1", "b c.txt": b"", "sub/é.bin": b"3", "sub/deep/er": BYTES[:1000], ".hidden": b"5", "a+b%41": b"6"}
 
 
 def test_directories(store: Store, tmp_path: Path) -> None:
     cci = store.interface()
-    source = _tree(tmp_path / "up", FILES)
+    source = write(tmp_path / "up", FILES)
     cci.upload_from_directory(str(source), "exp/data", recursive=True)
     assert {key: store.raw.get(key)[0] for key in store.raw.keys("")} == {f"exp/data/{k}": v for k, v in FILES.items()}
     store.raw.put("exp/data2/sibling", b"x")
     target = tmp_path / "down" / "new"
     cci.download_directory("exp/data", str(target))
-    assert _files(target) == FILES
+    assert files(target) == FILES
     cci.download_directory("/exp//data/", str(target))
-    assert _files(target) == FILES
+    assert files(target) == FILES
 
 
 @pytest.mark.stores("local", "moto")
 def test_a_directory_without_its_directories(store: Store, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", FILES)
+    source = write(tmp_path / "up", FILES)
     store.interface().upload_from_directory(str(source), "exp")
     assert store.raw.keys() == sorted(f"exp/{name}" for name in FILES if "/" not in name)
 
 
 @pytest.mark.stores("local", "moto")
 def test_a_directorys_full_name_is_the_default(store: Store, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", {"a": b"1"})
+    source = write(tmp_path / "up", {"a": b"1"})
     store.interface().upload_from_directory(str(source))
     assert store.raw.keys() == [f"{source}/a".lstrip("/")]
 
@@ -683,7 +672,7 @@ def test_a_directory_that_is_none(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recursive", [True, False])
 def test_a_directory_that_may_not_be_listed_is_an_error(recursive: bool, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", {"a": b"1", "closed/b": b"2"})
+    source = write(tmp_path / "up", {"a": b"1", "closed/b": b"2"})
     closed = source / "closed" if recursive else source
     code = f"""if 1:
         import cottoncandy
@@ -698,12 +687,12 @@ def test_a_directory_that_may_not_be_listed_is_an_error(recursive: bool, tmp_pat
     finally:
         closed.chmod(0o700)
     assert done.stderr.endswith(f"PermissionError: [Errno 13] Permission denied: {str(closed)!r}\n")
-    assert _files(tmp_path / "store") == {}
+    assert files(tmp_path / "store") == {}
 
 
 @pytest.mark.stores("local")
 def test_a_directory_that_links_to_itself(store: Store, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", {"sub/a": b"1"})
+    source = write(tmp_path / "up", {"sub/a": b"1"})
     (source / "sub" / "loop").symlink_to(source)
     (source / "dangling").symlink_to(tmp_path / "nowhere")
     store.interface().upload_from_directory(str(source), "exp", recursive=True)

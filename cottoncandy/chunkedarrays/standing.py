@@ -15,17 +15,18 @@ from cottoncandy.partedarrays import masked, sparse
 
 #: The call that reads an array in chunks.
 CHUNKS_READER = "download_dask_array"
-_FORMS = (sparse.FORM, masked.FORM)
+#: The kinds of arrays of named parts.
+FORMS = (sparse.FORM, masked.FORM)
 
 
 def is_staged(name: str) -> bool:
     """Whether this may be a part of a sparse or masked array that has not its name yet: its writer may be at work."""
-    return any(form.is_staged(name) for form in _FORMS)
+    return any(form.is_staged(name) for form in FORMS)
 
 
 def is_part(name: str) -> bool:
     """Whether a part of a sparse or masked array may have this name."""
-    return any(form.is_part(name) for form in _FORMS)
+    return any(form.is_part(name) for form in FORMS)
 
 
 def refuse_other_kind(document: Any, reader: str) -> None:
@@ -36,7 +37,7 @@ def refuse_other_kind(document: Any, reader: str) -> None:
     >>> refuse_other_kind({"type": "csr", "attrs": [], "shape": [2, 2]}, "download_sparse_array")
     """
     kind = document.get("type") if isinstance(document, dict) else None
-    found = next((form.reader for form in _FORMS if isinstance(kind, str) and kind in form.parts), None)
+    found = next((form.reader for form in FORMS if isinstance(kind, str) and kind in form.parts), None)
     if found is None and isinstance(document, dict) and {"chunks", "dask"} <= document.keys():
         found = CHUNKS_READER
     if found not in {None, reader}:
@@ -56,7 +57,7 @@ def reader_by_names(names: Iterable[str]) -> str | None:
         return "cloud2dict" if there else None
     if any(chunk_number(name) is not None for name in there):
         return CHUNKS_READER
-    kinds = ((form.reader, parts) for form in _FORMS for parts in form.parts.values())
+    kinds = ((form.reader, parts) for form in FORMS for parts in form.parts.values())
     return next((reader for reader, parts in kinds if there.issuperset(parts)), "cloud2dict")
 
 
@@ -116,7 +117,7 @@ def _chunks(entries: Any) -> Iterator[str]:
 
 
 def _parts(document: dict[str, Any]) -> Iterator[str]:
-    for form in _FORMS:
+    for form in FORMS:
         with suppress(CorruptObject):
             names = form.part_names(document)
             yield from names

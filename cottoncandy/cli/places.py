@@ -90,6 +90,10 @@ class Place:
         between = "//" if "/" in self.container else "/"
         return f"{self.backend}://{self.container}{between}{name}"
 
+    def nothing(self) -> ObjectNotFound:
+        """What is raised where nothing has the name, or matches it."""
+        return ObjectNotFound(f"{self.at(self.name)}: nothing has this name, or matches it")
+
 
 def is_url(text: str) -> bool:
     """Whether a text names a place in a store, and not a file on disk."""
@@ -164,6 +168,11 @@ def is_made(where: Place) -> bool:
 def is_pattern(cci: DefaultInterface, name: str) -> bool:
     """Whether a name is a pattern; not where an object or a directory has just this name, as ``scan[1].txt``."""
     return keys.has_magic(name) and not cci.backend_interface.holds(name)
+
+
+def is_directory(cci: DefaultInterface, name: str) -> bool:
+    """Whether anything is below a name, if only a tree that waits in its stage. One listing."""
+    return next(cci.find(keys.as_directory(name), limit=1, literal=True, stages=True), None) is not None
 
 
 def directory_of(name: str, *, pattern: bool) -> str:

@@ -32,7 +32,7 @@ from cottoncandy.cli.places import (
     shows_progress,
 )
 from cottoncandy.cli.streams import is_terminal, tell
-from cottoncandy.errors import InvalidObjectName, ObjectNotFound
+from cottoncandy.errors import InvalidObjectName
 from cottoncandy.progress import Progress
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
     if (recursive or not found) and next(objects_of(cci, directory, stages=True), None) is not None:
         found.append(directory)
     if not found:
-        raise ObjectNotFound(f"{one.at(one.name)}: nothing has this name, or matches it")
+        raise one.nothing()
     return found
 
 
