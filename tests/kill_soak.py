@@ -162,7 +162,8 @@ def soak_place(access: dict[str, Any], how: Signal, kinds: list[str], moments: i
             raise ValueError(f"{name}: {removed} uploads were left by a process that could take them back")
         if left := cci.clean_uploads(older_than=0):
             raise ValueError(f"{left} are left")
-        cci.backend_interface.delete([info.key for info in cci.get_objects()])
+        names = [info.key for info in cci.backend_interface.list_objects()]  # also what killed writers of trees left
+        cci.backend_interface.delete(names)
     if cci.backend_interface.name == "local":  # empty directories may be left, and metadata of what was being deleted
         cci.rm_bucket(access["bucket_name"])
     return f"{cci.backend_interface.name} {how}: {'; '.join(said)}"

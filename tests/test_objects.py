@@ -339,6 +339,38 @@ def test_what_no_json_can_hold_is_refused_before_it_is_sent(store: Store) -> Non
     assert store.raw.keys() == []
 
 
+class _Own(ValueError):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first, second)
+
+
+class _Unwilling:
+    def __reduce__(self) -> str:
+        raise _Own("not", "me")
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_cannot_be_written_so_is_named(store: Store) -> None:
+    cci = store.interface()
+    for value in ({"n": np.int64(3)}, [np.ones(2)], {np.int64(3): 1}):
+        with pytest.raises(TypeError, match=r"object 'j' in .*: numpy numbers .*item\(\) .*upload_raw_array"):
+            cci.upload_json("j", value)
+    circle: list[Any] = []
+    circle.append(circle)
+    with pytest.raises(ValueError, match=r"object 'j' in .*: Circular reference detected$"):
+        cci.upload_json("j", circle)
+    # which of the two it is depends on Python's release
+    with pytest.raises(
+        (AttributeError, pickle.PicklingError), match=r"object 'p' in .*: functions and classes have to"
+    ):
+        cci.upload_pickle("p", lambda: 1)
+    with Path(os.devnull).open() as file, pytest.raises(TypeError, match=r"object 'p' in .*open files"):
+        cci.upload_pickle("p", file)
+    with pytest.raises(_Own):
+        cci.upload_pickle("p", _Unwilling())
+    assert store.raw.keys() == []
+
+
 def test_pickles(store: Store) -> None:
     cci = store.interface()
     for value in ({"a": (1, 2)}, [np.arange(3)], None, {1, 2}):
