@@ -48,8 +48,9 @@ class Pair:
 
     def __init__(self, store: Store) -> None:
         assert isinstance(store.raw, RawBucket)
+        assert store.server is not None
         self.bucket = store.raw.bucket
-        self.boto = store.raw.client
+        self.boto = s3_client(store.server)
         self.lean = LeanClient(self.boto)
         self.strays = False  # whether some calls go botocore's way
 
