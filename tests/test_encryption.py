@@ -515,6 +515,7 @@ def test_the_mark_is_no_metadata_of_a_caller(store: Store, key: bytes | bool, tm
     for stored in (
         lambda: cci.upload_object("a", b"1", **mine),
         lambda: cci.upload_from_file(str(tmp_path / "file"), "a", ExtraArgs=extra),
+        lambda: cci.upload_from_directory(str(tmp_path), "a", ExtraArgs=extra),
         lambda: cci.upload_json("a", {}, **mine),
         lambda: cci.upload_pickle("a", {}, **mine),
         lambda: cci.upload_raw_array("a", array, **mine),

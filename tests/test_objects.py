@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from stores import Recorded, Store
 from cottoncandy.diskfiles import replacing, replacing_path
 from cottoncandy.errors import InvalidObjectName, ObjectChanged, ObjectNotFound
 from cottoncandy.stream import TransferSettings, file_pieces
+from cottoncandy.waits import Waits
 
 MIB = 2**20
 BYTES = np.random.default_rng(1).bytes(3 * MIB + 17)
@@ -389,6 +392,38 @@ def test_files(store: Store, tmp_path: Path) -> None:
     cci.download_to_file("a/file", str(target))
     assert target.read_bytes() == BYTES
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["down.bin", "up.bin"]
+
+
+def _wait_for_each_other(count: int, is_one: Callable[[Request], bool]) -> Callable[[Request], None]:
+    """No answer to the first requests of a kind before all of them have come; with fewer at a time none would."""
+    barrier, numbers = threading.Barrier(count, timeout=60), itertools.count()
+
+    def hook(request: Request) -> None:
+        if is_one(request) and next(numbers) < count:
+            barrier.wait()
+
+    return hook
+
+
+@pytest.mark.stores("moto")
+def test_a_file_takes_the_threads_that_are_asked_for(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever memory they take; what is configured keeps to little."""
+    monkeypatch.setenv("COTTONCANDY_BASIC_THREADS", "32")
+    store, proxy = recorded
+    cci, source = store.interface(), tmp_path / "file"
+    source.write_bytes(np.random.default_rng(3).bytes(12 * 5 * 2**20))
+    for threads, at_a_time in ((12, 12), (None, 6)):
+        proxy.hook = _wait_for_each_other(at_a_time, lambda request: "partNumber" in request.query)
+        cci.upload_from_file(str(source), "file", threads=threads)
+    monkeypatch.setattr(Waits, "are_few", False)  # as where each answer takes long
+    for threads, at_a_time in ((12, 12), (None, 4)):
+        proxy.hook = _wait_for_each_other(
+            at_a_time, lambda request: not (request.headers["Range"] or "bytes=0-").startswith("bytes=0-")
+        )
+        cci.download_to_file("file", str(tmp_path / "down"), threads=threads)
+        assert (tmp_path / "down").read_bytes() == source.read_bytes()
 
 
 @pytest.mark.stores("moto")
