@@ -222,6 +222,7 @@ QUIRKS = {
     "empty-metadata-lost": "a metadata key with an empty value is lost",
     "metadata-underscore": "`_` in a metadata key comes back as `-`",
     "no-conditional-complete": "completing a multipart upload passes over If-None-Match",
+    "no-conditional-put": "refuses a PUT with If-None-Match, as not implemented",
     "short-metadata": "a metadata value has at most 256 bytes: longer ones fail as an InternalError",
     "no-checks": "verifies neither signatures nor checksums nor permissions",
     "no-containers": "has no buckets: the container is a folder, made by the first write, and `container` is None",
@@ -233,7 +234,7 @@ _QUIRKS_OF = {
     "seaweedfs": {"no-acl", "no-backslash", "no-long-component", "empty-metadata-lost"},
     "ceph": {"metadata-underscore", "no-conditional-complete"},
     "ceph-tls": {"metadata-underscore", "no-conditional-complete"},
-    "swift": {"no-acl", "no-conditional-complete", "short-metadata"},
+    "swift": {"no-acl", "no-conditional-put", "no-conditional-complete", "short-metadata"},
     "gdrive": {"no-acl", "no-containers"},
 }
 
