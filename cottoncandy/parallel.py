@@ -6,6 +6,7 @@ The threads work in the caller's context, so that what they do is counted for th
 from __future__ import annotations
 
 import math
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,12 +16,32 @@ from itertools import chain
 from typing import Any, Generic, TypeVar, cast
 
 from cottoncandy import interrupts
+from cottoncandy.errors import ConfigurationError
 from cottoncandy.pipelines import Begin, Begun, again, run_ahead
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _END = object()
+
+
+def number_of_threads(asked: Any, configured: int) -> int:
+    """As many threads as a caller asks for; as are configured where that is None.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no whole number of at least 1. A text would be found out with large objects only.
+    """
+    if asked is None:
+        return configured
+    try:
+        number = operator.index(asked)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ConfigurationError(f"threads={asked!r}: threads are counted, from 1 on; None is what is configured")
+    return number
 
 
 class Worker(threading.Thread):

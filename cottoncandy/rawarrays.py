@@ -25,6 +25,7 @@ from cottoncandy.errors import (
     UnknownCodec,
     UnsupportedArray,
 )
+from cottoncandy.parallel import number_of_threads
 from cottoncandy.plainarrays import as_array
 from cottoncandy.scattered import Bytes
 from cottoncandy.stream import ObjectSource, TransferSettings, begin_upload, upload
@@ -260,7 +261,7 @@ class _Download:
 
     def __init__(self, source: ObjectSource, threads: int | None) -> None:
         self.source = source
-        self.asked, self.threads = threads, threads or source.settings.threads
+        self.asked, self.threads = threads, number_of_threads(threads, source.settings.threads)
         self.where = source.where
         metadata = arrayformat.lowered(source.head.metadata)
         self.checksum = arrayformat.read_checksum(metadata, self.where)

@@ -437,3 +437,22 @@ def test_a_graph_goes_to_other_processes(store: Store) -> None:
     cci = store.interface()
     cci.upload_dask_array("a", CUBE, axis=0, buffersize=CHUNK)
     assert_equal(cci.download_dask_array("a").compute(scheduler="processes", num_workers=2), CUBE)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("own", ["2", "v1.0", "0123456789ABCDEF"])
+def test_a_version_of_the_callers_own_that_0_4_0_stored(store: Store, own: str) -> None:
+    cci, array = store.interface(), np.arange(12.0).reshape(6, 2)
+    cci.upload_dask_array("a", array, axis=0, buffersize=48)
+    for key in [*store.raw.keys("a/")]:
+        body, metadata = store.raw.get(key)
+        if key.endswith("metadata.json"):
+            body = json.dumps({name: value for name, value in json.loads(body).items() if name != "version"}).encode()
+            metadata = {}
+        else:
+            metadata["version"] = own
+        store.raw.delete(key)
+        store.raw.put(key, body, metadata)
+    assert np.array_equal(cci.download_dask_array("a").compute(), array)
+    assert np.array_equal(cci.download_dask_array("a")[2:4].compute(), array[2:4])
+    assert not [*cci.verify("a").damaged]

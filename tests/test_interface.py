@@ -367,3 +367,45 @@ def test_in_eight_threads(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(there_and_back, range(24)))
     assert len(cci.lsdir("dir")) == 24
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("wanted", [{"prefix": "tmp/"}, {"Prefix": "tmp/", "Marker": "b"}, {"Prefix": None}, "tmp/"])
+def test_a_filter_that_is_not_understood_gives_nothing(store: Store, wanted: Any) -> None:
+    cci = store.interface()
+    store.raw.put("keep", b"x")
+    for call in (cci.get_bucket_objects, cci.get_objects):
+        with pytest.raises(TypeError, match=r"\{'Prefix': 'exp/'\}"):
+            call(filter=wanted)
+    assert [info.key for info in cci.get_bucket_objects(filter={"Prefix": "ke"})] == ["keep"]
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("threads", ["4", 2.0, 0, -1])
+def test_threads_that_are_no_number_are_found_out_at_once(store: Store, threads: Any, tmp_path: Path) -> None:
+    """Not by the first large object."""
+    cci, array = store.interface(), np.zeros(3)
+    cci.upload_raw_array("array", array)
+    cci.dict2cloud("tree", {"a": array}, verbose=False)
+    (tmp_path / "file").write_bytes(b"x")
+    before = store.raw.keys()
+    for call in (
+        lambda: cci.upload_raw_array("new", array, threads=threads),
+        lambda: cci.upload_from_file(str(tmp_path / "file"), "new", threads=threads),
+        lambda: cci.upload_from_directory(str(tmp_path), "new", threads=threads),
+        lambda: cci.dict2cloud("new", {"a": array}, verbose=False, threads=threads),
+        lambda: cci.download_raw_array("array", threads=threads),
+        lambda: cci.cloud2dict("tree", verbose=False, threads=threads),
+    ):
+        with pytest.raises(ConfigurationError, match=f"threads={threads!r}: "):
+            call()
+    assert store.raw.keys() == before
+
+
+@pytest.mark.stores("local")
+def test_no_name_is_no_directory(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cci = store.interface()
+    assert not cci.exists_bucket("")
+    with pytest.raises(ConfigurationError, match="needs a directory"):
+        cci.create_bucket("")

@@ -21,6 +21,7 @@ LARGEST_TABLE = 2**28
 PREFIX = "pt"
 #: The metadata key that ties the chunks of one upload together.
 VERSION = "version"
+_VERSION = re.compile("[0-9a-f]{16}")
 #: The metadata key of leaves of trees, which have a version, too: no part of an array.
 LEAF = "tree"
 #: Parts that no table names, and that are older, were left by an upload that was killed.
@@ -40,8 +41,9 @@ def forgotten_since() -> datetime:
 
 
 def version_of(metadata: Mapping[str, str]) -> str | None:
-    """The upload that a part belongs to; None for one of 0.4.0."""
-    return arrayformat.lowered(metadata).get(VERSION)
+    """The upload that a part belongs to; None for one of 0.4.0, whose caller may have given it a version of his own."""
+    version = arrayformat.lowered(metadata).get(VERSION, "")
+    return version if _VERSION.fullmatch(version) else None
 
 
 def version_at(backend: Backend, key: str) -> str | None:

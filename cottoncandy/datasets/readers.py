@@ -19,7 +19,7 @@ from cottoncandy.codecs import Codec
 from cottoncandy.codecs.blocks import BlockIndex
 from cottoncandy.errors import CorruptObject
 from cottoncandy.forks import ForkSafeLock
-from cottoncandy.parallel import for_each
+from cottoncandy.parallel import for_each, number_of_threads
 from cottoncandy.resuming import read_resuming
 from cottoncandy.stream import TransferSettings
 
@@ -110,7 +110,8 @@ class Version:
         if len(drawn) == 1:
             function(drawn[0])
             return
-        few, most = self.threads or self.settings.threads, self.threads or self.settings.most_threads
+        few = number_of_threads(self.threads, self.settings.threads)
+        most = number_of_threads(self.threads, self.settings.most_threads)
         for_each(function, chain(drawn, jobs), few, most=most)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy.backends.base import MIB, Backend, ObjectHead
+from cottoncandy.parallel import number_of_threads
 from cottoncandy.stream.pages import LARGEST_READ, PAGE, Pages
 from cottoncandy.stream.settings import TransferSettings
 from cottoncandy.stream.source import ObjectSource
@@ -155,7 +156,7 @@ class CloudStream(io.BufferedReader):
         opened = None if head is None else backend.open_version(head, 0, first)
         self._source = ObjectSource(backend, key, settings, first, opened=opened)
         self._threads = threads
-        super().__init__(_ObjectFile(self._source, threads or settings.threads), buffer_size=PAGE)
+        super().__init__(_ObjectFile(self._source, number_of_threads(threads, settings.threads)), buffer_size=PAGE)
 
     @property
     def metadata(self) -> dict[str, str]:

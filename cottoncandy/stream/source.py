@@ -15,7 +15,7 @@ from cottoncandy.backends.base import MIB, Backend, ObjectHead, ObjectReader
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.buffers import BufferPool
 from cottoncandy.errors import TransientError, WrongKey
-from cottoncandy.parallel import for_each
+from cottoncandy.parallel import for_each, number_of_threads
 from cottoncandy.pools import map_threads
 from cottoncandy.resuming import read_resuming
 from cottoncandy.stream.settings import TransferSettings
@@ -169,7 +169,7 @@ class ObjectSource:
             return 1, _ASKED[1]
         all_of_them = self.head.size // _ASKED_OF
         if threads is not None:
-            return threads, _within(all_of_them // _FEW, _ASKED)
+            return number_of_threads(threads, 1), _within(all_of_them // _FEW, _ASKED)
         count = min(self.settings.threads, max(_FEW, all_of_them // _ASKED[0]))
         return count, _within(all_of_them // count, _ASKED)
 

@@ -11,7 +11,7 @@ from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, Backend, MultipartUpload, Receipt, TransferLimits, WriteOptions
 from cottoncandy.bodies import BytesLike, Late
 from cottoncandy.buffers import BufferPool
-from cottoncandy.parallel import for_each
+from cottoncandy.parallel import for_each, number_of_threads
 from cottoncandy.pipelines import Begun
 from cottoncandy.scattered import Scattered, contiguous
 from cottoncandy.stream.settings import TransferSettings
@@ -65,6 +65,7 @@ def upload(
     dict
         In the shape of a boto3 response: at least ``ETag`` and ``ResponseMetadata``.
     """
+    count = number_of_threads(threads, settings.threads)
     if isinstance(body, (bytes, bytearray, memoryview)):
         body = memoryview(body).cast("B")
         size = len(body)
@@ -77,7 +78,7 @@ def upload(
     if len(drawn) < 2:
         return _put(backend, key, contiguous(drawn[0][1]) if drawn else b"", metadata, options, settings)
     is_bounded = threads is None and not isinstance(body, memoryview)
-    runs = _runs(_resumed(drawn, parts), threads or settings.threads, is_bounded=is_bounded)
+    runs = _runs(_resumed(drawn, parts), count, is_bounded=is_bounded)
     with settings.progress.transfer("upload", key, size):
         return _upload_parts(backend, key, runs, metadata, options)
 

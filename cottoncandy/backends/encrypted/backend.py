@@ -268,7 +268,8 @@ class EncryptedBackend(Backend):
             return False
         others = {name: value for name, value in head.metadata.items() if name.lower() != MARK}
         metadata = others | {MARK: str(envelope.rewrapped(self._keys, where))}
-        self.inner.copy(key, key, metadata=metadata, e_tag=head.e_tag)
+        # it stays what was uploaded, and those who may read it go on to
+        self.inner.copy(key, key, metadata=metadata, e_tag=head.e_tag, options=WriteOptions(is_upload=True))
         return True
 
     # ------------------------------------------------------------------ the rest

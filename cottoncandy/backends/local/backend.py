@@ -123,8 +123,6 @@ class LocalBackend(Backend):
         ContainerExists
             If a file has the name.
         """
-        if not container:
-            raise ConfigurationError("the local backend needs a directory: give its name as bucket_name")
         if unknown := sorted(kwargs.keys() - _OF_OTHERS):
             raise ConfigurationError(
                 f"the local backend takes no {', '.join(map(repr, unknown))}; it takes: fsync, create, and passes over "
@@ -134,15 +132,13 @@ class LocalBackend(Backend):
             log.debug("the local backend has no use for: %s", ", ".join(sorted(kwargs)))
         if fsync is None:
             fsync = options is not None and options.flag("local", "fsync")
-        backend = cls(container, fsync=fsync)
+        backend = cls(container or "", fsync=fsync)
         if create:
             backend.create_container(backend.path)
         return backend
 
     def at(self, container: str | None) -> LocalBackend:
-        if not container:
-            raise ConfigurationError("the local backend needs a directory: give its name")
-        bound = LocalBackend(container, fsync=self._fsync)
+        bound = LocalBackend(container or "", fsync=self._fsync)
         bound._spelling, bound._spellings = self._spellings.setdefault(bound.path, bound._spelling), self._spellings
         return bound
 
@@ -338,7 +334,7 @@ class LocalBackend(Backend):
         return [self.path] if self.container_exists(self.path) else []
 
     def container_exists(self, container: str) -> bool:
-        return os.path.isdir(_absolute(container))
+        return bool(container) and os.path.isdir(_absolute(container))
 
     def create_container(self, container: str, *, acl: str | None = None) -> Receipt:
         with translated(f"directory {container!r}"):
@@ -393,5 +389,7 @@ class LocalBackend(Backend):
             raise ContainerNotFound(f"directory {self.path!r} does not exist: name another, or make it")
 
 
-def _absolute(container: str) -> str:
+def _absolute(container: str | None) -> str:
+    if not container:  # which would be where the process stands
+        raise ConfigurationError("the local backend needs a directory: give its name as bucket_name")
     return os.path.abspath(os.path.expanduser(container))

@@ -14,7 +14,7 @@ from cottoncandy.backends.base import Receipt
 from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.arrays.folder import FolderArrays
-from cottoncandy.parallel import gather
+from cottoncandy.parallel import gather, number_of_threads
 from cottoncandy.plainarrays import as_array, gives_arrays
 from cottoncandy.rawarrays import refuse_names
 
@@ -108,7 +108,7 @@ class ChunkedArrays(FolderArrays):
             chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(folder, arr, metakwargs)
             with folder.named():
                 upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
-                return _send_all(arr, chunks, upload, threads or self._settings.threads)
+                return _send_all(arr, chunks, upload, number_of_threads(threads, self._settings.threads))
         how = self._chunk_format(folder, arr, metakwargs, threads or 1)
         delayed = self._delayed_upload(folder, arr, axis, buffersize, how)
         return delayed.compute() if compute else delayed

@@ -25,6 +25,7 @@ from cottoncandy.errors import (
     OutOfMemory,
 )
 from cottoncandy.interfaces.basic import BasicInterface
+from cottoncandy.parallel import number_of_threads
 from cottoncandy.plainarrays import as_array
 from cottoncandy.rawarrays import CompressionDefaults, load_array, refuse_names, store_array
 from cottoncandy.stream import ObjectSource
@@ -353,7 +354,7 @@ class RawArrays(BasicInterface):
     def _load_npy(self, key: str, threads: int | None) -> npt.NDArray[Any]:
         where = self.backend_interface.describe(key)
         with ObjectSource(self.backend_interface, key, self._settings) as source:
-            metadata, threads = source.head.metadata, threads or self._settings.threads
+            metadata, threads = source.head.metadata, number_of_threads(threads, self._settings.threads)
             expected = read_checksum(metadata, where)
             try:
                 with self._settings.progress.transfer("download", key, source.head.size):

@@ -215,7 +215,9 @@ class TreeSettling(FolderArrays):
         self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None
     ) -> CottonCandyError | None:
         """Remove stale leaves and copy the newest tree to its places; the error, if it may be a rival's doing."""
-        newest, waiting, options = seen.newest, seen.waiting, self._write_options(acl)
+        newest, waiting = seen.newest, seen.waiting
+        # who may read another writer's tree is not known here: its owner alone, as with any copy
+        options = self._write_options(acl if newest is seen.own else "")
 
         def settle(key: str) -> None:
             self.backend_interface.copy(waiting[key], key, options=options, size=seen.sizes.get(waiting[key]))

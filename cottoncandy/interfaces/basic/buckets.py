@@ -114,7 +114,7 @@ class Buckets(InterfaceCore):
     ) -> Iterator[ObjectInfo]:
         if unknown:
             raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}; limit, page_size and filter are known")
-        prefix = (filter or {}).get("Prefix", "")
+        prefix = _prefix_of(filter)
         prefix = "" if prefix == keys.SEPARATOR else prefix
         return limited(shown(self._listed(prefix, page_size), prefix), limit)
 
@@ -164,3 +164,13 @@ class Buckets(InterfaceCore):
             names = self.backend_interface.list_containers()
             print("Available buckets:", *names, sep="\n")  # noqa: T201 - documented to print
         print(f"Current bucket: {self.bucket_name}")  # noqa: T201
+
+
+def _prefix_of(wanted: Any) -> str:
+    """The prefix of a filter in boto3's form; what else it has would be passed over, and all objects given."""
+    if wanted is None:
+        return ""
+    if not isinstance(wanted, Mapping) or wanted.keys() - {"Prefix"} or not isinstance(wanted.get("Prefix", ""), str):
+        raise TypeError(f"a filter is {{'Prefix': 'exp/'}}, and knows nothing else: not {wanted!r}")
+    prefix: str = wanted.get("Prefix", "")
+    return prefix

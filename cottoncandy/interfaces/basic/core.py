@@ -11,7 +11,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import MIB, Backend, ObjectInfo, Receipt, WriteOptions
 from cottoncandy.backends.encrypted.mark import refuse_mark
 from cottoncandy.config import Options
-from cottoncandy.parallel import Pace, for_each, gather
+from cottoncandy.parallel import Pace, for_each, gather, number_of_threads
 from cottoncandy.pipelines import Begin
 from cottoncandy.progress import MakeBar, Progress
 from cottoncandy.stream import TransferSettings, upload
@@ -155,7 +155,8 @@ class InterfaceCore(InterfaceObject):
     def _crew(self, threads: int | None, largest: float) -> dict[str, Any]:
         """How many work at a time, as `for_each` is told."""
         settings, pace = self._settings, self._pace if largest < _SMALL else None
-        return {"threads": threads or settings.threads, "most": threads or settings.most_threads, "pace": pace}
+        few, most = (number_of_threads(threads, number) for number in (settings.threads, settings.most_threads))
+        return {"threads": few, "most": most, "pace": pace}
 
     def _answers_later(self) -> bool:
         return self.backend_interface.answers_later(self._pace.of_use)

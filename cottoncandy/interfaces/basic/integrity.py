@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cottoncandy import keys
 from cottoncandy.interfaces.basic.core import InterfaceCore
+from cottoncandy.parallel import number_of_threads
 
 if TYPE_CHECKING:
     from cottoncandy.verification import VerifyReport
@@ -53,5 +54,6 @@ class Integrity(InterfaceCore):
         """
         from cottoncandy.verification import verify_branch
 
-        few, most = threads or self._settings.threads, threads or self._settings.most_threads
+        few = number_of_threads(threads, self._settings.threads)
+        most = number_of_threads(threads, self._settings.most_threads)
         return verify_branch(self.backend_interface, keys.clean(prefix), self._settings, few, most)
