@@ -111,6 +111,9 @@ def header_of(array: np.ndarray[Any, Any], describe: Callable[[], str]) -> bytes
     except ValueError as error:
         reason = f"a .npy file cannot tell of dtype {array.dtype} ({error}): {_REPACK}"
         raise UnsupportedArray(f"{describe()}: {reason}") from error
+    if len(file.header) > _LONGEST:
+        reason = f"numpy reads no .npy file whose header has more than {_LONGEST} characters, as that of so many fields"
+        raise UnsupportedArray(f"{describe()}: {reason}: take upload_raw_array, which stores it as it is")
     return file.header
 
 

@@ -320,6 +320,17 @@ def test_what_stands_behind_the_array_of_a_npy_file_counts(store: Store, items: 
         cci.download_npy_array("a.npy")
 
 
+def test_a_npy_file_that_nobody_could_read_is_refused(store: Store) -> None:
+    cci = store.interface()
+    array = np.zeros(3, [(f"field{number:03}", "<i2") for number in range(500)])
+    with pytest.raises(UnsupportedArray, match=r"'a'.* 10000 characters.*upload_raw_array"):
+        cci.upload_npy_array("a", array)
+    assert store.raw.keys() == []
+    fewer = np.ones(3, [(f"field{number:03}", "<i2") for number in range(400)])
+    cci.upload_npy_array("a", fewer)
+    assert_same(cci.download_npy_array("a"), fewer)
+
+
 def test_npy_is_a_file_for_others(store: Store, tmp_path: Any) -> None:
     cci = store.interface()
     cci.upload_npy_array("a.npy", LAYOUTS["C"])

@@ -571,3 +571,11 @@ def test_a_directory_and_one_inside_of_it_are_one_store(store: Store) -> None:
     cci.mv("sub", "/", dest_bucket=store.container, overwrite=True)
     assert cci.download_object("sub/a") == b"1"
     assert cci.download_object("sub/deep/b") == b"2"
+
+
+@pytest.mark.stores("local")
+def test_arguments_that_glob_does_not_know(store: Store) -> None:
+    cci = store.interface()
+    for call in (cci.glob, cci.glob_s3, cci.search):
+        with pytest.raises(TypeError, match="unknown arguments: limt; verbose, limit and page_size are known"):
+            call("a/*", limt=1)

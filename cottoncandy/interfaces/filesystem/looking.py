@@ -190,6 +190,8 @@ class Looking(BasicInterface):
         >>> cci.glob('/*/file01*.grp/image')
         ['my/file01a.grp/image', 'your/file01b.grp/image']
         """
+        if unknown := kwargs.keys() - {"verbose", "limit", "page_size"}:
+            raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}; verbose, limit and page_size are known")
         if not kwargs.pop("verbose", False):
             return list(self._found_names(pattern, **kwargs))
         limit = kwargs.pop("limit", None)
