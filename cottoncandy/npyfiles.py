@@ -8,6 +8,8 @@ import math
 import struct
 import tokenize
 from collections.abc import Callable, Iterator
+from functools import partial
+from inspect import signature
 from itertools import chain
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,13 +25,14 @@ Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
 #: What becomes of pickles: their reader is another.
 _PICKLES = "those that you trust are read by download_pickle"
-#: Characters of a header: numpy itself reads no longer one.
-_LONGEST = 10_000
+#: Characters of a header. numpy reads 10,000 where nobody asks for more, as long ones cost time and memory: so many
+#: took half a second and 140 MB.
+_LONGEST = 2**20
 _LENGTH = struct.Struct("<I")
 _PIECE = 2**20
 _REPACK = "take numpy.lib.recfunctions.repack_fields(array), or upload_raw_array, which stores it as it is"
-#: Bytes up to the end of such a header: of its text, and of the magic, the version and the length before it.
-_LARGEST = 4 * _LONGEST + 12
+#: Bytes that are read at first: most headers have 128.
+_FIRST = 2**15
 # a parser that is given nonsense, or too much of it, has many words for that
 _NONSENSE: tuple[type[Exception], ...] = (
     *(ValueError, SyntaxError, TypeError, LookupError, OverflowError, RecursionError, MemoryError),
@@ -52,8 +55,8 @@ def expected_size(file: BinaryIO, of_pickles: str = _PICKLES) -> int:
     CorruptObject
         If it does not begin with such a header, or holds Python objects, which would be unpickled.
     """
-    # no more of it: a header may say that it has gigabytes
-    return _read_header(file.read(_LARGEST), of_pickles).stop
+    head = file.read(_FIRST)
+    return _read_header(head + file.read(max(0, _header_size(head) - len(head))), of_pickles).stop
 
 
 class _Found(NamedTuple):
@@ -62,6 +65,12 @@ class _Found(NamedTuple):
     description: arrayformat.ArrayDescription
     start: int
     stop: int
+
+
+def _header_size(head: BytesLike) -> int:
+    """Bytes up to the end of a header, as it says itself, but no gigabytes."""
+    start = 10 if bytes(head[6:7]) == b"\1" else 12
+    return start + min(int.from_bytes(head[8:start], "little"), 4 * _LONGEST)
 
 
 def _read_header(head: BytesLike, of_pickles: str) -> _Found:
@@ -112,7 +121,7 @@ def header_of(array: np.ndarray[Any, Any], describe: Callable[[], str]) -> bytes
         reason = f"a .npy file cannot tell of dtype {array.dtype} ({error}): {_REPACK}"
         raise UnsupportedArray(f"{describe()}: {reason}") from error
     if len(file.header) > _LONGEST:
-        reason = f"numpy reads no .npy file whose header has more than {_LONGEST} characters, as that of so many fields"
+        reason = f"a .npy file whose header has more than {_LONGEST} characters is not read again"
         raise UnsupportedArray(f"{describe()}: {reason}: take upload_raw_array, which stores it as it is")
     return file.header
 
@@ -146,8 +155,12 @@ def read_array(size: int, fill: Callable[[int, memoryview], object]) -> tuple[np
     ------
     CorruptObject
     """
-    head = memoryview(bytearray(min(size, _LARGEST)))
+    head = memoryview(bytearray(min(size, _FIRST)))
     fill(0, head)
+    if (end := min(size, _header_size(head))) > len(head):
+        first, head = head, memoryview(bytearray(end))
+        head[: len(first)] = first
+        fill(len(first), head[len(first) :])
     found = _read_header(head, _PICKLES)
     _require(found.stop, size)
     array, view = arrayformat.allocate(found.description)
@@ -177,8 +190,13 @@ def _read_3_0(file: BinaryIO) -> Header:
     return tuple(header["shape"]), bool(header["fortran_order"]), np.lib.format.descr_to_dtype(header["descr"])
 
 
+def _of_any_length(read: Any) -> Any:
+    # numpy 1.23 has no limit of its own
+    return partial(read, max_header_size=_LONGEST) if "max_header_size" in signature(read).parameters else read
+
+
 _READERS: Any = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
+    (1, 0): _of_any_length(np.lib.format.read_array_header_1_0),
+    (2, 0): _of_any_length(np.lib.format.read_array_header_2_0),
     (3, 0): _read_3_0,
 }
