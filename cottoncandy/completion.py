@@ -14,6 +14,7 @@ from cottoncandy import keys
 from cottoncandy.browser import S3FSLike
 from cottoncandy.impatience import soon
 from cottoncandy.interfaces import InterfaceObject
+from cottoncandy.trees import shown_names
 
 __all__ = ["add_to", "remove_from"]
 
@@ -81,4 +82,5 @@ class _Names:
 
 
 def _beginning_so(interface: Any, prefix: str) -> list[str]:
-    return list(islice(interface.backend_interface.level_names(prefix, page_size=_PAGE), _PAGE))
+    listed = interface.backend_interface.level_names(prefix, page_size=_PAGE)
+    return list(shown_names(islice(listed, _PAGE), prefix))

@@ -34,7 +34,10 @@ def load_document(backend: Backend, key: str, settings: TransferSettings, most: 
     try:
         return _load(backend, key, settings, most)
     except ObjectNotFound as error:
-        hint = "no array of chunks or parts has this name; download_raw_array reads one that is a single object"
+        hint = (
+            "no array of chunks or parts has this name; download_raw_array reads one that is a single object, and "
+            "cloud2dict a tree"
+        )
         raise ObjectNotFound(f"{error}: {hint}") from error
     except ChecksumMismatch as error:
         log.warning("%s: reading it once more", error)

@@ -21,6 +21,7 @@ _RAGGED = "Make lists of equal lengths, or give each an object of its own; uploa
 _SPARSE = (
     "scipy.sparse arrays have a call, and names, of their own: upload_sparse_array; or make it dense with toarray()"
 )
+_FRAME = "a table of columns of several types goes by upload_dataframe; or give a column of it, as numbers or text"
 
 
 def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
@@ -39,7 +40,8 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
     try:
         dtypes.check_dtype(array.dtype)
     except UnsupportedArray as error:
-        raise UnsupportedArray(f"{describe()}: {_SPARSE if is_sparse(value) else error}") from None
+        told = _SPARSE if is_sparse(value) else _FRAME if _is_frame(value) else error
+        raise UnsupportedArray(f"{describe()}: {told}") from None
     return array
 
 
@@ -57,6 +59,11 @@ def _is_of_pandas(value: Any) -> bool:
     """Whether it is in memory, and sliced by labels: where pandas was never imported, nothing is."""
     module = sys.modules.get("pandas")
     return module is not None and isinstance(value, (module.Series, module.Index))
+
+
+def _is_frame(value: Any) -> bool:
+    """Whether it is a table of pandas, polars or another library: each calls it so."""
+    return type(value).__name__ == "DataFrame"
 
 
 def is_sparse(value: Any) -> bool:

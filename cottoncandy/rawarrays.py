@@ -213,7 +213,7 @@ def load_array(
     damaged: object = None
     while True:
         with ObjectSource(backend, key, settings, e_tag=e_tag, opened=opened) as source:
-            download = _Download(source, threads or settings.threads)
+            download = _Download(source, threads)
             try:
                 return download.new() if out is None else download.into(out), dict(source.head.metadata)
             except MemoryError as error:
@@ -256,11 +256,11 @@ def unpack_in_place(source: ObjectSource, way: codecs.InPlace, nbytes: int, thre
 class _Download:
     """An array on its way down."""
 
-    __slots__ = ("checksum", "description", "source", "threads", "where")
+    __slots__ = ("asked", "checksum", "description", "source", "threads", "where")
 
-    def __init__(self, source: ObjectSource, threads: int) -> None:
+    def __init__(self, source: ObjectSource, threads: int | None) -> None:
         self.source = source
-        self.threads = threads
+        self.asked, self.threads = threads, threads or source.settings.threads
         self.where = source.where
         metadata = arrayformat.lowered(source.head.metadata)
         self.checksum = arrayformat.read_checksum(metadata, self.where)
@@ -309,7 +309,7 @@ class _Download:
             self._compare(view)
 
     def _unpack(self, view: memoryview) -> None:
-        with self._progress(), closing(self.source.parts(self.threads)) as parts:
+        with self._progress(), closing(self.source.parts(self.asked)) as parts:
             codecs.get_codec(str(self.description.compression)).decode(parts, view)
         self._compare(view)
 

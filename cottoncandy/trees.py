@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from cottoncandy import keys
+from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
 from cottoncandy.errors import CorruptObject, InvalidObjectName
+
+Entry = TypeVar("Entry", bound=ObjectInfo | ObjectPrefix)
 
 
 def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
 def _walk(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         name = keys.clean_object(str(key)).rstrip(keys.SEPARATOR)
-        if any(map(is_stage, name.split(keys.SEPARATOR))):
+        if _is_staged(name):
             raise InvalidObjectName(f"{name!r} is what an upload has beside a tree, and would not be read: rename it")
         branches = _branches(value)
         if branches is None:
@@ -105,6 +108,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None
 # A tree that replaces another waits there until the complete mark is written; from then on readers get it from where it
 # waits, until its leaves are copied to their places. Two uploads at the same time see each other's marks.
 # `cottoncandy.interfaces.arrays.treeupload` draws the order of the steps.
+_BEGINS = ".upload-"
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
@@ -236,6 +240,46 @@ def is_stage(name: str) -> bool:
     (True, False)
     """
     return _STAGE_NAME.fullmatch(name) is not None
+
+
+def _is_staged(name: str) -> bool:
+    return _BEGINS in name and any(map(is_stage, name.split(keys.SEPARATOR)))
+
+
+def shown(entries: Iterable[Entry], asked: str) -> Iterator[Entry]:
+    """Leave out of a listing what uploads have beside their trees: it is no data yet, or not any more.
+
+    All calls that show names pass through here, or through `shown_names`. What removes, copies or moves a branch takes
+    all of it: a tree may be read from where it waits.
+
+    Parameters
+    ----------
+    entries : iterable of ObjectInfo or ObjectPrefix
+    asked : str
+        The name, prefix or pattern that was asked for. If a part of it begins as a stage does, nothing is left out.
+    """
+    if _asks_for_stages(asked):
+        return iter(entries)
+    # one test of most names, and no call: there may be millions
+    return (entry for entry in entries if _BEGINS not in entry.key or not _is_staged(entry.key))
+
+
+def shown_names(names: Iterable[str], asked: str) -> Iterator[str]:
+    """Do what `shown` does, for the names alone.
+
+    Examples
+    --------
+    >>> names = ['exp/mean', 'exp/.upload-0123456789abcdef/leaves/mean']
+    >>> list(shown_names(names, 'exp/*')), list(shown_names(names, 'exp/.upload-*')) == names
+    (['exp/mean'], True)
+    """
+    if _asks_for_stages(asked):
+        return iter(names)
+    return (name for name in names if _BEGINS not in name or not _is_staged(name))
+
+
+def _asks_for_stages(asked: str) -> bool:
+    return _BEGINS in asked and any(part.startswith(_BEGINS) for part in asked.split(keys.SEPARATOR))
 
 
 def stages(dates: Mapping[str, datetime | None]) -> tuple[list[str], list[Stage]]:

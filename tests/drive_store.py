@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fake_drive import FOLDER, FakeDrive, Item
+from raw import Raw
 
 from cottoncandy.retry import RetryPolicy
 
@@ -26,7 +27,7 @@ _PIECE = re.compile(r"#\d+")
 
 
 @dataclass
-class RawFolder:
+class RawFolder(Raw):
     """A folder as the service has it."""
 
     drive: FakeDrive

@@ -162,7 +162,8 @@ def soak_place(access: dict[str, Any], how: Signal, kinds: list[str], moments: i
             raise ValueError(f"{name}: {removed} uploads were left by a process that could take them back")
         if left := cci.clean_uploads(older_than=0):
             raise ValueError(f"{left} are left")
-        cci.backend_interface.delete([info.key for info in cci.get_objects()])
+        names = [info.key for info in cci.backend_interface.list_objects()]  # also what killed writers of trees left
+        cci.backend_interface.delete(names)
     if cci.backend_interface.name == "local":  # empty directories may be left, and metadata of what was being deleted
         cci.rm_bucket(access["bucket_name"])
     return f"{cci.backend_interface.name} {how}: {'; '.join(said)}"
@@ -170,9 +171,7 @@ def soak_place(access: dict[str, Any], how: Signal, kinds: list[str], moments: i
 
 def access_to(store: Any) -> dict[str, Any]:
     """The arguments of `get_interface` that lead to a store of the tests."""
-    names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
-    access = {names.get(name, name): value for name, value in store.access.items()}
-    return access | {"bucket_name": store.container, "backend": store.backend_name, "verbose": False}
+    return store.arguments | {"bucket_name": store.container, "backend": store.backend_name, "verbose": False}
 
 
 def main() -> None:

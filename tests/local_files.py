@@ -1,4 +1,4 @@
-"""The files of a local store, and what the backend makes of them."""
+"""Files on disk, as a test lays them out and finds them, and what the local backend makes of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from cottoncandy.backends.base import Backend
 
 def files(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def write(root: Path, named: dict[str, bytes]) -> Path:
+    for name, body in named.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(body)
+    return root
 
 
 def directories(root: Path) -> set[str]:

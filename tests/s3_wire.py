@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,6 +29,15 @@ def error(code: str, status: int, message: str = "as told", headers: dict[str, s
 def ok(body: str = "", **headers: str) -> Response:
     told = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(200, body.encode(), {"x-amz-request-id": "1", **told})
+
+
+def is_get(request: Request) -> bool:
+    return request.method == "GET"
+
+
+def shown(error: BaseException) -> str:
+    """All that a user sees of an error."""
+    return "".join(traceback.format_exception(error))
 
 
 def answer_writes(request: Request) -> Response:

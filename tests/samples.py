@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from stores import Store
 
 _RANDOM = np.random.default_rng(20240601)
 
@@ -91,6 +94,11 @@ LAYOUTS: dict[str, np.ndarray[Any, Any]] = {
 }
 
 ALL = {**DTYPES, **LAYOUTS}
+
+
+def arrays_for(store: Store) -> dict[str, np.ndarray[Any, Any]]:
+    """All but what a store cannot describe in its metadata."""
+    return {name: array for name, array in ALL.items() if name != "many fields" or not store.has("short-metadata")}
 
 
 def assert_same(found: Any, expected: Any) -> None:

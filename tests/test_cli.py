@@ -78,8 +78,7 @@ def on_server(store: Store) -> list[str]:
 @pytest.fixture
 def s3(store: Store, cc: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command, with the options that lead it to the store of the test."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    store.give_keys(monkeypatch)
     return lambda command, *names: cc(command, *on_server(store), *names)
 
 
@@ -1496,8 +1495,7 @@ def test_who_is_asked_to_end_leaves_nothing_half_done(
 ) -> None:
 
     store, proxy = recorded
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    store.give_keys(monkeypatch)
     store.raw.put("large", bytes(5 * 2**20))
 
     def slowly(request: Request) -> Fault | None:
@@ -1520,8 +1518,7 @@ def test_who_is_asked_to_end_leaves_nothing_half_done(
 def test_bars_are_for_terminals(recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
     store, proxy = recorded
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    store.give_keys(monkeypatch)
     proxy.hook = lambda request: Fault("delay", 1.1) if request.method == "PUT" else None
     for name in ("a", "b"):
         Path(name).write_text(name)
@@ -1550,8 +1547,7 @@ def test_many_files_are_under_way_at_once(
 ) -> None:
     """The first of the answers comes when the third request has, also to what tells of each object."""
     store, proxy = recorded
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    store.give_keys(monkeypatch)
     Path("here").mkdir()
     for number in range(6):
         Path(f"here/{number}").write_text(f"{number}")
@@ -1594,8 +1590,7 @@ def test_no_bar_is_drawn_into_the_lines_of_a_listing(
 ) -> None:
 
     store, proxy = recorded
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    store.give_keys(monkeypatch)
     for name in ("many/a", "many/b"):
         store.raw.put(name, b"", {})
     proxy.hook = lambda request: Fault("delay", 1.1) if request.method == "GET" else None
@@ -1647,8 +1642,7 @@ def test_completion_asks_by_the_way_that_the_line_tells(
 ) -> None:
     store, proxy = recorded
     store.raw.put("song", b"!")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.access["secret_key"])
+    store.give_keys(monkeypatch)
     line = f"ls --backend s3 -b {store.container} --endpoint-url {proxy.url}"
     for more in ("--region eu-north-1 --request-payer", "--no-sign-request"):
         assert completed(f"{line} {more} s", monkeypatch, cc) == ["song"]

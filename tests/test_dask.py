@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from recorder import Fault, Request, Response
+from s3_wire import error
 from samples import ALL, assert_equal
-from stores import Recorded, Store
+from stores import Recorded, Store, table_of
 
 from cottoncandy.errors import AccessDenied, CorruptObject, ObjectNotFound
 
@@ -18,11 +19,6 @@ da = pytest.importorskip("dask.array")
 
 CUBE = np.random.default_rng(4).standard_normal((12, 10, 8))
 CHUNK = 2000  # bytes: a dozen blocks of the cube, or so
-
-
-def _table(store: Store, name: str) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(store.raw.get(f"{name}/metadata.json")[0])
-    return table
 
 
 # ---------------------------------------------------------------------- there and back
@@ -41,7 +37,7 @@ def test_there_and_back(store: Store) -> None:
 
 def test_what_lies_in_the_store(store: Store) -> None:
     store.interface().upload_dask_array("dir/cube", CUBE, buffersize=CHUNK)
-    table = _table(store, "dir/cube")
+    table = table_of(store, "dir/cube")
     assert table["shape"] == [12, 10, 8]
     assert table["dtype"] == "<f8"
     assert table["chunks"][:2] == [[12], [10]]
@@ -120,7 +116,7 @@ def test_chunks_are_no_larger_than_asked(store: Store) -> None:
     cci = store.interface()
     for axis in (-1, 0, 1, None):
         cci.upload_dask_array(f"a{axis}", CUBE, axis=axis, buffersize=CHUNK)
-        sizes = np.array(_table(store, f"a{axis}")["chunk_sizes"])
+        sizes = np.array(table_of(store, f"a{axis}")["chunk_sizes"])
         assert (sizes.prod(axis=1) * 8).max() <= CHUNK
         assert sizes.min() >= 1
 
@@ -129,7 +125,7 @@ def test_chunks_are_no_larger_than_asked(store: Store) -> None:
 def test_one_slice_may_be_larger_than_a_chunk(store: Store) -> None:
     cci = store.interface()
     cci.upload_dask_array("a", CUBE, axis=0, buffersize=1)
-    assert _table(store, "a")["chunks"] == [[1] * 12, [10], [8]]
+    assert table_of(store, "a")["chunks"] == [[1] * 12, [10], [8]]
     assert_equal(np.asarray(cci.download_dask_array("a")), CUBE)
 
 
@@ -160,14 +156,14 @@ def test_options_of_the_chunks(store: Store) -> None:
     body, metadata = store.raw.get("a/pt0000")
     assert metadata["compression"] == "False"
     assert metadata["subject"] == "S01"
-    assert len(body) == np.prod(_table(store, "a")["chunk_sizes"][0]) * 8
+    assert len(body) == np.prod(table_of(store, "a")["chunk_sizes"][0]) * 8
 
 
 @pytest.mark.stores("local")
 def test_the_configured_size_of_chunks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COTTONCANDY_UPLOAD_SETTINGS_DASK_CHUNKSIZE", "0.002")
     store.interface().upload_dask_array("a", CUBE)
-    assert len(_table(store, "a")["dask"]) > 2
+    assert len(table_of(store, "a")["dask"]) > 2
 
 
 def test_only_what_is_needed_is_read(recorded: Recorded) -> None:
@@ -215,11 +211,11 @@ def test_an_array_is_replaced_whole(store: Store, sizes: tuple[int, int]) -> Non
     smaller = CUBE[:7, :, :5] * 3
     cci.upload_dask_array("a", smaller, buffersize=sizes[1])
     assert_equal(np.asarray(cci.download_dask_array("a")), smaller)
-    named = sorted(key for _, key in _table(store, "a")["dask"])
+    named = sorted(key for _, key in table_of(store, "a")["dask"])
     assert store.raw.keys() == sorted([*named, "a/metadata.json"])
     cci.upload_dask_array("a", CUBE, buffersize=sizes[0])
     assert_equal(np.asarray(cci.download_dask_array("a")), CUBE)
-    assert len(store.raw.keys()) == len(_table(store, "a")["dask"]) + 1
+    assert len(store.raw.keys()) == len(table_of(store, "a")["dask"]) + 1
 
 
 def test_other_objects_beside_the_chunks_stay(store: Store) -> None:
@@ -318,8 +314,7 @@ def test_a_table_that_is_refused_leaves_the_old_array(recorded: Recorded) -> Non
 
     def refuse(request: Request) -> Response | None:
         table = request.method == "PUT" and request.path.endswith("metadata.json")
-        body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-        return Response(403, body, {"Content-Type": "application/xml"}) if table else None
+        return error("AccessDenied", 403) if table else None
 
     proxy.hook = refuse
     with pytest.raises(AccessDenied):

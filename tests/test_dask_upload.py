@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import pickle
@@ -14,8 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from recorder import Fault, Request, Response
+from s3_wire import error
 from samples import ALL, assert_equal
-from stores import Recorded, Store
+from stores import Recorded, Store, table_of
 
 from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload
 from cottoncandy.errors import AccessDenied, ObjectChanged, TransientError, UnsupportedArray
@@ -31,11 +31,6 @@ CHUNKS = ((5, 5, 2), (10,), (3, 5))
 
 def lazy(array: np.ndarray[Any, Any] = CUBE, chunks: Any = CHUNKS) -> Any:
     return da.from_array(array, chunks=chunks)
-
-
-def table_of(store: Store, name: str) -> dict[str, Any]:
-    table: dict[str, Any] = json.loads(store.raw.get(f"{name}/metadata.json")[0])
-    return table
 
 
 def is_stored(store: Store, name: str, array: np.ndarray[Any, Any]) -> bool:
@@ -320,9 +315,9 @@ def test_a_chunk_of_an_upload_that_was_given_up_is_refused(store: Store) -> None
 
 
 def _refuse(path: str) -> Callable[[Request], Response | None]:
-    body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-    refusal = Response(403, body, {"Content-Type": "application/xml"})
-    return lambda request: refusal if request.method == "PUT" and request.path.endswith(path) else None
+    return lambda request: (
+        error("AccessDenied", 403) if request.method == "PUT" and request.path.endswith(path) else None
+    )
 
 
 @pytest.mark.parametrize("path", ["pt0002", "metadata.json"])

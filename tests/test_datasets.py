@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from recorder import Fault, RecordingProxy
-from samples import ALL, assert_equal
+from samples import arrays_for, assert_equal
 from stores import Recorded, Store
 
 from cottoncandy import slicing
@@ -160,7 +160,7 @@ def test_lists_of_all_places(store: Store, order: str) -> None:
 @pytest.mark.parametrize("compression", COMPRESSIONS, ids=str)
 def test_every_kind_of_array(store: Store, compression: Any) -> None:
     cci = store.interface()
-    for name, sample in ALL.items():
+    for name, sample in arrays_for(store).items():
         array = np.asarray(sample)
         cci.upload_raw_array(f"raw/{name}", array, compression=compression)
         opened = cci.open_array(f"raw/{name}")
@@ -610,3 +610,41 @@ def test_workers_of_their_own_read_their_parts(store: Store) -> None:
         array = cci.open_array("a").to_dask(chunks=(64, -1))
         total = array.sum().compute(scheduler="processes", num_workers=2)
         assert np.isclose(total, _WIDE[:128].sum())
+
+
+# ---------------------------------------------------------------------- no operand
+@pytest.mark.stores("local")
+def test_it_is_no_operand_of_python_itself(store: Store) -> None:
+    cci = store.interface()
+    cci.upload_raw_array("a", np.arange(3.0))
+    stored, other = cci.open_array("a"), cci.open_array("a")
+    for compute in (
+        lambda: stored == 1,
+        lambda: stored != other,
+        lambda: stored == None,  # noqa: E711 - it would just be False
+        lambda: stored < 1,
+        lambda: stored >= other,
+        lambda: stored + 1,
+        lambda: 2 * stored,
+        lambda: stored**2,
+        lambda: stored @ [1, 2, 3],
+        lambda: stored & 1,
+        lambda: -stored,
+        lambda: abs(stored),
+    ):
+        with pytest.raises(TypeError, match=r"'a' in .* slice it first \(array\[\.\.\.\]\), .*array\.to_dask\(\)"):
+            compute()
+    assert {stored: 1}[stored] == 1
+    assert stored in [stored, other]
+    assert len({stored, other, stored}) == 2
+
+
+@pytest.mark.stores("local")
+def test_beside_an_array_it_is_one(store: Store) -> None:
+    cci, array = store.interface(), np.arange(3.0)
+    cci.upload_raw_array("a", array)
+    stored = cci.open_array("a")
+    for found in (stored == array, array == stored, stored - array == 0, array - stored == 0, stored >= np.float64(0)):
+        assert found.tolist() == [True] * 3
+    assert float((stored + dask.array.ones(3)).sum().compute()) == 6
+    assert np.mean(stored) == 1

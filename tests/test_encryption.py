@@ -77,7 +77,7 @@ def read(backend: Backend, key: str = "name", start: int = 0, stop: int | None =
 
 
 # ------------------------------------------------------------------ what lies in the store
-@pytest.mark.stores(exclude=["ceph-tls"])
+@pytest.mark.stores(exclude=["ceph-tls"], without="short-metadata")
 def test_nothing_readable_lies_in_the_store(store: Store) -> None:
     cci, secret = store.interface(encryption_key=KEY), b"subject S01 slept well. "
     cci.upload_object("small", secret, subject="S01 slept well")
@@ -438,7 +438,7 @@ def test_a_broken_connection_goes_on_at_a_segment(backend: EncryptedBackend, mon
 
 
 # ------------------------------------------------------------------ keys
-@pytest.mark.stores(exclude=["ceph-tls"])
+@pytest.mark.stores(exclude=["ceph-tls"], without="short-metadata")
 def test_without_the_key_it_is_told_and_no_noise_is_given(store: Store) -> None:
     store.interface(encryption_key=KEY).upload_raw_array("dir/array", np.arange(5))
     plain = store.interface()
@@ -515,6 +515,7 @@ def test_the_mark_is_no_metadata_of_a_caller(store: Store, key: bytes | bool, tm
     for stored in (
         lambda: cci.upload_object("a", b"1", **mine),
         lambda: cci.upload_from_file(str(tmp_path / "file"), "a", ExtraArgs=extra),
+        lambda: cci.upload_from_directory(str(tmp_path), "a", ExtraArgs=extra),
         lambda: cci.upload_json("a", {}, **mine),
         lambda: cci.upload_pickle("a", {}, **mine),
         lambda: cci.upload_raw_array("a", array, **mine),
@@ -589,7 +590,7 @@ def test_who_fails_leaves_what_his_key_does_not_open(store: Store, monkeypatch: 
     assert owner.download_raw_array("t/a").tolist() == [1, 1, 1]
 
 
-@pytest.mark.stores(exclude=["ceph-tls"])
+@pytest.mark.stores(exclude=["ceph-tls"], without="short-metadata")
 def test_plain_objects_beside(store: Store) -> None:
     plain, safe, array = store.interface(), store.interface(encryption_key=KEY), np.arange(60_000.0).reshape(300, 200)
     plain.upload_raw_array("plain", array, compression=False)

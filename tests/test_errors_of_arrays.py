@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -25,11 +26,13 @@ from cottoncandy.errors import (
     CorruptObject,
     DecryptionError,
     InvalidObjectName,
+    NotAnArray,
     ObjectNotFound,
     OutOfMemory,
     UnknownCodec,
     UnsupportedArray,
 )
+from cottoncandy.interfaces import DefaultInterface
 from cottoncandy.stream.file import _ObjectFile
 
 MASKED = np.ma.masked_greater(np.arange(4.0), 1)
@@ -495,3 +498,110 @@ def test_files_that_do_not_fit_into_memory_are_named(store: Store, monkeypatch: 
     monkeypatch.setattr(_ObjectFile, "readall", nothing_left)
     with pytest.raises(OutOfMemory, match=r"'a\.npy' in .* 24 MiB do not fit"):
         cci.download_object("a.npy")
+
+
+# ---------------------------------------------------------------------- which call reads it
+READERS = {
+    "raw": "download_raw_array",
+    "chunks": "download_dask_array",
+    "masked": "download_masked_array",
+    "sparse": "download_sparse_array",
+    "tree": "cloud2dict",
+    "deep": "cloud2dict",
+}
+
+
+def one_of_each(cci: DefaultInterface) -> None:
+    cci.upload_raw_array("raw", np.ones(2))
+    cci.upload_dask_array("chunks", np.ones((4, 4)), axis=0, buffersize=32)
+    cci.upload_masked_array("masked", MASKED)
+    cci.upload_sparse_array("sparse", scipy.sparse.eye(3, format="coo"))
+    cci.dict2cloud("tree", {"mask": np.ones(2), "data": np.ones(2)}, verbose=False)
+    cci.dict2cloud("deep", {"a": {"b": np.ones(2)}}, verbose=False)
+
+
+@pytest.mark.stores("local", "moto", "seaweedfs", "gdrive")
+@pytest.mark.parametrize("call", ["download_raw_array", "open_array", "download_npy_array"])
+def test_where_no_object_is_it_is_told_which_call_reads_it(store: Store, call: str) -> None:
+    cci = store.interface()
+    one_of_each(cci)
+    for name in ("chunks", "masked", "sparse", "tree", "deep"):
+        with pytest.raises(ObjectNotFound, match=f"object '{name}' .*; {READERS[name]} reads what is below that name$"):
+            getattr(cci, call)(name)
+    with pytest.raises(ObjectNotFound) as caught:
+        getattr(cci, call)("tree2")
+    assert "reads" not in str(caught.value)
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("call", ["download_masked_array", "download_sparse_array", "download_dask_array"])
+def test_an_array_of_another_kind_is_not_damaged(store: Store, call: str) -> None:
+    cci = store.interface()
+    one_of_each(cci)
+    for name in {"chunks", "masked", "sparse"} - {name for name, reader in READERS.items() if reader == call}:
+        with pytest.raises(NotAnArray, match=f"'{name}' .*: this is another kind of array: {READERS[name]} reads it$"):
+            getattr(cci, call)(name)
+    for name in ("raw", "tree"):
+        with pytest.raises(ObjectNotFound, match=r"download_raw_array reads .*, and cloud2dict a tree"):
+            getattr(cci, call)(name)
+
+
+def test_it_is_asked_only_where_nothing_is_found(recorded: Recorded) -> None:
+    cci, proxy = recorded.store.interface(), recorded.proxy
+    one_of_each(cci)
+    cci.cloud2dict("tree", verbose=False)
+    for call, name, count in (
+        (cci.download_raw_array, "raw", 1),
+        (cci.open_array, "raw", 1),
+        (cci.download_raw_array, "chunks", 2),
+        (cci.download_raw_array, "absent", 2),
+    ):
+        proxy.clear()
+        with contextlib.suppress(ObjectNotFound):
+            call(name)
+        assert proxy.count() == count
+
+
+def test_what_cannot_be_listed_is_not_found_all_the_same(recorded: Recorded) -> None:
+    cci = recorded.store.interface()
+
+    def refused(request: Request) -> Response | None:
+        return error("AccessDenied", 403) if "list-type" in request.target else None
+
+    recorded.proxy.hook = refused
+    with pytest.raises(ObjectNotFound, match="'absent'"):
+        cci.download_raw_array("absent")
+
+
+@pytest.mark.stores("local", "moto", "gdrive")
+def test_a_tree_that_is_none(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    cci = store.interface()
+    one_of_each(cci)
+    cci.upload_json("sub01/info", {})
+    with pytest.raises(ObjectNotFound, match=r"'raw' .* is one object, .*: download_raw_array reads it"):
+        cci.cloud2dict("raw")
+    with pytest.raises(ObjectNotFound, match=r"'sub01/info' .* is one object, .*: download_object reads it"):
+        cci.cloud2dict("sub01/info")
+    assert capsys.readouterr().out == ""
+    for name in ("sub0", "sub01", "raw/", "/tree2"):
+        assert cci.cloud2dict(name) == {}
+        assert capsys.readouterr().out == f"no arrays are below {name!r}\n"
+    assert cci.cloud2dict("tree", keys=[]) == {}
+    assert cci.cloud2dict("tree").keys() == {"mask", "data"}
+    assert capsys.readouterr().out == "downloaded arrays in 'tree'\n" * 2
+
+
+# ---------------------------------------------------------------------- tables
+@pytest.mark.stores("local")
+def test_a_frame_is_told_of_its_call(store: Store) -> None:
+    cci = store.interface()
+    frame = pd.DataFrame({"onset": [1.5], "word": ["cat"]})
+    for call in (
+        lambda: cci.upload_raw_array("a", frame),
+        lambda: cci.upload_dask_array("a", frame),
+        lambda: cci.dict2cloud("t", {"a": frame}, verbose=False),
+    ):
+        with pytest.raises(UnsupportedArray, match=r"a' in .*: a table of .* goes by upload_dataframe"):
+            call()
+    cci.upload_raw_array("a", frame[["onset"]])
+    assert cci.download_raw_array("a").tolist() == [[1.5]]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from recorder import Fault, RecordingProxy, Request, Response
+from s3_wire import error, is_get
 from samples import assert_same
 from stores import Recorded, Store
 from test_objects import small_parts
@@ -53,15 +54,6 @@ def _times(count: int, verdict: Fault | Response, when: Callable[[Request], bool
     return hook
 
 
-def _xml(status: int, code: str) -> Response:
-    body = f"<Error><Code>{code}</Code><Message>said the test</Message></Error>".encode()
-    return Response(status, body, {"Content-Type": "application/xml"})
-
-
-def _is_get(request: Request) -> bool:
-    return request.method == "GET"
-
-
 # ---------------------------------------------------------------------- downloads that break
 @pytest.fixture(params=[False, True], ids=["straight", "by way of the cache"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +65,7 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("kind", ["reset", "truncate"])
 def test_a_download_goes_on_where_it_broke(opened: tuple[Any, RecordingProxy, Store], kind: Any) -> None:
     cci, proxy, _ = opened
-    proxy.hook = _times(1, Fault(kind, 700_001), _is_get)
+    proxy.hook = _times(1, Fault(kind, 700_001), is_get)
     assert_same(cci.download_raw_array("array", threads=1), ARRAY)
     broken = next(request for request in proxy.requests if request.answered == 700_001)
     end = broken.headers["Range"].partition("-")[2]
@@ -93,7 +85,7 @@ def test_what_a_broken_answer_leaves_keeps_nothing_from_growing(
     """Until the garbage collector comes by, the failure holds views of the memory that was being filled."""
     cci, proxy, _ = opened
     monkeypatch.setattr("cottoncandy.stream.file._LEAST_TAKEN", MIB)
-    proxy.hook = _times(3, Fault("reset", 300_000), _is_get)
+    proxy.hook = _times(3, Fault("reset", 300_000), is_get)
     gc.disable()
     try:
         assert cci.download_object("big") == BODY
@@ -112,7 +104,7 @@ def test_every_download_survives(
     cci.upload_object("small", b"0123456789" * 100)
     # a stream reads few bytes at a time at first; of what passes by in parts, the rest of one is asked for
     amount = {"small": 300, "object": 300_000}.get(call, 50_000)
-    proxy.hook = _times(3, Fault(kind, amount), _is_get)
+    proxy.hook = _times(3, Fault(kind, amount), is_get)
     if call == "to_file":
         cci.download_to_file("big", tmp_path / "big")
         assert (tmp_path / "big").read_bytes() == BODY
@@ -132,7 +124,7 @@ def test_every_download_survives(
 def test_a_line_that_breaks_again_and_again_but_moves_on(opened: tuple[Any, RecordingProxy, Store]) -> None:
     """Tries are counted from the last byte that came, not from the first."""
     cci, proxy, _ = opened
-    proxy.hook = lambda request: Fault("reset", 150_000) if _is_get(request) else None
+    proxy.hook = lambda request: Fault("reset", 150_000) if is_get(request) else None
     assert_same(cci.download_raw_array("array", threads=2), ARRAY)
     assert len(proxy.requests) > 15
 
@@ -151,7 +143,7 @@ def test_a_line_that_is_dead_is_given_up(opened: tuple[Any, RecordingProxy, Stor
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_a_busy_server_is_asked_again(opened: tuple[Any, RecordingProxy, Store], status: int) -> None:
     cci, proxy, store = opened
-    answer = _xml(status, "SlowDown" if status == 503 else "InternalError")
+    answer = error("SlowDown" if status == 503 else "InternalError", status)
     calls: list[Callable[[], Any]] = [
         lambda: cci.download_raw_array("array"),
         lambda: cci.upload_object("new", b"x"),
@@ -168,7 +160,7 @@ def test_a_busy_server_is_asked_again(opened: tuple[Any, RecordingProxy, Store],
 
 def test_a_server_that_stays_busy_is_given_up(opened: tuple[Any, RecordingProxy, Store]) -> None:
     cci, proxy, _ = opened
-    proxy.hook = lambda request: _xml(503, "SlowDown")
+    proxy.hook = lambda request: error("SlowDown", 503)
     with pytest.raises(TransientError, match=r"(?s)'array'.*SlowDown"):
         cci.download_raw_array("array")
     assert 8 <= len(proxy.requests) <= 8 + 8  # an idle connection that broke is replaced at once
@@ -176,12 +168,12 @@ def test_a_server_that_stays_busy_is_given_up(opened: tuple[Any, RecordingProxy,
 
 def test_what_is_refused_is_not_asked_again(opened: tuple[Any, RecordingProxy, Store]) -> None:
     cci, proxy, _ = opened
-    proxy.hook = lambda request: _xml(403, "AccessDenied")
+    proxy.hook = lambda request: error("AccessDenied", 403)
     with pytest.raises(AccessDenied, match="'array'"):
         cci.download_raw_array("array")
     assert len(proxy.requests) == 1
     proxy.clear()
-    proxy.hook = lambda request: _xml(400, "SomethingNew")
+    proxy.hook = lambda request: error("SomethingNew", 400)
     with pytest.raises(ServiceError, match="SomethingNew"):
         cci.download_raw_array("array")
     assert len(proxy.requests) == 1
@@ -201,7 +193,7 @@ def _part(number: int) -> Callable[[Request], bool]:
 
 def test_a_part_that_breaks_is_sent_again(opened: tuple[Any, RecordingProxy, Store]) -> None:
     cci, proxy, store = opened
-    for fault in (Fault("drop"), Fault("lose"), _xml(503, "SlowDown")):
+    for fault in (Fault("drop"), Fault("lose"), error("SlowDown", 503)):
         proxy.hook = _times(2, fault, _part(2))
         cci.upload_object("new", BODY)
         assert store.raw.get("new")[0] == BODY
@@ -213,7 +205,7 @@ def test_a_part_that_breaks_is_sent_again(opened: tuple[Any, RecordingProxy, Sto
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_part_that_fails_leaves_nothing(opened: tuple[Any, RecordingProxy, Store], number: int, threads: int) -> None:
     cci, proxy, store = opened
-    proxy.hook = lambda request: _xml(403, "AccessDenied") if _part(number)(request) else None
+    proxy.hook = lambda request: error("AccessDenied", 403) if _part(number)(request) else None
     with pytest.raises(AccessDenied, match="'big'"):
         cci.upload_object("big", bytes(12 * MIB), threads=threads)
     assert store.raw.leftovers() == []
@@ -223,15 +215,18 @@ def test_a_part_that_fails_leaves_nothing(opened: tuple[Any, RecordingProxy, Sto
 def test_a_completion_that_fails_leaves_nothing(opened: tuple[Any, RecordingProxy, Store]) -> None:
     cci, proxy, store = opened
     complete = lambda request: request.method == "POST" and "uploadId" in request.query  # noqa: E731
-    proxy.hook = lambda request: _xml(403, "AccessDenied") if complete(request) else None
+    proxy.hook = lambda request: error("AccessDenied", 403) if complete(request) else None
     with pytest.raises(AccessDenied, match="'big'"):
         cci.upload_raw_array("big", np.zeros(2 * MIB), compression=False)
     assert store.raw.leftovers() == []
     assert store.raw.get("big")[0] == BODY
 
 
-def test_a_source_that_fails_leaves_nothing(opened: tuple[Any, RecordingProxy, Store]) -> None:
-    """The bytes to send come from somewhere, and that may break as well."""
+@pytest.mark.parametrize("failure", [OSError, KeyboardInterrupt])
+def test_a_source_that_fails_leaves_nothing(
+    opened: tuple[Any, RecordingProxy, Store], failure: type[BaseException]
+) -> None:
+    """The bytes to send come from somewhere, and that may break as well; or there is Ctrl-C."""
     cci, _, store = opened
 
     class Disk:
@@ -240,29 +235,11 @@ def test_a_source_that_fails_leaves_nothing(opened: tuple[Any, RecordingProxy, S
         def read(self, count: int) -> bytes:
             self.left -= 1
             if not self.left:
-                raise OSError("the disk is gone")
+                raise failure("the disk is gone")
             return bytes(count)
 
-    with pytest.raises(OSError, match="the disk is gone"):
+    with pytest.raises(failure, match="the disk is gone"):
         cci.upload_object("big", Disk())
-    assert store.raw.leftovers() == []
-    assert store.raw.get("big")[0] == BODY
-
-
-def test_ctrl_c_leaves_nothing(opened: tuple[Any, RecordingProxy, Store]) -> None:
-    cci, _, store = opened
-
-    class Impatient:
-        left = 3
-
-        def read(self, count: int) -> bytes:
-            self.left -= 1
-            if not self.left:
-                raise KeyboardInterrupt
-            return bytes(count)
-
-    with pytest.raises(KeyboardInterrupt):
-        cci.upload_object("big", Impatient())
     assert store.raw.leftovers() == []
     assert store.raw.get("big")[0] == BODY
 
@@ -331,9 +308,9 @@ def test_a_bit_that_turns_on_the_way(opened: tuple[Any, RecordingProxy, Store], 
     """It is noticed, and the array read once more."""
     cci, proxy, _ = opened
     cci.upload_raw_array("packed", ARRAY, compression=compression)
-    proxy.hook = _times(1, Fault("flip", 1000), _is_get)
+    proxy.hook = _times(1, Fault("flip", 1000), is_get)
     assert_same(cci.download_raw_array("packed"), ARRAY)
-    proxy.hook = _times(100, Fault("flip", 1000), _is_get)
+    proxy.hook = _times(100, Fault("flip", 1000), is_get)
     with pytest.raises(ChecksumMismatch, match="'packed' in bucket"):
         cci.download_raw_array("packed")
 
@@ -342,7 +319,7 @@ def test_trees_stop_at_the_first_failure(opened: tuple[Any, RecordingProxy, Stor
     cci, proxy, _ = opened
     cci.dict2cloud("t", {f"a{number:02d}": np.arange(4) for number in range(40)}, verbose=False)
     proxy.clear()
-    proxy.hook = lambda request: _xml(403, "AccessDenied") if request.path.endswith("a01") else None
+    proxy.hook = lambda request: error("AccessDenied", 403) if request.path.endswith("a01") else None
     with pytest.raises(AccessDenied, match="t/a01"):
         cci.cloud2dict("t", verbose=False, threads=2)
     assert len(proxy.requests) < 20

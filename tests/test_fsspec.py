@@ -36,7 +36,7 @@ from fsspec.tests.abstract import (
     AbstractPutTests,
 )
 from pages import ROOT, tomllib
-from recorder import Response
+from s3_wire import error
 from stores import Recorded, Store
 from test_contract import _exit_with
 
@@ -184,8 +184,7 @@ def test_nothing_is_cached(store: Store, fs: ObjectFileSystem) -> None:
 
 def test_refused_is_not_absent(recorded: Recorded) -> None:
     fs = recorded.store.interface().fs
-    body = b"<Error><Code>AccessDenied</Code><Message>said the test</Message></Error>"
-    recorded.proxy.hook = lambda _: Response(403, body, {"Content-Type": "application/xml"})
+    recorded.proxy.hook = lambda _: error("AccessDenied", 403)
     for ask in (fs.exists, fs.isfile, fs.isdir):
         with pytest.raises(AccessDenied):
             ask("a")
@@ -358,8 +357,7 @@ def test_a_file_that_is_never_closed_is_not_stored(store: Store) -> None:
 
 def test_a_part_that_fails_ends_the_file(recorded: Recorded) -> None:
     fs = ObjectFileSystem(recorded.store.backend(), SMALL_PARTS)
-    body = b"<Error><Code>AccessDenied</Code><Message>said the test</Message></Error>"
-    recorded.proxy.hook = lambda request: Response(403, body) if "partNumber" in request.query else None
+    recorded.proxy.hook = lambda request: error("AccessDenied", 403) if "partNumber" in request.query else None
     file = fs.open("x", "wb")
     with pytest.raises(AccessDenied):
         file.write(bytes(40 * MIB))
@@ -660,10 +658,9 @@ def test_a_path_is_a_place_to_download_to(tree: ObjectFileSystem, tmp_path: Path
 def test_a_download_that_fails_leaves_the_file_as_it_was(recorded: Recorded, tmp_path: Path) -> None:
     recorded.store.raw.put("a", bytes(9 * MIB))
     fs = ObjectFileSystem(recorded.store.backend(), SMALL_PARTS)
-    body = b"<Error><Code>AccessDenied</Code><Message>said the test</Message></Error>"
     opened = recorded.proxy.count("GET")
     # the second request is the last one where one connection keeps up with who writes
-    recorded.proxy.hook = lambda _: Response(403, body) if recorded.proxy.count("GET") > opened + 1 else None
+    recorded.proxy.hook = lambda _: error("AccessDenied", 403) if recorded.proxy.count("GET") > opened + 1 else None
     (tmp_path / "a").write_bytes(b"old")
     with pytest.raises(AccessDenied):
         fs.get("a", f"{tmp_path}/a")
@@ -682,9 +679,7 @@ def test_a_file_costs_one_request(recorded: Recorded, tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------- by URL
 def _options(store: Store) -> dict[str, Any]:
-    names = {"access_key": "ACCESS_KEY", "secret_key": "SECRET_KEY"}
-    access = {names.get(name, name): value for name, value in store.access.items()}
-    return {"bucket": store.container, "backend": store.backend_name, **access}
+    return {"bucket": store.container, "backend": store.backend_name, **store.arguments}
 
 
 def test_by_protocol(store: Store) -> None:

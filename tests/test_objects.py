@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,12 +20,14 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
+from local_files import files, write
 from recorder import Request, Response
 from stores import Recorded, Store
 
 from cottoncandy.diskfiles import replacing, replacing_path
 from cottoncandy.errors import InvalidObjectName, ObjectChanged, ObjectNotFound
 from cottoncandy.stream import TransferSettings, file_pieces
+from cottoncandy.waits import Waits
 
 MIB = 2**20
 BYTES = np.random.default_rng(1).bytes(3 * MIB + 17)
@@ -338,6 +342,38 @@ def test_what_no_json_can_hold_is_refused_before_it_is_sent(store: Store) -> Non
     assert store.raw.keys() == []
 
 
+class _Own(ValueError):
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first, second)
+
+
+class _Unwilling:
+    def __reduce__(self) -> str:
+        raise _Own("not", "me")
+
+
+@pytest.mark.stores("local", "moto")
+def test_what_cannot_be_written_so_is_named(store: Store) -> None:
+    cci = store.interface()
+    for value in ({"n": np.int64(3)}, [np.ones(2)], {np.int64(3): 1}):
+        with pytest.raises(TypeError, match=r"object 'j' in .*: numpy numbers .*item\(\) .*upload_raw_array"):
+            cci.upload_json("j", value)
+    circle: list[Any] = []
+    circle.append(circle)
+    with pytest.raises(ValueError, match=r"object 'j' in .*: Circular reference detected$"):
+        cci.upload_json("j", circle)
+    # which of the two it is depends on Python's release
+    with pytest.raises(
+        (AttributeError, pickle.PicklingError), match=r"object 'p' in .*: functions and classes have to"
+    ):
+        cci.upload_pickle("p", lambda: 1)
+    with Path(os.devnull).open() as file, pytest.raises(TypeError, match=r"object 'p' in .*open files"):
+        cci.upload_pickle("p", file)
+    with pytest.raises(_Own):
+        cci.upload_pickle("p", _Unwilling())
+    assert store.raw.keys() == []
+
+
 def test_pickles(store: Store) -> None:
     cci = store.interface()
     for value in ({"a": (1, 2)}, [np.arange(3)], None, {1, 2}):
@@ -356,6 +392,38 @@ def test_files(store: Store, tmp_path: Path) -> None:
     cci.download_to_file("a/file", str(target))
     assert target.read_bytes() == BYTES
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["down.bin", "up.bin"]
+
+
+def _wait_for_each_other(count: int, is_one: Callable[[Request], bool]) -> Callable[[Request], None]:
+    """No answer to the first requests of a kind before all of them have come; with fewer at a time none would."""
+    barrier, numbers = threading.Barrier(count, timeout=60), itertools.count()
+
+    def hook(request: Request) -> None:
+        if is_one(request) and next(numbers) < count:
+            barrier.wait()
+
+    return hook
+
+
+@pytest.mark.stores("moto")
+def test_a_file_takes_the_threads_that_are_asked_for(
+    recorded: Recorded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever memory they take; what is configured keeps to little."""
+    monkeypatch.setenv("COTTONCANDY_BASIC_THREADS", "32")
+    store, proxy = recorded
+    cci, source = store.interface(), tmp_path / "file"
+    source.write_bytes(np.random.default_rng(3).bytes(12 * 5 * 2**20))
+    for threads, at_a_time in ((12, 12), (None, 6)):
+        proxy.hook = _wait_for_each_other(at_a_time, lambda request: "partNumber" in request.query)
+        cci.upload_from_file(str(source), "file", threads=threads)
+    monkeypatch.setattr(Waits, "are_few", False)  # as where each answer takes long
+    for threads, at_a_time in ((12, 12), (None, 4)):
+        proxy.hook = _wait_for_each_other(
+            at_a_time, lambda request: not (request.headers["Range"] or "bytes=0-").startswith("bytes=0-")
+        )
+        cci.download_to_file("file", str(tmp_path / "down"), threads=threads)
+        assert (tmp_path / "down").read_bytes() == source.read_bytes()
 
 
 @pytest.mark.stores("moto")
@@ -595,44 +663,32 @@ def test_a_download_that_fails_leaves_the_file_as_it_was(store: Store, tmp_path:
 
 
 # ---------------------------------------------------------------------- directories
-def _tree(root: Path, files: dict[str, bytes]) -> Path:
-    for name, body in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-    return root
-
-
-def _files(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 FILES = {"a.txt": b"1", "b c.txt": b"", "sub/é.bin": b"3", "sub/deep/er": BYTES[:1000], ".hidden": b"5", "a+b%41": b"6"}
 
 
 def test_directories(store: Store, tmp_path: Path) -> None:
     cci = store.interface()
-    source = _tree(tmp_path / "up", FILES)
+    source = write(tmp_path / "up", FILES)
     cci.upload_from_directory(str(source), "exp/data", recursive=True)
     assert {key: store.raw.get(key)[0] for key in store.raw.keys("")} == {f"exp/data/{k}": v for k, v in FILES.items()}
     store.raw.put("exp/data2/sibling", b"x")
     target = tmp_path / "down" / "new"
     cci.download_directory("exp/data", str(target))
-    assert _files(target) == FILES
+    assert files(target) == FILES
     cci.download_directory("/exp//data/", str(target))
-    assert _files(target) == FILES
+    assert files(target) == FILES
 
 
 @pytest.mark.stores("local", "moto")
 def test_a_directory_without_its_directories(store: Store, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", FILES)
+    source = write(tmp_path / "up", FILES)
     store.interface().upload_from_directory(str(source), "exp")
     assert store.raw.keys() == sorted(f"exp/{name}" for name in FILES if "/" not in name)
 
 
 @pytest.mark.stores("local", "moto")
 def test_a_directorys_full_name_is_the_default(store: Store, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", {"a": b"1"})
+    source = write(tmp_path / "up", {"a": b"1"})
     store.interface().upload_from_directory(str(source))
     assert store.raw.keys() == [f"{source}/a".lstrip("/")]
 
@@ -651,7 +707,7 @@ def test_a_directory_that_is_none(store: Store, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recursive", [True, False])
 def test_a_directory_that_may_not_be_listed_is_an_error(recursive: bool, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", {"a": b"1", "closed/b": b"2"})
+    source = write(tmp_path / "up", {"a": b"1", "closed/b": b"2"})
     closed = source / "closed" if recursive else source
     code = f"""if 1:
         import cottoncandy
@@ -666,12 +722,12 @@ def test_a_directory_that_may_not_be_listed_is_an_error(recursive: bool, tmp_pat
     finally:
         closed.chmod(0o700)
     assert done.stderr.endswith(f"PermissionError: [Errno 13] Permission denied: {str(closed)!r}\n")
-    assert _files(tmp_path / "store") == {}
+    assert files(tmp_path / "store") == {}
 
 
 @pytest.mark.stores("local")
 def test_a_directory_that_links_to_itself(store: Store, tmp_path: Path) -> None:
-    source = _tree(tmp_path / "up", {"sub/a": b"1"})
+    source = write(tmp_path / "up", {"sub/a": b"1"})
     (source / "sub" / "loop").symlink_to(source)
     (source / "dangling").symlink_to(tmp_path / "nowhere")
     store.interface().upload_from_directory(str(source), "exp", recursive=True)

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from botocore.config import Config
 from recorder import Fault, Request, Response
+from s3_wire import error
 from stores import Recorded
 
 import cottoncandy
@@ -154,7 +155,7 @@ def once(kind: Callable[[Request], bool], verdict: Any, times: int = 1) -> Calla
     return lambda request: verdict if kind(request) and next(left) > 0 else None
 
 
-SLOW_DOWN = Response(503, b"<Error><Code>SlowDown</Code><Message>later</Message></Error>")
+SLOW_DOWN = error("SlowDown", 503)
 FAULTS = [
     SLOW_DOWN,
     Response(500, b"not XML"),
@@ -190,7 +191,7 @@ def test_what_fails_is_done_again(
 def test_an_error_names_the_object_and_nothing_stays(recorded: Recorded) -> None:
     store, proxy = recorded
     cci = store.interface()
-    refusal = Response(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    refusal = error("AccessDenied", 403)
     proxy.hook = lambda request: refusal if request.method == "PUT" and request.path.endswith("/23") else None
     with pytest.raises(AccessDenied, match="'t/23'"):
         cci.dict2cloud("t", TREE, verbose=False)
@@ -210,7 +211,7 @@ def test_a_server_without_acls_is_told_once(
     monkeypatch.setattr(connections, "_AT_ONCE", 60)  # however busy the machine is
     store, proxy = recorded
     cci = store.interface()
-    refusal = Response(400, b"<Error><Code>AccessControlListNotSupported</Code><Message>no</Message></Error>")
+    refusal = error("AccessControlListNotSupported", 400)
     proxy.hook = lambda request: refusal if request.headers.get("x-amz-acl") else None
     if is_known:
         cci.upload_raw_array("before", LARGE)
@@ -227,7 +228,7 @@ def test_a_server_that_refuses_acls_when_several_are_under_way(
     monkeypatch.setattr(connections, "_AT_ONCE", 60)
     store, proxy = recorded
     cci = store.interface()
-    refusal = Response(400, b"<Error><Code>AccessControlListNotSupported</Code><Message>no</Message></Error>")
+    refusal = error("AccessControlListNotSupported", 400)
     leaves = set(TREE)
     proxy.hook = lambda request: refusal if request.headers.get("x-amz-acl") and request.path[-2:] in leaves else None
     cci.dict2cloud("t", TREE, verbose=False)

@@ -149,7 +149,7 @@ def test_a_failing_hook_is_no_secret() -> None:
         pass
 
 
-@pytest.mark.stores(exclude=["local", "gdrive"])
+@pytest.mark.stores(exclude=["local", "gdrive", "swift"])  # botocore alone deletes no many on Swift
 def test_signatures_stay_valid_and_bodies_whole(store: Store) -> None:
     """Through the proxy with boto3 alone: put, get, a range, a list and a delete."""
     assert store.server

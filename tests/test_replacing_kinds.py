@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import scipy.sparse
 from recorder import Fault, Request, Response
-from stores import Recorded, Store
+from stores import Recorded, Store, table_of
 
 from cottoncandy import documents
-from cottoncandy.chunkedarrays import leftovers
+from cottoncandy.chunkedarrays import names
 from cottoncandy.chunkedarrays.standing import Standing
 from cottoncandy.chunkedarrays.upload import ChunkUpload
 from cottoncandy.errors import TransientError
-from cottoncandy.interfaces.arrays import treelooks
 
 DENSE = np.arange(20.0)
 UPLOADS: dict[str, Callable[[Any], object]] = {
@@ -48,10 +47,21 @@ def _names(store: Store) -> set[str]:
     return {key.removeprefix("k/") for key in store.raw.keys("k/")} - {"metadata.json"}
 
 
-def _is_all(kind: str, names: set[str]) -> bool:
+def _make_old(store: Store, parts: set[str]) -> None:
+    """Take what 0.4.0 does not write from an array's parts and its table."""
+    for name in parts:
+        body, metadata = store.raw.get(f"k/{name}")
+        store.raw.put(f"k/{name}", body, {key: text for key, text in metadata.items() if key != "version"})
+    table = table_of(store, "k")
+    del table["version"]
+    store.raw.delete("k/metadata.json")  # with the checksum of its bytes
+    store.raw.put("k/metadata.json", json.dumps(table).encode(), {})
+
+
+def _is_all(kind: str, found: set[str]) -> bool:
     if kind == "chunks":
-        return len(names) == CHUNKS and all(name.startswith("pt") for name in names)
-    return names == PARTS[kind]
+        return len(found) == CHUNKS and all(name.startswith("pt") for name in found)
+    return found == PARTS[kind]
 
 
 @pytest.mark.parametrize(("old", "new"), [*itertools.permutations(UPLOADS, 2)])
@@ -87,13 +97,7 @@ def test_parts_of_the_old_release(old: str, store: Store) -> None:
     """They have no version, and neither has their table."""
     cci = store.interface()
     UPLOADS[old](cci)
-    for name in PARTS[old]:
-        body, metadata = store.raw.get(f"k/{name}")
-        store.raw.put(f"k/{name}", body, {key: text for key, text in metadata.items() if key != "version"})
-    table = json.loads(store.raw.get("k/metadata.json")[0])
-    del table["version"]
-    store.raw.delete("k/metadata.json")  # with the checksum of its bytes
-    store.raw.put("k/metadata.json", json.dumps(table).encode(), {})
+    _make_old(store, PARTS[old])
     UPLOADS["chunks"](cci)
     assert _is_all("chunks", _names(store))
 
@@ -128,7 +132,7 @@ def test_parts_that_have_not_their_names_yet(new: str, store: Store, monkeypatch
     assert READS[new](cci)
     UPLOADS["csr"](cci)
     with monkeypatch.context() as patch:
-        patch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+        patch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
         UPLOADS[new](cci)
     assert [name for name in _names(store) if "-" in name and new == "masked"] == []
     assert PARTS["csr"] & _names(store) <= PARTS[new]
@@ -147,7 +151,7 @@ def test_what_only_has_such_a_name_stays(new: str, store: Store, monkeypatch: py
     cci.upload_object("k/pt-0123456789abcdef", b"notes")
     cci.upload_raw_array("k/row-0123456789abcdef", DENSE)
     theirs = {name: store.raw.get(f"k/{name}") for name in _names(store)}
-    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     for _ in range(2):
         UPLOADS[new](cci)
         assert {name: store.raw.get(f"k/{name}") for name in theirs} == theirs
@@ -171,7 +175,7 @@ def test_nothing_is_left_for_ever_of_one_that_was_killed(
             UPLOADS[new](cci)
     left = _names(store)
     assert READS[old if moment == "before its table" else new](cci)
-    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     for kind in (old, new):
         UPLOADS[kind](cci)
         assert _is_all(kind, _names(store)), left
@@ -182,15 +186,9 @@ def test_the_chunks_of_the_old_release_that_its_table_names(store: Store, monkey
     """They have no version. Others of that name may be anybody's."""
     cci = store.interface()
     UPLOADS["chunks"](cci)
-    for name in _names(store):
-        body, metadata = store.raw.get(f"k/{name}")
-        store.raw.put(f"k/{name}", body, {key: text for key, text in metadata.items() if key != "version"})
+    _make_old(store, _names(store))
     cci.upload_raw_array("k/pt0099", DENSE)
-    table = json.loads(store.raw.get("k/metadata.json")[0])
-    del table["version"]
-    store.raw.delete("k/metadata.json")  # with the checksum of its bytes
-    store.raw.put("k/metadata.json", json.dumps(table).encode(), {})
-    monkeypatch.setattr(leftovers, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     UPLOADS["chunks"](cci)
     assert "pt0099" in _names(store)
     assert _is_all("chunks", _names(store) - {"pt0099"})
@@ -228,8 +226,7 @@ def test_what_a_table_may_name_stays_for_a_day(
     assert len(_names(store)) > clean
     is_ended = kind == "tree" and answer is None  # its mark stands: the next one ends it
     assert (len(upload()) == clean) == is_ended
-    for module in (leftovers, treelooks):
-        monkeypatch.setattr(module, "FORGOTTEN", timedelta(seconds=-9))
+    monkeypatch.setattr(names, "FORGOTTEN", timedelta(seconds=-9))
     assert len(upload()) == clean
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import socket
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EndpointConnectionError
 from recorder import Request, Response
-from s3_wire import ONCE, answer_writes, connect, elsewhere, error
+from s3_wire import ONCE, answer_writes, connect, elsewhere, error, shown
 from stores import BOTH_WIRES, Store
 
 from cottoncandy import errors
@@ -21,10 +20,6 @@ from cottoncandy.backends.s3.errors import Place, translation
 
 BUCKET = "bucket 'bucket'"
 OBJECT = f"object 'key' in {BUCKET}"
-
-
-def shown(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))
 
 
 @pytest.mark.parametrize(
@@ -210,6 +205,15 @@ def test_a_certificate_that_is_not_trusted(store: Store, monkeypatch: pytest.Mon
     assert not isinstance(caught.value, errors.TransientError)
     monkeypatch.setenv("AWS_CA_BUNDLE", store.access["verify"])
     assert not store.backend(verify=None, config=config).exists("key")
+
+
+@pytest.mark.stores("swift")
+def test_a_metadata_value_that_swift_does_not_take(store: Store) -> None:
+    backend = store.backend(config=Config(retries=ONCE))
+    with pytest.raises(errors.TransientError, match=r"'key'.* its metadata has 30\d bytes: .*max_meta_value_length"):
+        backend.put("key", b"x", {"long": "v" * 300})
+    backend.put("key", b"x", {"long": "v" * 256})
+    assert store.raw.get("key")[1] == {"long": "v" * 256}
 
 
 # ------------------------------------------------------------------ secrets

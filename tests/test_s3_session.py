@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import traceback
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ import botocore
 import pytest
 from botocore.config import Config
 from recorder import Request, Response
-from s3_wire import ONCE, access_key, amazon, answer_writes, connect, elsewhere, error, region
+from s3_wire import ONCE, access_key, amazon, answer_writes, connect, elsewhere, error, region, shown
 from stores import BOTH_WIRES, Store
 
 from cottoncandy.backends.s3.settings import is_amazon
@@ -35,11 +34,6 @@ endpoint_url = {endpoint}
 """
 HAVE_CHECKSUMS = "request_checksum_calculation" in Config.OPTION_DEFAULTS
 NO_KEYS = {"access_key": None, "secret_key": None}
-
-
-def shown(error: BaseException) -> str:
-    """All that a user sees of an error."""
-    return "".join(traceback.format_exception(error))
 
 
 def client_config(backend: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 from recorder import Fault, Hook, RecordingProxy, Request, Response
-from s3_wire import MD5_OF_X, ONCE, before, connect, elsewhere, error, nth, ok, operation
+from s3_wire import MD5_OF_X, ONCE, before, connect, elsewhere, error, is_get, nth, ok, operation
 from stores import BOTH_WIRES, Store
 
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader, WriteOptions
@@ -41,10 +41,6 @@ def read(reader: ObjectReader) -> bytes:
         assert reader.readexactly(memoryview(buffer)) == len(buffer)
         assert reader.readinto(memoryview(bytearray(1))) == 0
     return bytes(buffer)
-
-
-def is_get(request: Request) -> bool:
-    return request.method == "GET"
 
 
 # ------------------------------------------------------------------ reading

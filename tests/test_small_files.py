@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorder import Fault, Request, Response
+from local_files import files, write
+from recorder import Fault, Request
+from s3_wire import error
 from stores import Recorded
 
 from cottoncandy import waits
@@ -28,23 +30,6 @@ MIXED = {**FILES, "large": os.urandom(200_000), "none": b"", "1/none": b""}
 
 Interface = Any
 Way = Callable[[Interface, Path, Path], Any]
-
-
-def write(root: Path, files: dict[str, bytes]) -> Path:
-    for name, body in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-    return root
-
-
-def on_disk(root: Path) -> dict[str, bytes]:
-    """All files, also those that nobody should see."""
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
-def stored(store: Any, prefix: str) -> dict[str, bytes]:
-    return {key.removeprefix(prefix): store.raw.get(key)[0] for key in store.raw.keys(prefix)}
 
 
 def upload(cci: Interface, source: Path, _: Path) -> None:
@@ -99,7 +84,7 @@ class Ends:
         return Counter(request.path.rpartition("/")[2] for request in self.proxy.requests if self.takes_part(request))
 
     def require_all(self) -> None:
-        found = on_disk(self.target) if self.method == "GET" else stored(self.store, "new/")
+        found = files(self.target) if self.method == "GET" else self.store.raw.bodies("new/")
         assert found == self.files
 
 
@@ -164,7 +149,7 @@ def test_waits() -> None:
 
 
 FAULTS = [
-    Response(503, b"<Error><Code>SlowDown</Code><Message>later</Message></Error>"),
+    error("SlowDown", 503),
     Fault("drop"),
     Fault("lose"),
     Fault("reset", 100),
@@ -188,11 +173,11 @@ def test_what_fails_is_done_again(recorded: Recorded, tmp_path: Path, way: str, 
 @each_way
 def test_an_error_names_the_object_and_no_part_of_a_file_stays(recorded: Recorded, tmp_path: Path, way: str) -> None:
     ends = Ends(recorded, tmp_path, way, FILES)
-    refusal = Response(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    refusal = error("AccessDenied", 403)
     ends.proxy.hook = lambda request: refusal if ends.takes_part(request) and request.path.endswith("/23") else None
     with pytest.raises(AccessDenied, match="2/23"):
         ends.go()
-    assert not [name for name in on_disk(tmp_path) if ".cottoncandy-" in name]
+    assert not [name for name in files(tmp_path) if ".cottoncandy-" in name]
 
 
 @each_way
@@ -207,7 +192,7 @@ def test_ctrl_c(recorded: Recorded, tmp_path: Path, way: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         ends.go()
     ends.proxy.hook = None
-    assert not [name for name in on_disk(tmp_path) if ".cottoncandy-" in name]
+    assert not [name for name in files(tmp_path) if ".cottoncandy-" in name]
     ends.go()
     ends.require_all()
 
@@ -240,7 +225,7 @@ def test_a_file_that_vanishes(recorded: Recorded, tmp_path: Path, way: str) -> N
             ends.go()
         return
     ends.go()
-    assert stored(ends.store, "new/") == {name: body for name, body in FILES.items() if name != "2/38"}
+    assert ends.store.raw.bodies("new/") == {name: body for name, body in FILES.items() if name != "2/38"}
 
 
 def test_metadata_of_each(recorded: Recorded, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from recorder import Request, Response
+from s3_wire import error
 from samples import assert_equal
 from stores import Recorded, Store
 
@@ -232,12 +233,10 @@ def test_who_writes_last_has_written_all_of_it(store: Store, there: bool, monkey
 
 
 def _refuse(*endings: str) -> Any:
-    body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
-
     def hook(request: Request) -> Response | None:
         name = request.path.rpartition("/")[2]
         refused = request.method == "PUT" and name.startswith(endings)
-        return Response(403, body, {"Content-Type": "application/xml"}) if refused else None
+        return error("AccessDenied", 403) if refused else None
 
     return hook
 

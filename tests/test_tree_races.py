@@ -8,7 +8,6 @@ import os
 import random
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -21,6 +20,7 @@ import numpy as np
 import pytest
 from race_soak import Races, Tree, number_of, other_names, same_names
 from stores import Store
+from turns import Stopped, Turns
 
 from cottoncandy.errors import AccessDenied, ObjectChanged, TransientError
 from cottoncandy.interfaces import DefaultInterface
@@ -29,80 +29,11 @@ from cottoncandy.interfaces.arrays import treeupload
 NAME = "exp/t"
 OLD = 9
 SEEDS = 5
-STEPS = ("put", "copy", "delete", "stat", "list_objects")
 CASES = pytest.mark.parametrize(
     ("there", "make"),
     [(there, make) for there in (False, True) for make in (same_names, other_names)],
     ids=lambda value: value.__name__ if callable(value) else "there" if value else "absent",
 )
-
-
-class Stopped(BaseException):
-    """Stands for the end of a process: nothing gets through any more."""
-
-
-class Turns:
-    """One call of several writers gets through at a time, and chance, which a seed fixes, decides whose.
-
-    Parameters
-    ----------
-    look : callable
-        Is called before each of them, while nobody else does anything.
-    lives : dict
-        How many calls a writer makes before he is stopped.
-    """
-
-    def __init__(self, seed: int, writers: set[int], look: Callable[[], None], lives: dict[int, int]) -> None:
-        self._chance, self._look, self._lives = random.Random(seed), look, lives
-        self._changed = threading.Condition()
-        self._working, self._waiting = set(writers), Counter[int]()
-        self._turn: int | None = None
-        self._is_busy, self._last, self._again = False, 0, self._chance.choice([0.0, 0.5, 0.8, 0.95])
-
-    def take(self, cci: DefaultInterface, writer: int, patch: pytest.MonkeyPatch) -> None:
-        """Have this one make his calls in turn."""
-        for name in STEPS:
-            patch.setattr(cci.backend_interface, name, self._in_turn(getattr(cci.backend_interface, name), writer))
-
-    def _in_turn(self, function: Any, writer: int) -> Any:
-        def call(*arguments: Any, **named: Any) -> Any:
-            with self._one(writer):
-                result = function(*arguments, **named)
-                return iter(list(result)) if isinstance(result, Iterator) else result
-
-        return call
-
-    @contextmanager
-    def _one(self, writer: int) -> Iterator[None]:
-        with self._changed:
-            self._waiting[writer] += 1
-            self._choose()
-            self._changed.wait_for(lambda: self._turn == writer)
-            self._turn, self._is_busy = None, True
-            self._waiting[writer] -= 1
-        try:
-            self._lives[writer] = self._lives.get(writer, 10**6) - 1
-            if self._lives[writer] < 0:
-                raise Stopped
-            self._look()
-            yield
-        finally:
-            self._is_busy = False
-            with self._changed:
-                self._choose()
-
-    def leave(self, writer: int) -> None:
-        """This one makes no more calls."""
-        with self._changed:
-            self._working.discard(writer)
-            self._choose()
-
-    def _choose(self) -> None:
-        if not self._is_busy and self._turn is None and all(self._waiting[writer] for writer in self._working):
-            if self._last not in self._working or self._chance.random() >= self._again:
-                self._last = self._chance.choice(sorted(self._working) or [0])
-            self._turn = self._last or None
-            self._changed.notify_all()
 
 
 def race(store: Store, make: Callable[[int], Tree], seed: int, *, there: bool, lives: dict[int, int]) -> int:

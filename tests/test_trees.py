@@ -11,7 +11,7 @@ from typing import Any
 import dask.array
 import numpy as np
 import pytest
-from recorder import Response
+from s3_wire import error
 from samples import DTYPES, assert_same
 from stores import Recorded, Store
 
@@ -406,7 +406,7 @@ def test_who_fails_looks_at_what_is_there_alone(recorded: Recorded) -> None:
     """Which of its leaves have come so far, a listing tells; whether they are still its own, a look at each."""
     store, proxy = recorded
     cci, names = store.interface(), [f"{number:03}" for number in range(300)]
-    refusal = Response(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    refusal = error("AccessDenied", 403)
     proxy.hook = lambda request: refusal if request.method == "PUT" and request.path.endswith("/t/007") else None
     proxy.clear()
     with pytest.raises(AccessDenied, match="'t/007'"):

@@ -173,8 +173,7 @@ def test_neither_name_nor_pickle_of_a_store_tells_a_secret(store: Store, monkeyp
     secret = store.access["secret_key"]
     exp = store.interface().zarr_store("exp")
     assert secret not in repr(exp) + str(exp) + f"{vars(exp)}"
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.access["access_key"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    store.give_keys(monkeypatch)
     found = store.interface(ACCESS_KEY=None, SECRET_KEY=None).zarr_store("exp")
     assert secret.encode() not in pickle.dumps(found)
 

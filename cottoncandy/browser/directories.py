@@ -62,7 +62,7 @@ class _Load(S3Directory):
         if not above or backend.exists(self._fullpath):
             return found
         try:
-            return self._interface.download_raw_array(above)
+            return self._interface._load_raw(above)  # noqa: SLF001 - the error is told here
         except ObjectNotFound:
             raise ObjectNotFound(
                 f"{backend.describe(above)} does not exist: there is no array to load. A directory of arrays is loaded "

@@ -118,10 +118,10 @@ class S3HDF5(S3FSLike):
 
     def _load_array(self) -> Any:
         with contextlib.suppress(ObjectNotFound):
-            return self._interface.download_raw_array(self._fullpath)
+            return self._interface._load_raw(self._fullpath)  # noqa: SLF001 - what else is there is asked here
 
     def _load_group(self) -> dict[str, Any] | None:
-        return self._interface.cloud2dict(self._fullpath, verbose=False) or None
+        return self._interface._load_tree(self._fullpath, None, None) or None  # noqa: SLF001 - see `_load_array`
 
     def __repr__(self) -> str:
         return self._text(self._look(PAGE))

@@ -10,7 +10,7 @@ from cottoncandy import keys
 from cottoncandy.backends.base import Backend, ObjectHead, ObjectInfo
 from cottoncandy.datasets import Dataset
 from cottoncandy.namesakes import distinct
-from cottoncandy.trees import is_stage
+from cottoncandy.trees import shown
 
 __all__ = ["PAGE", "Children", "describe_missing", "list_children"]
 
@@ -30,10 +30,10 @@ class Interface(Protocol):
     def backend_interface(self) -> Backend: ...
     def get_object(self, object_name: str) -> Any: ...
     def glob(self, pattern: str) -> list[str]: ...
-    def download_raw_array(self, object_name: str) -> Any: ...
-    def open_array(self, object_name: str) -> Dataset: ...
     def _dataset(self, key: str, head: ObjectHead) -> Dataset: ...
-    def cloud2dict(self, object_root: str, verbose: bool = True, keys: Any = None) -> dict[str, Any]: ...
+    # without the questions with which the public calls find out what else is there
+    def _load_raw(self, key: str) -> Any: ...
+    def _load_tree(self, object_root: str, wanted: Any, threads: int | None) -> dict[str, Any]: ...
 
 
 def list_children(backend: Backend, path: str, most: int | None) -> tuple[Children, bool]:
@@ -42,10 +42,9 @@ def list_children(backend: Backend, path: str, most: int | None) -> tuple[Childr
     listed = list(islice(distinct(backend.list_level(prefix), backend.describe), most))
     children = {
         entry.key.removeprefix(prefix).rstrip(keys.SEPARATOR): entry if isinstance(entry, ObjectInfo) else None
-        for entry in listed
+        for entry in shown(listed, path)
         if entry.key != prefix  # a marker of the directory itself
     }
-    children = {name: entry for name, entry in children.items() if not is_stage(name)}
     return children, most is None or len(listed) < most
 
 

@@ -254,13 +254,17 @@ class S3FSLike(BrowserObject):
         """The array of this name, opened; the same one each time."""
         if self._opened is None:
             try:
-                self._opened = self._interface.open_array(self._fullpath)
+                self._opened = self._open()
             except ObjectNotFound:
                 if not self._resolve():
                     raise
-                self._opened = self._interface.open_array(self._fullpath)
+                self._opened = self._open()
             self._is_leaf = True
         return self._opened
+
+    def _open(self) -> Dataset:
+        head = self._interface.backend_interface.stat(self._fullpath)
+        return self._interface._dataset(self._fullpath, head)  # noqa: SLF001 - without asking what else is there
 
     def _with_array(self, use: Callable[[Dataset], Result]) -> Result:
         """Use the array; a new one where it was replaced, for a node stands for a name."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Mapping
-from datetime import datetime, timezone
 
 from cottoncandy import arrayformat, keys
 from cottoncandy.backends.base import Backend, ObjectInfo
-from cottoncandy.chunkedarrays.names import FORGOTTEN, LEAF, chunk_number, is_mark, version_of
+from cottoncandy.chunkedarrays.names import LEAF, chunk_number, forgotten_since, is_mark, version_of
 from cottoncandy.chunkedarrays.standing import is_part, is_staged
 from cottoncandy.errors import ObjectNotFound, WrongKey
 from cottoncandy.parallel import gather
@@ -25,7 +24,7 @@ def objects_in(backend: Backend, directory: str) -> dict[str, ObjectInfo]:
 
 def others_are_at_work(there: Mapping[str, ObjectInfo], own: Container[str] = ()) -> bool:
     """Whether somebody may be about to give parts the names of old ones: a deletion has no condition."""
-    since = _since()
+    since = forgotten_since()
     return any(is_staged(name) and name not in own and not info.is_older(since) for name, info in there.items())
 
 
@@ -35,7 +34,7 @@ def forgotten(backend: Backend, there: Mapping[str, ObjectInfo], spared: Contain
     By its name alone nothing is an upload's: patients may be called ``pt0001``. So those that are old and have such a
     name are looked at, a request each. What 0.4.0 wrote has no version, and is known by a table alone.
     """
-    since = _since()
+    since = forgotten_since()
     old = [name for name, info in there.items() if name not in spared and _may_be_left(name) and info.is_older(since)]
     verdicts = gather(lambda name: is_left(backend, there[name].key), old, threads)
     return [name for name, verdict in zip(old, verdicts, strict=True) if verdict]
@@ -49,12 +48,8 @@ def is_left(backend: Backend, key: str) -> bool:
         return False  # what is ours, our key opens
     metadata, name = arrayformat.lowered(head.metadata), keys.basename(key)
     is_ours = _VERSION.fullmatch(version_of(metadata) or "") is not None and LEAF not in metadata
-    return is_ours and head.is_older(_since()) and (is_mark(name) or arrayformat.is_array(metadata))
+    return is_ours and head.is_older(forgotten_since()) and (is_mark(name) or arrayformat.is_array(metadata))
 
 
 def _may_be_left(name: str) -> bool:
     return chunk_number(name) is not None or is_mark(name) or is_part(name) or is_staged(name)
-
-
-def _since() -> datetime:
-    return datetime.now(timezone.utc) - FORGOTTEN

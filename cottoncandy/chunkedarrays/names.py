@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from cottoncandy import arrayformat, keys
@@ -32,6 +32,11 @@ _NUMBER = re.compile("[0-9]{1,18}")
 def new_version() -> str:
     """What names an upload."""
     return os.urandom(8).hex()  # as `secrets.token_hex` makes it, whose module brings much
+
+
+def forgotten_since() -> datetime:
+    """What is older than this moment, and stands in no table, was left by an upload that was killed."""
+    return datetime.now(timezone.utc) - FORGOTTEN
 
 
 def version_of(metadata: Mapping[str, str]) -> str | None:

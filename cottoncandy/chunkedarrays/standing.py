@@ -1,29 +1,64 @@
-"""What the table of an array names, whatever kind of array it is: one of another kind may take its place."""
+"""What the table of an array tells, whatever kind of array it is: one of another kind may take its place."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from cottoncandy import keys
-from cottoncandy.chunkedarrays.names import VERSION, chunk_number
-from cottoncandy.errors import CorruptObject
+from cottoncandy.chunkedarrays.names import TABLE, VERSION, chunk_number
+from cottoncandy.errors import CorruptObject, NotAnArray
 from cottoncandy.partedarrays import masked, sparse
 
-_FORMS = (sparse.FORM, masked.FORM)
+#: The call that reads an array in chunks.
+CHUNKS_READER = "download_dask_array"
+#: The kinds of arrays of named parts.
+FORMS = (sparse.FORM, masked.FORM)
 
 
 def is_staged(name: str) -> bool:
     """Whether this may be a part of a sparse or masked array that has not its name yet: its writer may be at work."""
-    return any(form.is_staged(name) for form in _FORMS)
+    return any(form.is_staged(name) for form in FORMS)
 
 
 def is_part(name: str) -> bool:
     """Whether a part of a sparse or masked array may have this name."""
-    return any(form.is_part(name) for form in _FORMS)
+    return any(form.is_part(name) for form in FORMS)
+
+
+def refuse_other_kind(document: Any, reader: str) -> None:
+    """Raise NotAnArray if a table describes an array that another call than this reads.
+
+    Examples
+    --------
+    >>> refuse_other_kind({"type": "csr", "attrs": [], "shape": [2, 2]}, "download_sparse_array")
+    """
+    kind = document.get("type") if isinstance(document, dict) else None
+    found = next((form.reader for form in FORMS if isinstance(kind, str) and kind in form.parts), None)
+    if found is None and isinstance(document, dict) and {"chunks", "dask"} <= document.keys():
+        found = CHUNKS_READER
+    if found not in {None, reader}:
+        raise NotAnArray(f"this is another kind of array: {found} reads it")
+
+
+def reader_by_names(names: Iterable[str]) -> str | None:
+    """The call that reads what is in a directory, of which these are the first names; None where there are none.
+
+    Examples
+    --------
+    >>> reader_by_names(["metadata.json", "pt0000"]), reader_by_names(["bold", "mask"])
+    ('download_dask_array', 'cloud2dict')
+    """
+    there = set(names)
+    if TABLE not in there:
+        return "cloud2dict" if there else None
+    if any(chunk_number(name) is not None for name in there):
+        return CHUNKS_READER
+    kinds = ((form.reader, parts) for form in FORMS for parts in form.parts.values())
+    return next((reader for reader, parts in kinds if there.issuperset(parts)), "cloud2dict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +117,7 @@ def _chunks(entries: Any) -> Iterator[str]:
 
 
 def _parts(document: dict[str, Any]) -> Iterator[str]:
-    for form in _FORMS:
+    for form in FORMS:
         with suppress(CorruptObject):
             names = form.part_names(document)
             yield from names

@@ -18,6 +18,7 @@ import numpy as np
 
 from cottoncandy import dtypes
 from cottoncandy.chunkedarrays.names import VERSION
+from cottoncandy.chunkedarrays.standing import CHUNKS_READER, refuse_other_kind
 from cottoncandy.codecs.blocks import packed_in_blocks
 from cottoncandy.errors import CorruptObject
 
@@ -140,12 +141,14 @@ class ChunkTable:
         Raises
         ------
         CorruptObject
-            If it is no table of a chunked array, or contradicts itself.
+            If it is no table of a chunked array, or contradicts itself. NotAnArray, if it is that of another kind.
         """
         try:
-            return cls._from_document(json.loads(text))
+            document = json.loads(text)
+            refuse_other_kind(document, CHUNKS_READER)
+            return cls._from_document(document)
         except CorruptObject as error:
-            raise CorruptObject(f"{where}: {error}") from None
+            raise type(error)(f"{where}: {error}") from None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CorruptObject(f"{where} is no table of a chunked array: {error}") from error
 

@@ -22,6 +22,7 @@ from cottoncandy.cli.looking import described
 from cottoncandy.cli.output import date_text, size_text
 from cottoncandy.cli.sampling import preview
 from cottoncandy.errors import CottonCandyError
+from cottoncandy.trees import shown
 
 if TYPE_CHECKING:
     from cottoncandy.cli.places import Place
@@ -91,7 +92,8 @@ class StoreBrowser(App[None]):
     def _list(self, node: TreeNode[Entry]) -> None:
         prefix = _prefix(node)
         listed = self.cci.backend_interface.list_level(prefix)
-        found = self._try(lambda: [entry for entry in islice(listed, _MOST + 1) if entry.key != prefix])
+        names = shown(islice(listed, _MOST + 1), prefix)
+        found = self._try(lambda: [entry for entry in names if entry.key != prefix])
         if found is not None:
             self.call_from_thread(self._fill, node, found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem, ShellComplete
@@ -14,6 +15,10 @@ from cottoncandy.cli.app import COMPLETE, FAILED
 from cottoncandy.cli.places import OURS, Access, is_url, open_store, place
 from cottoncandy.cli.streams import tell
 from cottoncandy.impatience import soon
+from cottoncandy.trees import shown_names
+
+if TYPE_CHECKING:
+    from cottoncandy.backends.base import Backend
 
 # More than a screen of names helps nobody.
 _MOST = 200
@@ -215,15 +220,19 @@ def _names(context: click.Context, incomplete: str) -> list[str]:
     if not incomplete.endswith(where.name):  # `a//b` is no beginning of any name
         return []
     backend = open_store(where, access).backend_interface
-    names = list(islice(backend.level_names(where.name), _MOST))
+    names = _level(backend, where.name)
     while len(names) == 1 and names[0].endswith("/"):  # a shell would end the word there
-        names = list(islice(backend.level_names(names[0]), _MOST))
+        names = _level(backend, names[0])
     typed = incomplete.removesuffix(where.name)
     if not incomplete:
         return [_no_option(name) for name in names]
     if is_url(incomplete) and typed.count("/") == 2:  # the bucket's name is not ended yet
         typed += "/"
     return [typed + name for name in names]
+
+
+def _level(backend: Backend, prefix: str) -> list[str]:
+    return list(shown_names(islice(backend.level_names(prefix), _MOST), prefix))
 
 
 def _no_option(name: str) -> str:

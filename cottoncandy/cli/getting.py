@@ -19,6 +19,7 @@ from cottoncandy.cli.places import (
     Access,
     Place,
     directory_of,
+    is_directory,
     is_pattern,
     matching,
     objects_of,
@@ -238,7 +239,7 @@ def _job(cci: DefaultInterface, name: str, path: Path | None, kind: str | None, 
     try:
         head = cci.backend_interface.stat(keys.clean_object(name))
     except ObjectNotFound:
-        if next(cci.find(keys.as_directory(name), limit=1, literal=True), None) is None:
+        if not is_directory(cci, name):
             raise
         if exact and known and FORMATS[known].holds_tree and kind != "file":
             return _Job(name, path, None, is_array=True)

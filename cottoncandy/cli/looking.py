@@ -54,7 +54,7 @@ def _entries(cci: DefaultInterface, where: Place, *, recursive: bool) -> Iterato
         nothing = False
         yield entry
     if nothing and where.name:
-        raise ObjectNotFound(f"{where.at(where.name)}: nothing has this name, or matches it")
+        raise where.nothing()
 
 
 # ---------------------------------------------------------------------- tree
@@ -187,7 +187,7 @@ def du(name: str, *, summarize: bool, human: bool, as_json: bool, access: Access
             total[0] += found.size
             total[1] += 1
     if where.name and not sums:
-        raise ObjectNotFound(f"{where.at(where.name)}: nothing has this name, or matches it")
+        raise where.nothing()
     whole = sums.pop("", [0, 0])
     rows = [] if summarize else sorted(sums.items())
     rows.append((where.at(where.name), whole))

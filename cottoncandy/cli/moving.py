@@ -12,6 +12,7 @@ from cottoncandy.cli.places import (
     BETWEEN_STORES,
     Access,
     Place,
+    is_directory,
     is_pattern,
     matching,
     one_store,
@@ -78,10 +79,10 @@ def _transfer(
 
 def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
     if is_pattern(cci, one.name):
-        return [name.rstrip("/") for name in matching(cci, one, recursive=recursive)]
+        return [name.rstrip("/") for name in matching(cci, one, recursive=recursive, stages=True)]
     name = keys.clean_object(one.name)
     if not recursive and (name.endswith(keys.SEPARATOR) or not cci.exists_object(name)):
-        if next(cci.find(keys.as_directory(name), limit=1, literal=True), None) is not None:
+        if is_directory(cci, name):
             raise InvalidObjectName(f"{one.at(name)} is a directory: use -r")
         raise ObjectNotFound(f"{one.at(name)} does not exist")
     return [name]

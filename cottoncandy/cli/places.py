@@ -90,6 +90,10 @@ class Place:
         between = "//" if "/" in self.container else "/"
         return f"{self.backend}://{self.container}{between}{name}"
 
+    def nothing(self) -> ObjectNotFound:
+        """What is raised where nothing has the name, or matches it."""
+        return ObjectNotFound(f"{self.at(self.name)}: nothing has this name, or matches it")
+
 
 def is_url(text: str) -> bool:
     """Whether a text names a place in a store, and not a file on disk."""
@@ -166,37 +170,44 @@ def is_pattern(cci: DefaultInterface, name: str) -> bool:
     return keys.has_magic(name) and not cci.backend_interface.holds(name)
 
 
+def is_directory(cci: DefaultInterface, name: str) -> bool:
+    """Whether anything is below a name, if only a tree that waits in its stage. One listing."""
+    return next(cci.find(keys.as_directory(name), limit=1, literal=True, stages=True), None) is not None
+
+
 def directory_of(name: str, *, pattern: bool) -> str:
     """The directory that a name is, or that all matches of a pattern lie in. It ends with ``/``; ``''`` is the root."""
     return keys.as_directory(keys.parent(keys.literal_prefix(name) + "x") if pattern else name)
 
 
-def matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
+def matching(cci: DefaultInterface, one: Place, *, recursive: bool, stages: bool = False) -> list[str]:
     """What a pattern matches, as `ls` lists it: ``*`` does not cross ``/``.
 
     Parameters
     ----------
     recursive : bool
         Whether directories are wanted as well; their names end with ``/``.
+    stages : bool
+        With what uploads have beside their trees, for what removes or moves it.
 
     Raises
     ------
     ObjectNotFound
         If nothing matches, or directories only, which are not wanted.
     """
-    found = [entry.key for entry in cci.scandir(one.name)]
+    found = [entry.key for entry in cci.scandir(one.name, stages=stages)]
     names = [name for name in found if recursive or not name.endswith(keys.SEPARATOR)]
     if not names:
         raise ObjectNotFound(f"{one.at(one.name)}: {'only directories match it: use -r' if found else 'no match'}")
     return names
 
 
-def objects_of(cci: DefaultInterface, name: str) -> Iterator[str]:
+def objects_of(cci: DefaultInterface, name: str, *, stages: bool = False) -> Iterator[str]:
     """An object's own name, or of a directory, which ends with ``/``, those of all that is below it."""
     if not name.endswith(keys.SEPARATOR):
         yield name
         return
-    for info in cci.find(name, literal=True):
+    for info in cci.find(name, literal=True, stages=stages):
         yield info.key
 
 

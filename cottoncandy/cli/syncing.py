@@ -14,7 +14,17 @@ from cottoncandy import keys
 from cottoncandy.cli.completing import complete_directories
 from cottoncandy.cli.options import command, dry_run_option, json_option, quiet_option
 from cottoncandy.cli.output import print_json
-from cottoncandy.cli.places import BETWEEN_STORES, Access, Place, is_made, is_url, open_store, place, require_names
+from cottoncandy.cli.places import (
+    BETWEEN_STORES,
+    Access,
+    Place,
+    is_directory,
+    is_made,
+    is_url,
+    open_store,
+    place,
+    require_names,
+)
 from cottoncandy.cli.streams import tell
 from cottoncandy.errors import ContainerNotFound, ObjectNotFound
 
@@ -98,7 +108,7 @@ def _open(
             raise NotADirectoryError(f"{source} is no directory")
         return _open_destination(stack, last, access, dry_run=dry_run, quiet=quiet)
     cci = open_store(source, access, quiet=quiet)
-    if next(cci.find(keys.as_directory(source.name), limit=1, literal=True), None) is None:
+    if not is_directory(cci, source.name):
         raise ObjectNotFound(f"{source.at(source.name)}: nothing is below this name")
     if last.container == source.container:
         return cci, last.container

@@ -320,6 +320,24 @@ class Dataset:
         for start in range(0, len(self), step):
             yield self[start : start + step]
 
+    # ------------------------------------------------------------------ no operand
+    def _refuse_operator(self, *others: object) -> Any:
+        """Leave it to an array on the other side; refuse all else, of which Python's ``==`` would just say False."""
+        if any(isinstance(other, np.generic) or hasattr(other, "__array_ufunc__") for other in others):
+            return NotImplemented
+        raise TypeError(
+            f"{self._version.where}: an array in the store is compared and computed with when it is read: slice it "
+            "first (array[...]), take numpy.asarray(array), or array.to_dask()"
+        )
+
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse_operator
+    __eq__ = __ne__ = _refuse_operator
+    __add__ = __sub__ = __mul__ = __matmul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = _refuse_operator
+    __radd__ = __rsub__ = __rmul__ = __rmatmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = _refuse_operator
+    __and__ = __or__ = __xor__ = __rand__ = __ror__ = __rxor__ = _refuse_operator
+    __neg__ = __pos__ = __abs__ = __invert__ = _refuse_operator
+    __hash__ = object.__hash__  # it is one handle; another one of the same array is another key
+
     # ------------------------------------------------------------------ dask
     def to_dask(self, chunks: Any = None, name: str = "dataset") -> dask.array.Array:
         """Give it as a dask array, whose workers read what they need of it.

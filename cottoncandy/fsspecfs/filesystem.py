@@ -129,7 +129,7 @@ class ObjectFileSystem(Files):
         on_error : str, optional
             ``'raise'`` or, by default with ``recursive``, ``'ignore'``: what has vanished is passed over.
         """
-        jobs = plan(self, "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
+        jobs = plan(self._with_stages(), "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
         self._copied(jobs, on_error or ("ignore" if recursive else "raise"))
 
     def mv(self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **kwargs: Any) -> None:
@@ -143,7 +143,7 @@ class ObjectFileSystem(Files):
         IsADirectoryError
             For a directory, without ``recursive``; nothing is moved then.
         """
-        jobs = plan(self, "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
+        jobs = plan(self._with_stages(), "copy", path1, path2, recursive=recursive, maxdepth=maxdepth)
         if isinstance(path1, str) and not recursive:
             self._require_all(path1, jobs)
         self._copied(jobs, "raise").delete_sources()
@@ -197,7 +197,7 @@ class ObjectFileSystem(Files):
         """
         if path == "":
             raise InvalidObjectName("'' names nothing: rm('/', recursive=True) removes all objects of the bucket")
-        names = self.expand_path(path, recursive=recursive, maxdepth=maxdepth)
+        names = self._with_stages().expand_path(path, recursive=recursive, maxdepth=maxdepth)
         if not recursive:
             self._for_each(self._require_object, names)
         elif maxdepth is None:

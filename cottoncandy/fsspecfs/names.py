@@ -15,9 +15,12 @@ from cottoncandy.errors import InvalidObjectName, NotSupported, ObjectNotFound
 from cottoncandy.fsspecfs.bulk import branches
 from cottoncandy.namesakes import distinct
 from cottoncandy.stream import TransferSettings
+from cottoncandy.trees import shown
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from typing_extensions import Self
 
 Facts = dict[str, Any]
 
@@ -28,6 +31,8 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
     protocol = "cottoncandy"
     cachable = False
     root_marker = ""
+    # Whether what uploads have beside their trees is listed as well.
+    _has_stages = False
 
     def __init__(
         self, backend: Backend, settings: TransferSettings | None = None, *, bucket: str | None = None, **options: Any
@@ -192,7 +197,8 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         """
         name = self._strip_protocol(path)
         prefix = keys.as_directory(name)
-        listed = distinct(self._backend.list_level(prefix), self._backend.describe)
+        level = self._backend.list_level(prefix)
+        listed = distinct(level if self._has_stages else shown(level, prefix), self._backend.describe)
         found = [_facts(entry) for entry in listed if entry.key != prefix]
         if name and not found:  # an object, a directory that only a marker keeps, or nothing
             facts = self._entry(name)
@@ -215,7 +221,14 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         return {key: found[key] for key in sorted(found)} if detail else sorted(found)
 
     def _below(self, name: str) -> Iterable[ObjectInfo]:
-        return self._backend.list_objects(keys.as_directory(name))
+        listed = self._backend.list_objects(keys.as_directory(name))
+        return listed if self._has_stages else shown(listed, name)
+
+    def _with_stages(self) -> Self:
+        """A twin that lists all there is: of what is removed, copied or moved as a whole nothing may be left behind."""
+        twin: Self = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, _has_stages=True)
+        return twin
 
     def du(
         self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any

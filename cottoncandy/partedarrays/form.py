@@ -21,6 +21,8 @@ class Form:
     ----------
     name : str
         How an error calls it.
+    reader : str
+        The call of an interface that reads it.
     parts : Mapping of str to tuple of str
         The names of the parts of each ``type`` that a table may tell.
     take_apart : callable
@@ -30,6 +32,7 @@ class Form:
     """
 
     name: str
+    reader: str
     parts: Mapping[str, tuple[str, ...]]
     take_apart: Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
     put_together: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]

@@ -55,4 +55,4 @@ def put_together(description: Mapping[str, Any], parts: Mapping[str, Any]) -> An
         raise CorruptObject(f"the parts do not make a masked array: {error}") from error
 
 
-FORM = Form("masked array", {"masked": _PARTS}, take_apart, put_together)
+FORM = Form("masked array", "download_masked_array", {"masked": _PARTS}, take_apart, put_together)

@@ -81,4 +81,4 @@ def put_together(description: Mapping[str, Any], parts: Mapping[str, Any]) -> An
     return array
 
 
-FORM = Form("sparse array", PARTS, take_apart, put_together)
+FORM = Form("sparse array", "download_sparse_array", PARTS, take_apart, put_together)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from cottoncandy.errors import ConfigurationError
 from cottoncandy.progress.bars import Bar, MakeBar, is_interactive, short_name, tqdm_bars
-from cottoncandy.progress.counts import BYTES, NO_CALL, NOTHING, Call, Count, NoCall, current, done_counter
+from cottoncandy.progress.counts import BYTES, NO_CALL, Call, Count, NoCall, current, done_counter
 from cottoncandy.progress.uploads import sending, sent_counter
 
 __all__ = [
@@ -86,7 +86,7 @@ class Progress:
             How many bytes there will be.
         """
         if (total is not None and total < LEAST) or self._is_off():
-            return NOTHING
+            return NO_CALL
         return self._new(Call, doing, name, total, BYTES)
 
     def many(self, doing: str, name: str, total: int | None = None, unit: str = "objects") -> Call | NoCall:

@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -17,7 +16,7 @@ from cottoncandy.progress.bars import Bar, MakeBar, readable_size
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["BYTES", "NOTHING", "NO_CALL", "Call", "Count", "NoCall", "current", "done_counter"]
+__all__ = ["BYTES", "NO_CALL", "Call", "Count", "NoCall", "current", "done_counter"]
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +188,6 @@ class NoCall:
 
 
 _current: ContextVar[Count | None] = ContextVar("cottoncandy_progress", default=None)
-NOTHING: AbstractContextManager[object] = nullcontext()
 NO_CALL = NoCall()
 
 

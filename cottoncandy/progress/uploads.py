@@ -8,7 +8,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from cottoncandy.progress.counts import NOTHING, Count, current
+from cottoncandy.progress.counts import NO_CALL, Count, current
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,7 +46,7 @@ _sent: ContextVar[_Sent | None] = ContextVar("cottoncandy_sent", default=None)
 def sending(size: int) -> AbstractContextManager[object]:
     """Count a body of so many bytes while it is sent: as it goes where the backend tells, else when it is there."""
     count = current()
-    return NOTHING if count is None else _Sent(count, size)
+    return NO_CALL if count is None else _Sent(count, size)
 
 
 def sent_counter() -> Callable[[int], None] | None:

@@ -154,8 +154,8 @@ class CloudStream(io.BufferedReader):
     ) -> None:
         opened = None if head is None else backend.open_version(head, 0, first)
         self._source = ObjectSource(backend, key, settings, first, opened=opened)
-        self._threads = threads or settings.threads
-        super().__init__(_ObjectFile(self._source, self._threads), buffer_size=PAGE)
+        self._threads = threads
+        super().__init__(_ObjectFile(self._source, threads or settings.threads), buffer_size=PAGE)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -168,7 +168,7 @@ class CloudStream(io.BufferedReader):
 
     def fill(self, view: memoryview) -> None:
         """Read all bytes into memory of exactly their number, over several connections."""
-        self._source.fill(0, view, self._threads)
+        self._source.fill(0, view, self._threads or self._source.settings.threads)
 
     @property
     def content(self) -> CloudStream:
@@ -202,7 +202,7 @@ class CloudStream(io.BufferedReader):
 
 
 def _reopened(
-    backend: Backend, settings: TransferSettings, threads: int, version: ObjectHead, position: int
+    backend: Backend, settings: TransferSettings, threads: int | None, version: ObjectHead, position: int
 ) -> CloudStream:
     """Give what was pickled."""
     stream = CloudStream(backend, version.key, settings, threads, head=version)

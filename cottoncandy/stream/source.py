@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 # Bytes of a part that is handed on and thrown away: the least and the most of one for which a request is sent, and of
 # one that is read from an answer that is there. And such a share of an object, so that all together are few per cent of
-# the array: of the parts that threads ask for, with however many of them, and of the one that is read.
+# the array: of the parts that threads ask for, and of the one that is read.
 _ASKED = (MIB // 2, 2 * MIB)
 _READ = (MIB // 4, MIB)
 _ASKED_OF = 32
 _READ_OF = 128
-# Threads that ask for parts, though the least ones come to more of a small object.
+# Threads that ask for parts, though the least ones come to more of a small object; and the share of more of them that a
+# caller asked for, who waits long for each answer, and has the memory.
 _FEW = 4
 # Bytes of a range that is worth a request of its own; and of one that is read in parts.
 _LEAST_RANGE = 8 * MIB
@@ -128,20 +129,25 @@ class ObjectSource:
         self._reader = None
         return True
 
-    def parts(self, threads: int) -> Generator[memoryview, None, None]:
+    def parts(self, threads: int | None) -> Generator[memoryview, None, None]:
         """All bytes in order, up to some MiB at a time.
 
         As long as one connection keeps up, the caller that takes the parts reads it: what comes meanwhile waits in the
         kernel. Else several bring the rest.
 
-        Memory: a few parts, whatever the size of the object.
+        Memory: a few parts, whatever the size of the object; where the caller names the number of threads, as many.
+
+        Parameters
+        ----------
+        threads : int or None
+            None for as many of those that are configured as few per cent of the object are enough for.
         """
         buffers, waits, start, size = BufferPool(), Waits(), 0, self.head.size
-        threads = 1 if self._comes_whole else threads
+        count, share = self._at_a_time(threads)
         self._leave_to_parent()
         reader, generation = self._opening_answer(), forks.generation()
         try:
-            while start < size and (reader is not None or threads <= 1 or waits.are_few):
+            while start < size and (reader is not None or count <= 1 or waits.are_few):
                 if generation != forks.generation():
                     reader, generation = None, forks.generation()  # the parent reads that one on
                 with waits:
@@ -154,12 +160,20 @@ class ObjectSource:
         finally:
             if reader is not None:
                 reader.close()
-        threads = min(threads, max(_FEW, size // _ASKED_OF // _ASKED[0]))
-        spans = partsizes.spans(size - start, _within(size // _ASKED_OF // threads, _ASKED))
-        jobs = ((start + low, start + high, None) for low, high in spans)
-        yield from map_threads(partial(self._part, buffers), jobs, threads, window=threads)
+        jobs = ((start + low, start + high, None) for low, high in partsizes.spans(size - start, share))
+        yield from map_threads(partial(self._part, buffers), jobs, count, window=count)
 
-    def copy_to(self, file: BinaryIO, threads: int) -> None:
+    def _at_a_time(self, threads: int | None) -> tuple[int, int]:
+        """How many threads ask for parts, and for how many bytes each time."""
+        if self._comes_whole:
+            return 1, _ASKED[1]
+        all_of_them = self.head.size // _ASKED_OF
+        if threads is not None:
+            return threads, _within(all_of_them // _FEW, _ASKED)
+        count = min(self.settings.threads, max(_FEW, all_of_them // _ASKED[0]))
+        return count, _within(all_of_them // count, _ASKED)
+
+    def copy_to(self, file: BinaryIO, threads: int | None) -> None:
         """Write all bytes to a file, as `parts` brings them."""
         with contextlib.closing(self.parts(threads)) as parts:
             file.writelines(parts)

@@ -22,9 +22,10 @@ Part = tuple[int, BytesLike | Scattered, int]
 # Bytes of a part that is gathered from a stream, as of compressed bytes, or from an array that lies scattered; each
 # thread holds one. The least that S3 takes.
 _STREAM_PART = 5 * MIB
-# Bytes of such parts that are on their way at a time, of however many threads: with what makes them, and the next one,
-# an upload takes less than 64 MiB.
+# Bytes of such parts that are on their way at a time, however many threads are configured: with what makes them and the
+# next one an upload takes less than 64 MiB. But some at least, where parts are larger.
 _MOST_GATHERED = 30 * MIB
+_LEAST_AT_A_TIME = 2
 
 
 def upload(
@@ -53,6 +54,7 @@ def upload(
     options : WriteOptions
     settings : TransferSettings
     threads : int, optional
+        By default as many of those that are configured as have room in 30 MiB where parts are gathered.
     size : int, optional
         The bytes of an iterable body all together, where they are known: progress is shown with them.
     most : int, optional
@@ -74,7 +76,8 @@ def upload(
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
         return _put(backend, key, contiguous(drawn[0][1]) if drawn else b"", metadata, options, settings)
-    runs = _runs(_resumed(drawn, parts), threads or settings.threads, lie_there=isinstance(body, memoryview))
+    is_bounded = threads is None and not isinstance(body, memoryview)
+    runs = _runs(_resumed(drawn, parts), threads or settings.threads, is_bounded=is_bounded)
     with settings.progress.transfer("upload", key, size):
         return _upload_parts(backend, key, runs, metadata, options)
 
@@ -124,14 +127,16 @@ def _resumed(drawn: list[Part], parts: Iterator[Part]) -> Iterator[Part]:
     yield from parts
 
 
-def _runs(parts: Iterator[Part], threads: int, *, lie_there: bool) -> Iterator[tuple[int, Iterator[Part]]]:
-    """The parts in runs, and how many of each are sent at a time: fewer where they grow, unless they lie there anyway.
+def _runs(parts: Iterator[Part], threads: int, *, is_bounded: bool) -> Iterator[tuple[int, Iterator[Part]]]:
+    """The parts in runs, and how many of each are sent at a time: fewer where they grow, and memory is to be bounded.
 
     A run is to be drawn to its end before the next one.
     """
 
     def at_a_time(part: Part) -> int:
-        return threads if lie_there else max(1, min(threads, _MOST_GATHERED // max(1, len(part[1]))))
+        if not is_bounded:
+            return threads
+        return min(threads, max(_LEAST_AT_A_TIME, _MOST_GATHERED // max(1, len(part[1]))))
 
     def run(count: int) -> Iterator[Part]:
         while following and at_a_time(following[0]) >= count:

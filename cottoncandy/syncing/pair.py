@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from cottoncandy.pipelines import Begun
+from cottoncandy.stream import TransferSettings
 from cottoncandy.syncing.trees import Branch, Disk
 
 
@@ -15,8 +16,11 @@ class Pair(ABC):
 
     Attributes
     ----------
-    origin : Disk or Branch
-        The source.
+    origin, goal : Disk or Branch
+        The source, and the destination.
+    settings : TransferSettings
+    checksum : bool
+        Whether contents are compared, and not times.
     gone : list of str
         What vanished from it while it was listed.
     unlisted : dict of str to OSError
@@ -25,10 +29,14 @@ class Pair(ABC):
         For each file.
     """
 
-    origin: Disk | Branch
-    gone: list[str]
-    unlisted: dict[str, OSError]
-    threads: int = 1
+    def __init__(
+        self, origin: Disk | Branch, goal: Disk | Branch, settings: TransferSettings, *, checksum: bool
+    ) -> None:
+        self.origin, self.goal = origin, goal
+        self.settings, self.checksum = settings, checksum
+        self.gone: list[str] = []
+        self.unlisted: dict[str, OSError] = {}
+        self.threads = 1
 
     @property
     @abstractmethod
@@ -90,13 +98,13 @@ class Pair(ABC):
         """Begin with a transfer that is done with one request; None where `transfer` is to do it."""
         return None
 
-    @abstractmethod
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         """Whether nothing is in the place of a name when what is to be deleted is gone."""
+        return self.goal.has_only(name, extra)
 
-    @abstractmethod
     def delete(self, names: list[str]) -> None:
         """Delete from the destination."""
+        self.goal.delete(names, self.settings.progress)
 
     def clean_up(self) -> None:  # noqa: B027 - mostly so
         """Remove what killed runs have left in the destination."""

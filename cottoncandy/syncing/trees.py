@@ -13,6 +13,7 @@ from cottoncandy.diskfiles import files_below
 from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.progress import Progress
+from cottoncandy.trees import shown, shown_names
 
 # Linux follows 40 links on one path, https://man7.org/linux/man-pages/man7/path_resolution.7.html; others fewer.
 _MOST_LINKS = 40
@@ -46,7 +47,8 @@ class Disk:
 
     def list(self) -> dict[str, os.stat_result]:
         """The files in it, by their names relative to it; what else there is, is added to the attributes."""
-        return dict(self._walk()) if self.root.exists() else {}
+        found = dict(self._walk()) if self.root.exists() else {}
+        return {name: found[name] for name in shown_names(found, "")}
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
         for entry in files_below(self.root, self._cannot_list, self.parts.append):
@@ -156,7 +158,8 @@ class Branch:
 
     def list(self) -> dict[str, ObjectInfo]:
         """The objects in it, by their names relative to it. Empty ones that end with ``/`` stand for directories."""
-        found = {info.key.removeprefix(self.prefix): info for info in self.backend.list_objects(self.prefix)}
+        listed = shown(self.backend.list_objects(self.prefix), self.prefix)
+        found = {info.key.removeprefix(self.prefix): info for info in listed}
         folders = [name for name, info in found.items() if info.key.endswith(keys.SEPARATOR)]
         sizes = {name: found.pop(name).size for name in folders}
         self.skipped += (name or keys.SEPARATOR for name, size in sizes.items() if size)

@@ -8,7 +8,6 @@ import os
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -54,24 +53,24 @@ def pair_of(source: Disk | Branch, destination: Disk | Branch, settings: Transfe
     TypeError
         If both are directories on disk.
     """
-    if isinstance(destination, Branch):
-        if isinstance(source, Branch):
-            return _Copy(source, destination, settings, checksum=checksum)
-        return _Upload(source, source, destination, settings, checksum=checksum)
-    if isinstance(source, Branch):
-        return _Download(source, destination, source, settings, checksum=checksum)
-    raise TypeError("both are directories on disk: a name in the store is a str")
+    if isinstance(source, Branch) and isinstance(destination, Branch):
+        return _Copy(source, destination, settings, checksum=checksum)
+    if isinstance(source, Disk) and isinstance(destination, Disk):
+        raise TypeError("both are directories on disk: a name in the store is a str")
+    way = _Upload if isinstance(source, Disk) else _Download
+    return way(source, destination, settings, checksum=checksum)
 
 
 class _WithDisk(Pair):
     """A directory and a branch."""
 
     def __init__(
-        self, origin: Disk | Branch, disk: Disk, branch: Branch, settings: TransferSettings, *, checksum: bool
+        self, origin: Disk | Branch, goal: Disk | Branch, settings: TransferSettings, *, checksum: bool
     ) -> None:
-        self.origin, self.disk, self.branch = origin, disk, branch
-        self.settings, self.checksum = settings, checksum
-        self.gone, self.unlisted = disk.gone, disk.unlisted
+        super().__init__(origin, goal, settings, checksum=checksum)
+        (self.disk,) = (end for end in (origin, goal) if isinstance(end, Disk))
+        (self.branch,) = (end for end in (origin, goal) if isinstance(end, Branch))
+        self.gone, self.unlisted = self.disk.gone, self.disk.unlisted
         self._waits = Waits()
         self.files: dict[str, os.stat_result] = {}
         self.objects: dict[str, ObjectInfo] = {}
@@ -198,12 +197,6 @@ class _Upload(_WithDisk):
         key, path = self.branch.key(name), self.disk.root / name
         return begin_file(self.branch.backend, key, path, _recorded, WriteOptions(), self._waits)
 
-    def is_emptied(self, name: str, extra: Container[str]) -> bool:
-        return self.branch.has_only(name, extra)
-
-    def delete(self, names: list[str]) -> None:
-        self.branch.delete(names, self.settings.progress)
-
 
 class _Download(_WithDisk):
     def source(self) -> dict[str, int]:
@@ -246,28 +239,16 @@ class _Download(_WithDisk):
             if moment is not None:
                 _set_time(file.name, moment)
 
-    def is_emptied(self, name: str, extra: Container[str]) -> bool:
-        return self.disk.has_only(name, extra)
-
-    def delete(self, names: list[str]) -> None:
-        self.disk.delete(names, self.settings.progress)
-
     def clean_up(self) -> None:
         remove_abandoned(self.disk.parts)
 
 
-@dataclass
 class _Copy(Pair):
     """Two branches of one store."""
 
-    source_branch: Branch
-    target_branch: Branch
-    settings: TransferSettings
-    checksum: bool
-
-    def __post_init__(self) -> None:
-        self.origin = self.source_branch
-        self.gone, self.unlisted = [], {}
+    def __init__(self, source: Branch, target: Branch, settings: TransferSettings, *, checksum: bool) -> None:
+        super().__init__(source, target, settings, checksum=checksum)
+        self.source_branch, self.target_branch = source, target
         self._from: dict[str, ObjectInfo] = {}
         self._to: dict[str, ObjectInfo] = {}
 
@@ -335,12 +316,6 @@ class _Copy(Pair):
         source, target = self.source_branch, self.target_branch
         location, size = source.backend.location, self._from[name].size
         return target.backend.begin_copy(source.key(name), target.key(name), size, source_container=location)
-
-    def is_emptied(self, name: str, extra: Container[str]) -> bool:
-        return self.target_branch.has_only(name, extra)
-
-    def delete(self, names: list[str]) -> None:
-        self.target_branch.delete(names, self.settings.progress)
 
 
 def _set_time(path: str, nanoseconds: int) -> None:

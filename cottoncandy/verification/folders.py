@@ -13,16 +13,14 @@ from cottoncandy.arrayformat import ArrayDescription
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
 from cottoncandy.chunkedarrays.names import TABLE, VERSION, version_of
+from cottoncandy.chunkedarrays.standing import FORMS
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.errors import CorruptObject, ObjectNotFound, OutOfMemory, UnknownCodec, UnsupportedArray, WrongKey
-from cottoncandy.partedarrays import masked, sparse
 
 __all__ = ["UNREADABLE", "Part", "is_table", "part_damage", "parts_of"]
 
 #: What cannot be read here; elsewhere, where there is the key or the codec, it can.
 UNREADABLE = (UnknownCodec, UnsupportedArray, WrongKey, OutOfMemory)
-# The arrays of named parts.
-_FORMS = (sparse.FORM, masked.FORM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def _chunks(directory: str, table: ChunkTable) -> Iterator[Part]:
 
 
 def _named_parts(directory: str, document: dict[str, Any]) -> Iterator[Part]:
-    for form in _FORMS:
+    for form in FORMS:
         if document["type"] in list(form.parts):  # of whatever type another program's is
             for name in form.part_names(document).values():
                 yield Part((keys.clean_object(keys.join(directory, name)),), document.get(VERSION))

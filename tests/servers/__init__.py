@@ -16,8 +16,20 @@ from servers._moto import moto
 from servers._pool import Pool, ServerPool, SharedPool
 from servers._process import ProgramMissing, Server
 from servers._seaweedfs import seaweedfs
+from servers._swift import swift
 
-__all__ = ["LAUNCHERS", "Pool", "ProgramMissing", "Server", "ServerPool", "SharedPool", "ceph", "moto", "seaweedfs"]
+__all__ = [
+    "LAUNCHERS",
+    "Pool",
+    "ProgramMissing",
+    "Server",
+    "ServerPool",
+    "SharedPool",
+    "ceph",
+    "moto",
+    "seaweedfs",
+    "swift",
+]
 
 #: What can be started, by name.
-LAUNCHERS = {"ceph": ceph, "moto": moto, "seaweedfs": seaweedfs}
+LAUNCHERS = {"ceph": ceph, "moto": moto, "seaweedfs": seaweedfs, "swift": swift}

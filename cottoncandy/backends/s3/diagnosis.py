@@ -61,6 +61,10 @@ _OF_KEYS = {
 }
 
 
+# What marks a request as one of S3, and names nobody: OpenStack Swift tells them from its own requests by that.
+_OF_NOBODY = "AWSAccessKeyId=none&Expires=1&Signature=none"
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """What the server said to a request that names nobody."""
@@ -108,7 +112,9 @@ def _endpoint(bucket: Bucket) -> Iterator[Finding]:
         yield fail("endpoint", str(error), f"name a file of certificates (PEM) there: {certificates.AUTHORITIES}")
         return
     try:
-        answer = _ask(url, context)
+        answer = _ask(url, context, url.path or "/")
+        if not answer.is_s3:
+            answer = _ask(url, context, f"{url.path or '/'}?{_OF_NOBODY}")
     except (OSError, http.client.HTTPException) as error:
         yield _unreachable(where, url, error)
         return
@@ -130,7 +136,7 @@ def _port(url: SplitResult) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def _ask(url: SplitResult, context: ssl.SSLContext | None) -> _Answer:
+def _ask(url: SplitResult, context: ssl.SSLContext | None, target: str) -> _Answer:
     host, port = url.hostname or "", _port(url)
     opened = (
         http.client.HTTPSConnection(host, port, timeout=_PATIENCE, context=context)
@@ -140,7 +146,7 @@ def _ask(url: SplitResult, context: ssl.SSLContext | None) -> _Answer:
     with closing(opened):
         opened.connect()
         began = time.perf_counter()
-        opened.request("GET", "/")
+        opened.request("GET", target)
         response = opened.getresponse()
         body = response.read(4096)
         seconds = time.perf_counter() - began
@@ -263,7 +269,9 @@ def _refused(bucket: Bucket, error: ClientError) -> Finding:
     if code in _OF_KEYS:
         said, advice = _OF_KEYS[code]
         return fail("clock" if code == "RequestTimeTooSkewed" else "credentials", f"{said} ({code})", advice)
-    if status == 404 and (path := urlsplit(bucket.connection.address).path.strip("/")):
+    path = urlsplit(bucket.connection.address).path.strip("/")
+    # some stores are behind a path, and know no such bucket there
+    if status == 404 and path and (code != "NoSuchBucket" or path == bucket.container):
         advice = f"take {f'/{path}'!r} out of endpoint_url, where it is a bucket: that is named apart from the endpoint"
         return fail("bucket", f"{bucket.describe()}: the server answered {code or status}", advice)
     if code == "NoSuchBucket" or (status == 404 and code in {"", "404", "NotFound"}):

@@ -107,6 +107,9 @@ _BY_STATUS: dict[int, tuple[Kind, str]] = {
 _OF_SIZE = {400, 431}
 #: Bytes, on Amazon: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html and UsingMetadata.html
 _LONGEST_KEY, _MOST_METADATA = 1024, 2048
+#: Bytes, on OpenStack Swift (max_meta_value_length), which says so in its own log only.
+_LONGEST_VALUE = 256
+_LONG_VALUE = "OpenStack Swift fails so where one value has more than 256, until its max_meta_value_length allows more"
 
 #: Modules and the errors of the network that they raise.
 _ELSEWHERE = (
@@ -292,6 +295,8 @@ def refusal(place: Place, code: str, status: int, said: str) -> CottonCandyError
     kind, reason = _rule(code, status, place)
     if not reason and status in _OF_SIZE:
         kind, reason = _too_large(kind, place)
+    elif code == "InternalError" and place.metadata > _LONGEST_VALUE:
+        reason += f"; its metadata has {place.metadata} bytes: {_LONG_VALUE}"
     told = f": {said}" if said and code not in _ABOUT_KEYS and not code.isdigit() else ""
     return kind(f"{place.name}: {reason or 'the store refused'} ({code or status}{told})")
 

@@ -194,5 +194,6 @@ class S3Upload(MultipartUpload):
             try:
                 self._bucket.data.abort_multipart_upload(**self._where)
             except ClientError as error:
-                if code_of(error) != "NoSuchUpload":
+                # the second is Swift's word for an upload that is complete
+                if code_of(error) not in {"NoSuchUpload", "NoSuchKey"}:
                     raise

@@ -178,6 +178,8 @@ class ChunkedArrays(FolderArrays):
         ------
         ObjectNotFound
             Here if there is no such array; when computing, if a chunk of it is missing.
+        NotAnArray
+            If it is another kind of array; the error tells which call reads it.
         ObjectChanged
             When computing, if the array was replaced meanwhile: old and new chunks are never mixed.
         """

@@ -85,8 +85,8 @@ class MaskedArrays(PartedArrays):
         ------
         ObjectNotFound
             If it, or a part of it, is missing.
-        CorruptObject
-            If it is another kind of array.
+        NotAnArray
+            If it is another kind of array; the error tells which call reads it.
         ObjectChanged
             If it is replaced again and again while it is read.
         """

@@ -230,6 +230,9 @@ class PartedArrays(FolderArrays):
         return load_document(self.backend_interface, keys.join(directory, TABLE), self._settings, most)[0]
 
     def _load_parts(self, form: Form, directory: str, description: Any, threads: int | None) -> Any:
+        from cottoncandy.chunkedarrays.standing import refuse_other_kind
+
+        refuse_other_kind(description, form.reader)
         names = form.part_names(description)
         paths = [keys.join(directory, name) for name in names.values()]
         parts = self._gather(self._load_part(description), paths, threads, "download", directory)

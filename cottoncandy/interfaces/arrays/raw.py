@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -15,7 +16,14 @@ from cottoncandy import checksums, keys, npyfiles
 from cottoncandy.arrayformat import is_array, laid_out, read_checksum
 from cottoncandy.backends.base import ObjectHead, Receipt
 from cottoncandy.bodies import BytesLike
-from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, OutOfMemory
+from cottoncandy.errors import (
+    ChecksumMismatch,
+    CorruptObject,
+    CottonCandyError,
+    NotAnArray,
+    ObjectNotFound,
+    OutOfMemory,
+)
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.plainarrays import as_array
 from cottoncandy.rawarrays import CompressionDefaults, load_array, refuse_names, store_array
@@ -25,6 +33,9 @@ if TYPE_CHECKING:
     from cottoncandy.datasets import Dataset
 
 log = logging.getLogger(__name__)
+
+# Names in a directory that tell what array it is: the table and the parts of one come among the first.
+_TELLING = 16
 
 
 class RawArrays(BasicInterface):
@@ -180,7 +191,32 @@ class RawArrays(BasicInterface):
         (True, True)
         """
         key = keys.clean_object(object_name)
+        with self._naming_reader(key):
+            return self._load_raw(key, threads, out)
+
+    def _load_raw(self, key: str, threads: int | None = None, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         return load_array(self.backend_interface, key, self._settings, threads, out=out)[0]
+
+    @contextlib.contextmanager
+    def _naming_reader(self, key: str) -> Iterator[None]:
+        """Where no object has a name, but an array of several objects, say which call reads that one."""
+        try:
+            yield
+        except ObjectNotFound as error:
+            reader = self._reader_below(key)
+            if reader is None:
+                raise
+            raise ObjectNotFound(f"{error}; {reader} reads what is below that name") from error
+
+    def _reader_below(self, key: str) -> str | None:
+        """The call that reads what is in a directory, as one short listing tells; None where there is nothing."""
+        from cottoncandy.chunkedarrays.standing import reader_by_names
+
+        prefix = keys.as_directory(key)
+        with contextlib.suppress(CottonCandyError):
+            listed = self.backend_interface.level_names(prefix, page_size=_TELLING)
+            return reader_by_names(name.removeprefix(prefix) for name in islice(listed, _TELLING))
+        return None
 
     def open_array(self, object_name: str, threads: int | None = None) -> Dataset:
         """Open an array without reading it: what is sliced out of it is read, and no more.
@@ -219,7 +255,8 @@ class RawArrays(BasicInterface):
         True
         """
         key = keys.clean_object(object_name)
-        return self._dataset(key, self.backend_interface.stat(key), threads)
+        with self._naming_reader(key):
+            return self._dataset(key, self.backend_interface.stat(key), threads)
 
     def _dataset(self, key: str, head: ObjectHead, threads: int | None = None) -> Dataset:
         """The array of an object whose head is known."""
@@ -305,7 +342,8 @@ class RawArrays(BasicInterface):
         """
         key = keys.clean_object(object_name)
         try:
-            return self._load_npy(key, threads)
+            with self._naming_reader(key):
+                return self._load_npy(key, threads)
         except NotAnArray:
             raise
         except CorruptObject as error:

@@ -50,6 +50,8 @@ class SparseArrays(PartedArrays):
         ------
         ObjectNotFound
             If it, or a part of it, is missing.
+        NotAnArray
+            If it is another kind of array; the error tells which call reads it.
         ObjectChanged
             If it is replaced again and again while it is read.
         """

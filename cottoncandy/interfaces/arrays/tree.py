@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import keys, trees
-from cottoncandy.arrayformat import RESERVED_KEYS
+from cottoncandy.arrayformat import RESERVED_KEYS, is_array
 from cottoncandy.chunkedarrays.names import VERSION, new_version
-from cottoncandy.errors import InvalidObjectName
+from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.treedownload import TreeDownloads
 from cottoncandy.interfaces.arrays.treemark import MARK, mark
 from cottoncandy.interfaces.arrays.treeupload import TreeUpload, TreeUploads
@@ -155,7 +155,7 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         ----------
         object_root : str
         verbose : bool
-            Print the name when all is done.
+            Print the name when all is done, or that nothing was found.
         keys : str or list of str, optional
             Download these only: one name or several, of arrays or of groups below the root (``['bold', 'anat/mask']``).
         threads : int, optional
@@ -168,6 +168,8 @@ class ArrayTrees(TreeUploads, TreeDownloads):
 
         Raises
         ------
+        ObjectNotFound
+            If nothing is below that name, but an object has it: `download_raw_array` reads one array.
         KeyError
             For one of the ``keys`` that is not there.
         ObjectChanged
@@ -175,6 +177,22 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         """
         wanted = [keys] if isinstance(keys, str) else keys
         tree = self._load_tree(object_root, wanted, threads)
+        if not tree and wanted is None:
+            self._refuse_object(object_root)
         if verbose:
-            print(f"downloaded arrays in {object_root!r}")  # noqa: T201 - documented to print
+            found = bool(tree) or wanted is not None
+            said = f"downloaded arrays in {object_root!r}" if found else f"no arrays are below {object_root!r}"
+            print(said)  # noqa: T201 - documented to print
         return tree
+
+    def _refuse_object(self, object_root: str) -> None:
+        """Raise ObjectNotFound if there is an object of that name, where somebody looked for a tree."""
+        name, backend = keys.clean(object_root), self.backend_interface
+        if not name or name.endswith(keys.SEPARATOR):
+            return
+        try:
+            metadata = backend.stat(name).metadata
+        except ObjectNotFound:
+            return
+        reader = "download_raw_array" if is_array(metadata) else "download_object"
+        raise ObjectNotFound(f"{backend.describe(name)} is one object, and no tree of arrays: {reader} reads it")

@@ -232,13 +232,9 @@ class TreeDownloads(FolderArrays):
             loaded.add(missing, self._load_each(missing, prefix, asked.threads, is_held=is_held))
             return bool(missing)
 
-        def is_unsent(place: str) -> bool:
-            leaf = loaded[seen.infos[place]]
-            return leaf is not None and leaf[1].get(VERSION) in seen.unsent
-
         is_new = load([places[name] for name in names])
         for name in names:
-            if name in seen.instead and is_unsent(places[name]):
+            if name in seen.instead and self._is_outdone(prefix, seen, name, loaded[seen.infos[places[name]]]):
                 places[name] = seen.instead[name]
         is_new = load([places[name] for name in names]) or is_new
 
@@ -246,32 +242,42 @@ class TreeDownloads(FolderArrays):
             return places[name] != name or metadata.get(VERSION) not in seen.unsent
 
         found = {name: leaf for name in names if (leaf := loaded[seen.infos[places[name]]])}
-        standing = {name: leaf for name, leaf in found.items() if not self._is_replaced(prefix, seen, name, leaf[1])}
+        standing = {name: leaf for name, leaf in found.items() if not self._newer(prefix, seen, name, leaf[1])}
         leaves = {name: leaf for name, leaf in standing.items() if counts(name, leaf[1])}
         # those that do not count are looked at, too: they may lie where leaves of the old tree were
         are_of_one = _are_of_one_upload(prefix, standing)
         return _Read(leaves, found.keys() - leaves.keys(), are_of_one, is_new)
 
-    def _is_replaced(self, prefix: str, seen: _Listing, name: str, metadata: Mapping[str, str]) -> bool:
-        """Whether an object in its place is a leaf of an older tree than one that waits, or that has settled there."""
+    def _is_outdone(self, prefix: str, seen: _Listing, name: str, leaf: _Leaf | None) -> bool:
+        """Whether a leaf of a settled tree is read from where it waits: its place has what another writer sent."""
+        if leaf is None:
+            return False
+        newer = self._newer(prefix, seen, name, leaf[1])
+        return leaf[1].get(VERSION) in seen.unsent or (bool(newer) and all(stage.settled for stage in newer))
+
+    def _newer(self, prefix: str, seen: _Listing, name: str, metadata: Mapping[str, str]) -> list[trees.Stage]:
+        """Of the trees that wait, or that have settled, those that replaced the one whose leaf is in this place."""
         key = prefix + name
         told = claimed(key, metadata) if seen.places[name] == name else None
         if told is None:
-            return False
-        above = keys.as_directory(told.root)
+            return []
+        above, newer = keys.as_directory(told.root), []
         for stage in seen.latest:
             directory = keys.as_directory(prefix + stage.root)
             if not key.startswith(directory):
                 continue
-            if stage.settled:  # what was there before has been removed
-                is_older = told.version in seen.unsent
+            is_of_root = above == directory
+            if stage.settled:  # what was there before was removed; another writer may have brought it once more
+                is_older = told.version in seen.unsent or (
+                    is_of_root and not told.is_moved and told.version != stage.version
+                )
             elif told.is_moved:
-                is_older = above == directory and (told.digest, told.version) in stage.replaces
+                is_older = is_of_root and (told.digest, told.version) in stage.replaces
             else:
                 is_older = directory.startswith(above)
             if is_older:
-                return True
-        return False
+                newer.append(stage)
+        return newer
 
     def _load_each(
         self, infos: Sequence[ObjectInfo], prefix: str, threads: int | None, *, is_held: bool

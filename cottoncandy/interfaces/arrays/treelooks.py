@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 from cottoncandy import keys, trees
 from cottoncandy.backends.base import ObjectInfo
-from cottoncandy.chunkedarrays.names import FORGOTTEN
+from cottoncandy.chunkedarrays.names import forgotten_since
 
 # A writer whose started mark is so much older than one's own looks again by itself, as its upload takes longer than
 # `_SOON` of treeupload.py. The difference is large beside what a store's clocks may be wrong by.
@@ -71,7 +71,7 @@ class Seen:
     @property
     def ended_branches(self) -> list[str]:
         """The names of what uploads of branches have there that came before this tree, or were killed long ago."""
-        ended = [stage for stage in self.nested if stage.is_complete or stage.is_older(_forgotten())]
+        ended = [stage for stage in self.nested if stage.is_complete or stage.is_older(forgotten_since())]
         return [name for stage in ended for name in stage.objects]
 
     @property
@@ -83,13 +83,13 @@ class Seen:
     def ended(self) -> list[str]:
         """The objects of stages that are of no more use: the newest tree and rivals keep theirs."""
         idle = [other for other in self.others if other not in self.rivals]
-        left = [other for other in idle if other.order or other.is_older(_forgotten())]
+        left = [other for other in idle if other.order or other.is_older(forgotten_since())]
         return [name for upload in [*left, self.own] if upload is not self.newest for name in upload.objects]
 
 
 def is_at_work(upload: trees.Stage) -> bool:
     """Whether a writer may yet write to the places: it is at work, or was killed less than `FORGOTTEN` ago."""
-    return upload.started and not upload.is_older(_forgotten())
+    return upload.started and not upload.is_older(forgotten_since())
 
 
 def alone_with(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stage]:
@@ -105,7 +105,3 @@ def alone_with(own: trees.Stage, there: Iterable[ObjectInfo]) -> list[trees.Stag
         for stage in found.values()
         if stage.root == own.root and stage.is_bare and not (since and stage.is_older(since))
     ]
-
-
-def _forgotten() -> datetime:
-    return datetime.now(timezone.utc) - FORGOTTEN

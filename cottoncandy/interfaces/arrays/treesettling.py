@@ -87,12 +87,13 @@ class TreeSettling(FolderArrays):
         return False  # type: ignore[unreachable] # mypy does not see that failures end there
 
     def _look_at_tree(self, own: trees.Stage) -> Seen:
-        """List what is below the root of a tree; what this upload itself has there is known."""
+        """List what is below the root of a tree; this upload's own stage too, which others may have ended."""
         there = list(self._listed(own.below))
         plain, found = trees.stages({info.key: info.last_modified for info in there})
-        others = [other for other in found if other.root == own.root and other.version != own.version]
+        stages = {stage.version: stage for stage in found if stage.root == own.root}
+        now = stages.pop(own.version, trees.Stage(own.root, own.version))
         nested = [stage for stage in found if stage.root != own.root]
-        return Seen(plain, others, own, {info.key: info.size for info in there}, nested)
+        return Seen(plain, [*stages.values()], now, {info.key: info.size for info in there}, nested)
 
     def _settle_tree(self, seen: Seen, stale: Sequence[str], threads: int | None, acl: str | None) -> None:
         """Bring the newest complete tree to its places, whichever writer sent it; then it need not wait any longer.
@@ -117,6 +118,7 @@ class TreeSettling(FolderArrays):
             yield
         except CottonCandyError as error:
             with logging_failures():
+                self._unsettle(own.root)  # of another's tree, the stale leaves are gone by now, and some copies came
                 self._leave_tree(self._look_at_tree(own))
             raise type(error)(
                 f"{self.backend_interface.describe(own.root)}: the tree is stored, and cloud2dict reads it; but its "
@@ -155,18 +157,20 @@ class TreeSettling(FolderArrays):
             if not seen.is_waiting:
                 break
             is_same = seen.newest.version == before.newest.version
-            # leaves may have stayed of a writer that came and went since the listing before
-            came = set(seen.strangers).difference(before.strangers)
+            # leaves may have come, or come back, of a writer that came and went since the listing before
+            came = set(seen.strangers).difference(set(before.strangers).difference(stale))
             if is_same and not (before.rivals or seen.rivals or came):
                 if failure:
                     raise failure
                 self._end_tree(seen)
                 return True
-            if is_same and seen.newest is seen.own and seen.rivals:
+            if is_same and seen.newest is seen.own and seen.rivals and not came:
                 if failure is None:
                     self._settle_for_now(seen, acl)
                 break  # the rivals bring it to its places when they get there
             stale, _ = self._stale_leaves(seen, threads)
+        else:
+            self._unsettle(seen.own.root)  # a tree that has settled meanwhile may have lost leaves to this one
         self._leave_tree(seen)
         return False
 

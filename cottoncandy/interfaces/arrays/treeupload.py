@@ -202,9 +202,10 @@ class TreeUploads(TreeSettling):
                 raise
         left.leaves = ()
         if alone:
-            self._wait_for(alone, watch)
-            seen = self._look_at_tree(own)
-            stale, _ = self._stale_leaves(seen, upload.threads)  # it took long, and other writers were at work
+            with self._stored(own):
+                self._wait_for(alone, watch)
+                seen = self._look_at_tree(own)
+                stale, _ = self._stale_leaves(seen, upload.threads)  # it took long, and other writers were at work
         self._settle_tree(seen, stale, upload.threads, upload.acl)
 
     def _wait_for(self, alone: Collection[trees.Stage], watch: _Watch) -> None:

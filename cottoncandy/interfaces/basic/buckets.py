@@ -11,6 +11,7 @@ from cottoncandy.backends.base import ObjectInfo, Receipt
 from cottoncandy.errors import AccessDenied, ConfigurationError, ContainerNotFound, NotSupported
 from cottoncandy.interfaces.basic.core import InterfaceCore
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_MILLION, ALL_OF_A_THOUSAND, describe_object, limited
+from cottoncandy.trees import shown
 
 
 class Buckets(InterfaceCore):
@@ -115,7 +116,7 @@ class Buckets(InterfaceCore):
             raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}; limit, page_size and filter are known")
         prefix = (filter or {}).get("Prefix", "")
         prefix = "" if prefix == keys.SEPARATOR else prefix
-        return limited(self._listed(prefix, page_size), limit)
+        return limited(shown(self._listed(prefix, page_size), prefix), limit)
 
     def show_objects(self, limit: int | None = ALL_OF_A_THOUSAND, page_size: int | None = 1000) -> None:
         """Print the objects of the current bucket.
@@ -140,7 +141,7 @@ class Buckets(InterfaceCore):
         page_size : int
             How many names the store is asked for at once.
         """
-        return sum(info.size for info in self._objects(limit=limit, page_size=page_size))
+        return sum(info.size for info in limited(self._listed(page_size=page_size), limit))
 
     def get_size(self) -> int:
         """Count the bytes of all objects in the container."""

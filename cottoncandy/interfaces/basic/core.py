@@ -97,11 +97,24 @@ class InterfaceCore(InterfaceObject):
         size: int | None = None,
     ) -> Receipt:
         """Send an object; all uploads pass through here."""
+        key, backend = keys.clean_object(object_name), self._bound_backend()
+        texts, options = self._what_goes_along(metadata, acl, extra, lambda: backend.describe(key))
+        return upload(backend, key, body, texts, options, self._settings, threads, size=size)
+
+    def _what_goes_along(
+        self, metadata: Mapping[str, Any], acl: str | None, extra: Mapping[str, Any] | None, where: Callable[[], str]
+    ) -> tuple[dict[str, str], WriteOptions]:
+        """The metadata of an upload, as text, and its options.
+
+        Raises
+        ------
+        ValueError
+            Naming ``where``, if the metadata have a name by which encrypted objects are told.
+        """
         texts = {name: str(value) for name, value in metadata.items()}
         options = self._write_options(acl, extra)
-        key, backend = keys.clean_object(object_name), self._bound_backend()
-        refuse_mark([*texts, *(options.extra.get("Metadata") or ())], lambda: backend.describe(key))
-        return upload(backend, key, body, texts, options, self._settings, threads, size=size)
+        refuse_mark([*texts, *(options.extra.get("Metadata") or ())], where)
+        return texts, options
 
     def _for_each(
         self,

@@ -37,7 +37,8 @@ class Files(Objects):
         ExtraArgs : dict, optional
             boto3's: ``ACL``, ``Metadata``, ``ContentType``, ``StorageClass``...
         threads : int, optional
-            Connections; the configured ``threads`` by default.
+            Connections, each of which takes the memory of a part of 5 MiB (more for files over 45 GB). By default the
+            configured ``threads``, as far as 30 MiB have room for them.
 
         Returns
         -------
@@ -86,8 +87,7 @@ class Files(Objects):
         if not root.is_dir():
             raise NotADirectoryError(f"{root} is no directory")
         target, waits = _full_name(disk_path) if cloud_path is None else cloud_path, Waits()
-        metadata, acl, extra = _split(ExtraArgs)
-        texts, options = {name: str(value) for name, value in metadata.items()}, self._write_options(acl, extra)
+        texts, options = self._what_goes_along(*_split(ExtraArgs), lambda: self.backend_interface.describe(target))
 
         def name_of(path: Path) -> str:
             return keys.join(target, *path.relative_to(root).parts)
@@ -118,7 +118,8 @@ class Files(Objects):
         file_name : str or path
             Where to write; its directory must exist.
         threads : int, optional
-            Connections; the configured ``threads`` by default.
+            Connections, each of which takes the memory of up to two parts of 2 MiB. By default the configured
+            ``threads``, as far as a thirty-second of the object has room for them.
         through_link : bool
             Where ``file_name`` is a link, replace the file that it leads to; else the link itself.
 
@@ -142,7 +143,7 @@ class Files(Objects):
             self._settings.progress.transfer("download", key, source.head.size),
             replacing(target, source.where, through_link=through_link) as file,
         ):
-            source.copy_to(file, threads or self._settings.threads)
+            source.copy_to(file, threads)
 
 
 def _split(extra: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], str | None, dict[str, Any]]:

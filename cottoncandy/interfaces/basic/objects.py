@@ -16,6 +16,9 @@ from cottoncandy.errors import CorruptObject, CottonCandyError, ObjectNotFound, 
 from cottoncandy.interfaces.basic.core import InterfaceCore
 from cottoncandy.stream import CloudStream, stream_part
 
+# What `json` and `pickle` raise for what they cannot write.
+_UNWRITABLE = (TypeError, ValueError, AttributeError, pickle.PicklingError)
+
 
 class Objects(InterfaceCore):
     """Single objects of the current bucket."""
@@ -175,6 +178,19 @@ class Objects(InterfaceCore):
             where = self.backend_interface.describe(keys.clean_object(object_name))
             raise CorruptObject(f"{where} is not {kind}: {error}") from error
 
+    @contextlib.contextmanager
+    def _storable_as(self, object_name: str, kind: str, advice: str) -> Iterator[None]:
+        """Name the object that was to hold what cannot be written so."""
+        try:
+            yield
+        except (TypeError, ValueError, AttributeError, pickle.PicklingError) as error:
+            if type(error) not in _UNWRITABLE:
+                raise  # of somebody's own class, which may be made in another way
+            where = self.backend_interface.describe(keys.clean_object(object_name))
+            # what contains itself, a ValueError, nothing is done about
+            told = str(error) if isinstance(error, ValueError) else f"{error}: {advice}"
+            raise type(error)(f"{where}: no {kind} can be made of this: {told}") from error
+
     def upload_json(
         self,
         object_name: str,
@@ -213,7 +229,12 @@ class Objects(InterfaceCore):
         >>> cci.download_json('run.json')
         {'TR': 2.0}
         """
-        return self.upload_object(object_name, json.dumps(ddict), acl, threads, **metadata)
+        advice = (
+            "numpy numbers and arrays go by .item() and .tolist(), or as an array by upload_raw_array or dict2cloud"
+        )
+        with self._storable_as(object_name, "JSON", advice):
+            text = json.dumps(ddict)
+        return self.upload_object(object_name, text, acl, threads, **metadata)
 
     def download_json(self, object_name: str, threads: int | None = 1) -> Any:
         """Download a JSON object.
@@ -264,11 +285,19 @@ class Objects(InterfaceCore):
         dict
             The boto3 response, or one in its shape.
 
+        Raises
+        ------
+        TypeError, AttributeError, pickle.PicklingError
+            For what cannot be pickled: a lambda, an open file.
+
         See Also
         --------
         download_pickle : Tells what speaks against pickles.
         """
-        return self.upload_object(object_name, pickle.dumps(data_object), acl, threads, **metadata)
+        advice = "functions and classes have to be those of a module, and open files, locks and connections stay out"
+        with self._storable_as(object_name, "pickle", advice):
+            body = pickle.dumps(data_object)
+        return self.upload_object(object_name, body, acl, threads, **metadata)
 
     def download_pickle(self, object_name: str, threads: int | None = None) -> Any:
         """Download a pickled object.

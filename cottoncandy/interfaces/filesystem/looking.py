@@ -6,6 +6,7 @@ import contextlib
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import repeat
 from typing import Any, TypeVar
 
@@ -15,11 +16,14 @@ from cottoncandy.errors import ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.interfaces.basic.listing import ALL_OF_A_THOUSAND, describe_object, is_limited, limited, printable
 from cottoncandy.namesakes import distinct, distinct_names
+from cottoncandy.trees import shown, shown_names
 
 Entry = ObjectInfo | ObjectPrefix
 Found = TypeVar("Found", bound=Entry)
 # What counts the names that are listed.
 Through = Callable[[Iterable[Entry]], Iterable[Entry]]
+# Lists one level.
+Level = Callable[[str], Iterator[Entry]]
 
 
 class Looking(BasicInterface):
@@ -50,17 +54,14 @@ class Looking(BasicInterface):
         ['exp/notes', 'exp/run1']
         """
         prefix = keys.as_directory(keys.without_trivial_magic(keys.clean(path)))
-        listed = distinct_names(self.backend_interface.level_names(prefix), self.backend_interface.describe)
+        listed = shown_names(self.backend_interface.level_names(prefix), prefix)
+        listed = distinct_names(listed, self.backend_interface.describe)
         names = self._settings.progress.through("list", prefix or "all", listed)
         return _each_once(filter(prefix.__ne__, names), limit)
 
-    def _level(self, prefix: str, page_size: int | None = None) -> Iterator[Entry]:
-        """What is in a directory; its own marker object, where there is one, is not in it."""
-        return (entry for entry in self._entries(prefix, page_size) if entry.key != prefix)
-
-    def _entries(self, prefix: str, page_size: int | None) -> Iterator[Entry]:
+    def _level(self, prefix: str, page_size: int | None, *, stages: bool) -> Iterator[Entry]:
         listed = self.backend_interface.list_level(prefix, page_size=page_size)
-        return distinct(listed, self.backend_interface.describe)
+        return distinct(listed if stages else shown(listed, prefix), self.backend_interface.describe)
 
     def ls(
         self,
@@ -100,7 +101,7 @@ class Looking(BasicInterface):
         return names
 
     def scandir(
-        self, pattern: str = "/", page_size: int | None = None, *, literal: bool = False
+        self, pattern: str = "/", page_size: int | None = None, *, literal: bool = False, stages: bool = False
     ) -> Iterator[ObjectInfo | ObjectPrefix]:
         """Go through what `ls` lists, with what the listing tells of it; pages are fetched as they are needed.
 
@@ -112,6 +113,8 @@ class Looking(BasicInterface):
             How many names the store is asked for at once.
         literal : bool
             Whether it is a name, whatever is in it: ``run[1]`` is no pattern then.
+        stages : bool
+            With what uploads have beside their trees, as for what is to be removed or moved as a whole.
 
         Yields
         ------
@@ -128,20 +131,21 @@ class Looking(BasicInterface):
         name = keys.clean(pattern)
         if not literal:
             name = keys.without_trivial_magic(name)
-        return (self._matching if keys.has_magic(name) and not literal else self._children)(name, page_size)
+        level = partial(self._level, page_size=page_size, stages=stages)
+        return (self._matching if keys.has_magic(name) and not literal else self._children)(name, level)
 
-    def _children(self, name: str, page_size: int | None) -> Iterator[Entry]:
-        """What is in a directory; the object itself where it is none."""
-        level = self._level(keys.as_directory(name), page_size)
-        children = self._settings.progress.through("list", name or "all", level)
-        return self._or_itself(name, children)
+    def _children(self, name: str, level: Level) -> Iterator[Entry]:
+        """What is in a directory, without its own marker object; the object itself where it is none."""
+        prefix = keys.as_directory(name)
+        children = (entry for entry in level(prefix) if entry.key != prefix)
+        return self._or_itself(name, self._settings.progress.through("list", name or "all", children))
 
-    def _matching(self, pattern: str, page_size: int | None) -> Iterator[Entry]:
+    def _matching(self, pattern: str, level: Level) -> Iterator[Entry]:
         components = pattern.rstrip(keys.SEPARATOR).split(keys.SEPARATOR)
         with self._settings.progress.counter("list", pattern) as count:
-            yield from self._walk("", components, page_size, count.through)
+            yield from self._walk("", components, level, count.through)
 
-    def _walk(self, directory: str, components: list[str], page_size: int | None, through: Through) -> Iterator[Entry]:
+    def _walk(self, directory: str, components: list[str], level: Level, through: Through) -> Iterator[Entry]:
         """Match the components of a pattern level by level: only what can match is listed."""
         plain = 0
         while plain < len(components) - 1 and not keys.has_magic(components[plain]):
@@ -150,14 +154,14 @@ class Looking(BasicInterface):
         component, rest = components[plain], components[plain + 1 :]
         matches = re.compile(fnmatch.translate(component)).match
         prefix = directory + keys.literal_prefix(component)
-        for entry in through(self._entries(prefix, page_size)):
+        for entry in through(level(prefix)):
             name = entry.key.rstrip(keys.SEPARATOR)
             if entry.key == directory or not matches(name.removeprefix(directory)):
                 continue
             if not rest:
                 yield entry
             elif isinstance(entry, ObjectPrefix):
-                yield from self._walk(entry.key, rest, page_size, through)
+                yield from self._walk(entry.key, rest, level, through)
 
     def glob(self, pattern: str, **kwargs: Any) -> list[str]:
         """Find the objects whose full name matches a pattern.
@@ -199,7 +203,8 @@ class Looking(BasicInterface):
         pattern = keys.without_trivial_magic(keys.clean(pattern))
         names: Iterator[str]
         if keys.has_magic(pattern):
-            names = filter(keys.matcher(pattern), self._listed_names(keys.literal_prefix(pattern), page_size))
+            listed = self._listed_names(keys.literal_prefix(pattern), page_size)
+            names = filter(keys.matcher(pattern), shown_names(listed, pattern))
         else:
             names = (info.key for info in self.find(pattern, None, page_size))
         return limited(distinct_names(names, self.backend_interface.describe), limit)
@@ -225,12 +230,18 @@ class Looking(BasicInterface):
         self.glob(pattern, **{**kwargs, "verbose": True})
 
     def find(
-        self, pattern: str, limit: int | None = None, page_size: int | None = None, *, literal: bool = False
+        self,
+        pattern: str,
+        limit: int | None = None,
+        page_size: int | None = None,
+        *,
+        literal: bool = False,
+        stages: bool = False,
     ) -> Iterator[ObjectInfo]:
         """Go through the objects that `glob` finds, with size and date; pages are fetched as they are needed.
 
-        Parameters and names are those of `glob`; ``literal`` is that of `scandir`. Keys are given as they are, also
-        those of other tools that each call takes for another object, which `glob` leaves out.
+        Parameters and names are those of `glob`; ``literal`` and ``stages`` are those of `scandir`. Keys are given
+        as they are, also those of other tools that each call takes for another object, which `glob` leaves out.
 
         Yields
         ------
@@ -245,16 +256,14 @@ class Looking(BasicInterface):
         pattern = keys.clean(pattern)
         if not literal:
             pattern = keys.without_trivial_magic(pattern)
-        if literal or not keys.has_magic(pattern):
-            return limited(self._below(pattern, page_size), limit)
+        is_name = literal or not keys.has_magic(pattern)
+        prefix = keys.as_directory(pattern) if is_name else keys.literal_prefix(pattern)
+        listed = self._listed(prefix, page_size)
+        found = listed if stages else shown(listed, pattern)
+        if is_name:
+            return limited(self._or_itself(pattern, found), limit)
         matches = keys.matcher(pattern)
-        listed = self._listed(keys.literal_prefix(pattern), page_size)
-        return limited((info for info in listed if matches(info.key)), limit)
-
-    def _below(self, name: str, page_size: int | None = None) -> Iterator[ObjectInfo]:
-        """All objects below a name; the object itself where there is nothing below it."""
-        listed = self._listed(keys.as_directory(name), page_size)
-        return self._or_itself(name, listed)
+        return limited((info for info in found if matches(info.key)), limit)
 
     def _or_itself(self, name: str, below: Iterator[Found]) -> Iterator[Found | ObjectInfo]:
         """What is below a name; where that is nothing, the object of the name."""
