@@ -59,7 +59,12 @@ class Step:
 
 
 def reply(status: int = 200, body: bytes = b"", *, reads_body: bool = True, **headers: str) -> Step:
-    """A well-formed answer; ``_`` in the names of headers stands for ``-``."""
+    """A well-formed answer of a store; ``_`` in the names of headers stands for ``-``."""
+    return foreign(status, body, reads_body=reads_body, **{"x_amz_request_id": "1", **headers})
+
+
+def foreign(status: int = 200, body: bytes = b"", *, reads_body: bool = True, **headers: str) -> Step:
+    """The same without what tells that it is a store's."""
     fields = {"Content-Length": str(len(body)), **{name.replace("_", "-"): text for name, text in headers.items()}}
     lines = "".join(f"{name}: {text}\r\n" for name, text in fields.items())
     return raw(f"HTTP/1.1 {status} Whatever\r\n{lines}\r\n".encode("latin-1") + body, reads_body=reads_body)

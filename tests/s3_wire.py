@@ -27,7 +27,8 @@ def error(code: str, status: int, message: str = "as told", headers: dict[str, s
 
 
 def ok(body: str = "", **headers: str) -> Response:
-    return Response(200, body.encode(), {name.replace("_", "-"): value for name, value in headers.items()})
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(200, body.encode(), {"x-amz-request-id": "1", **told})
 
 
 def is_get(request: Request) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lean_faults import ScriptedServer, reply
+from lean_faults import ScriptedServer, foreign
 from recorder import RecordingProxy, Request, Response
 from stores import BOTH_WIRES, Recorded, Store
 from test_lean_tls import self_signed
@@ -140,7 +140,7 @@ def tls(tmp_path: Path) -> Iterator[Callable[..., Finding]]:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             set_up(context)
-            server = servers.enter_context(ScriptedServer(*[reply()] * 9, tls=context))
+            server = servers.enter_context(ScriptedServer(*[foreign()] * 9, tls=context))
             access = {"endpoint_url": server.url, "ACCESS_KEY": "a", "SECRET_KEY": "b", "verify": str(certificate)}
             found = last(diagnose("s3", "bucket", **access | changes))
             assert server.requests == [] or "does not speak S3" in found.said
@@ -194,7 +194,7 @@ def test_what_a_certificate_is_refused_for(
     verify = certificate if trusted else self_signed(tmp_path / "ours.pem", "127.0.0.1")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with ScriptedServer(*[reply()] * 9, tls=context) as server:
+    with ScriptedServer(*[foreign()] * 9, tls=context) as server:
         access = {"endpoint_url": server.url, "ACCESS_KEY": "a", "SECRET_KEY": "b", "verify": str(verify)}
         found = last(diagnose("s3", "bucket", **access))
         with pytest.raises(ServiceError) as caught:

@@ -528,7 +528,7 @@ def test_a_foreign_listing_writes_nothing_outside(recorded: Recorded, tmp_path: 
     def hook(request: Request) -> Response | None:
         if "list-type" in request.query:
             return Response(200, body.encode(), {"Content-Type": "application/xml"})
-        return Response(200, b"x") if "good" not in request.path else None
+        return Response(200, b"x", {"ETag": '"e"'}) if "good" not in request.path else None
 
     proxy.hook = hook
     target = tmp_path / "a" / "b" / "down"

@@ -111,7 +111,7 @@ def test_xml_that_explodes_is_not_read(bomb: str) -> None:
 
 # ------------------------------------------------------------------ heads and ranges
 def _head(*lines: str, status: int = 200, body: bytes = b"") -> Step:
-    text = "".join(f"{line}\r\n" for line in lines)
+    text = "".join(f"{line}\r\n" for line in ["x-amz-request-id: 1", *lines])
     return raw(f"HTTP/1.1 {status} X\r\n{text}\r\n".encode("latin-1") + body, close=True)
 
 
@@ -196,7 +196,7 @@ def test_a_coding_of_the_content_is_not_undone(scripted: Any) -> None:
 
 def test_a_length_beside_chunks_ends_the_connection(scripted: Any) -> None:
     chunked = (
-        b"HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n1e\r\n"
+        b"HTTP/1.1 200 X\r\nETag: e\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n1e\r\n"
         + b"x" * 30
         + b"\r\n0\r\n\r\n"
     )

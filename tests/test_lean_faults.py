@@ -138,7 +138,7 @@ def test_no_such_host() -> None:
 
 # ------------------------------------------------------------------ bodies that break
 def test_a_body_that_ends_early(make: Make) -> None:
-    lean, _ = make(raw(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + BODY[:200_000], close=True))
+    lean, _ = make(raw(b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 300000\r\n\r\n" + BODY[:200_000], close=True))
     buffer = bytearray(300_000)
     body = get(lean)["Body"]
     assert body.readinto(buffer) == 200_000
@@ -150,14 +150,16 @@ def test_a_body_that_ends_early(make: Make) -> None:
 
 
 def test_a_body_that_is_reset(make: Make) -> None:
-    lean, _ = make(reset(b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + BODY[:100_000]))
+    lean, _ = make(reset(b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 300000\r\n\r\n" + BODY[:100_000]))
     with pytest.raises((boto.ResponseStreamingError, boto.IncompleteReadError)):
         read(lean)
 
 
 def test_a_body_that_stalls(make: Make) -> None:
     done = threading.Event()
-    lean, _ = make(hold(done, b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + BODY[:1000]), read_timeout=0.3)
+    lean, _ = make(
+        hold(done, b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 300000\r\n\r\n" + BODY[:1000]), read_timeout=0.3
+    )
     body = get(lean)["Body"]
     assert body.readinto(bytearray(300_000)) == 1000
     with pytest.raises(boto.ReadTimeoutError):
@@ -190,6 +192,18 @@ def test_a_listing_that_breaks_is_asked_for_again(make: Make) -> None:
     assert len(server.requests) == 10
 
 
+def test_an_error_behind_a_yes_is_an_error_where_it_is_read_later_too(make: Make) -> None:
+    lean, server = make(reply(), error(200, "SlowDown"), reply(), error(200, "SlowDown"), reply())
+    for _ in range(2):
+        put(lean)  # its connection is at hand then
+        begun = lean.begin_put_object(Bucket="bucket", Key="key", Body=b"x")
+        assert begun is not None
+        with pytest.raises(boto.ClientError, match="SlowDown"):
+            begun.result()
+    put(lean)
+    assert len(server.requests) == 5
+
+
 def test_a_refusal_before_the_body_is_read(make: Make) -> None:
     """The server answers and closes while we still send: its answer counts, not the broken pipe."""
     refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 47\r\n\r\n<Error><Code>AccessDenied</Code></Error>       "
@@ -203,12 +217,12 @@ def test_a_refusal_before_the_body_is_read(make: Make) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwiki\r\n5;name=x\r\npedia\r\n0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n00009\r\nwikipedia\r\n0\r\nOne: 1\r\nTwo: 2\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwikipedia",
-        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length:9\r\n\r\nwikipedia",
-        b"HTTP/1.1 200\r\nContent-Length: 9\r\n\r\nwikipedia",
-        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\nwikipedia",
+        b"HTTP/1.1 200 OK\r\nETag: e\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwiki\r\n5;name=x\r\npedia\r\n0\r\n\r\n",
+        b"HTTP/1.1 200\r\nETag: e\r\nTransfer-Encoding: Chunked\r\n\r\n00009\r\nwikipedia\r\n0\r\nA: 1\r\nB: 2\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 9\r\n\r\nwikipedia",
+        b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nETag: e\r\ncontent-length:9\r\n\r\nwikipedia",
+        b"HTTP/1.1 200\r\nETag: e\r\nContent-Length: 9\r\n\r\nwikipedia",
+        b"HTTP/1.0 200 OK\r\nETag: e\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\nwikipedia",
     ],
 )
 def test_bodies_in_all_frames_keep_the_connection(make: Make, answer: bytes) -> None:
@@ -220,9 +234,9 @@ def test_bodies_in_all_frames_keep_the_connection(make: Make, answer: bytes) -> 
 @pytest.mark.parametrize(
     "answer",
     [
-        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nwikipedia",
-        b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nwikipedia",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nwikipedia and more",
+        b"HTTP/1.1 200 OK\r\nETag: e\r\nConnection: close\r\nContent-Length: 9\r\n\r\nwikipedia",
+        b"HTTP/1.0 200 OK\r\nETag: e\r\nContent-Length: 9\r\n\r\nwikipedia",
+        b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 9\r\n\r\nwikipedia and more",
     ],
 )
 def test_a_connection_that_cannot_be_used_again_is_not(make: Make, answer: bytes) -> None:
@@ -232,7 +246,7 @@ def test_a_connection_that_cannot_be_used_again_is_not(make: Make, answer: bytes
 
 
 def test_a_body_that_ends_with_the_connection(make: Make) -> None:
-    lean, _ = make(raw(b"HTTP/1.1 200 OK\r\n\r\n" + BODY, close=True))
+    lean, _ = make(raw(b"HTTP/1.1 200 OK\r\nETag: e\r\n\r\n" + BODY, close=True))
     assert read(lean) == BODY
 
 
@@ -240,7 +254,7 @@ def test_a_body_that_ends_with_the_connection(make: Make) -> None:
     "answer", [b"5\r\nwikipedia\r\n0\r\n\r\n", b"xyz\r\n", b"-5\r\n", b"9\r\nwiki", b"9\r\nwikipedia\r\n", b"1" * 5000]
 )
 def test_broken_chunks_are_errors(make: Make, answer: bytes) -> None:
-    lean, _ = make(raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + answer, close=True))
+    lean, _ = make(raw(b"HTTP/1.1 200 OK\r\nETag: e\r\nTransfer-Encoding: chunked\r\n\r\n" + answer, close=True))
     with pytest.raises(boto.ResponseStreamingError):
         read(lean)
 
@@ -299,7 +313,7 @@ def test_threads_have_connections_of_their_own(make: Make) -> None:
 
 def test_an_idle_connection_that_was_closed_is_replaced_without_a_word(make: Make) -> None:
     lean, server = make(
-        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", close=True), reply(body=b"ok"), attempts=1
+        raw(b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 2\r\n\r\nok", close=True), reply(body=b"ok"), attempts=1
     )
     assert [read(lean), read(lean)] == [b"ok", b"ok"]
     assert [asked.connection for asked in server.requests] == [1, 2]
@@ -308,7 +322,7 @@ def test_an_idle_connection_that_was_closed_is_replaced_without_a_word(make: Mak
 def test_an_answer_too_many_is_not_the_answer_to_what_comes_next(make: Make) -> None:
     lean, server = make(reply(body=b"one"), reply(body=b"two"), attempts=1)
     assert read(lean) == b"one"
-    server._open[-1].sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none")
+    server._open[-1].sendall(b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 3\r\n\r\none")
     assert read(lean) == b"two"
     assert [asked.connection for asked in server.requests] == [1, 2]
 

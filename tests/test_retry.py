@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from botocore.client import Config
-from lean_faults import CONTINUE, ScriptedServer, Step, error, hold, raw, reply, reset
+from lean_faults import CONTINUE, ERROR, ScriptedServer, Step, error, hold, raw, reply, reset
+from lean_faults import foreign as page_of
 
 from cottoncandy.backends.s3 import S3Backend, foreign
 from cottoncandy.config import Options
@@ -233,10 +234,18 @@ def test_a_no_before_the_body_counts(open_s3: Open, interim: bytes) -> None:
 
 # ------------------------------------------------------------------ a page in the place of an answer
 PAGES = {
-    "html": reply(200, b"<!DOCTYPE html>\n<html><body>Please log in<br></body></html>", Content_Type="text/html"),
-    "xhtml": reply(200, b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body/></html>"),
-    "text": reply(200, b"Please log in", Content_Type="text/html; charset=utf-8"),
-    "script": reply(200, b"<script>location = '/login'</script>", Content_Type="text/html"),
+    "html": page_of(200, b"<!DOCTYPE html>\n<html><body>Please log in<br></body></html>", Content_Type="text/html"),
+    "xhtml": page_of(200, b"<?xml version='1.0'?><html xmlns='http://www.w3.org/1999/xhtml'><body/></html>"),
+    "text": page_of(200, b"Please log in", Content_Type="text/html; charset=utf-8"),
+    "script": page_of(200, b"<script>location = '/login'</script>", Content_Type="text/html"),
+    "error": error(200, "InternalError"),
+}
+#: What no store answers to bytes that are read or written.
+NOBODYS = {
+    **{name: PAGES[name] for name in ("html", "text", "script")},
+    "error": page_of(200, ERROR % b"InternalError", Content_Type="application/xml"),
+    "nothing": page_of(200),
+    "204": raw(b"HTTP/1.1 204 No Content\r\n\r\n"),
 }
 COMPLETED = b"<CompleteMultipartUploadResult><ETag>&quot;e-1&quot;</ETag></CompleteMultipartUploadResult>"
 
@@ -284,23 +293,60 @@ def test_a_failure_whose_text_xml_cannot_hold_is_a_failure(open_s3: Open, body: 
 
 
 def test_a_page_that_a_store_gives_out_is_an_object(open_s3: Open) -> None:
-    page, told = b"<html></html>", {"Content_Type": "text/html", "x_amz_request_id": "1"}
+    page, told = b"<html></html>", {"Content_Type": "text/html"}
     backend, _ = open_s3(reply(200, page, **told), reply(200, page, **told))
     assert backend.stat("key").size == len(page)
     assert bytes(read_range(backend, "key", TransferSettings())) == page
 
 
-@pytest.mark.parametrize("page", ["html", "text", "script"])
-def test_a_login_page_is_no_object(open_s3: Open, page: str) -> None:
-    backend, _ = open_s3(*[PAGES[page]] * 9, attempts=2, longest_wait=0.01)
+@pytest.mark.parametrize("page", NOBODYS.values(), ids=list(NOBODYS))
+def test_a_login_page_is_no_object(open_s3: Open, page: Step) -> None:
+    backend, _ = open_s3(*[page] * 9, attempts=2, longest_wait=0.01)
     for call in (
         lambda: backend.open("key"),
         lambda: backend.stat("key"),
         lambda: backend.exists("key"),
         lambda: read_range(backend, "key", TransferSettings()),
     ):
-        with pytest.raises(TransientError, match=r"'key'.*a page in the place of an answer"):
+        with pytest.raises(TransientError, match=r"'key'.*an answer that is no store's"):
             call()
+
+
+@pytest.mark.parametrize("page", NOBODYS.values(), ids=list(NOBODYS))
+def test_what_no_store_answers_is_asked_for_again(open_s3: Open, page: Step) -> None:
+    backend, server = open_s3(page, reply(206, b"ok", Content_Range="bytes 0-1/2"), attempts=2, longest_wait=0.01)
+    assert read(backend) == b"ok"
+    server.then(page, reply(200, b"ok", Content_Type="text/html"))
+    assert bytes(read_range(backend, "key", TransferSettings())) == b"ok"
+    server.then(page, reply(Content_Length="2"))
+    assert backend.stat("key").size == 2
+    assert len(server.requests) == 6
+
+
+@pytest.mark.parametrize("page", NOBODYS.values(), ids=list(NOBODYS))
+def test_what_no_store_answers_has_stored_nothing(open_s3: Open, page: Step) -> None:
+    backend, server = open_s3(page, reply(ETag='"e"'), attempts=2, longest_wait=0.01)
+    assert backend.put("key", b"x", {})["ETag"] == '"e"'
+    server.then(reply(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"))
+    upload = backend.start_upload("key", {})
+    server.then(page, reply(ETag='"p"'), reply(200, COMPLETED))
+    upload.send_part(1, b"x")
+    upload.complete()
+    assert b"<ETag>&quot;p&quot;</ETag>" in server.requests[-1].body.replace(b'"', b"&quot;")
+    assert len(server.requests) == 2 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize(("length", "told"), [(12, "0-1/2"), (2, "0-2/3"), (2, "0-1/1"), (2, "1-0/2"), (2, "all")])
+def test_a_length_that_contradicts_the_range_is_asked_for_again(open_s3: Open, length: int, told: str) -> None:
+    head = f'HTTP/1.1 206 x\r\nContent-Length: {length}\r\nContent-Range: bytes {told}\r\nETag: "e"\r\n\r\n'
+    wrong = raw(head.encode() + b"ok", close=True)
+    right = reply(206, b"ok", Content_Range="bytes 0-1/2", ETag='"e"')
+    backend, server = open_s3(wrong, right, attempts=2, longest_wait=0.01)
+    assert read(backend) == b"ok"
+    server.then(wrong, wrong)
+    with pytest.raises(TransientError, match=r"'key'.*Content-Range"):
+        backend.open("key", 0, 2)
+    assert len(server.requests) == 4
 
 
 def test_nobody_waits_for_what_stands_before_a_document() -> None:

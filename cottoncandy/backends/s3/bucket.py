@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import ObjectHead
 from cottoncandy.backends.s3.errors import Door, Kind, Place, let_out
-from cottoncandy.backends.s3.foreign import FOREIGN, is_html
 from cottoncandy.backends.s3.refusals import is_of_another_region, status_of
 from cottoncandy.backends.s3.session import Client, Connection, Facts
 from cottoncandy.errors import (
@@ -19,7 +18,6 @@ from cottoncandy.errors import (
     ObjectChanged,
     ObjectNotFound,
     ServiceError,
-    TransientError,
 )
 
 #: A boto3 response.
@@ -117,7 +115,6 @@ class Bucket:
         except ObjectNotFound:
             self.require()  # an answer to HEAD has no body: 404 may as well mean the bucket
             raise
-        self.refuse_page(key, response)
         if response.get("ContentLength", -1) < 0:
             raise ServiceError(f"{self.describe(key)}: S3 does not tell its size")
         if e_tag:
@@ -128,16 +125,6 @@ class Bucket:
         """Raise ObjectChanged for an answer of another version: not every server knows If-Match."""
         if opaque(response.get("ETag")) != opaque(e_tag):
             raise ObjectChanged(f"{self.describe(key)}: it was replaced in the meantime")
-
-    def refuse_page(self, key: str, response: Response) -> None:
-        """Raise TransientError for what no store has answered.
-
-        A store tells a version, or which bytes these are, or something that begins with ``x-amz-``.
-        """
-        if not is_html(response.get("ContentType")) or response.get("ETag") or response.get("ContentRange"):
-            return
-        if not any(name.startswith("x-amz-") for name in response["ResponseMetadata"].get("HTTPHeaders", {})):
-            raise TransientError(f"{self.describe(key)}: {FOREIGN}")
 
     def refuse_directory(self, key: str, response: Response) -> None:
         """Raise ObjectNotFound for what is no object: SeaweedFS answers for the directory above one too.

@@ -1,12 +1,17 @@
-"""Answers with status 200 that are no store's: the page of a proxy, or of a network that wants a login."""
+"""Answers with status 200 that are not to be believed: errors, and the pages of proxies and networks to log in to."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 #: What an error says of it.
-FOREIGN = "a page in the place of an answer: does a proxy stand between, or a network that wants a login?"
+FOREIGN = "an answer that is no store's: does a proxy stand between, or a network that wants a login?"
+#: Operations whose answer is about the bytes of an object, all but these in its headers.
+_OF_BYTES = {"GetObject", "HeadObject", "PutObject", "UploadPart"}
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 #: Elements without which these answers are none: an empty one would say that all was done.
 _ROOTS = {
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
@@ -49,6 +54,64 @@ def is_foreign(operation: str, headers: Mapping[str, str], content: bytes) -> bo
         return root != _ROOTS[operation].lower()
     by_type = root in _OF_PAGES and is_html(headers.get("content-type"))
     return (root == "html" or by_type) and "etag" not in headers
+
+
+def is_error(content: bytes) -> bool:
+    """Whether a body is S3's XML of an error, which says more than the status 200 that it came with."""
+    return _root(content) == "error"
+
+
+def is_nobodys(operation: str, headers: Mapping[str, str]) -> bool:
+    """Whether an answer that says yes to bytes read or written bears no store's mark.
+
+    A store tells a version, or which bytes these are, or something that begins with ``x-amz-``. All that we know of
+    tell a version, but a proxy may take that away.
+
+    Parameters
+    ----------
+    operation : str
+    headers : Mapping
+        Found by names in lower case, whatever they are when iterated.
+    """
+    if operation not in _OF_BYTES or headers.get("etag") or headers.get("content-range"):
+        return False
+    return not any(name.lower().startswith("x-amz-") for name in headers)
+
+
+def contradiction(response: Mapping[str, Any]) -> str | None:
+    """How the headers of an object's answer do not fit each other, as where it was cut on its way; None if they do."""
+    content_range = response.get("ContentRange")
+    try:
+        if content_range:
+            extent(content_range, response.get("ContentLength"))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+# objects of one size have the same, all of them; and it is asked twice of each
+@lru_cache(maxsize=256)
+def extent(content_range: str, length: int | None) -> tuple[int, int | None]:
+    """The first byte of a range, and the size of the whole; None where it is not told.
+
+    Parameters
+    ----------
+    content_range : str
+        The header ``Content-Range``.
+    length : int or None
+        ``Content-Length``, where the answer has one.
+
+    Raises
+    ------
+    ValueError
+        If they make no sense, or contradict each other.
+    """
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    first, last = (int(match[1]), int(match[2])) if match else (0, -1)
+    size = int(match[3]) if match and match[3] != "*" else None
+    if last < first or (size is not None and last >= size) or length not in {None, last + 1 - first}:
+        raise ValueError(f"an answer with Content-Range {content_range!r:.100} and Content-Length {length}")
+    return first, size
 
 
 def is_html(content_type: str | None) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import MIB, ObjectHead, ObjectReader
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, object_head, quoted
+from cottoncandy.backends.s3.foreign import extent
 from cottoncandy.backends.s3.lean.bodies import ResponseBody
 from cottoncandy.backends.s3.refusals import status_of
 from cottoncandy.errors import ServiceError, TransientError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import urllib3
     from botocore.response import StreamingBody
 
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 #: Bytes that are read at once: where a connection breaks, no more than these are read again.
 _BLOCK = 1 * MIB
 #: Bytes that are read by botocore's ways at a time, at first. What came of them before a connection broke is lost: with
@@ -53,7 +52,6 @@ def open_object(
     if not isinstance(body, ResponseBody):
         body = _source(body, response.get("ContentLength"))
     try:
-        bucket.refuse_page(key, response)
         if key.endswith("/"):
             bucket.refuse_directory(key, response)
         if e_tag:
@@ -87,33 +85,20 @@ def _nothing(bucket: Bucket, key: str, start: int, e_tag: str | None) -> S3Reade
 
 
 def _reader(bucket: Bucket, key: str, response: Response, body: _Source, start: int, stop: int | None) -> S3Reader:
-    first, size = _extent(bucket, key, response)
-    if first != start and response.get("ContentRange"):
+    content_range, length = response.get("ContentRange"), response.get("ContentLength")
+    # some servers answer a range with the whole object; whether these fit was looked at where one can ask again
+    first, size = extent(content_range, length) if content_range else (0, length)
+    if content_range and first != start:
         raise ServiceError(f"{bucket.describe(key)}: S3 sent another range than was asked for")
     if size is None:
         size = bucket.head(key, quoted(response.get("ETag")))["ContentLength"]
     head = object_head(key, response, size)
     start = min(start, size)
-    has_range = bool(response.get("ContentRange"))
-    reader = S3Reader(bucket, head, start, size if stop is None else min(stop, size), body, brings_all=not has_range)
+    stop = size if stop is None else min(stop, size)
+    reader = S3Reader(bucket, head, start, stop, body, brings_all=not content_range)
     if start != first:
         reader.skip(start - first)
     return reader
-
-
-def _extent(bucket: Bucket, key: str, response: Response) -> tuple[int, int | None]:
-    """Where the answer's body begins in the object, and the size of the whole; None where it is not told."""
-    length = response.get("ContentLength")
-    told = response.get("ContentRange")
-    if not told:
-        return 0, length  # some servers answer a range with the whole object
-    match = _CONTENT_RANGE.fullmatch(told)
-    first, last = (int(match[1]), int(match[2])) if match else (0, -1)
-    size = int(match[3]) if match and match[3] != "*" else None
-    if last < first or (size is not None and last >= size) or length not in {None, last + 1 - first}:
-        where = bucket.describe(key)
-        raise ServiceError(f"{where}: S3 answered with Content-Range {told!r:.100} and Content-Length {length}")
-    return first, size
 
 
 class _Source(Protocol):

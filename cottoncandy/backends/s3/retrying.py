@@ -21,7 +21,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from cottoncandy.backends.s3.body import Payload
-from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
+from cottoncandy.backends.s3.foreign import FOREIGN, contradiction, is_foreign, is_nobodys
 from cottoncandy.backends.s3.refusals import code_of, headers_of, status_of
 from cottoncandy.interrupts import put_off
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
@@ -258,8 +258,10 @@ def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None, body: 
     if response is None:
         return None
     name, (http, parsed) = operation.name, response
-    if http.status_code < 300 and (reason := _doubt(operation, http, body)):
+    if http.status_code < 300 and (reason := _doubt(operation, http, parsed, body)):
         http.status_code, parsed["Error"] = 500, {"Code": "InternalError", "Message": reason}
+        if operation.has_streaming_output:  # nobody is to read it any more
+            parsed.pop("Body").close()
     if http.status_code < 300:
         return None
     # of an error that came with a status 200 older releases correct the answer's status alone
@@ -267,12 +269,16 @@ def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None, body: 
     return ClientError({**parsed, "ResponseMetadata": metadata}, name)  # type: ignore[typeddict-item]
 
 
-def _doubt(operation: Any, http: Any, body: Any) -> str | None:
+def _doubt(operation: Any, http: Any, parsed: Mapping[str, Any], body: Any) -> str | None:
     """Why an answer that says yes is not to be believed, though botocore does; None where it is."""
+    if is_nobodys(operation.name, http.headers):
+        return FOREIGN
+    if operation.has_streaming_output:
+        return contradiction(parsed)
     if _in_body(operation) and not http.content:
         # an answer whose length is not told has ended early: botocore would take it for one without fields
         return "the answer is empty"
-    if not operation.has_streaming_output and is_foreign(operation.name, http.headers, http.content):
+    if is_foreign(operation.name, http.headers, http.content):
         return FOREIGN
     return None if _was_sent(http, body) else "the answer came before the whole body was sent"
 

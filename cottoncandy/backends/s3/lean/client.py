@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy.backends.s3.body import Payload
+from cottoncandy.backends.s3.foreign import contradiction
 from cottoncandy.backends.s3.lean.checksums import body_checksum
 from cottoncandy.backends.s3.lean.documents import read_document
 from cottoncandy.backends.s3.lean.exchange import Answer, Exchange, Result
@@ -32,13 +33,15 @@ def _headers(answer: Answer) -> dict[str, Any]:
     """The response of an operation that answers in its headers."""
     if not answer.body.ended:
         with answer.body:
-            answer.refuse_foreign(answer.body.read(_LARGEST_REST))
+            answer.refuse_body(answer.body.read(_LARGEST_REST))
     return answer.response()
 
 
 def _object(answer: Answer) -> dict[str, Any]:
     """The response that holds an object, its bytes still to be read."""
     response = answer.response()
+    if reason := contradiction(response):
+        raise answer.unreadable(reason)
     if answer.request.asks_for_checksum:
         answer.body.check = body_checksum(answer.head.headers)
     if answer.body.check is not None:

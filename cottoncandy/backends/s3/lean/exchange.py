@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cottoncandy.backends.s3.foreign import FOREIGN, is_foreign
+from cottoncandy.backends.s3.foreign import FOREIGN, is_error, is_foreign, is_nobodys
 from cottoncandy.backends.s3.lean.answers import Head, read_head
 from cottoncandy.backends.s3.lean.bodies import ResponseBody, open_body
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
@@ -46,7 +46,6 @@ _LARGEST_ERROR = 2**20
 #: Bytes of XML that are read: a thousand keys of 1,024 bytes, thrice as long when encoded, and twice over.
 _LARGEST_DOCUMENT = 2**23
 _UNREADABLE = b"<Error><Code>UnreadableAnswer</Code><Message>%s</Message></Error>"
-_ERROR_DOCUMENT = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<Error[\s>]")
 #: Of characters that travel as they are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
 
@@ -74,29 +73,36 @@ class Answer:
 
     def response(self) -> dict[str, Any]:
         """What the headers say, in boto3's words. Where they make no sense, that is a failure of the server."""
+        if is_nobodys(self.request.operation.name, self.head.headers):
+            raise self.unreadable(FOREIGN)
         try:
             return self.request.operation.response(self.head, self.failures)
         except (ValueError, OverflowError) as error:
-            self.body.close()
-            raise self.error(500, _UNREADABLE % html.escape(str(error)).encode()) from error
+            raise self.unreadable(str(error)) from error
 
     def document(self, parse: Callable[[bytes], Result]) -> Result:
         """What a parser makes of the body. An error in it, or one that cannot be read, is a failure of the server."""
         with self.body:
             content = self.body.read(_LARGEST_DOCUMENT)
+        self.refuse_body(content)
         try:
-            if not _ERROR_DOCUMENT.match(content):
-                self.refuse_foreign(content)
-                if not may_explode(content):
-                    return parse(content)
+            if not may_explode(content):
+                return parse(content)
         except NotXML as error:
             raise self.error(500, b"") from error
         raise self.error(500, content)
 
-    def refuse_foreign(self, content: bytes) -> None:
-        """Raise what passes where the body is no store's."""
+    def refuse_body(self, content: bytes) -> None:
+        """Raise what passes where the body is an error, or no store's: whatever the status says, nothing was done."""
+        if is_error(content):
+            raise self.error(500, content)
         if is_foreign(self.request.operation.name, self.head.headers, content):
-            raise self.error(500, _UNREADABLE % FOREIGN.encode())
+            raise self.unreadable(FOREIGN)
+
+    def unreadable(self, reason: str) -> ClientError:
+        """Close the body of an answer that is not to be believed; the error, which may pass."""
+        self.body.close()
+        return self.error(500, _UNREADABLE % html.escape(reason).encode())
 
     def error(self, status: int, body: bytes) -> ClientError:
         """The error that botocore would raise if the answer had this status and body."""
