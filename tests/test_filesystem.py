@@ -577,5 +577,5 @@ def test_a_directory_and_one_inside_of_it_are_one_store(store: Store) -> None:
 def test_arguments_that_glob_does_not_know(store: Store) -> None:
     cci = store.interface()
     for call in (cci.glob, cci.glob_s3, cci.search):
-        with pytest.raises(TypeError, match="unknown arguments: limt; verbose, limit and page_size are known"):
-            call("a/*", limt=1)
+        with pytest.raises(TypeError, match="unknown arguments: most; verbose, limit and page_size are known"):
+            call("a/*", most=1)
