@@ -268,8 +268,7 @@ class EncryptedBackend(Backend):
             return False
         others = {name: value for name, value in head.metadata.items() if name.lower() != MARK}
         metadata = others | {MARK: str(envelope.rewrapped(self._keys, where))}
-        # it stays what was uploaded, and those who may read it go on to
-        self.inner.copy(key, key, metadata=metadata, e_tag=head.e_tag, options=WriteOptions(is_upload=True))
+        self.inner.copy(key, key, metadata=metadata, e_tag=head.e_tag)
         return True
 
     # ------------------------------------------------------------------ the rest
