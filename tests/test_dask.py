@@ -13,7 +13,7 @@ from s3_wire import error
 from samples import ALL, assert_equal
 from stores import Recorded, Store, table_of
 
-from cottoncandy.errors import AccessDenied, CorruptObject, ObjectNotFound
+from cottoncandy.errors import AccessDenied, CorruptObject, ObjectChanged, ObjectNotFound
 
 da = pytest.importorskip("dask.array")
 
@@ -412,6 +412,12 @@ def test_a_branch_that_was_moved_still_reads(store: Store, call: str) -> None:
     if call == "cp":
         cci.upload_dask_array("old/a", -CUBE, buffersize=CHUNK)
     assert_equal(np.asarray(cci.download_dask_array("new/place/a")), CUBE)
+    # an error names the chunk that was read
+    cci.upload_dask_array("other", CUBE, buffersize=CHUNK)
+    chunk = store.raw.keys("new/place/a/pt")[1]
+    store.raw.put(chunk, *store.raw.get(chunk.replace("new/place/a", "other")))
+    with pytest.raises(ObjectChanged, match=f"chunk '{chunk}'"):
+        cci.download_dask_array("new/place/a").compute()
 
 
 # ---------------------------------------------------------------------- workers

@@ -126,7 +126,8 @@ class StoredChunks:
         return ObjectChanged(f"{self._describe(number)} was uploaded anew: download the array again")
 
     def _describe(self, number: int) -> str:
-        return f"{self.folder.describe()}: chunk {self.table.keys[number]!r}"
+        # beside the table, where it is looked for first: the array may have been copied here
+        return f"{self.folder.describe()}: chunk {self.folder.key(keys.basename(self.table.keys[number]))!r}"
 
     def _find(self, key: str, *, whole: bool) -> tuple[Array | Dataset, dict[str, str]]:
         """A chunk and its metadata: beside the table or, where it is not there, at the place that the table tells."""
