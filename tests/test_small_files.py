@@ -180,6 +180,8 @@ def test_an_error_names_the_object_and_no_part_of_a_file_stays(recorded: Recorde
     assert not [name for name in files(tmp_path) if ".cottoncandy-" in name]
 
 
+# where Ctrl-C comes between `open` and its block, Python closes the file itself, and warns of it
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @each_way
 def test_ctrl_c(recorded: Recorded, tmp_path: Path, way: str) -> None:
     ends = Ends(recorded, tmp_path, way, FILES)
