@@ -178,6 +178,39 @@ def test_files_are_one_request_each(opened: tuple[Any, RecordingProxy, Any], tmp
     assert _methods(proxy) == ["GET"]
 
 
+def test_files_without_a_byte_are_one_request_each(opened: tuple[Any, RecordingProxy, Any], tmp_path: Path) -> None:
+    """They were two, where a listing had told that there is nothing to ask a range of."""
+    cci, proxy, raw = opened
+    for number in range(3):
+        raw.put(f"dir/{number}", b"", {"subject": "S01"})
+    for download in (cci.download_directory, lambda name, place: cci.sync(name, Path(place))):
+        proxy.clear()
+        place = tmp_path / str(len(list(tmp_path.iterdir())))
+        download("dir", str(place))
+        assert sorted(_methods(proxy)) == ["GET"] + ["HEAD"] * 3
+        assert {path.name: path.read_bytes() for path in place.iterdir()} == dict.fromkeys("012", b"")
+
+
+@pytest.mark.parametrize("listed", [b"", b"abc"])
+def test_what_grows_after_it_was_listed_comes_whole(
+    opened: tuple[Any, RecordingProxy, Any], tmp_path: Path, listed: bytes
+) -> None:
+    cci, proxy, raw = opened
+    raw.put("dir/a", listed)
+
+    def grow(request: Request) -> None:
+        if "list-type" not in request.query:
+            proxy.hook = None
+            raw.put("dir/a", b"longer than before")
+
+    for download in (cci.download_directory, lambda name, place: cci.sync(name, Path(place))):
+        raw.put("dir/a", listed)
+        proxy.hook = grow
+        place = tmp_path / str(len(list(tmp_path.iterdir())))
+        download("dir", str(place))
+        assert (place / "a").read_bytes() == b"longer than before"
+
+
 def test_a_file_of_a_few_bytes_takes_no_parts(opened: tuple[Any, RecordingProxy, Any], tmp_path: Path) -> None:
     cci, proxy, _ = opened
     (tmp_path / "file").write_bytes(b"x" * (6 * MIB))

@@ -22,8 +22,10 @@ from stores import Recorded, Store
 
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import AccessDenied, ContainerNotFound, CottonCandyError, InvalidObjectName, ObjectNotFound
+from cottoncandy.stream import source, up
 from cottoncandy.syncing import selection
 from cottoncandy.syncing.likeness import nanoseconds, recorded_time, time_text
+from cottoncandy.waits import Waits
 
 FILES = {"a.txt": b"one", "empty": b"", "sub/é +1.bin": b"two", "sub/deep/x.npy": bytes(2000), "tmp/scratch.tmp": b"!"}
 #: Before a command: root may read all, unless it is without its privileges.
@@ -658,6 +660,49 @@ def test_what_concerns_all_stops_at_once(recorded: Recorded, tmp_path: Path) -> 
     with pytest.raises(ContainerNotFound):
         cci.sync(here, "exp", threads=1)
     assert proxy.count("PUT") <= 2  # what was sent ahead and failed is sent once more
+
+
+@pytest.mark.parametrize("asked", [None, 12])
+@pytest.mark.stores("moto")
+def test_the_configured_threads_keep_to_little_memory(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int | None
+) -> None:
+    """As those of one upload or download do; so does a look for damage. Those that the caller asks for are taken."""
+    monkeypatch.setenv("COTTONCANDY_BASIC_THREADS", "32")
+    monkeypatch.setattr(Waits, "are_few", False)  # as where each answer takes long
+    cci, here = store.interface(), make(tmp_path / "here", {"large": os.urandom(60 * 2**20)})
+    up_at_a_time = _noted(monkeypatch, up, "for_each")
+    cci.sync(here, "exp", threads=asked)
+    assert up_at_a_time == [asked or 6]
+    down_at_a_time = _noted(monkeypatch, source, "map_threads")
+    cci.sync("exp", tmp_path / "there", threads=asked)
+    assert down_at_a_time == [asked or 4]
+    assert files(tmp_path / "there") == files(here)
+
+
+@pytest.mark.stores("moto")
+def test_a_look_for_damage_keeps_to_little_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_BASIC_THREADS", "32")
+    monkeypatch.setenv("COTTONCANDY_DOWNLOAD_SETTINGS_MPD_USE_THRESHOLD", "5")
+    monkeypatch.setattr(Waits, "are_few", False)
+    cci = store.interface()
+    cci.upload_raw_array("exp/a", np.random.default_rng(0).bytes(40 * 2**20), compression=False)
+    at_a_time = _noted(monkeypatch, source, "map_threads")
+    assert cci.verify("exp").ok
+    assert at_a_time == [4]
+
+
+def _noted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[int]:
+    """How many threads a function of a module is told to take, call by call."""
+    function: Any = getattr(module, name)
+    noted: list[int] = []
+
+    def noting(action: Any, items: Any, threads: int, **others: Any) -> Any:
+        noted.append(threads)
+        return function(action, items, threads, **others)
+
+    monkeypatch.setattr(module, name, noting)
+    return noted
 
 
 def test_where_the_times_differ_the_checksum_decides(

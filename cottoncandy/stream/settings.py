@@ -52,6 +52,10 @@ class TransferSettings:
         """What the opening request brings where all of an object is wanted: the rest of a large one comes meanwhile."""
         return min(self.download_threshold, _OPENING)
 
+    def opening_of(self, size: int) -> int:
+        """What it brings of an object of so many bytes, as a listing told. S3 has no range of an empty one."""
+        return min(size, self.opening)
+
     @classmethod
     def from_options(cls, options: Options) -> TransferSettings:
         """Take the settings from the configuration."""

@@ -307,7 +307,7 @@ def read_range(
     ------
     ObjectNotFound, ObjectChanged
     """
-    first = settings.opening if stop is None else min(stop - start, settings.opening)
+    first = settings.opening if stop is None else settings.opening_of(stop - start)
     with ObjectSource(backend, key, settings, first, start=start, e_tag=e_tag) as source:
         end = source.head.size if stop is None else min(stop, source.head.size)
         view: memoryview = np.empty(max(0, end - start), np.uint8).data  # not zeroed, as a bytearray would be

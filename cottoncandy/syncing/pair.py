@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
 from typing import Any
 
+from cottoncandy.parallel import number_of_threads
 from cottoncandy.pipelines import Begun
 from cottoncandy.stream import TransferSettings
 from cottoncandy.syncing.trees import Branch, Disk
@@ -25,8 +27,8 @@ class Pair(ABC):
         What vanished from it while it was listed.
     unlisted : dict of str to OSError
         What of it could not be listed; a directory ends with ``/``.
-    threads : int
-        For each file.
+    threads : int or None
+        For each file. None for as many of those of the settings as have room in little memory.
     """
 
     def __init__(
@@ -36,7 +38,7 @@ class Pair(ABC):
         self.settings, self.checksum = settings, checksum
         self.gone: list[str] = []
         self.unlisted: dict[str, OSError] = {}
-        self.threads = 1
+        self.threads: int | None = 1
 
     @property
     @abstractmethod
@@ -50,6 +52,12 @@ class Pair(ABC):
     @abstractmethod
     def target(self) -> Iterable[str]:
         """The names in the destination."""
+
+    def share(self, threads: int | None, files: int) -> None:
+        """Give each of so many files its share of the threads: of the caller's own number, or of those configured."""
+        each = max(1, number_of_threads(threads, self.settings.threads) // max(1, files))
+        self.settings = replace(self.settings, threads=each)
+        self.threads = None if threads is None else each
 
     def require_apart(self, takes: Callable[[str], bool], names: Iterable[str]) -> None:  # noqa: B027 - mostly so
         """Refuse a destination that is inside of the source, or the other way round: what is done to one changes both.

@@ -145,7 +145,8 @@ class _WithDisk(Pair):
         return fits_e_tag(self.disk.root / name, self.objects[name].e_tag, self.branch.backend, self.settings)
 
     def _open(self, name: str, opened: ObjectReader | None = None) -> ObjectSource:
-        return ObjectSource(self.branch.backend, self.branch.key(name), self.settings, opened=opened)
+        first = self.settings.opening_of(self.objects[name].size)
+        return ObjectSource(self.branch.backend, self.branch.key(name), self.settings, first, opened=opened)
 
     def _has_the_bytes(self, name: str) -> bool:
         with (self.disk.root / name).open("rb") as file, self._open(name) as source:

@@ -48,7 +48,7 @@ def check_object(source: ObjectSource, findings: Findings) -> None:
 def _checksum(source: ObjectSource, description: ArrayDescription | None) -> str:
     """The checksum of an array's bytes, or of an object's where that is none. Memory: some pieces."""
     running, nbytes = checksums.Running(), source.head.size if description is None else description.nbytes
-    threads = source.settings.threads if source.head.size > source.settings.download_threshold else 1
+    threads = None if source.head.size > source.settings.download_threshold else 1
     left = nbytes
     with closing(_pieces(source, description, threads)) as pieces:
         for piece in pieces:
@@ -62,7 +62,7 @@ def _checksum(source: ObjectSource, description: ArrayDescription | None) -> str
 
 
 def _pieces(
-    source: ObjectSource, description: ArrayDescription | None, threads: int
+    source: ObjectSource, description: ArrayDescription | None, threads: int | None
 ) -> Generator[BytesLike, None, None]:
     """An array's bytes, or an object's, piece by piece."""
     if description is None or description.compression is None:
@@ -72,12 +72,12 @@ def _pieces(
 
 
 def _unpacked(
-    source: ObjectSource, description: ArrayDescription, codec: codecs.Codec, threads: int
+    source: ObjectSource, description: ArrayDescription, codec: codecs.Codec, threads: int | None
 ) -> Generator[BytesLike, None, None]:
     """The pieces of a body; what is unpacked as a whole only is one."""
     if codec.in_place is not None:
         try:
-            yield unpack_in_place(source, codec.in_place, description.nbytes, threads)
+            yield unpack_in_place(source, codec.in_place, description.nbytes, threads or source.settings.threads)
         except MemoryError as error:
             raise OutOfMemory.of(source.where, description.nbytes) from error
         return

@@ -136,10 +136,11 @@ class Files(Objects):
         threads: int | None,
         *,
         through_link: bool = True,
+        first: int | None = None,
         opened: ObjectReader | None = None,
     ) -> None:
         with (
-            ObjectSource(self.backend_interface, key, self._settings, opened=opened) as source,
+            ObjectSource(self.backend_interface, key, self._settings, first, opened=opened) as source,
             self._settings.progress.transfer("download", key, source.head.size),
             replacing(target, source.where, through_link=through_link) as file,
         ):

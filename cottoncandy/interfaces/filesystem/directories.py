@@ -62,7 +62,8 @@ class Directories(BasicInterface):
 
         def fetch(name: str, opened: ObjectReader | None = None) -> None:
             make_directory(files[name].parent)
-            self._download_key(prefix + name, files[name], 1, through_link=False, opened=opened)
+            first = self._settings.opening_of(sizes[name])
+            self._download_key(prefix + name, files[name], 1, through_link=False, first=first, opened=opened)
 
         def begin(name: str) -> Begun[None] | None:
             return begin_fetch(self.backend_interface, prefix + name, sizes[name], partial(fetch, name), waits)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from cottoncandy import keys
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
-from cottoncandy.parallel import number_of_threads
 
 if TYPE_CHECKING:
     from cottoncandy.syncing import Branch, Disk, Pair, Plan, SyncReport
@@ -109,7 +108,7 @@ class Synchronizing(BasicInterface):
         plan = self._compare(pair, str(source), takes, may_take, threads, delete=delete)
         if not dry_run:
             pair.clean_up()
-            pair.threads = max(1, number_of_threads(threads, self._settings.threads) // max(1, len(plan.moved)))
+            pair.share(threads, len(plan.moved))
             gone = self._transfer_all(pair, str(source), plan, threads)
         plan.failures.require_none()
         if not dry_run:
