@@ -21,6 +21,7 @@ _RAGGED = "Make lists of equal lengths, or give each an object of its own; uploa
 _SPARSE = (
     "scipy.sparse arrays have a call, and names, of their own: upload_sparse_array; or make it dense with toarray()"
 )
+_CLOSED = ". Its HDF5 file is closed: keep it open until the call is done"
 _FRAME = "a table of columns of several types goes by upload_dataframe; or give a column of it, as numbers or text"
 
 
@@ -31,7 +32,8 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
     ------
     UnsupportedArray
         With what ``describe`` says of where the array was to go. For lists of different lengths too, for what numpy
-        makes no array of, and for scipy's sparse arrays; and for text of any width, where items must be of a fixed one.
+        makes no array of, as its file is closed or for any other reason, and for scipy's sparse arrays; and for text of
+        any width, where items must be of a fixed one.
     """
     array = value if type(value) is np.ndarray else _plain(value, describe)
     if fixed_width and stringarrays.is_text(array.dtype):
@@ -48,9 +50,10 @@ def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = Fal
 def gives_arrays(value: Any) -> bool:
     """Whether it is no array, but gives some where it is sliced: a dask array, a dataset of h5py, an array in a store.
 
-    What has no dtype of numpy's is made an array as a whole: pandas has types of its own, and h5py.Empty no items.
+    What has no dtype of numpy's is made an array as a whole: pandas has types of its own, and h5py.Empty no items. Nor
+    does it give any when its file is closed.
     """
-    if isinstance(value, (np.ndarray, np.generic)) or is_sparse(value) or _is_of_pandas(value):
+    if isinstance(value, (np.ndarray, np.generic)) or is_sparse(value) or _is_of_pandas(value) or _is_closed(value):
         return False
     return isinstance(getattr(value, "dtype", None), np.dtype) and isinstance(getattr(value, "shape", None), tuple)
 
@@ -59,6 +62,12 @@ def _is_of_pandas(value: Any) -> bool:
     """Whether it is in memory, and sliced by labels: where pandas was never imported, nothing is."""
     module = sys.modules.get("pandas")
     return module is not None and isinstance(value, (module.Series, module.Index))
+
+
+def _is_closed(value: Any) -> bool:
+    """Whether it is of an HDF5 file that is closed: not even its dtype can be asked for."""
+    module = sys.modules.get("h5py")
+    return module is not None and isinstance(value, module.Dataset) and not value
 
 
 def _is_frame(value: Any) -> bool:
@@ -80,6 +89,7 @@ def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
         return np.asarray(value)
     except CottonCandyError:
         raise  # it is an array that is read from a store
-    except (TypeError, ValueError) as error:
-        advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else ""
+    except (TypeError, ValueError, RuntimeError) as error:
+        # the last is of libraries that have an array, and cannot give it: of h5py, or of PyTorch
+        advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else _CLOSED if _is_closed(value) else ""
         raise UnsupportedArray(f"{describe()}: {error}{advice}") from error

@@ -81,6 +81,49 @@ def test_what_an_upload_copies_to_its_place_is_as_uploaded(store: Store) -> None
         assert lets_others_read(store, "sparse/data")
 
 
+@with_acls
+def test_another_writers_tree_comes_to_its_places_for_its_owner_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer was killed when it was all there; who brings it to its places cannot tell who may read it."""
+    cci, killed = store.interface(), store.interface()
+    cci.dict2cloud("tree", {"a": np.zeros(2)}, verbose=False)
+    put, put_of_killed = cci.backend_interface.put, killed.backend_interface.put
+    writers = iter([killed])
+
+    class Kill(BaseException): ...
+
+    def dead(*_: Any, **__: Any) -> Any:
+        raise Kill
+
+    def put_until_complete(key: str, *arguments: Any, **named: Any) -> Any:
+        put_of_killed(key, *arguments, **named)
+        if "/complete-" in key:
+            monkeypatch.setattr(killed.backend_interface, "delete", dead)
+            raise Kill
+
+    def put_then_another_comes(key: str, *arguments: Any, **named: Any) -> Any:
+        receipt = put(key, *arguments, **named)
+        if "/complete-" in key and (other := next(writers, None)):
+            with pytest.raises(Kill):
+                other.dict2cloud("tree", {"a": np.ones(2), "b": np.ones(3)}, acl="private", verbose=False)
+        return receipt
+
+    monkeypatch.setattr(killed.backend_interface, "put", put_until_complete)
+    monkeypatch.setattr(cci.backend_interface, "put", put_then_another_comes)
+    versions = iter(["0" * 16, "f" * 16])  # of two that count at the same time, the killed one's is the newest
+    monkeypatch.setattr("cottoncandy.interfaces.arrays.tree.new_version", lambda: next(versions))
+    cci.dict2cloud("tree", {"a": np.full(2, 2.0)}, verbose=False)
+
+    assert {name: array.tolist() for name, array in store.interface().cloud2dict("tree", verbose=False).items()} == {
+        "a": [1.0] * 2,
+        "b": [1.0] * 3,
+    }
+    assert {"tree/a", "tree/b"} <= {*store.raw.keys()}
+    assert not lets_others_read(store, "tree/a")
+    assert not lets_others_read(store, "tree/b")
+
+
 def _sparse(number: int) -> Any:
     return pytest.importorskip("scipy.sparse").csr_matrix(np.eye(3) * (number + 1))
 

@@ -134,6 +134,32 @@ def test_an_array_that_cannot_be_read_is_no_ragged_list(store: Store) -> None:
 
 @pytest.mark.stores("local", "moto")
 @pytest.mark.parametrize("name", CALLS)
+def test_an_array_whose_file_is_closed_is_told_of_with_its_name(store: Store, tmp_path: Path, name: str) -> None:
+    call, key = CALLS[name]
+    with pytest.importorskip("h5py").File(tmp_path / "x.h5", "w") as file:
+        array = file.create_dataset("x", data=np.arange(4))
+    with pytest.raises(UnsupportedArray, match="HDF5 file is closed: keep it open") as caught:
+        call(store.interface(), array)
+    assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("name", CALLS)
+def test_what_a_library_says_of_an_array_that_it_cannot_give_is_told_with_its_name(store: Store, name: str) -> None:
+    class Tensor:
+        def __array__(self, *_: Any, **__: Any) -> Any:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad")  # PyTorch's words
+
+    call, key = CALLS[name]
+    with pytest.raises(UnsupportedArray, match="requires grad") as caught:
+        call(store.interface(), Tensor())
+    assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local", "moto")
+@pytest.mark.parametrize("name", CALLS)
 def test_a_sparse_array_is_sent_to_the_call_for_it(store: Store, name: str) -> None:
     call, key = CALLS[name]
     for array in (scipy.sparse.csr_array(np.eye(3)), scipy.sparse.lil_matrix(np.eye(3))):

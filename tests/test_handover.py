@@ -9,7 +9,9 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,6 +150,24 @@ def test_old_versions_are_told_read_and_restored(versioned: Store) -> None:
     assert versioned.raw.get(name)[1]["scan"] == "0"
     assert len(cci.get_object_versions(name)) == 5
     assert [one.key for one in cci.get_object_versions("sub 01")] == []
+
+
+@pytest.mark.stores("moto")
+def test_what_is_refused_at_a_version_is_named_as_what_it_is(store: Store) -> None:
+    cci = store.interface()
+    old = cci.at_version("v1")
+    bucket, none = f"bucket '{cci.bucket_name}'", "at a version one object can be read, and nothing else done"
+    told: dict[str, Callable[[], Any]] = {
+        "bucket 'new'": lambda: old.create_bucket("new"),
+        "bucket 'other'": lambda: old.backend_interface.remove_container("other"),
+        bucket: lambda: old.ls("sub/"),
+        f"version 'v1' of object 'a' in {bucket}": lambda: old.upload_object("a", b""),
+    }
+    for named, call in told.items():
+        with pytest.raises(NotSupported) as caught:
+            call()
+        assert str(caught.value) == f"{named}: {none}"
+    assert "new" not in cci.backend_interface.list_containers()
 
 
 def test_all_of_the_contract_is_read_or_refused_at_a_version() -> None:

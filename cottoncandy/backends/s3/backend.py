@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cottoncandy.backends.base import (
@@ -346,23 +346,39 @@ class S3Version(S3Backend):
         """boto3's ``ObjectVersion``."""
         return super().native_object(key).Version(self._bucket.version_id)
 
-    def _only_reads(self, key: object = None) -> NotSupported:
-        where = self.describe(key if isinstance(key, str) else None)
-        return NotSupported(f"{where}: at a version one object can be read, and nothing else done")
+    def _only_reads(self, key: str | None = None) -> NotSupported:
+        return _only_reads(self.describe(key))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.container, self._bucket.connection, self._bucket.version_id)
 
 
-def _refused(self: S3Version, key: object = None, *_: object, **__: object) -> Any:
+def _only_reads(where: str) -> NotSupported:
+    return NotSupported(f"{where}: at a version one object can be read, and nothing else done")
+
+
+def _of_object(self: S3Version, key: str | None = None, *_: object, **__: object) -> Any:
     raise self._only_reads(key)
 
 
-#: What of the contract writes, deletes or lists.
-NOT_AT_A_VERSION = {
-    *("put", "begin_put", "start_upload", "copy", "begin_copy", "delete", "unfinished_uploads", "restore_version"),
-    *("list_objects", "list_level", "list_names", "level_names", "begin_names", "holds", "size"),
-    *("create_container", "remove_container", "probe"),
+def _of_bucket(self: S3Version, *_: object, **__: object) -> Any:
+    raise self._only_reads()
+
+
+def _of_other_bucket(self: S3Version, container: str, **__: object) -> Any:
+    raise _only_reads(self.at(container).describe())
+
+
+#: What of the contract writes, deletes or lists, by what an error names: not all are given an object's name first.
+_REFUSALS: dict[Callable[..., Any], tuple[str, ...]] = {
+    _of_object: ("put", "begin_put", "start_upload", "copy", "begin_copy", "restore_version", "holds"),
+    _of_bucket: (
+        *("delete", "unfinished_uploads", "probe"),
+        *("list_objects", "list_level", "list_names", "level_names", "begin_names", "size"),
+    ),
+    _of_other_bucket: ("create_container", "remove_container"),
 }
-for _name in NOT_AT_A_VERSION:
-    setattr(S3Version, _name, _refused)
+NOT_AT_A_VERSION = {name for names in _REFUSALS.values() for name in names}
+for _refusal, _names in _REFUSALS.items():
+    for _name in _names:
+        setattr(S3Version, _name, _refusal)
