@@ -386,6 +386,7 @@ def test_threads_that_are_no_number_are_found_out_at_once(store: Store, threads:
     """Not by the first large object."""
     cci, array = store.interface(), np.zeros(3)
     cci.upload_raw_array("array", array)
+    cci.upload_dask_array("chunks", array)
     cci.dict2cloud("tree", {"a": array}, verbose=False)
     (tmp_path / "file").write_bytes(b"x")
     before = store.raw.keys()
@@ -394,7 +395,11 @@ def test_threads_that_are_no_number_are_found_out_at_once(store: Store, threads:
         lambda: cci.upload_from_file(str(tmp_path / "file"), "new", threads=threads),
         lambda: cci.upload_from_directory(str(tmp_path), "new", threads=threads),
         lambda: cci.dict2cloud("new", {"a": array}, verbose=False, threads=threads),
+        lambda: cci.upload_dask_array("new", array, threads=threads),
+        lambda: cci.upload_dask_array("new", array, compute=False, threads=threads),
         lambda: cci.download_raw_array("array", threads=threads),
+        lambda: cci.download_dask_array("chunks", threads=threads),
+        lambda: cci.open_array("array", threads=threads),
         lambda: cci.cloud2dict("tree", verbose=False, threads=threads),
     ):
         with pytest.raises(ConfigurationError, match=f"threads={threads!r}: "):
