@@ -6,6 +6,7 @@ import copy
 import logging
 import multiprocessing
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -405,6 +406,27 @@ def test_threads_that_are_no_number_are_found_out_at_once(store: Store, threads:
         with pytest.raises(ConfigurationError, match=f"threads={threads!r}: "):
             call()
     assert store.raw.keys() == before
+
+
+@pytest.mark.stores("local", "moto")
+def test_threads_of_a_text_are_found_out_before_a_large_array_is_looked_at(store: Store) -> None:
+    """Its checksum is made in several threads, before the upload begins."""
+    with pytest.raises(ConfigurationError, match="threads='4': "):
+        store.interface().upload_raw_array("new", np.zeros(6_000_000), compression=False, threads="4")
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local")
+def test_an_argument_of_another_kind_is_named(store: Store) -> None:
+    cci, wrong = store.interface(), dict[str, Any](keys=5)
+    cci.dict2cloud("tree", {"a": np.zeros(3)}, verbose=False)
+    with pytest.raises(TypeError, match=r"keys are .* not 5"):
+        cci.cloud2dict("tree", verbose=False, **wrong)
+    for size in ("1MB", float("nan"), float("inf"), [1]):
+        wrong = {"buffersize": size}
+        with pytest.raises((TypeError, ValueError, OverflowError), match=f"buffersize is {re.escape(repr(size))}"):
+            cci.upload_dask_array("new", np.zeros(3), **wrong)
+    assert cci.glob("*") == ["tree/a"]
 
 
 @pytest.mark.stores("local")

@@ -134,8 +134,12 @@ class ChunkedArrays(FolderArrays):
     def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> Chunks:
         from cottoncandy import chunking
 
-        buffersize = int(buffersize or self._options.megabytes("upload_settings", "dask_chunksize"))  # 1e8 is usual
-        return chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
+        wanted = buffersize or self._options.megabytes("upload_settings", "dask_chunksize")
+        try:
+            size = int(wanted)  # 1e8 is usual
+        except (TypeError, ValueError, OverflowError) as error:
+            raise type(error)(f"buffersize is {wanted!r}: give a number of bytes") from None
+        return chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, size)
 
     def _delayed_upload(
         self, folder: ChunkFolder, arr: Any, axis: int | None, buffersize: int | None, how: ChunkFormat
