@@ -76,7 +76,10 @@ def array_chunks(shape: Sequence[int], itemsize: int, axis: int | None, buffersi
 
 
 def _axis(axis: int, ndim: int) -> int:
-    axis = operator.index(axis)
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis is the number of one axis, or None for blocks, not {axis!r}") from None
     # a 0-d array has nothing to cut, along the last axis either
     if not -max(1, ndim) <= axis < max(1, ndim):
         raise ValueError(f"there is no axis {axis} in an array of {ndim} dimensions")

@@ -132,7 +132,7 @@ def store_array(
 
     Gives the receipt. A small array may be sent so that it is answered ``later``: then what `begin_upload` gives.
     """
-    describe = partial(backend.describe, key)
+    describe, count = partial(backend.describe, key), number_of_threads(threads, settings.threads)
     if key.endswith(keys.SEPARATOR):  # one without items has no body, which is all that a store refuses there
         raise InvalidObjectName(f"{describe()}: {keys.IS_DIRECTORYS}")
     array = as_array(array, describe)
@@ -151,7 +151,7 @@ def store_array(
         description, view = arrayformat.describe(array, None)
     own = description.metadata()
     if settings.checksum:
-        own[checksums.KEY] = checksums.checksum(view, threads or settings.threads)
+        own[checksums.KEY] = checksums.checksum(view, count)
         arrayformat.add_description_checksum(own)
     body = view if description.compression is None else _encode(description, view, backend)
     if later:

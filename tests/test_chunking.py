@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -216,8 +217,10 @@ def test_an_axis_that_is_not_there(axis: int, shape: tuple[int, ...]) -> None:
 
 
 def test_an_axis_is_a_whole_number() -> None:
-    with pytest.raises(TypeError):
-        chunking.array_chunks((3, 4), 8, 1.0, 100)  # type: ignore[arg-type]
+    axis: Any
+    for axis in (1.0, (0, 1), "0"):
+        with pytest.raises(TypeError, match=f"axis is .* not {re.escape(repr(axis))}"):
+            chunking.array_chunks((3, 4), 8, axis, 100)
     assert chunking.array_chunks((3, 4), 8, np.int64(1), 24) == ((3,), (1, 1, 1, 1))
 
 

@@ -28,8 +28,11 @@ from stores import STORES, RawBucket, s3_client
 
 import cottoncandy as cc
 from cottoncandy import backends, browser, codecs, errors
+from cottoncandy.arrayformat import RESERVED_KEYS
 from cottoncandy.backends import base
+from cottoncandy.backends.encrypted.mark import MARK
 from cottoncandy.backends.gdrive import settings
+from cottoncandy.chunkedarrays.names import LEAF, VERSION
 from cottoncandy.codecs import registry
 from cottoncandy.config import defaults_path, user_file_path
 from cottoncandy.fsspecfs import CottonCandyFileSystem
@@ -248,6 +251,12 @@ def test_the_configuration_page_has_every_option() -> None:
         table = page.partition(f"\n## [{section}]")[2].partition("\n## ")[0].lower()
         for key, value in defaults[section].items():
             assert re.search(rf"^\| `{key}` \| `?{re.escape(value.lower())}`? \|", table, re.MULTILINE), (section, key)
+
+
+def test_the_tutorial_has_every_name_that_metadata_may_not_have() -> None:
+    _, _, text = (ROOT / "docs" / "tutorial.md").read_text().partition("### Your own metadata")
+    told = set(re.findall(r"`([\w-]+)`", text.partition("### ")[0]))
+    assert {*RESERVED_KEYS, VERSION, LEAF, MARK} - {"compression"} <= told  # which is an argument
 
 
 def test_the_errors_page_has_every_error() -> None:

@@ -197,6 +197,25 @@ def test_limits_are_kept(store: Store) -> None:
     assert cci.glob("*", limit=None) == cci.glob("*", limit=10**9) == cci.glob("*")
     with pytest.raises(ValueError, match="limit"):
         cci.lsdir("", limit=-1)
+    unclear: Any = "3"
+    for call in (cci.glob, cci.lsdir, cci.ls, cci.search, cci.find):
+        with pytest.raises(TypeError, match=r"limit is .* not '3'"):
+            call("data", limit=unclear)
+    with pytest.raises(TypeError, match=r"limit is .* not '3'"):
+        cci.get_objects(limit=unclear)
+
+
+@pytest.mark.stores("local", "moto")
+def test_the_third_place_of_a_copy_is_a_bucket(store: Store) -> None:
+    _fill(store)
+    cci, names, true = store.interface(), store.raw.keys(), True
+    one, other = names[:2]
+    for call in (cci.cp, cci.mv):
+        with pytest.raises(TypeError, match=r"source_bucket is .* not True; to replace: overwrite=True"):
+            call(one, other, true)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"dest_bucket is .* not 5"):
+            call(one, other, dest_bucket=5)  # type: ignore[arg-type]
+    assert store.raw.keys() == names
 
 
 @pytest.mark.stores("local", "moto", "gdrive")  # the contract asks the others for as many

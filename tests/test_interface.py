@@ -6,6 +6,7 @@ import copy
 import logging
 import multiprocessing
 import pickle
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -386,6 +387,7 @@ def test_threads_that_are_no_number_are_found_out_at_once(store: Store, threads:
     """Not by the first large object."""
     cci, array = store.interface(), np.zeros(3)
     cci.upload_raw_array("array", array)
+    cci.upload_dask_array("chunks", array)
     cci.dict2cloud("tree", {"a": array}, verbose=False)
     (tmp_path / "file").write_bytes(b"x")
     before = store.raw.keys()
@@ -394,12 +396,37 @@ def test_threads_that_are_no_number_are_found_out_at_once(store: Store, threads:
         lambda: cci.upload_from_file(str(tmp_path / "file"), "new", threads=threads),
         lambda: cci.upload_from_directory(str(tmp_path), "new", threads=threads),
         lambda: cci.dict2cloud("new", {"a": array}, verbose=False, threads=threads),
+        lambda: cci.upload_dask_array("new", array, threads=threads),
+        lambda: cci.upload_dask_array("new", array, compute=False, threads=threads),
         lambda: cci.download_raw_array("array", threads=threads),
+        lambda: cci.download_dask_array("chunks", threads=threads),
+        lambda: cci.open_array("array", threads=threads),
         lambda: cci.cloud2dict("tree", verbose=False, threads=threads),
     ):
         with pytest.raises(ConfigurationError, match=f"threads={threads!r}: "):
             call()
     assert store.raw.keys() == before
+
+
+@pytest.mark.stores("local", "moto")
+def test_threads_of_a_text_are_found_out_before_a_large_array_is_looked_at(store: Store) -> None:
+    """Its checksum is made in several threads, before the upload begins."""
+    with pytest.raises(ConfigurationError, match="threads='4': "):
+        store.interface().upload_raw_array("new", np.zeros(6_000_000), compression=False, threads="4")
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local")
+def test_an_argument_of_another_kind_is_named(store: Store) -> None:
+    cci, wrong = store.interface(), dict[str, Any](keys=5)
+    cci.dict2cloud("tree", {"a": np.zeros(3)}, verbose=False)
+    with pytest.raises(TypeError, match=r"keys are .* not 5"):
+        cci.cloud2dict("tree", verbose=False, **wrong)
+    for size in ("1MB", float("nan"), float("inf"), [1]):
+        wrong = {"buffersize": size}
+        with pytest.raises((TypeError, ValueError, OverflowError), match=f"buffersize is {re.escape(repr(size))}"):
+            cci.upload_dask_array("new", np.zeros(3), **wrong)
+    assert cci.glob("*") == ["tree/a"]
 
 
 @pytest.mark.stores("local")

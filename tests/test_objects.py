@@ -20,12 +20,14 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pytest
+from boto3.s3.transfer import S3Transfer
 from local_files import files, write
 from recorder import Request, Response
 from stores import Recorded, Store
 
+from cottoncandy import generate_encryption_key
 from cottoncandy.diskfiles import replacing, replacing_path
-from cottoncandy.errors import InvalidObjectName, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import ConfigurationError, InvalidObjectName, ObjectChanged, ObjectNotFound
 from cottoncandy.stream import TransferSettings, file_pieces
 from cottoncandy.waits import Waits
 
@@ -436,6 +438,37 @@ def test_extra_arguments_are_boto3s(store: Store, tmp_path: Path) -> None:
     head = store.raw.client.head_object(Bucket=store.container, Key="a")
     assert head["ContentType"] == "text/plain"
     assert head["StorageClass"] == "STANDARD_IA"
+
+
+@pytest.mark.stores("local", "moto", "gdrive")
+@pytest.mark.parametrize("encryption_key", [None, generate_encryption_key()], ids=["plain", "encrypted"])
+@pytest.mark.parametrize(
+    ("extra", "error"),
+    [
+        ("private", "ExtraArgs is a dictionary, .* not 'private'"),
+        ({"Metadata": "x"}, "Metadata of ExtraArgs is a dictionary, .* not 'x'"),
+        ({"metadata": {"subject": "S01"}}, "ExtraArgs: .* knows no 'metadata'"),  # of which nothing would be left
+        ({"Foo": 1, "ACL": "private"}, "ExtraArgs: .* knows no 'Foo'"),
+    ],
+)
+def test_extra_arguments_of_no_store_are_passed_over_by_none(
+    store: Store, tmp_path: Path, extra: Any, error: str, encryption_key: str | None
+) -> None:
+    cci = store.interface(encryption_key=encryption_key)
+    (tmp_path / "a.txt").write_text("x")
+    for call, source in ((cci.upload_from_file, tmp_path / "a.txt"), (cci.upload_from_directory, tmp_path)):
+        with pytest.raises((TypeError, ConfigurationError), match=error):
+            call(source, "a", ExtraArgs=extra)
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local", "gdrive")
+def test_extra_arguments_that_boto3_knows_do_no_harm_elsewhere(store: Store, tmp_path: Path) -> None:
+    known, path = set(S3Transfer.ALLOWED_UPLOAD_ARGS), tmp_path / "a.txt"
+    path.write_text("x")
+    extra = dict.fromkeys(known - {"Metadata"}, "text/plain") | {"Metadata": {"subject": "S01"}}
+    store.interface().upload_from_file(path, "a", ExtraArgs=extra)
+    assert store.raw.get("a") == (b"x", {"subject": "S01"})
 
 
 def grow(path: Path) -> None:

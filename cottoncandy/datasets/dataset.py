@@ -19,6 +19,7 @@ from cottoncandy.datasets import masks, previews
 from cottoncandy.datasets.readers import BlockReader, Kept, Memory, PlainReader, Version
 from cottoncandy.errors import CorruptObject, ObjectChanged, OutOfMemory
 from cottoncandy.extras import with_extra
+from cottoncandy.parallel import number_of_threads
 from cottoncandy.pools import ahead
 from cottoncandy.stream import TransferSettings
 
@@ -98,6 +99,7 @@ class Dataset:
         self, backend: Backend, key: str, head: ObjectHead, settings: TransferSettings, threads: int | None = None
     ) -> None:
         refuse_encrypted(backend, head)
+        number_of_threads(threads, settings.threads)  # found out here, not by the first slice
         description = ArrayDescription.from_metadata(head.metadata, head.size, backend.describe(key))
         self._version = Version(backend, key, head, settings, threads)
         self._description = description

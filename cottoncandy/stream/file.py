@@ -153,10 +153,10 @@ class CloudStream(io.BufferedReader):
         *,
         head: ObjectHead | None = None,
     ) -> None:
+        self._threads, count = threads, number_of_threads(threads, settings.threads)
         opened = None if head is None else backend.open_version(head, 0, first)
         self._source = ObjectSource(backend, key, settings, first, opened=opened)
-        self._threads = threads
-        super().__init__(_ObjectFile(self._source, number_of_threads(threads, settings.threads)), buffer_size=PAGE)
+        super().__init__(_ObjectFile(self._source, count), buffer_size=PAGE)
 
     @property
     def metadata(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from cottoncandy import keys
 from cottoncandy.backends.base.facts import (
+    EXTRA_ARGUMENTS,
     BytesLike,
     ObjectHead,
     ObjectInfo,
@@ -22,7 +23,14 @@ from cottoncandy.backends.base.facts import (
 )
 from cottoncandy.backends.base.moving import MultipartUpload, ObjectReader
 from cottoncandy.backends.base.stored import StoredObject
-from cottoncandy.errors import CorruptObject, NotSupported, ObjectChanged, ObjectNotFound, TransientError
+from cottoncandy.errors import (
+    ConfigurationError,
+    CorruptObject,
+    NotSupported,
+    ObjectChanged,
+    ObjectNotFound,
+    TransientError,
+)
 from cottoncandy.pipelines import Begun
 from cottoncandy.retry import RetryPolicy
 
@@ -212,6 +220,16 @@ class Backend(ABC):
         self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()
     ) -> MultipartUpload:
         """Begin an upload in parts."""
+
+    def refuse_unknown(self, extra: Mapping[str, Any]) -> None:
+        """Refuse a caller's ``ExtraArgs`` that no store knows: passed over, a misspelt ``Metadata`` would be lost.
+
+        Raises
+        ------
+        ConfigurationError
+        """
+        if unknown := sorted(map(str, extra.keys() - EXTRA_ARGUMENTS)):
+            raise ConfigurationError(f"ExtraArgs: boto3 knows no {', '.join(map(repr, unknown))} in an upload")
 
     def unfinished_uploads(self, prefix: str = "") -> Iterator[UnfinishedUpload]:
         """The uploads to keys that start with ``prefix`` of which the store keeps parts, in any order.

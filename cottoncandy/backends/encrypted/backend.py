@@ -102,6 +102,7 @@ class EncryptedBackend(Backend):
     answers_later = _passed_on()
     begin_copy = _passed_on()
     delete = _passed_on()
+    refuse_unknown = _passed_on()
     unfinished_uploads = _passed_on()
 
     list_objects = _passed_on()

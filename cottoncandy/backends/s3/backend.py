@@ -173,6 +173,10 @@ class S3Backend(Backend):
         """Write a whole object with one PUT."""
         return writing.put_object(self._bucket, key, body, metadata, options)
 
+    def refuse_unknown(self, extra: Mapping[str, Any]) -> None:
+        """Refuse what the installed boto3 does not know: later ones know more."""
+        writing.refuse_unknown(self._bucket, extra)
+
     def start_upload(self, key: str, metadata: Mapping[str, str], options: WriteOptions = WriteOptions()) -> S3Upload:
         """Begin a multipart upload."""
         from cottoncandy.backends.s3 import upload

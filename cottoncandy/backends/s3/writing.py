@@ -183,6 +183,14 @@ def _is_plain(metadata: Mapping[str, Any]) -> bool:
     return values.isascii() and values.isprintable() and _are_names(tuple(metadata))
 
 
+def refuse_unknown(bucket: Bucket, extra: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for an extra argument that no operation knows which writes."""
+    accepts = bucket.connection.accepts
+    for name in extra:
+        if name in _OURS or not any(accepts(write, name) for write in _WRITES):
+            raise ConfigurationError(f"ExtraArgs: S3 knows no {name!r} in a write")
+
+
 def accepted(bucket: Bucket, operation: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     """The caller's extra arguments that an operation knows; ACLs and metadata have their own ways.
 
@@ -191,10 +199,8 @@ def accepted(bucket: Bucket, operation: str, extra: Mapping[str, Any]) -> dict[s
     ConfigurationError
         If no operation that writes knows one.
     """
+    refuse_unknown(bucket, extra)
     accepts = bucket.connection.accepts
-    for name in extra:
-        if name in _OURS or not any(accepts(write, name) for write in _WRITES):
-            raise ConfigurationError(f"ExtraArgs: S3 knows no {name!r} in a write")
     return {
         name: value
         for name, value in extra.items()

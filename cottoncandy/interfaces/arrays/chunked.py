@@ -98,6 +98,7 @@ class ChunkedArrays(FolderArrays):
         >>> response = cci.upload_dask_array('doubled', dask_array * 2)  # computed chunk by chunk, never in one place
         """
         compute = metakwargs.pop("compute", True)
+        together, of_one = number_of_threads(threads, self._settings.threads), number_of_threads(threads, 1)
         folder = self._chunk_folder(object_name)
         if not gives_arrays(arr):
             arr = as_array(arr, folder.describe)  # what is lost of it is told once, not of each chunk
@@ -108,8 +109,8 @@ class ChunkedArrays(FolderArrays):
             chunks, how = self._cut(arr, axis, buffersize), self._chunk_format(folder, arr, metakwargs)
             with folder.named():
                 upload = ChunkUpload.start(folder, how, math.prod(map(len, chunks)))
-                return _send_all(arr, chunks, upload, number_of_threads(threads, self._settings.threads))
-        how = self._chunk_format(folder, arr, metakwargs, threads or 1)
+                return _send_all(arr, chunks, upload, together)
+        how = self._chunk_format(folder, arr, metakwargs, of_one)
         delayed = self._delayed_upload(folder, arr, axis, buffersize, how)
         return delayed.compute() if compute else delayed
 
@@ -133,8 +134,12 @@ class ChunkedArrays(FolderArrays):
     def _cut(self, arr: Any, axis: int | None, buffersize: int | None) -> Chunks:
         from cottoncandy import chunking
 
-        buffersize = int(buffersize or self._options.megabytes("upload_settings", "dask_chunksize"))  # 1e8 is usual
-        return chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, buffersize)
+        wanted = buffersize or self._options.megabytes("upload_settings", "dask_chunksize")
+        try:
+            size = int(wanted)  # 1e8 is usual
+        except (TypeError, ValueError, OverflowError) as error:
+            raise type(error)(f"buffersize is {wanted!r}: give a number of bytes") from None
+        return chunking.array_chunks(arr.shape, arr.dtype.itemsize, axis, size)
 
     def _delayed_upload(
         self, folder: ChunkFolder, arr: Any, axis: int | None, buffersize: int | None, how: ChunkFormat
@@ -185,10 +190,10 @@ class ChunkedArrays(FolderArrays):
         """
         from cottoncandy.chunkedarrays.reader import StoredChunks
 
-        graphs = with_extra("cottoncandy.chunkedarrays.graphs", "dask")
+        graphs, count = with_extra("cottoncandy.chunkedarrays.graphs", "dask"), number_of_threads(threads, 1)
         folder = self._chunk_folder(object_name)
         table, e_tag = folder.read_table()
-        array: dask.array.Array = graphs.stored_array(StoredChunks(folder, table, threads or 1), dask_name, e_tag)
+        array: dask.array.Array = graphs.stored_array(StoredChunks(folder, table, count), dask_name, e_tag)
         return array
 
 

@@ -89,6 +89,8 @@ class RawArrays(BasicInterface):
 
         Raises
         ------
+        ValueError
+            For metadata under a name that describes the array (``order``, ``descr``, ``gzip``...).
         UnsupportedArray
             For ``object`` arrays, which hold references.
         UnknownCodec

@@ -176,6 +176,8 @@ class ArrayTrees(TreeUploads, TreeDownloads):
             If the tree is replaced again and again while it is read: old and new leaves are never mixed.
         """
         wanted = [keys] if isinstance(keys, str) else keys
+        if not isinstance(wanted, Iterable | None):
+            raise TypeError(f"keys are names below {object_root!r}, as ['bold', 'anat/mask'], not {keys!r}")
         tree = self._load_tree(object_root, wanted, threads)
         if not tree and wanted is None:
             self._refuse_object(object_root)

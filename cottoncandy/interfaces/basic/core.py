@@ -110,7 +110,11 @@ class InterfaceCore(InterfaceObject):
         ------
         ValueError
             Naming ``where``, if the metadata have a name by which encrypted objects are told.
+        ConfigurationError
+            If something of ``extra`` is of no store.
         """
+        if extra:
+            self.backend_interface.refuse_unknown(extra)
         texts = {name: str(value) for name, value in metadata.items()}
         options = self._write_options(acl, extra)
         refuse_mark([*texts, *(options.extra.get("Metadata") or ())], where)

@@ -47,6 +47,8 @@ class Files(Objects):
 
         Raises
         ------
+        ConfigurationError
+            For something in ``ExtraArgs`` that boto3 does not know.
         ObjectChanged
             If somebody writes to the file meanwhile; the object is left as it was.
         """
@@ -149,8 +151,13 @@ class Files(Objects):
 
 def _split(extra: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], str | None, dict[str, Any]]:
     """Metadata and ACL, which every backend knows, and what only boto3 does."""
+    if not isinstance(extra, Mapping | None):
+        raise TypeError(f"ExtraArgs is a dictionary, as {{'ACL': 'private'}}, not {extra!r}")
     others = dict(extra or {})
-    return others.pop("Metadata", {}), others.pop("ACL", None), others
+    metadata = others.pop("Metadata", {})
+    if not isinstance(metadata, Mapping):
+        raise TypeError(f"Metadata of ExtraArgs is a dictionary, as {{'subject': 'S01'}}, not {metadata!r}")
+    return metadata, others.pop("ACL", None), others
 
 
 def _full_name(path: str | os.PathLike[str]) -> str:

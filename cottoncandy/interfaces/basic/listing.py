@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from operator import index
 from typing import Any, TypeGuard
 
 from cottoncandy.backends.base import ObjectInfo
@@ -30,9 +31,13 @@ def limited(items: Iterator[Any], limit: int | None) -> Iterator[Any]:
     """At most ``limit`` items; None and a documented default mean all."""
     if not is_limited(limit):
         return items
-    if limit < 0:
+    try:
+        count = index(limit)
+    except TypeError:
+        raise TypeError(f"limit is the most names to give, as a whole number, not {limit!r}") from None
+    if count < 0:
         raise ValueError(f"limit is the most names to give, not {limit}")
-    return islice(items, limit)
+    return islice(items, count)
 
 
 def describe_object(info: ObjectInfo) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +102,9 @@ class Moving(BasicInterface):
     ) -> Copies:
         from cottoncandy.copies import plan_copies
 
+        for name, bucket in {"source_bucket": source_bucket, "dest_bucket": dest_bucket}.items():
+            if not isinstance(bucket, str | os.PathLike | None):
+                raise TypeError(f"{name} is the name of a bucket, not {bucket!r}; to replace: overwrite=True")
         source, target = self._bound_backend(source_bucket), self._bound_backend(dest_bucket or source_bucket)
         old, new = keys.clean_object(source_name), keys.clean(dest_name)
         return plan_copies(source, target, old, new, overwrite, recursive=recursive)
