@@ -249,8 +249,8 @@ def _is_staged(name: str) -> bool:
 def shown(entries: Iterable[Entry], asked: str) -> Iterator[Entry]:
     """Leave out of a listing what uploads have beside their trees: it is no data yet, or not any more.
 
-    All calls that show names pass through here, or through `shown_names`. What removes, copies or moves a branch takes
-    all of it: a tree may be read from where it waits.
+    All calls that show names pass through here, or through `shown_names`. What removes, copies, moves, downloads or
+    mirrors a branch takes all of it: a tree may be read from where it waits, and without it would be another.
 
     Parameters
     ----------

@@ -85,7 +85,7 @@ def test_calls_that_look(field: Field, way: str, threads: int, monkeypatch: pyte
             found = found[0].replace(field.proxy.url, field.server.endpoint), found[1]
         assert found == field.expected[name], name
     assert not _threads()
-    assert weather.broken.total() > 25, weather.broken
+    assert weather.broken.total() > 20, weather.broken
 
 
 def _prepared(field: Field, call: Call, disk: Path, cci: Any) -> Store:

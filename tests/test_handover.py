@@ -185,7 +185,8 @@ def test_all_of_the_contract_is_read_or_refused_at_a_version() -> None:
     }
     of_names = {"at", "at_version", "connect", "default_container", "describe", "place", "on_disk", "listed_sizes"}
     looks = {"list_containers", "container_exists", "list_versions", "owner", "native_container", "diagnose"}
-    answers = {"answers_later", "has_md5", "gives_way", "rotate_key", "close"}  # no key is rotated on S3 itself
+    # no key is rotated on S3 itself
+    answers = {"answers_later", "has_md5", "gives_way", "refuse_unknown", "rotate_key", "close"}
     assert contract - NOT_AT_A_VERSION == reads | of_names | looks | answers
 
 

@@ -128,34 +128,6 @@ def test_millions_are_tested_once() -> None:
     assert list(shown_names(names, "")) == names[1:2] + names[3:]
 
 
-# ---------------------------------------------------------------------- what goes to disk, and is made alike
-def test_downloads(cci: DefaultInterface, tmp_path: Path) -> None:
-    cci.download_directory("st", str(tmp_path / "down"))
-    cci.sync("st", tmp_path / "synced")
-    cci.fs.get("st/", f"{tmp_path}/got/", recursive=True)
-    for name in ("down", "synced", "got"):
-        found = [path.relative_to(tmp_path / name).as_posix() for path in (tmp_path / name).rglob("*")]
-        assert sorted(f"st/{path}" for path in found if (tmp_path / name / path).is_file()) == SHOWN
-
-
-def test_sync_leaves_the_stage_of_a_writer_alone(cci: DefaultInterface, store: Store, tmp_path: Path) -> None:
-    before = stored(store)
-    cci.sync("st", tmp_path / "st")
-    (tmp_path / "st/sub01/res/mean").write_bytes(b"other")
-    # as an earlier release brought it there
-    disk = tmp_path / "st" / STAGE.removeprefix("st/")
-    disk.mkdir()
-    (disk / "complete-9-1").write_bytes(b".")
-    assert cci.sync(tmp_path / "st", "st", delete=True).transferred == ("sub01/res/mean",)
-    assert stored(store) == before
-    assert cci.sync("st", tmp_path / "st", delete=True).deleted == ()
-    assert (disk / "complete-9-1").exists()
-    cci.upload_object(f"copy/{STAGE.removeprefix('st/')}/started", b".")
-    cci.sync("st", "copy", delete=True)
-    there = {name for name in stored(store) if name.startswith("copy/")}
-    assert there == {f"copy/{STAGE.removeprefix('st/')}/started", *(f"copy/{name[3:]}" for name in SHOWN)}
-
-
 # ---------------------------------------------------------------------- what goes as a whole
 def complete(cci: DefaultInterface) -> None:
     """A tree whose writer was killed when all leaves were there."""
@@ -175,6 +147,7 @@ def mean(cci: DefaultInterface, name: str) -> float:
         lambda cci: cci.mv("st", "new"),
         lambda cci: cci.fs.copy("st", "new", recursive=True),
         lambda cci: cci.fs.mv("st", "new", recursive=True),
+        lambda cci: cci.sync("st", "new"),
     ],
 )
 def test_a_tree_that_waits_goes_with_its_stage(store: Store, move: Callable[[DefaultInterface], object]) -> None:
@@ -182,6 +155,41 @@ def test_a_tree_that_waits_goes_with_its_stage(store: Store, move: Callable[[Def
     complete(cci)
     move(cci)
     assert mean(cci, "new/sub01/res") == 99
+
+
+@pytest.mark.parametrize(
+    "download",
+    [
+        lambda cci, disk: cci.download_directory("st", str(disk)),
+        lambda cci, disk: cci.sync("st", disk),
+        lambda cci, disk: cci.fs.get("st/", f"{disk}/", recursive=True),
+    ],
+)
+def test_all_of_it_comes_to_disk(
+    store: Store, download: Callable[[DefaultInterface, Path], object], tmp_path: Path
+) -> None:
+    cci = store.interface()
+    complete(cci)
+    download(cci, tmp_path / "down")
+    found = {f"st/{path.relative_to(tmp_path / 'down').as_posix()}" for path in (tmp_path / "down").rglob("*")}
+    assert found & stored(store) == stored(store) == {f"{TREE}/mean", LEAF, MARK[:-1] + "1"}
+
+
+def test_a_mirror_reads_as_what_it_mirrors(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    complete(cci)
+    cci.dict2cloud("calm", {"mean": np.zeros(2)}, verbose=False)
+    cci.sync("calm", TREE, delete=True, checksum=True)
+    assert mean(cci, TREE) == mean(cci, "calm") == 0
+    assert {name for name in stored(store) if name.startswith("st/")} == {f"{TREE}/mean"}
+
+
+def test_files_of_any_name_go_up(store: Store, tmp_path: Path) -> None:
+    cci = store.interface()
+    (tmp_path / "disk/.upload-0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "disk/.upload-0123456789abcdef/mine").write_bytes(b"x")
+    assert cci.sync(tmp_path / "disk", "up").transferred == (".upload-0123456789abcdef/mine",)
+    assert stored(store) == {"up/.upload-0123456789abcdef/mine"}
 
 
 @pytest.mark.parametrize(
@@ -219,8 +227,10 @@ def test_the_command(
     for arguments in (["tree", "st"], ["tree", "st", "-L", "4"], ["du", TREE], ["info", TREE]):
         assert ".upload-0" not in call(*arguments).replace("x.upload-0", "")
     call("get", "-r", "-q", "st", "got")
-    call("get", "-r", "-q", "st/*/res*", "matched")
-    assert not [path for folder in ("got", "matched") for path in Path(folder).rglob(".upload-0*")]
+    call("get", "-r", "-q", "st/*/re*", "matched")
+    for folder in ("got", "matched"):
+        arrays = {f"st/{path.relative_to(folder).as_posix()}" for path in Path(folder).rglob("*.npy")}
+        assert arrays == {f"{TREE}/mean.npy", f"{LEAF}.npy"}
     assert call("ls", f"{TREE}/.upload-*").split() == [f"{STAGE}/"]
     before = stored(store)
     call("cp", "-r", f"{TREE}/*", "copy/")

@@ -79,7 +79,7 @@ def _transfer(
 
 def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
     if is_pattern(cci, one.name):
-        return [name.rstrip("/") for name in matching(cci, one, recursive=recursive, stages=True)]
+        return [name.rstrip("/") for name in matching(cci, one, recursive=recursive)]
     name = keys.clean_object(one.name)
     if not recursive and (name.endswith(keys.SEPARATOR) or not cci.exists_object(name)):
         if is_directory(cci, name):

@@ -180,34 +180,32 @@ def directory_of(name: str, *, pattern: bool) -> str:
     return keys.as_directory(keys.parent(keys.literal_prefix(name) + "x") if pattern else name)
 
 
-def matching(cci: DefaultInterface, one: Place, *, recursive: bool, stages: bool = False) -> list[str]:
-    """What a pattern matches, as `ls` lists it: ``*`` does not cross ``/``.
+def matching(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
+    """What a pattern matches: ``*`` does not cross ``/``. Unlike `ls`, with what uploads have beside their trees.
 
     Parameters
     ----------
     recursive : bool
         Whether directories are wanted as well; their names end with ``/``.
-    stages : bool
-        With what uploads have beside their trees, for what removes or moves it.
 
     Raises
     ------
     ObjectNotFound
         If nothing matches, or directories only, which are not wanted.
     """
-    found = [entry.key for entry in cci.scandir(one.name, stages=stages)]
+    found = [entry.key for entry in cci.scandir(one.name, stages=True)]
     names = [name for name in found if recursive or not name.endswith(keys.SEPARATOR)]
     if not names:
         raise ObjectNotFound(f"{one.at(one.name)}: {'only directories match it: use -r' if found else 'no match'}")
     return names
 
 
-def objects_of(cci: DefaultInterface, name: str, *, stages: bool = False) -> Iterator[str]:
+def objects_of(cci: DefaultInterface, name: str) -> Iterator[str]:
     """An object's own name, or of a directory, which ends with ``/``, those of all that is below it."""
     if not name.endswith(keys.SEPARATOR):
         yield name
         return
-    for info in cci.find(name, literal=True, stages=stages):
+    for info in cci.find(name, literal=True, stages=True):
         yield info.key
 
 

@@ -63,7 +63,7 @@ def rm(
     cci = open_store(where, access)
     named = {name for one in places for name in _named(cci, one, recursive=recursive)}
     left = set() if recursive else {name for name in named if name.endswith(keys.SEPARATOR)}
-    found = sorted({key for name in named - left for key in objects_of(cci, name, stages=True)})
+    found = sorted({key for name in named - left for key in objects_of(cci, name)})
     if not dry_run:
         if recursive and not sure and not _is_meant(len(found), places):
             tell("nothing is removed", err=True)
@@ -98,11 +98,11 @@ def _is_meant(count: int, places: list[Place]) -> bool:
 def _named(cci: DefaultInterface, one: Place, *, recursive: bool) -> list[str]:
     """What a name means: objects, and directories, which end with ``/``."""
     if is_pattern(cci, one.name):
-        return matching(cci, one, recursive=True, stages=True)
+        return matching(cci, one, recursive=True)
     exact = bool(one.name) and not one.name.endswith(keys.SEPARATOR)
     found = [one.name] if exact and cci.exists_object(one.name) else []
     directory = keys.as_directory(one.name) or keys.SEPARATOR
-    if (recursive or not found) and next(objects_of(cci, directory, stages=True), None) is not None:
+    if (recursive or not found) and next(objects_of(cci, directory), None) is not None:
         found.append(directory)
     if not found:
         raise one.nothing()

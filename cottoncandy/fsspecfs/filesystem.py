@@ -65,7 +65,7 @@ class ObjectFileSystem(Files):
             If one would be written outside of ``lpath``, or two to one file; nothing is written then.
         """
         lpath = os.fspath(lpath) if isinstance(lpath, os.PathLike) else lpath
-        jobs = plan(self, "get", rpath, lpath, recursive=recursive, maxdepth=maxdepth)
+        jobs = plan(self._with_stages(), "get", rpath, lpath, recursive=recursive, maxdepth=maxdepth)
         if isinstance(lpath, str):
             require_inside(Path(lpath), jobs)
 

@@ -225,7 +225,7 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         return listed if self._has_stages else shown(listed, name)
 
     def _with_stages(self) -> Self:
-        """A twin that lists all there is: of what is removed, copied or moved as a whole nothing may be left behind."""
+        """A twin that lists all there is: of what goes as a whole nothing may be left behind."""
         twin: Self = object.__new__(type(self))
         twin.__dict__.update(self.__dict__, _has_stages=True)
         return twin

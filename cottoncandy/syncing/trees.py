@@ -13,7 +13,6 @@ from cottoncandy.diskfiles import files_below
 from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.progress import Progress
-from cottoncandy.trees import shown, shown_names
 
 # Linux follows 40 links on one path, https://man7.org/linux/man-pages/man7/path_resolution.7.html; others fewer.
 _MOST_LINKS = 40
@@ -47,8 +46,7 @@ class Disk:
 
     def list(self) -> dict[str, os.stat_result]:
         """The files in it, by their names relative to it; what else there is, is added to the attributes."""
-        found = dict(self._walk()) if self.root.exists() else {}
-        return {name: found[name] for name in shown_names(found, "")}
+        return dict(self._walk()) if self.root.exists() else {}
 
     def _walk(self) -> Iterator[tuple[str, os.stat_result]]:
         for entry in files_below(self.root, self._cannot_list, self.parts.append):
@@ -158,8 +156,7 @@ class Branch:
 
     def list(self) -> dict[str, ObjectInfo]:
         """The objects in it, by their names relative to it. Empty ones that end with ``/`` stand for directories."""
-        listed = shown(self.backend.list_objects(self.prefix), self.prefix)
-        found = {info.key.removeprefix(self.prefix): info for info in listed}
+        found = {info.key.removeprefix(self.prefix): info for info in self.backend.list_objects(self.prefix)}
         folders = [name for name, info in found.items() if info.key.endswith(keys.SEPARATOR)]
         sizes = {name: found.pop(name).size for name in folders}
         self.skipped += (name or keys.SEPARATOR for name, size in sizes.items() if size)

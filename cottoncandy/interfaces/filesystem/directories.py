@@ -12,7 +12,6 @@ from cottoncandy.errors import ObjectNotFound
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.pipelines import Begun
 from cottoncandy.stream import begin_fetch
-from cottoncandy.trees import shown
 from cottoncandy.waits import Waits
 
 log = logging.getLogger(__name__)
@@ -49,7 +48,7 @@ class Directories(BasicInterface):
         from cottoncandy.diskpaths import disk_paths
 
         prefix, root, waits = keys.as_directory(directory), Path(disk_name), Waits()
-        sizes = {info.key.removeprefix(prefix): info.size for info in shown(self._listed(prefix), prefix)}
+        sizes = {info.key.removeprefix(prefix): info.size for info in self._listed(prefix)}
         if not sizes:
             raise ObjectNotFound(f"nothing is below {self.backend_interface.describe(directory)}")
         # the marker of the directory itself has no name in it

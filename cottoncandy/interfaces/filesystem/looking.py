@@ -114,7 +114,7 @@ class Looking(BasicInterface):
         literal : bool
             Whether it is a name, whatever is in it: ``run[1]`` is no pattern then.
         stages : bool
-            With what uploads have beside their trees, as for what is to be removed or moved as a whole.
+            With what uploads have beside their trees, as for what is to go as a whole.
 
         Yields
         ------
