@@ -308,7 +308,7 @@ def test_a_login_page_is_no_object(open_s3: Open, page: Step) -> None:
         lambda: backend.exists("key"),
         lambda: read_range(backend, "key", TransferSettings()),
     ):
-        with pytest.raises(TransientError, match=r"'key'.*an answer that is no store's"):
+        with pytest.raises(TransientError, match=r"'key'.* makes no sense, each .*: an answer that is no store's"):
             call()
 
 

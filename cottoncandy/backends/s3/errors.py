@@ -17,6 +17,7 @@ from botocore import exceptions as boto
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cottoncandy.backends.s3 import certificates
+from cottoncandy.backends.s3.foreign import UNREADABLE
 from cottoncandy.backends.s3.refusals import code_of, headers_of, is_of_another_region, message_of, status_of
 from cottoncandy.backends.s3.retrying import is_passing
 from cottoncandy.backends.s3.settings import is_amazon
@@ -93,6 +94,7 @@ _RULES: dict[str, tuple[Kind, str]] = {
         AccessDenied,
         "the secret key does not fit the access key, or the store wants another signature_version or region_name",
     ),
+    UNREADABLE: (TransientError, "what the server answers makes no sense, each time it was asked"),
 }
 #: What a server says about keys and signatures is left out: it may repeat them.
 _ABOUT_KEYS = {"AuthorizationHeaderMalformed", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-#: What an error says of it.
+#: The code of our own errors for answers that are not to be believed.
+UNREADABLE = "UnreadableAnswer"
+#: What an error says of such an answer.
 FOREIGN = "an answer that is no store's: does a proxy stand between, or a network that wants a login?"
 #: Operations whose answer is about the bytes of an object, all but these in its headers.
 _OF_BYTES = {"GetObject", "HeadObject", "PutObject", "UploadPart"}

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cottoncandy.backends.s3.foreign import FOREIGN, is_error, is_foreign, is_nobodys
+from cottoncandy.backends.s3.foreign import FOREIGN, UNREADABLE, is_error, is_foreign, is_nobodys
 from cottoncandy.backends.s3.lean.answers import Head, read_head
 from cottoncandy.backends.s3.lean.bodies import ResponseBody, open_body
 from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_request_checksum, md5_of
@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 _LARGEST_ERROR = 2**20
 #: Bytes of XML that are read: a thousand keys of 1,024 bytes, thrice as long when encoded, and twice over.
 _LARGEST_DOCUMENT = 2**23
-_UNREADABLE = b"<Error><Code>UnreadableAnswer</Code><Message>%s</Message></Error>"
+_UNREADABLE_DOCUMENT = "<Error><Code>%s</Code><Message>%s</Message></Error>"
 #: Of characters that travel as they are.
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9/_.~-]*")
 
@@ -102,7 +102,7 @@ class Answer:
     def unreadable(self, reason: str) -> ClientError:
         """Close the body of an answer that is not to be believed; the error, which may pass."""
         self.body.close()
-        return self.error(500, _UNREADABLE % html.escape(reason).encode())
+        return self.error(500, (_UNREADABLE_DOCUMENT % (UNREADABLE, html.escape(reason))).encode())
 
     def error(self, status: int, body: bytes) -> ClientError:
         """The error that botocore would raise if the answer had this status and body."""
