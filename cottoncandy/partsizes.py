@@ -13,6 +13,8 @@ from cottoncandy.errors import NotSupported
 LARGEST_STREAM = 5 * TIB
 # Per cent of the parts that a store takes, for what is thought to come; the others are for what may be more.
 _EXPECTED = 90
+# Of parts that are gathered some at least are on their way at a time, however large they are.
+_LEAST_AT_A_TIME = 2
 
 
 def spans(size: int, part: int) -> list[tuple[int, int]]:
@@ -51,6 +53,17 @@ def part_size(size: int, wanted: int, limits: TransferLimits) -> int:
     # the threads end at the same time
     count = max(1, -(-size // part))
     return min(part, _allowed(-(-size // count), limits))
+
+
+def at_a_time(threads: int, part: int, room: int) -> int:
+    """How many gathered parts are on their way at a time: one for each configured thread, as far as memory has room.
+
+    Examples
+    --------
+    >>> at_a_time(4, 5, 25), at_a_time(16, 5, 25), at_a_time(16, 100, 25)
+    (4, 5, 2)
+    """
+    return min(threads, max(_LEAST_AT_A_TIME, room // max(1, part)))
 
 
 def growing_part_sizes(wanted: int, limits: TransferLimits, most: int | None = None) -> Iterator[int]:

@@ -130,7 +130,7 @@ def test_fewer_parts_are_sent_at_a_time_where_they_grow(wanted: int) -> None:
         drawn = [(threads, list(run)) for threads, run in runs]
         assert [part for _, run in drawn for part in run] == parts
         for threads, run in drawn:
-            most = 30 * MIB // max(len(part) for _, part, _ in run)
+            most = 25 * MIB // max(len(part) for _, part, _ in run)
             assert threads == (min(wanted, max(2, most)) if is_bounded else wanted)
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +37,7 @@ from fsspec.tests.abstract import (
     AbstractPutTests,
 )
 from pages import ROOT, tomllib
+from recorder import Request, Response
 from s3_wire import error
 from stores import Recorded, Store
 from test_contract import _exit_with
@@ -281,6 +283,30 @@ def test_parts_go_up_while_it_is_written(recorded: Recorded) -> None:
         file.write(b"1")
     sent = [(request.method, request.length) for request in recorded.proxy.requests if "partNumber" in request.query]
     assert sorted(sent) == [("PUT", 1), ("PUT", 5 * MIB)]
+
+
+def test_few_parts_are_in_memory_however_many_threads_are_configured(recorded: Recorded) -> None:
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def slow(request: Request) -> Response | None:
+        nonlocal under_way, most
+        if "partNumber" not in request.query:
+            return None
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.05)  # so that those that may be are under way together
+        with lock:
+            under_way -= 1
+        return None
+
+    recorded.proxy.hook = slow
+    fs = ObjectFileSystem(recorded.store.backend(), TransferSettings(threads=32))
+    with fs.open("x", "wb") as file:
+        for _ in range(12):
+            file.write(bytes(8 * MIB))
+    assert 1 < most <= 4
+    assert recorded.store.backend().stat("x").size == 96 * MIB
 
 
 @pytest.mark.parametrize("mode", ["w", "wb"])

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Bytes that are gathered before they are sent: each thread holds one part, and so does the file.
+# Bytes that are gathered before they are sent.
 _PART = 8 * MIB
+# Bytes of such parts that are on their way at a time, however many threads are configured; the file gathers one more.
+_MOST_GATHERED = 32 * MIB
 
 
 class Discardable(io.BufferedIOBase):
@@ -147,7 +149,7 @@ class ObjectWriter(Discardable):
             self._upload = self._backend.start_upload(self._key, {}, self._options)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="cottoncandy")
-        while len(self._pending) >= self._threads:
+        while len(self._pending) >= partsizes.at_a_time(self._threads, len(self._part), _MOST_GATHERED):
             self._pending.popleft().result()
         self._number += 1
         self._pending.append(Call(self._pool, partial(self._upload.send_part, self._number, self._part, self._sent)))

@@ -23,9 +23,8 @@ Part = tuple[int, BytesLike | Scattered, int]
 # thread holds one. The least that S3 takes.
 _STREAM_PART = 5 * MIB
 # Bytes of such parts that are on their way at a time, however many threads are configured: with what makes them and the
-# next one an upload takes less than 64 MiB. But some at least, where parts are larger.
-_MOST_GATHERED = 30 * MIB
-_LEAST_AT_A_TIME = 2
+# next one an upload takes less than 64 MiB.
+_MOST_GATHERED = 25 * MIB
 
 
 def upload(
@@ -54,7 +53,7 @@ def upload(
     options : WriteOptions
     settings : TransferSettings
     threads : int, optional
-        By default as many of those that are configured as have room in 30 MiB where parts are gathered.
+        By default as many of those that are configured as have room in 25 MiB where parts are gathered.
     size : int, optional
         The bytes of an iterable body all together, where they are known: progress is shown with them.
     most : int, optional
@@ -135,9 +134,7 @@ def _runs(parts: Iterator[Part], threads: int, *, is_bounded: bool) -> Iterator[
     """
 
     def at_a_time(part: Part) -> int:
-        if not is_bounded:
-            return threads
-        return min(threads, max(_LEAST_AT_A_TIME, _MOST_GATHERED // max(1, len(part[1]))))
+        return partsizes.at_a_time(threads, len(part[1]), _MOST_GATHERED) if is_bounded else threads
 
     def run(count: int) -> Iterator[Part]:
         while following and at_a_time(following[0]) >= count:

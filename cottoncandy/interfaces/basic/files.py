@@ -38,7 +38,7 @@ class Files(Objects):
             boto3's: ``ACL``, ``Metadata``, ``ContentType``, ``StorageClass``...
         threads : int, optional
             Connections, each of which takes the memory of a part of 5 MiB (more for files over 45 GB). By default the
-            configured ``threads``, as far as 30 MiB have room for them.
+            configured ``threads``, as far as 25 MiB have room for them.
 
         Returns
         -------
