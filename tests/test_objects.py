@@ -416,7 +416,7 @@ def test_a_file_takes_the_threads_that_are_asked_for(
     store, proxy = recorded
     cci, source = store.interface(), tmp_path / "file"
     source.write_bytes(np.random.default_rng(3).bytes(12 * 5 * 2**20))
-    for threads, at_a_time in ((12, 12), (None, 6)):
+    for threads, at_a_time in ((12, 12), (None, 5)):
         proxy.hook = _wait_for_each_other(at_a_time, lambda request: "partNumber" in request.query)
         cci.upload_from_file(str(source), "file", threads=threads)
     monkeypatch.setattr(Waits, "are_few", False)  # as where each answer takes long

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from cottoncandy.datasets import Dataset
 
 log = logging.getLogger(__name__)
+
+Loaded = TypeVar("Loaded")
 
 # Names in a directory that tell what array it is: the table and the parts of one come among the first.
 _TELLING = 16
@@ -194,17 +196,15 @@ class RawArrays(BasicInterface):
         (True, True)
         """
         key = keys.clean_object(object_name)
-        with self._naming_reader(key):
-            return self._load_raw(key, threads, out)
+        return self._naming_reader(key, self._load_raw, threads, out)
 
     def _load_raw(self, key: str, threads: int | None = None, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         return load_array(self.backend_interface, key, self._settings, threads, out=out)[0]
 
-    @contextlib.contextmanager
-    def _naming_reader(self, key: str) -> Iterator[None]:
-        """Where no object has a name, but an array of several objects, say which call reads that one."""
+    def _naming_reader(self, key: str, load: Callable[..., Loaded], *arguments: Any) -> Loaded:
+        """Load an object; where none has its name, but an array of several objects, say which call reads that one."""
         try:
-            yield
+            return load(key, *arguments)
         except ObjectNotFound as error:
             reader = self._reader_below(key)
             if reader is None:
@@ -258,8 +258,10 @@ class RawArrays(BasicInterface):
         True
         """
         key = keys.clean_object(object_name)
-        with self._naming_reader(key):
-            return self._dataset(key, self.backend_interface.stat(key), threads)
+        return self._naming_reader(key, self._open, threads)
+
+    def _open(self, key: str, threads: int | None) -> Dataset:
+        return self._dataset(key, self.backend_interface.stat(key), threads)
 
     def _dataset(self, key: str, head: ObjectHead, threads: int | None = None) -> Dataset:
         """The array of an object whose head is known."""
@@ -345,8 +347,7 @@ class RawArrays(BasicInterface):
         """
         key = keys.clean_object(object_name)
         try:
-            with self._naming_reader(key):
-                return self._load_npy(key, threads)
+            return self._naming_reader(key, self._load_npy, threads)
         except NotAnArray:
             raise
         except CorruptObject as error:

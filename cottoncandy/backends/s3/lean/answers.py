@@ -92,13 +92,17 @@ def parse_head(raw: bytes) -> Head:
     text = raw.decode("latin-1")
     first, *lines = text.split("\r\n")
     status_line = _read_status_line(first)
-    fields = [line.partition(":") for line in lines]
-    names = names_of(tuple([name for name, _, _ in fields]))
     # no line ends in another way; what has no colon has no value
-    strict = text.count("\n") == text.count("\r") == len(lines) and "" not in [colon for _, colon, _ in fields]
+    strict = text.count("\n") == text.count("\r") == len(lines)
+    spelled, values = [], []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        strict = strict and bool(colon)
+        spelled.append(name)
+        values.append(value.strip())
+    names = names_of(tuple(spelled))
     if status_line is None or names is None or not strict:
         raise BadAnswer(f"no head of HTTP/1: {_first_wrong_line(first, lines)[:100]!r}")
-    values = [value.strip() for _, _, value in fields]
     headers = _joined(names.lower, values) if names.repeated else dict(zip(names.lower, values, strict=True))
     version, status = status_line
     connection = headers.get("connection")

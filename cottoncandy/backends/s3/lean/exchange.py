@@ -33,7 +33,7 @@ from cottoncandy.backends.s3.lean.request import CHECKSUM_MODE, Request
 from cottoncandy.backends.s3.lean.signing import EMPTY_PAYLOAD, UNSIGNED_PAYLOAD, Signer
 from cottoncandy.backends.s3.lean.talk import enter_scope, talk
 from cottoncandy.backends.s3.retrying import Renewal, is_passing, may_pass, wait_for
-from cottoncandy.interrupts import is_cancelled, put_off_if
+from cottoncandy.interrupts import is_cancelled, put_off
 from cottoncandy.pipelines import FAILED, Begun, Busy
 from cottoncandy.retry import RetryPolicy
 
@@ -257,7 +257,9 @@ class Exchange:
         self, request: Request, read: Callable[[Answer], Result], failures: int, sent: Connection | None = None
     ) -> Result:
         """Send a request, unless it was sent over a connection before, and read the answer."""
-        with put_off_if(request.operation.ends_with_document):
+        if not request.operation.ends_with_document:
+            return self._attempt_once(request, read, failures, sent)
+        with put_off():
             return self._attempt_once(request, read, failures, sent)
 
     def _attempt_once(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from functools import partial
 
 from cottoncandy.backends.s3.lean.answers import Head, read_head
 from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection
 from cottoncandy.backends.s3.lean.request import Request
-from cottoncandy.interrupts import Insistence, current_scope, put_off_if, wait_in_spite
+from cottoncandy.interrupts import Insistence, current_scope, put_off, wait_in_spite
 
 
 def enter_scope(connection: Connection, *, only_reads: bool) -> None:
@@ -36,18 +35,18 @@ def talk(connection: Connection, request: Request, head: bytes) -> Head:
 
 
 def _talk(connection: Connection, request: Request, head: bytes) -> Head:
+    is_sent, only_reads = True, request.operation.only_reads
     if connection.holds_back(request.body):
         enter_scope(connection, only_reads=True)  # and what has not been sent whole, which may take long
-    is_sent = _is_sent(connection, partial(connection.send_first, head, request.body))
-    enter_scope(connection, only_reads=request.operation.only_reads)
-    with _noted(connection, request):
-        is_sent = is_sent and _is_sent(connection, connection.send_last)
-        return _answer(connection, is_sent=is_sent)
-
-
-def _noted(connection: Connection, request: Request) -> AbstractContextManager[object]:
-    """TLS is Python in part: there Ctrl-C might come before a connection takes note of what was sent, or came."""
-    return put_off_if(connection.address.encrypted and not request.operation.only_reads)
+        is_sent = _is_sent(connection, partial(connection.send_first, head, request.body))
+    else:
+        connection.send_first(head, request.body)  # nothing yet
+    enter_scope(connection, only_reads=only_reads)
+    if only_reads or not connection.address.encrypted:
+        return _answer(connection, is_sent=is_sent and _is_sent(connection, connection.send_last))
+    # TLS is Python in part: there Ctrl-C might come before a connection takes note of what was sent, or came
+    with put_off():
+        return _answer(connection, is_sent=is_sent and _is_sent(connection, connection.send_last))
 
 
 def _is_sent(connection: Connection, send: Callable[[], None]) -> bool:
