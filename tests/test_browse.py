@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import re
+import struct
+import subprocess
+import sys
+import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -215,3 +222,57 @@ def test_a_screenshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "store" / "sub01" / "x").write_bytes(b"x")
     assert run(["browse", f"local://{tmp_path}/store//", "--screenshot", str(tmp_path / "shot.svg")]) == 0
     assert "sub01/" in (tmp_path / "shot.svg").read_text()
+
+
+@pytest.mark.parametrize("absent", ["stdin", "stderr", "all"])
+def test_it_is_for_a_terminal(absent: str, tmp_path: Path) -> None:
+    """textual asks for the next key without end where there is no terminal, and takes a whole core for it."""
+    (tmp_path / "store").mkdir()
+    terminal, other_end = os.openpty()
+    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    if absent != "all":
+        streams = {name: streams[name] if name == absent else other_end for name in streams}
+    command = [sys.executable, "-m", "cottoncandy", "browse", f"local://{tmp_path}/store//"]
+    done = subprocess.run(command, **streams, stdout=subprocess.PIPE, timeout=60, check=False)
+    os.close(other_end)
+    told = done.stderr if absent != "stdin" else os.read(terminal, 10_000)
+    os.close(terminal)
+    assert (done.returncode, done.stdout) == (2, b"")
+    said = " ".join(told.decode().split())
+    assert "browse is for a terminal" in said
+    assert "tree and ls -l need none, --screenshot FILE writes a picture" in said
+
+
+def test_what_serves_it_to_web_pages_needs_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "store").mkdir()
+    begun: list[StoreBrowser] = []
+    monkeypatch.setattr(StoreBrowser, "run", lambda app, **_: begun.append(app))
+    monkeypatch.setenv("TEXTUAL_DRIVER", "textual.drivers.web_driver:WebDriver")
+    assert run(["browse", f"local://{tmp_path}/store//"]) == 0
+    assert len(begun) == 1
+
+
+def test_on_a_terminal_it_begins_and_ends_with_q(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "sub01.txt").write_bytes(b"x")
+    terminal, other_end = os.openpty()
+    fcntl.ioctl(other_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "cottoncandy", "browse", f"local://{tmp_path}/store//"]
+    # nothing is drawn on stdout: that may lead elsewhere
+    with subprocess.Popen(command, stdin=other_end, stderr=other_end, stdout=subprocess.PIPE) as process:
+        os.close(other_end)
+        drawn = b""
+        while b"sub01.txt" not in drawn:
+            drawn += os.read(terminal, 10_000)
+        os.write(terminal, b"q")
+        ending = threading.Thread(target=_read_all, args=(terminal,))
+        ending.start()
+        assert process.wait(timeout=60) == 0
+        ending.join(60)
+    os.close(terminal)
+
+
+def _read_all(terminal: int) -> None:
+    with contextlib.suppress(OSError):  # the other end is closed
+        while os.read(terminal, 10_000):
+            pass

@@ -59,10 +59,9 @@ def takes(stream: TextIO, text: str) -> bool:
     return True
 
 
-def is_terminal(stream: TextIO) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
     """Whether somebody sits at it."""
-    found = _there(stream)
-    return found is not None and found.isatty()
+    return stream is not None and stream.isatty()
 
 
 def input_bytes() -> BinaryIO:
