@@ -19,7 +19,7 @@ from cottoncandy import arrayformat, checksums
 from cottoncandy.bodies import BytesLike
 from cottoncandy.errors import CorruptObject, UnsupportedArray
 
-__all__ = ["expected_size", "header_of", "read_array", "require_size"]
+__all__ = ["begins_one", "expected_size", "header_of", "read_array", "require_size"]
 
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
@@ -38,6 +38,11 @@ _NONSENSE: tuple[type[Exception], ...] = (
     *(ValueError, SyntaxError, TypeError, LookupError, OverflowError, RecursionError, MemoryError),
     *(struct.error, tokenize.TokenError),
 )
+
+
+def begins_one(file: BinaryIO) -> bool:
+    """Whether a file, at its beginning, begins as one of numpy's does."""
+    return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
 
 
 def expected_size(file: BinaryIO, of_pickles: str = _PICKLES) -> int:

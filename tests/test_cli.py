@@ -770,6 +770,60 @@ def test_an_array_goes_to_the_output_as_npy(cc: Run) -> None:
     assert (no_array.code, no_array.out) == (1, "")
 
 
+def test_what_get_writes_to_the_output_is_put_as_an_array_again(cc: Run) -> None:
+    array = np.arange(6, dtype=">i2").reshape(2, 3)
+    np.save("bold.npy", array)
+    Path("bold.npy").rename("bold")
+    assert ok(cc("put", "bold", "bold", "--as", "array")) == "put local://store/bold\n"
+    with start("get", "bold", "-") as source, start("put", "-", "again", "--as", "array", stdin=source.stdout) as sink:
+        assert sink.communicate(timeout=30) == (b"put local://store/again\n", b"")
+    known = json.loads(ok(cc("info", "again", "--json")))
+    assert known["array"] == ">i2 (2, 3)"
+    assert ok(cc("get", "again", "x.npy")) == "got x.npy\n"
+    assert Path("x.npy").read_bytes() == Path("bold").read_bytes()
+    # of a pipe the size is not known before its end
+    os.mkfifo("pipe")
+    with start("put", "pipe", "piped", "--as", "array") as process:
+        Path("pipe").write_bytes(Path("bold").read_bytes())
+        assert process.communicate(timeout=30) == (b"put local://store/piped\n", b"")
+    assert ok(cc("get", "piped", "y.npy")) == "got y.npy\n"
+    assert np.array_equal(np.load("y.npy"), array)
+
+
+def test_what_is_no_array_is_not_put_as_one(cc: Run) -> None:
+    kinds = ".npy, .npz, .csv, .mat, .h5, .hdf5, .nii.gz, .nii"
+    Path("notes.txt").write_text("slept well")
+    np.save("bold.npy", np.arange(3))
+    Path("bold.npy").rename("bold")
+    for names in (["notes.txt", "x"], ["bold", "notes.txt", "x/"]):
+        refused = cc("put", *names, "--as", "array")
+        assert (refused.code, refused.out) == (2, "")
+        said = " ".join(refused.err.split())
+        assert f"notes.txt is no .npy file: without one of the extensions {kinds} it is read as .npy" in said
+    for given in (b"slept well", b"", b"\x93NUMPY"):
+        process = start("put", "-", "x", "--as", "array", stdin=subprocess.PIPE)
+        out, errors = process.communicate(given, timeout=30)
+        assert (process.returncode, out) == (1, b"")
+        told = errors.decode()
+        assert told.startswith("cottoncandy: the input: its .npy header is damaged: ")
+        assert f"without one of the extensions {kinds} it is read as .npy" in told
+    assert not Path("store/x").exists()
+
+
+def test_r_of_put_is_about_directories_on_disk(cc: Run) -> None:
+    shown = " ".join(ok(cc("put", "--help")).split())
+    assert "--recursive Directories on disk, with all that is below them." in shown
+    assert "All objects below the name" not in shown
+
+
+def test_a_tree_of_nothing_prints_its_error_alone(cc: Run) -> None:
+    Path("store").mkdir()
+    for options in ([], ["-L", "1"]):
+        done = cc("tree", "nothing", *options)
+        assert (done.code, done.out) == (1, "")
+        assert "nothing is below this name" in done.err
+
+
 def test_the_output_takes_one_object(cc: Run) -> None:
     for name in ("a.txt", "b.txt"):
         Path(name).write_text(name)

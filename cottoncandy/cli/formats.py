@@ -55,15 +55,20 @@ class Format:
     write: Callable[[Path, Any, Mapping[str, str]], None]
     holds_tree: bool = False
 
-    def load(self, path: Path) -> tuple[Any, Metadata]:
+    def load(self, path: Path, called: str | Path | None = None) -> tuple[Any, Metadata]:
         """What is in a file; every error names it.
+
+        Parameters
+        ----------
+        called : str or Path, optional
+            Its name in errors, where it is a copy.
 
         Raises
         ------
         CorruptObject
             If it is no such file.
         """
-        with _naming(path, CorruptObject):
+        with _naming(called or path, CorruptObject):
             value, metadata = self.read(path)
             # names that no leaf can have are told while the file is known
             if self.holds_tree and not trees.flatten(value):
@@ -142,7 +147,7 @@ def _is_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
     if member.filename.endswith(".npy"):
         return True
     with archive.open(member) as file:
-        return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+        return npyfiles.begins_one(cast("BinaryIO", file))
 
 
 def _npz_leaf(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[str, Array]:

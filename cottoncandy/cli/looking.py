@@ -67,11 +67,11 @@ def tree(name: str, *, level: int | None, sizes: bool, human: bool, access: Acce
     """Draw the names below NAME as a tree."""
     where = place(name, access)
     cci = open_store(where, access)
-    tell(where.at(where.name))
     prefix = keys.as_directory(where.name)
     branch = _levels(cci, prefix, level) if level else _nested(cci.find(prefix, literal=True), prefix)
     if not branch:
         raise ObjectNotFound(f"{where.at(where.name)}: nothing is below this name")
+    tell(where.at(where.name))
     for line in _drawn(branch, "", sizes=sizes, human=human):
         tell(line)
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from cottoncandy import keys
 from cottoncandy.cli.completing import complete_files_then_names
-from cottoncandy.cli.options import command, dry_run_option, quiet_option, recursive_option
+from cottoncandy.cli.options import command, dry_run_option, quiet_option
 from cottoncandy.cli.places import Access, is_url, open_store, place, refuse_doubles, require_names, shows_progress
 from cottoncandy.cli.several import do_each
 from cottoncandy.cli.streams import input_bytes, tell
 from cottoncandy.diskfiles import files_below
+from cottoncandy.errors import CorruptObject
 
 if TYPE_CHECKING:
     from cottoncandy.interfaces import DefaultInterface
 
 _STDIN = "-"
+# What is read as an array though no extension tells what it is: what `get` writes to the output.
+_NPY = ".npy"
 
 
 @command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE... NAME", shell_complete=complete_files_then_names)
-@recursive_option
+@click.option("-r", "--recursive", is_flag=True, help="Directories on disk, with all that is below them.")
 @click.option("--as", "kind", type=click.Choice(["array", "file"]), help="Instead of what the names say.")
 @click.option("-m", "--metadata", multiple=True, metavar="KEY=VALUE", help="User metadata; may be repeated.")
 @click.option("--compression", metavar="CODEC", help="Of arrays: a codec's name, or no.")
@@ -48,7 +54,8 @@ def put(
     """Upload FILEs, or with - the input, as NAME, or into NAME/.
 
     Where NAME keeps the file's extension, or ends with /, the file goes up byte for byte. A .npy, .csv, .nii or .nii.gz
-    whose NAME has no such extension goes up as a raw array, and a .npz, .mat or .h5 as a tree of them.
+    whose NAME has no such extension goes up as a raw array, and a .npz, .mat or .h5 as a tree of them. With --as array,
+    the input, and a file with none of these extensions, is read as .npy.
     """
     if len(files) < 2:
         raise click.UsageError("name the files, and where to put them")
@@ -65,7 +72,7 @@ def put(
         _refuse_arguments(job, given)
     if dry_run:
         for job in jobs:
-            tell(f"would put {job.source} to {where.at(job.name)}{' as array' if job.as_array else ''}")
+            tell(f"would put {job.source} to {where.at(job.name)}{' as array' if job.kind else ''}")
         return
     cci = open_store(where, access, create=True, quiet=quiet)
     do_each(lambda job: job.run(cci, given, compression, acl), jobs, "put", target, shows_progress(quiet=quiet))
@@ -82,15 +89,21 @@ def _pair(text: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Job:
-    """One file to upload."""
+    """One file to upload.
+
+    Attributes
+    ----------
+    kind : str or None
+        The extension of the files as which it is read; None goes up byte for byte.
+    """
 
     source: str
     name: str
-    as_array: bool
+    kind: str | None
 
     def run(self, cci: DefaultInterface, metadata: dict[str, str], compression: str | None, acl: str | None) -> None:
-        if self.as_array:
-            self._upload_array(cci, metadata, compression, acl)
+        if self.kind is not None:
+            self._upload_array(cci, self.kind, metadata, compression, acl)
         elif self.source == _STDIN:
             cci.upload_object(self.name, input_bytes(), acl, None, **metadata)
         else:
@@ -98,18 +111,52 @@ class _Job:
             cci.upload_from_file(self.source, self.name, ExtraArgs=extra)
 
     def _upload_array(
-        self, cci: DefaultInterface, metadata: dict[str, str], compression: str | None, acl: str | None
+        self, cci: DefaultInterface, kind: str, metadata: dict[str, str], compression: str | None, acl: str | None
     ) -> None:
+        from cottoncandy.cli.formats import FORMATS
+
+        found = FORMATS[kind]
+        chosen = True if compression is None else False if compression == "no" else compression
+        with self._on_disk() as path:
+            value, own = self._loaded(path, kind)
+            told: dict[str, Any] = {**own, **metadata, "compression": chosen, "acl": acl}
+            if found.holds_tree:
+                cci.dict2cloud(self.name, value, verbose=False, **told)
+            else:
+                cci.upload_raw_array(self.name, value, **told)
+
+    @contextlib.contextmanager
+    def _on_disk(self) -> Iterator[Path]:
+        """A file that can be read at any place; what comes through a pipe becomes one."""
+        if self.source != _STDIN and Path(self.source).is_file():
+            yield Path(self.source)
+            return
+        with TemporaryDirectory() as folder:
+            path = Path(folder, f"array{self.kind}")
+            with path.open("wb") as copy, _opened(self.source) as coming:
+                shutil.copyfileobj(coming, copy)
+            yield path
+
+    def _loaded(self, path: Path, kind: str) -> tuple[Any, dict[str, str]]:
         from cottoncandy.cli.formats import FORMATS, extension
 
-        found = FORMATS[extension(self.source)]
-        value, own = found.load(Path(self.source))
-        chosen = True if compression is None else False if compression == "no" else compression
-        told: dict[str, Any] = {**own, **metadata, "compression": chosen, "acl": acl}
-        if found.holds_tree:
-            cci.dict2cloud(self.name, value, verbose=False, **told)
-        else:
-            cci.upload_raw_array(self.name, value, **told)
+        called = "the input" if self.source == _STDIN else self.source
+        try:
+            return FORMATS[kind].load(path, called)
+        except CorruptObject as error:
+            if extension(self.source):
+                raise
+            raise CorruptObject(f"{error}; {_read_as_npy()}") from error
+
+
+def _opened(source: str) -> contextlib.AbstractContextManager[BinaryIO]:
+    return contextlib.nullcontext(input_bytes()) if source == _STDIN else Path(source).open("rb")
+
+
+def _read_as_npy() -> str:
+    from cottoncandy.cli.formats import FORMATS
+
+    return f"without one of the extensions {', '.join(FORMATS)} it is read as {_NPY}"
 
 
 def _refuse_arguments(job: _Job, metadata: Mapping[str, str]) -> None:
@@ -124,12 +171,12 @@ def _refuse_arguments(job: _Job, metadata: Mapping[str, str]) -> None:
 
 def _arguments(job: _Job) -> set[str]:
     """What the call that uploads it has names for, beside metadata; a file's metadata are apart."""
-    from cottoncandy.cli.formats import FORMATS, extension
+    from cottoncandy.cli.formats import FORMATS
     from cottoncandy.interfaces import DefaultInterface
 
-    if not job.as_array:
+    if job.kind is None:
         return _named(DefaultInterface.upload_object) if job.source == _STDIN else set()
-    if FORMATS[extension(job.source)].holds_tree:
+    if FORMATS[job.kind].holds_tree:
         return {"compression", *_named(DefaultInterface.dict2cloud)}
     return _named(DefaultInterface.upload_raw_array)
 
@@ -158,8 +205,20 @@ def _job(source: str, name: str, kind: str | None) -> _Job:
     from cottoncandy.cli.formats import extension
 
     known = extension(source)
-    if kind == "array" and not known:
-        raise click.UsageError(f"{source}: no array can be read from a file of this kind")
     if kind == "array":
-        return _Job(source, name.removesuffix(known), as_array=True)
-    return _Job(source, name, as_array=bool(known) and kind is None and not name.lower().endswith(known))
+        found = known or _npy(source)
+        return _Job(source, name.removesuffix(found), found)
+    as_array = known and kind is None and not name.lower().endswith(known)
+    return _Job(source, name, known if as_array else None)
+
+
+def _npy(source: str) -> str:
+    """What a file without a known extension is read as; one that can be seen not to be that is refused at once."""
+    path = Path(source)
+    if source != _STDIN and path.is_file():
+        from cottoncandy.npyfiles import begins_one
+
+        with path.open("rb") as file:
+            if not begins_one(file):
+                raise click.UsageError(f"{source} is no .npy file: {_read_as_npy()}")
+    return _NPY
