@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -17,6 +18,7 @@ import sys
 import termios
 import threading
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -25,16 +27,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import scipy.sparse
 from recorder import Fault, Request
 from stores import Recorded, Store
 from test_progress import Bars
 
+import cottoncandy
 from cottoncandy.cli import removing, run
 from cottoncandy.cli.app import _ADVICE, COMMANDS
 from cottoncandy.cli.formats import FORMATS, Format, extension
 from cottoncandy.cli.output import size_text
 from cottoncandy.cli.places import Access, Place, place
 from cottoncandy.errors import UnsupportedArray
+from cottoncandy.interfaces import DefaultInterface
 from cottoncandy.progress import Progress
 
 ROOT = Path(__file__).parent.parent
@@ -936,6 +941,214 @@ def test_a_long_name_with_a_dot_in_it_is_a_files(cc: Run) -> None:
     name = f"v.{'a' * 245}.npy"
     assert ok(cc("get", "x", name)) == f"got {name}\n"
     assert np.load(name).tolist() == [0, 1, 2]
+
+
+# ---------------------------------------------------------------------- arrays of several objects
+@pytest.fixture
+def cci(cc: Run) -> DefaultInterface:
+    """The store of the commands, from Python."""
+    return cottoncandy.get_interface("store", backend="local", verbose=False)
+
+
+_RECORDS = np.array([(1, 2.5), (3, 4.5)], [("number", ">i4"), ("value", "<f8")])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(1000.0).reshape(10, 100),
+        np.arange(24, dtype=">i2").reshape(2, 3, 4),
+        _RECORDS,
+        np.array(["one", "three"]),
+        np.array(7.5),
+        np.zeros((0, 3)),
+    ],
+    ids=["floats", "big-endian", "records", "text", "0-d", "empty"],
+)
+def test_an_array_in_chunks_is_written_as_an_array(array: np.ndarray, cc: Run, cci: DefaultInterface) -> None:
+    cci.upload_dask_array("series", array, axis=-1 if array.ndim else None, buffersize=max(16, array.nbytes // 4))
+    np.save("expected.npy", array)
+    expected = Path("expected.npy").read_bytes()
+    assert ok(cc("get", "series", "whole.npy")) == "got whole.npy\n"
+    assert ok(cc("get", "series")) == "got series.npy\n"
+    assert ok(cc("get", "series", "in/")) == "got in/series.npy\n"
+    assert {Path(name).read_bytes() for name in ("whole.npy", "series.npy", "in/series.npy")} == {expected}
+    assert start("get", "series", "-").communicate(timeout=60) == (expected, b"")
+    assert ok(cc("get", "series", "s.npz", "--as", "array")) == "got s.npz\n"
+    with np.load("s.npz") as archive:
+        assert archive.files == ["s"]
+        assert archive["s"].dtype == array.dtype
+        assert np.array_equal(archive["s"], array)
+
+
+def test_an_array_in_chunks_is_written_in_any_format(cc: Run, cci: DefaultInterface) -> None:
+    array = np.arange(24.0).reshape(6, 4)
+    cci.upload_dask_array("series", array, axis=0, buffersize=64)
+    for kind in FORMATS:
+        ok(cc("get", "series", f"s{kind}"))
+        ok(cc("put", f"s{kind}", f"back/{kind[1:]}"))
+        name = f"back/{kind[1:]}" + ("/s" if FORMATS[kind].holds_tree else "")
+        assert np.array_equal(cci.download_raw_array(name), array), kind
+
+
+def test_an_array_in_chunks_is_read_chunk_by_chunk(cc: Run, cci: DefaultInterface) -> None:
+    array = np.random.default_rng(0).standard_normal((64, 2**17))  # 64 MiB
+    cci.upload_dask_array("series", array, axis=0, buffersize=2**20, compression=False)
+    cc("get", "nothing", "x.npy")  # imports all that it takes
+    tracemalloc.start()
+    try:
+        ok(cc("get", "series", "s.npy"))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(np.load("s.npy", mmap_mode="r"), array)
+    assert most < 16 * 2**20
+
+
+@pytest.mark.parametrize("kind", [".npy", ".npz", ".csv"])
+def test_a_chunk_that_is_missing_is_an_error(kind: str, cc: Run, cci: DefaultInterface) -> None:
+    cci.upload_dask_array("series", np.arange(40.0).reshape(4, 10), axis=0, buffersize=80)
+    cci.rm("series/pt0001")
+    Path(f"s{kind}").write_text("mine")
+    done = cc("get", "series", f"s{kind}")
+    assert (done.code, done.out) == (1, "")
+    assert "object 'series/pt0001' does not exist" in done.err
+    assert Path(f"s{kind}").read_text() == "mine"
+    assert sorted(path.name for path in Path().iterdir()) == [f"s{kind}", "store"]
+    # with -r it is its objects, of which these are there
+    assert ok(cc("get", "-r", "series", "objects")) == "got 4 to objects\n"
+    assert sorted(path.name for path in Path("objects").iterdir()) == [
+        *("metadata.json", "pt0000.npy", "pt0002.npy", "pt0003.npy")
+    ]
+
+
+def test_an_array_in_chunks_that_the_disk_has_no_room_for(cc: Run, cci: DefaultInterface) -> None:
+    cci.upload_dask_array("series", np.zeros((4, 1000)), axis=0, buffersize=8000)
+    Path("s.npy").write_text("mine")
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        done = cc("get", "series", "s.npy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.endswith("s.npy: object 'series' in local container 'store' is not written: File too large\n")
+    assert Path("s.npy").read_text() == "mine"
+    assert sorted(path.name for path in Path().iterdir()) == ["s.npy", "store"]
+
+
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo", "bsr", "dia"])
+def test_a_sparse_array_is_written_as_scipy_does(kind: str, cc: Run, cci: DefaultInterface) -> None:
+    array = scipy.sparse.random_array((20, 30), density=0.1, format=kind, rng=np.random.default_rng(0))
+    cci.upload_sparse_array("sub/design", array)
+    assert ok(cc("get", "sub/design", "d.npz")) == "got d.npz\n"
+    assert ok(cc("get", "sub/design")) == "got design.npz\n"
+    for name in ("d.npz", "design.npz"):
+        back = scipy.sparse.load_npz(name)
+        assert (type(back), back.shape, back.dtype) == (type(array), array.shape, array.dtype)
+        assert np.array_equal(back.toarray(), array.toarray())
+
+
+def test_a_masked_array_is_written_as_its_parts(cc: Run, cci: DefaultInterface) -> None:
+    array = np.ma.masked_greater(np.array([[1, 9], [3, 4]], np.int16), 5)
+    array.fill_value = -1
+    cci.upload_masked_array("bold", array)
+    for name in ("b.npz", "bold.npz"):
+        assert ok(cc("get", "bold", *([name] if name == "b.npz" else []))) == f"got {name}\n"
+        with np.load(name) as archive:
+            found = {part: archive[part] for part in archive.files}
+        assert {part: value.dtype for part, value in found.items()} == {"data": "i2", "mask": bool, "fill_value": "i2"}
+        assert (found["mask"].tolist(), found["fill_value"][()]) == ([[False, True], [False, False]], -1)
+        assert np.array_equal(np.ma.MaskedArray(found["data"], found["mask"]), array)
+    ok(cc("get", "bold", "b.h5"))
+    ok(cc("put", "b.h5", "back"))
+    assert sorted(cci.cloud2dict("back", verbose=False)) == ["data", "fill_value", "mask"]
+
+
+def test_what_a_file_of_this_kind_does_not_hold_is_read_from_python(cc: Run, cci: DefaultInterface) -> None:
+    cci.upload_sparse_array("design", scipy.sparse.eye_array(3, format="csr"))
+    cci.upload_masked_array("masked", np.ma.masked_greater([1.0, 9], 5))
+    trees = ".npz, .mat, .h5, .hdf5"
+    for name, to, told in [
+        ("design", "d.npy", "(sparse array) goes to .npz, and to no .npy; in Python, download_sparse_array reads"),
+        ("design", "-", "(sparse array) goes to .npz, and to no .npy; in Python, download_sparse_array reads"),
+        ("masked", "m.csv", f"(masked array) goes to {trees}, and to no .csv; in Python, download_masked_array reads"),
+        ("masked", "-", f"(masked array) goes to {trees}, and to no .npy; in Python, download_masked_array reads"),
+    ]:
+        done = cc("get", name, to)
+        assert (done.code, done.out) == (1, "")
+        assert done.err == f"cottoncandy: '{name}' {told} what is below that name\n"
+    for name in ("design", "masked"):
+        done = cc("get", name, "x.npz", "--as", "file")
+        assert done.code == 1
+        assert "is a directory: get it with -r" in done.err
+    assert [path.name for path in Path().iterdir()] == ["store"]
+
+
+def test_a_tree_with_a_file_that_is_called_as_a_table_is_a_tree(cc: Run, cci: DefaultInterface) -> None:
+    for text in ("{}", "no JSON", '{"type": "notes"}', "[" * 10_000):
+        cci.dict2cloud("tree", {"data": np.arange(3), "pt0000": np.arange(4)}, verbose=False)
+        cci.upload_object("tree/metadata.json", text)
+        assert cc("get", "tree", "t.npz").code == 0
+        with np.load("t.npz") as archive:
+            assert sorted(archive.files) == ["data", "pt0000"]
+        done = cc("get", "tree", "t.npy")
+        assert "'tree' is a directory: get it with -r, or its arrays to a .npz, .mat or .h5" in done.err
+        assert json.loads(ok(cc("info", "tree", "--json"))).keys() == {"place", "type", "objects", "size"}
+
+
+def test_info_tells_what_array_the_objects_are(cc: Run, cci: DefaultInterface) -> None:
+    cci.upload_dask_array("series", np.zeros((10, 100), ">f4"), axis=-1, buffersize=1000)
+    cci.upload_sparse_array("design", scipy.sparse.eye_array(5, 6, format="csc"))
+    cci.upload_masked_array("masked", np.ma.masked_greater([1.0, 9], 5))
+    for name, facts in {
+        "series": {"kind": "array in chunks", "array": ">f4 (10, 100)", "chunks": 4, "read_by": "download_dask_array"},
+        "design": {"kind": "sparse array", "array": "csc (5, 6)", "read_by": "download_sparse_array"},
+        "masked": {"kind": "masked array", "array": "masked (2,)", "read_by": "download_masked_array"},
+    }.items():
+        known = json.loads(ok(cc("info", name, "--json")))
+        assert known.pop("type") == "directory"
+        assert facts.items() <= known.items()
+        assert known.keys() == {"place", "objects", "size", *facts}
+    cci.upload_object("series/metadata.json", '{"chunks": [[1]], "dask": [], "shape": [2]}')
+    broken = json.loads(ok(cc("info", "series", "--json")))
+    assert "the chunks do not make up the shape" in broken["array_error"]
+
+
+def test_what_is_below_a_name_costs_a_request_only_where_a_table_is(
+    recorded: Recorded, cc: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, proxy = recorded
+    store.give_keys(monkeypatch)
+    cci = store.interface()
+    cci.upload_raw_array("plain", np.arange(5.0))
+    cci.dict2cloud("tree", {"a": np.arange(3), "g": {"b": np.arange(4)}}, verbose=False)
+    cci.upload_dask_array("series", np.arange(40.0).reshape(4, 10), axis=0, buffersize=160)
+
+    def asked(*arguments: str) -> list[str]:
+        proxy.clear()
+        ok(cc(arguments[0], *on_server(store), *arguments[1:]))
+        last = [request.path.partition("?")[0].removeprefix(f"/{store.container}") for request in proxy.requests]
+        return sorted(f"{request.method} {name}" for request, name in zip(proxy.requests, last, strict=True))
+
+    assert asked("get", "plain", "p.npy") == ["GET /plain", "HEAD ", "HEAD /plain"]
+    # two listings: what is below the name, and the tree's own
+    assert asked("get", "tree", "t.npz") == ["GET ", "GET ", "GET /tree/a", "GET /tree/g/b", "HEAD ", "HEAD /tree"]
+    assert asked("info", "tree") == ["GET ", "HEAD ", "HEAD /tree"]
+    table, chunks = "GET /series/metadata.json", ["GET /series/pt0000", "GET /series/pt0001"]
+    assert asked("info", "series") == ["GET ", table, "HEAD ", "HEAD /series"]
+    assert asked("get", "series", "s.npy") == ["GET ", table, table, *chunks, "HEAD ", "HEAD /series"]
+
+
+def test_npy_is_appended_to_a_name_of_no_known_extension(cc: Run) -> None:
+    np.save("x.npy", np.arange(3))
+    ok(cc("put", "x.npy", "x"))
+    for name in ("out", "out.xyz", "sub-01_v1.2"):
+        assert ok(cc("get", "x", name)) == f"got {name}.npy\n"
+        assert np.load(f"{name}.npy").tolist() == [0, 1, 2]
+    shown = " ".join(ok(cc("get", "--help")).split())
+    assert "To a name with none of these, .npy is appended" in shown
 
 
 # ---------------------------------------------------------------------- what is left alone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -16,12 +16,16 @@ from cottoncandy import chunking, keys
 from cottoncandy.chunkedarrays.folder import ChunkFolder
 from cottoncandy.chunkedarrays.names import version_of
 from cottoncandy.chunkedarrays.table import ChunkTable
-from cottoncandy.chunking import Pick
+from cottoncandy.chunking import Block, Pick
 from cottoncandy.datasets import Dataset
 from cottoncandy.errors import CorruptObject, ObjectChanged, ObjectNotFound, OutOfMemory
+from cottoncandy.parallel import for_each
 from cottoncandy.rawarrays import load_array
 
 Array = npt.NDArray[Any]
+
+# Bytes of chunks that are in memory at the same time where all are read one after the other; one chunk is, in any case.
+_IN_MEMORY = 2**28
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,33 @@ class StoredChunks:
         # an integer takes its axis away; the dots keep an array what numpy would make a scalar, without the byte order
         kept = (*(0 if isinstance(item, int) else slice(None) for item in items), ...)
         return picked[kept]
+
+    def load(self) -> Array:
+        """All of it, in memory.
+
+        Raises
+        ------
+        OutOfMemory
+        """
+        try:
+            whole: Array = np.empty(self.shape, self.dtype)
+        except MemoryError as error:
+            raise OutOfMemory.of(self.folder.describe(), math.prod(self.shape) * self.dtype.itemsize) from error
+        self.fill(whole)
+        return whole
+
+    def fill(self, out: Array) -> None:
+        """Read all of it into an array of its shape, as one on disk: chunk by chunk, and few large ones at a time."""
+        settings, blocks = self.folder.settings, list(chunking.blocks(self.table.chunks))
+        largest = math.prod(map(max, self.table.chunks)) * self.dtype.itemsize
+        together = max(1, min(settings.threads, _IN_MEMORY // max(1, largest)))
+        each = replace(self, threads=max(1, settings.threads // together))
+
+        def read(block: Block) -> None:
+            out[block.slices] = each[block.slices]
+
+        with settings.progress.many("download", self.folder.directory, len(blocks), "chunks") as count:
+            for_each(count.wrap(read), blocks, together)
 
     def _assemble(self, picks: Sequence[Sequence[Pick]]) -> Array:
         if all(len(along) == 1 and not along[0].backward for along in picks):

@@ -36,12 +36,24 @@ def refuse_other_kind(document: Any, reader: str) -> None:
     --------
     >>> refuse_other_kind({"type": "csr", "attrs": [], "shape": [2, 2]}, "download_sparse_array")
     """
-    kind = document.get("type") if isinstance(document, dict) else None
-    found = next((form.reader for form in FORMS if isinstance(kind, str) and kind in form.parts), None)
-    if found is None and isinstance(document, dict) and {"chunks", "dask"} <= document.keys():
-        found = CHUNKS_READER
+    found = reader_by_table(document)
     if found not in {None, reader}:
         raise NotAnArray(f"this is another kind of array: {found} reads it")
+
+
+def reader_by_table(document: Any) -> str | None:
+    """The call that reads the array that a table describes; None where it is no table of ours.
+
+    Examples
+    --------
+    >>> reader_by_table({"type": "csr", "attrs": [], "shape": [2, 2]}), reader_by_table({"type": "notes"})
+    ('download_sparse_array', None)
+    """
+    if not isinstance(document, dict):
+        return None
+    kind = document.get("type")
+    found = next((form.reader for form in FORMS if isinstance(kind, str) and kind in form.parts), None)
+    return CHUNKS_READER if found is None and {"chunks", "dask"} <= document.keys() else found
 
 
 def reader_by_names(names: Iterable[str]) -> str | None:

@@ -7,19 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cottoncandy import keys
-from cottoncandy.backends.base import ObjectHead
 from cottoncandy.cli.completing import complete_names_then_files
 from cottoncandy.cli.options import command, dry_run_option, names_argument, quiet_option, recursive_option
 from cottoncandy.cli.places import (
     Access,
     Place,
     directory_of,
-    is_directory,
     is_pattern,
     matching,
     objects_of,
@@ -32,14 +30,16 @@ from cottoncandy.cli.places import (
 )
 from cottoncandy.cli.several import ask_of_each, do_each
 from cottoncandy.cli.streams import output_bytes, tell
-from cottoncandy.diskfiles import replacing_path
 from cottoncandy.diskpaths import disk_paths, leads_out
 from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
+    from cottoncandy.cli.contents import Contents
     from cottoncandy.interfaces import DefaultInterface
 
 _STDOUT = "-"
+# What an array is written to the output as.
+_OF_OUTPUT = ".npy"
 
 
 @command()
@@ -62,9 +62,9 @@ def get(
     """Download objects, arrays and trees to disk.
 
     The last name of several is where to: a file, a directory, or - for the output. A plain object comes down byte for
-    byte. A raw array is written as the extension of the destination says: .npy (also where it says nothing, and to the
-    output), .npz, .csv, .mat, .h5, .nii or .nii.gz. A tree of arrays goes into one .npz, .mat or .h5, or with -r into
-    files.
+    byte. A raw array, or one in chunks, is written as the extension of the destination says: .npy, .npz, .csv, .mat,
+    .h5, .nii or .nii.gz. To a name with none of these, .npy is appended; the output is .npy, too. A tree of arrays or a
+    masked array goes into one .npz, .mat or .h5, a sparse array into an .npz. With -r, objects become files.
     """
     require_names(names)
     *sources, destination = names if len(names) > 1 else (*names, ".")
@@ -103,16 +103,15 @@ class _Job:
     ----------
     path : Path or None
         None for the output.
-    head : ObjectHead or None
-        None for a tree of arrays.
+    contents : Contents or None
+        What is written to the file in a way of its own; None for an object byte for byte.
     through_link : bool
         Where the path is a link, replace the file that it leads to; else the link itself.
     """
 
     name: str
     path: Path | None
-    head: ObjectHead | None
-    is_array: bool
+    contents: Contents | None
     through_link: bool = True
 
     def run(self, cci: DefaultInterface) -> None:
@@ -120,13 +119,15 @@ class _Job:
             self._to_stdout(cci)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.is_array:
-            self._save(cci, self.path)
-        else:
+        if self.contents is None:
             cci.download_to_file(self.name, self.path, through_link=self.through_link)
+            return
+        from cottoncandy.cli.formats import extension
+
+        self.contents.save(cci, self.name, self.path, extension(self.path), through_link=self.through_link)
 
     def _to_stdout(self, cci: DefaultInterface) -> None:
-        if self.is_array:
+        if self.contents is not None:
             self._npy_to_stdout(cci)
             return
         output = output_bytes()
@@ -136,33 +137,10 @@ class _Job:
 
     def _npy_to_stdout(self, cci: DefaultInterface) -> None:
         with TemporaryDirectory() as folder:
-            path = Path(folder, "array.npy")
+            path = Path(folder, f"array{_OF_OUTPUT}")
             replace(self, path=path).run(cci)
             with path.open("rb") as file:
                 shutil.copyfileobj(file, output_bytes())
-
-    def _save(self, cci: DefaultInterface, path: Path) -> None:
-        from cottoncandy.cli.formats import FORMATS, extension
-
-        known = extension(path)
-        found = FORMATS[known]
-        value: Any
-        if self.head is None:
-            value, metadata = self._tree(cci), {}
-        else:
-            value, metadata = cci.download_raw_array(self.name), dict(self.head.metadata)
-            value = {path.name.split(".")[0]: value} if found.holds_tree else value
-        # as it is known: libraries take .NPY for no extension, and append theirs
-        where = cci.backend_interface.describe(self.name)
-        with replacing_path(path, where, known, through_link=self.through_link) as part:
-            found.save(part, value, metadata, path)
-
-    def _tree(self, cci: DefaultInterface) -> dict[str, Any]:
-        found = cci.cloud2dict(self.name, verbose=False)
-        if not found:
-            where = cci.backend_interface.describe(self.name)
-            raise ObjectNotFound(f"{where}: no arrays are below this name: get what is there with -r")
-        return found
 
 
 def _found(cci: DefaultInterface, one: Place, *, recursive: bool) -> dict[str, str] | None:
@@ -233,20 +211,37 @@ def _refuse_unnameable(cci: DefaultInterface, names: list[str]) -> None:
 
 def _job(cci: DefaultInterface, name: str, path: Path | None, kind: str | None, *, exact: bool) -> _Job:
     from cottoncandy import arrayformat
-    from cottoncandy.cli.formats import FORMATS, extension
+    from cottoncandy.cli.contents import below, raw_array
 
-    known = extension(path) if path else ""
     try:
         head = cci.backend_interface.stat(keys.clean_object(name))
     except ObjectNotFound:
-        if not is_directory(cci, name):
+        contents = below(cci, name)
+        if contents is None:
             raise
-        if exact and known and FORMATS[known].holds_tree and kind != "file":
-            return _Job(name, path, None, is_array=True)
-        raise InvalidObjectName(
-            f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5"
-        ) from None
-    is_array = kind == "array" or (kind is None and arrayformat.is_array(head.metadata))
-    if is_array and path and not known:
-        path = path.with_name(f"{path.name}.npy")
-    return _Job(name, path, head, is_array=is_array)
+        return _job_of_several(name, path, contents, kind, exact=exact)
+    if kind == "array" or (kind is None and arrayformat.is_array(head.metadata)):
+        return _writing(name, path, raw_array(head))
+    return _Job(name, path, None)
+
+
+def _job_of_several(name: str, path: Path | None, contents: Contents, kind: str | None, *, exact: bool) -> _Job:
+    """What is to be done where no object has the name, but some lie below it."""
+    from cottoncandy.cli.formats import extension
+
+    if kind != "file":
+        if contents.usual:
+            return _writing(name, path, contents)
+        if exact and path and extension(path) in contents.formats:
+            return _Job(name, path, contents)
+    raise InvalidObjectName(f"{name!r} is a directory: get it with -r, or its arrays to a .npz, .mat or .h5")
+
+
+def _writing(name: str, path: Path | None, contents: Contents) -> _Job:
+    """Write an array to the kind of file that the path tells; it gets an extension where it has none that is known."""
+    from cottoncandy.cli.formats import extension
+
+    if path and not extension(path):
+        path = path.with_name(f"{path.name}{contents.usual}")
+    contents.require(name, extension(path) if path else _OF_OUTPUT)
+    return _Job(name, path, contents)

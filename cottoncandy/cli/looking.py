@@ -118,7 +118,10 @@ def _drawn(branch: Branch, indent: str, *, sizes: bool, human: bool) -> Iterator
 @names_argument("name")
 @json_option
 def info(name: str, *, as_json: bool, access: Access) -> None:
-    """Tell what is known of an object: size, date, metadata, and what array it is. One request."""
+    """Tell what is known of an object: size, date, metadata, and what array it is. One request.
+
+    Of what lies below a name it tells the sum, and what array it is if it is one in chunks, a sparse or a masked one.
+    """
     where = place(name, access)
     cci = open_store(where, access)
     record = {"place": where.at(where.name), **described(cci, where.name)}
@@ -144,10 +147,20 @@ def described(cci: DefaultInterface, name: str) -> dict[str, Any]:
 
 
 def _summed(cci: DefaultInterface, name: str) -> dict[str, Any]:
-    sizes = [info.size for info in cci.find(keys.as_directory(name), literal=True)]
+    from cottoncandy.chunkedarrays.names import TABLE  # it brings numpy, which a completion does without
+
+    prefix = keys.as_directory(name)
+    sizes = {info.key: info.size for info in cci.find(prefix, literal=True)}
     if not sizes:
         raise ObjectNotFound(f"{cci.backend_interface.describe(name)} does not exist, and nothing is below that name")
-    return {"type": "directory", "objects": len(sizes), "size": sum(sizes)}
+    facts = {"type": "directory", "objects": len(sizes), "size": sum(sizes.values())}
+    return {**facts, **_array_in(cci, name)} if prefix + TABLE in sizes else facts
+
+
+def _array_in(cci: DefaultInterface, name: str) -> dict[str, Any]:
+    from cottoncandy.cli.contents import array_facts
+
+    return array_facts(cci, name)
 
 
 def _array(head: ObjectHead, where: str) -> dict[str, Any]:

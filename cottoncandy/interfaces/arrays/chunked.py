@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from cottoncandy.chunkedarrays.folder import ChunkFolder
     from cottoncandy.chunkedarrays.graphs import DelayedUpload
+    from cottoncandy.chunkedarrays.reader import StoredChunks
     from cottoncandy.chunkedarrays.upload import ChunkFormat, ChunkUpload, Sent
     from cottoncandy.chunking import Block, Chunks
 
@@ -188,13 +189,18 @@ class ChunkedArrays(FolderArrays):
         ObjectChanged
             When computing, if the array was replaced meanwhile: old and new chunks are never mixed.
         """
+        graphs, count = with_extra("cottoncandy.chunkedarrays.graphs", "dask"), number_of_threads(threads, 1)
+        stored, e_tag = self._stored_chunks(object_name, count)
+        array: dask.array.Array = graphs.stored_array(stored, dask_name, e_tag)
+        return array
+
+    def _stored_chunks(self, object_name: str, threads: int = 1) -> tuple[StoredChunks, str | None]:
+        """An array in chunks, of which nothing but the table is read yet, and the table's e_tag."""
         from cottoncandy.chunkedarrays.reader import StoredChunks
 
-        graphs, count = with_extra("cottoncandy.chunkedarrays.graphs", "dask"), number_of_threads(threads, 1)
         folder = self._chunk_folder(object_name)
         table, e_tag = folder.read_table()
-        array: dask.array.Array = graphs.stored_array(StoredChunks(folder, table, count), dask_name, e_tag)
-        return array
+        return StoredChunks(folder, table, threads), e_tag
 
 
 def _is_dask(arr: Any) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from cottoncandy import keys
 from cottoncandy.allornothing import Parts, logging_failures
 from cottoncandy.backends.base import Receipt
-from cottoncandy.chunkedarrays.names import TABLE, version_at
-from cottoncandy.errors import CottonCandyError, InvalidObjectName
+from cottoncandy.chunkedarrays.names import LARGEST_TABLE, TABLE, version_at
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.raw import RawArrays
 from cottoncandy.interrupts import shielded
 
@@ -63,6 +63,18 @@ class FolderArrays(RawArrays):
 
         options = replace(self._write_options(acl), if_absent=if_absent)
         return store_document(self.backend_interface, name, body, options, self._settings)
+
+    def _table_in(self, directory: str) -> bytes | None:
+        """The text of the table in a directory; None where nothing is called so, or what is too large for a table."""
+        from cottoncandy.documents import load_document
+
+        key = keys.join(directory, TABLE)
+        try:
+            return load_document(self.backend_interface, key, self._settings, LARGEST_TABLE)[0]
+        except ChecksumMismatch:
+            raise
+        except (ObjectNotFound, CorruptObject):
+            return None
 
     def _of_upload(self, version: str, directory: str, paths: Collection[str]) -> Iterator[str]:
         """Those of these objects that are of an upload, when they are asked for: another's may lie there by then.
