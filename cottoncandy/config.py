@@ -6,32 +6,30 @@ is made.
 
 from __future__ import annotations
 
-import configparser
 import enum
-import errno
-import logging
 import os
-import stat
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
+from cottoncandy.configfiles import (
+    SECRETS,
+    UNSET,
+    Sections,
+    Unshown,
+    create_user_file,
+    defaults_path,
+    expanded,
+    holds_secrets,
+    read_sections,
+    user_file_path,
+    value_of,
+    warn_if_public,
+)
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
 from cottoncandy.redaction import Secret
 
-log = logging.getLogger(__name__)
-
-Value = TypeVar("Value")
-
 MIB = 2**20
-_ON_LINUX = sys.platform == "linux"
-#: Names another user file than the one in the configuration folder.
-CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
-#: What nobody is shown, in no repr and no traceback, and what makes a file one for its owner only.
-SECRETS = frozenset({("login", "access_key"), ("login", "secret_key"), ("encryption", "key")})
-_UNSET = {"", "false", "none"}
 _TRUE = {"1", "yes", "true", "on"}
 _FALSE = {"0", "no", "false", "off"}
 _NO_FLAG = {"", "none"}
@@ -48,101 +46,6 @@ class Source(enum.Enum):
     ENVIRONMENT = "environment"
     USER_FILE = "user file"
     DEFAULTS = "defaults"
-
-
-def defaults_path() -> Path:
-    """The ``defaults.cfg`` of this installation: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    inside = package / "defaults.cfg"
-    return inside if inside.exists() else package.parent / "defaults.cfg"
-
-
-def user_file_path() -> Path:
-    """Where the user's file is: ``~/.config/cottoncandy/options.cfg`` on Linux."""
-    named = os.environ.get(CONFIG_FILE_VARIABLE)
-    return _expand(named) if named else _config_folder() / "options.cfg"
-
-
-def _config_folder() -> Path:
-    named, home = os.environ.get("XDG_CONFIG_HOME", ""), os.environ.get("HOME", "")
-    base = named or os.path.join(home, ".config")  # noqa: PTH118
-    if _ON_LINUX and os.path.isabs(named or home):  # noqa: PTH117 - platformdirs would say the same, and brings much
-        return Path(base) / "cottoncandy"
-    from platformdirs import user_config_path
-
-    try:
-        return user_config_path("cottoncandy")
-    except RuntimeError:
-        # nobody knows the home of this user, as in some containers; older releases of platformdirs give just this
-        return Path("~/.config/cottoncandy")
-
-
-def _expand(path: str | Path) -> Path:
-    # unlike Path.expanduser, no error where nobody knows the home: the name stays as it is, and nothing is there
-    return Path(os.path.expanduser(path))  # noqa: PTH111
-
-
-class _Unshown(dict[str, Value]):
-    """What may hold keys, which no repr shows."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} values>"
-
-
-#: The options of a file by their names, in lower case, by their sections.
-Sections = _Unshown[_Unshown[str]]
-
-
-def _parse(path: Path) -> Sections:
-    try:
-        # -sig: editors of Windows begin a file with a byte-order mark
-        return parsed(path.read_text(encoding="utf-8-sig"), path)
-    except UnicodeDecodeError as error:
-        raise _invalid(path, error) from None
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        log.warning("%s cannot be read (%s): its options are left out", path, error.strerror)
-    return _Unshown()
-
-
-def parsed(text: str, path: Path) -> Sections:
-    """The options of a configuration file's text, by section.
-
-    Raises
-    ------
-    ConfigurationError
-        Which names the file, and quotes nothing of it.
-    """
-    # no interpolation: a secret key may hold a `%`
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        raise _invalid(path, error) from None
-    # a parser has objects of its own for each of its options
-    return _Unshown((section, _Unshown(parser.items(section))) for section in parser.sections())
-
-
-def _invalid(path: Path, error: Exception) -> ConfigurationError:
-    # the parser's own message quotes the line, which may be a key
-    return ConfigurationError(f"{path} is no valid configuration file ({_fault(error)}): mend or remove it")
-
-
-def holds_secrets(sections: Sections) -> bool:
-    """Whether one of the keys is set."""
-    return any((_value(sections, *one) or "").strip().lower() not in _UNSET for one in SECRETS)
-
-
-def _value(sections: Sections, section: str, key: str) -> str | None:
-    options = sections.get(section)
-    return None if options is None else options.get(key.lower())
-
-
-def _fault(error: Exception) -> str:
-    """What is wrong in a file, without its text."""
-    lines = [line for line, _ in getattr(error, "errors", [])] or [getattr(error, "lineno", None)]
-    return f"{type(error).__name__}, line {lines[0]}" if lines[0] else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -175,14 +78,14 @@ class Options:
         create : bool
             Make the user's file if there is none. A home that cannot be written is no error.
         """
-        environ = _Unshown(os.environ if environ is None else environ)
+        environ = Unshown(os.environ if environ is None else environ)
         path = user_file_path()
         if create:
             create_user_file(path)
-        user = _parse(path)
+        user = read_sections(path)
         if holds_secrets(user):
             warn_if_public(path)
-        return cls(path.parent, _parse(defaults_path()), user, environ)
+        return cls(path.parent, read_sections(defaults_path()), user, environ)
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -191,7 +94,7 @@ class Options:
 
     def default(self, section: str, key: str) -> str:
         """What ``defaults.cfg`` says of an option."""
-        value = _value(self._defaults, section, key)
+        value = value_of(self._defaults, section, key)
         if value is None:
             raise ConfigurationError(f"there is no option {key!r} in [{section}]")
         return value
@@ -211,14 +114,14 @@ class Options:
         place is asked; the defaults have the last word.
         """
         is_number, is_switch = self.is_number(section, key), self.is_switch(section, key)
-        passed_over = _UNSET if is_number else _NO_FLAG if is_switch else {""}
+        passed_over = UNSET if is_number else _NO_FLAG if is_switch else {""}
         value, source = self._first(section, key, passed_over)
-        is_set = is_number or is_switch or value.lower() not in _UNSET
+        is_set = is_number or is_switch or value.lower() not in UNSET
         return (value if is_set else None), source
 
     def _first(self, section: str, key: str, passed_over: Collection[str]) -> tuple[str, Source]:
         variable = f"COTTONCANDY_{section}_{key}".upper()
-        told = (self._environ.get(variable), Source.ENVIRONMENT), (_value(self._user, section, key), Source.USER_FILE)
+        told = (self._environ.get(variable), Source.ENVIRONMENT), (value_of(self._user, section, key), Source.USER_FILE)
         for value, source in told:
             if value is not None and value.strip().lower() not in passed_over:
                 return value.strip(), source
@@ -289,7 +192,7 @@ class Options:
         """
         return (
             _pair(self.text("login", "access_key"), self.text("login", "secret_key"), "[login]")
-            or _s3fs_credentials(_expand("~/.passwd-s3fs"), bucket)
+            or _s3fs_credentials(expanded("~/.passwd-s3fs"), bucket)
             or _pair(
                 self._environ.get("AWS_ACCESS_KEY"),
                 self._environ.get("AWS_SECRET_KEY"),
@@ -299,7 +202,7 @@ class Options:
 
     def resolve(self, file_name: str) -> Path:
         """A file named in an option: absolute, or in the configuration's folder."""
-        return self.folder / _expand(file_name)
+        return self.folder / expanded(file_name)
 
 
 @dataclass(frozen=True)
@@ -344,61 +247,3 @@ def _s3fs_credentials(path: Path, bucket: str | None) -> Credentials | None:
         elif len(fields) == 3:
             found.setdefault(fields[0], Credentials(fields[1], fields[2]))
     return found.get(bucket) or found.get(None)
-
-
-#: Files of which this process has warned.
-_warned: set[Path] = set()
-
-
-def warn_if_public(path: Path) -> None:
-    """Log a warning, once, if others than its owner can read a file that holds keys."""
-    if path in _warned or os.name != "posix":
-        return
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        _warned.add(path)
-        log.warning("%s holds keys, and can be read by others, who could use them: chmod 600 %s", path, path)
-
-
-def create_user_file(path: Path) -> None:
-    """`make_user_file`, which an interface can do without."""
-    try:
-        make_user_file(path)
-    except OSError as error:
-        # a read-only home, or another process was faster: nothing is lost, the defaults serve
-        log.debug("no configuration file made at %s: %s", path, error)
-
-
-def make_user_file(path: Path) -> None:
-    """Make the user's file if there is none, with every option commented out, readable by its owner only.
-
-    Commented out, because what stands in the file is what the user chose: the defaults of a later release
-    are not frozen, and no ACL is taken for one that the user named.
-
-    Raises
-    ------
-    OSError
-    """
-    if os.path.lexists(path):
-        return  # even if we may not look at it
-    if str(path).startswith("~"):
-        raise FileNotFoundError(errno.ENOENT, "nobody knows the home of this user", str(path))
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(_template(defaults_path().read_text(encoding="utf-8")))
-    if os.environ.get(CONFIG_FILE_VARIABLE):  # by a slip of the pen, all that the meant one says is left out
-        log.warning("%s, which %s names, was not there: it was made, and sets nothing", path, CONFIG_FILE_VARIABLE)
-
-
-def _template(defaults: str) -> str:
-    lines = ["# Your own options of cottoncandy. Take the `#` away from a line `#key = value` to change it.", ""]
-    body = defaults.splitlines()
-    first_section = next(i for i, line in enumerate(body) if line.startswith("["))
-    for line in body[first_section:]:
-        is_option = line and not line.startswith(("#", "["))
-        lines.append(f"#{line}" if is_option else line)
-    return "\n".join(lines) + "\n"

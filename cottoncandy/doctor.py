@@ -14,7 +14,8 @@ from typing import Any
 
 from cottoncandy.backends.base import MIB, Backend, WriteOptions
 from cottoncandy.backends.opening import open_backend
-from cottoncandy.config import Options, user_file_path
+from cottoncandy.config import Options
+from cottoncandy.configfiles import user_file_path
 from cottoncandy.errors import CottonCandyError, ObjectNotFound
 from cottoncandy.findings import FAIL, Finding, fail, ok, warn
 from cottoncandy.stream import TransferSettings, read_range, upload

@@ -13,15 +13,8 @@ import click
 from cottoncandy.cli.options import json_option
 from cottoncandy.cli.output import print_json
 from cottoncandy.cli.streams import tell
-from cottoncandy.config import (
-    SECRETS,
-    Options,
-    Sections,
-    holds_secrets,
-    make_user_file,
-    parsed,
-    user_file_path,
-)
+from cottoncandy.config import Options
+from cottoncandy.configfiles import SECRETS, Sections, holds_secrets, make_user_file, parsed, user_file_path
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import ConfigurationError
 from cottoncandy.progress import Progress

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cottoncandy.config import Options, warn_if_public
+from cottoncandy.config import Options
+from cottoncandy.configfiles import warn_if_public
 from cottoncandy.errors import ConfigurationError
 from cottoncandy.extras import with_extra
 from cottoncandy.redaction import Secret, hidden
