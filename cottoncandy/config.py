@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from cottoncandy.configfiles import (
     SECRETS,
@@ -25,9 +26,13 @@ from cottoncandy.configfiles import (
     user_file_path,
     value_of,
     warn_if_public,
+    warn_once,
 )
-from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.errors import ConfigurationError, CottonCandyError, CredentialsNotFound
+from cottoncandy.misspelt import Unread, unread_in_environment, unread_in_file, variable_of
 from cottoncandy.redaction import Secret
+
+Value = TypeVar("Value")
 
 MIB = 2**20
 _TRUE = {"1", "yes", "true", "on"}
@@ -40,6 +45,10 @@ _SWITCHES = {
 }
 
 
+#: Options that errors do not quote.
+_UNQUOTED = SECRETS | {("login", "endpoint_url")}  # which may hold a password
+
+
 class Source(enum.Enum):
     """Where an option's value was found."""
 
@@ -48,17 +57,33 @@ class Source(enum.Enum):
     DEFAULTS = "defaults"
 
 
+def _truth(text: str, *words: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ConfigurationError(f"give {' or '.join(['True', 'False', *words])}")
+    return text.lower() in _TRUE
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise ConfigurationError("give a number above 0")
+    return number
+
+
 @dataclass(frozen=True)
 class Options:
     """All options at one moment.
 
     Attributes
     ----------
-    folder : pathlib.Path
-        The folder of the user's file; relative file names in options are resolved in it.
+    file : pathlib.Path or None
+        The user's file; None where options were given in another way.
     """
 
-    folder: Path
+    file: Path | None
     _defaults: Sections = field(repr=False)
     _user: Sections = field(repr=False)
     _environ: Mapping[str, str] = field(repr=False)
@@ -68,7 +93,7 @@ class Options:
         return Options.load, ()
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, *, create: bool = True) -> Options:
+    def load(cls, environ: Mapping[str, str] | None = None, *, create: bool = True, check: bool = True) -> Options:
         """Read the defaults, the user's file and the environment.
 
         Parameters
@@ -77,6 +102,13 @@ class Options:
             Where options and keys are looked for instead of ``os.environ``.
         create : bool
             Make the user's file if there is none. A home that cannot be written is no error.
+        check : bool
+            Warn of options that nothing reads, once in a process.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file is none, or, with ``check``, something of encryption is misspelt: data would lie in plain.
         """
         environ = Unshown(os.environ if environ is None else environ)
         path = user_file_path()
@@ -85,7 +117,32 @@ class Options:
         user = read_sections(path)
         if holds_secrets(user):
             warn_if_public(path)
-        return cls(path.parent, read_sections(defaults_path()), user, environ)
+        options = cls(path, read_sections(defaults_path()), user, environ)
+        if check:
+            options._check_names()
+        return options
+
+    @classmethod
+    def of_one(cls, section: str, key: str, value: str) -> Options:
+        """The defaults, and one option that is still to be set: what it would mean."""
+        return cls(None, read_sections(defaults_path()), Unshown({section: Unshown({key.lower(): value})}), {})
+
+    def _check_names(self) -> None:
+        for place, unread in self.unread().items():
+            if wrong := [str(one) for one in unread if one.of_encryption]:
+                raise ConfigurationError(
+                    f"{place}: there is no option {', '.join(wrong)}: correct it, or take it out, as what was to be "
+                    "encrypted would be stored in plain"
+                )
+            if unread:
+                warn_once(
+                    f"{place}: nothing reads {', '.join(map(str, unread))}; `cottoncandy config` shows all options"
+                )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the user's file; relative file names in options are resolved in it."""
+        return (self.file or user_file_path()).parent
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -120,8 +177,10 @@ class Options:
         return (value if is_set else None), source
 
     def _first(self, section: str, key: str, passed_over: Collection[str]) -> tuple[str, Source]:
-        variable = f"COTTONCANDY_{section}_{key}".upper()
-        told = (self._environ.get(variable), Source.ENVIRONMENT), (value_of(self._user, section, key), Source.USER_FILE)
+        told = (
+            (self._environ.get(variable_of(section, key)), Source.ENVIRONMENT),
+            (value_of(self._user, section, key), Source.USER_FILE),
+        )
         for value, source in told:
             if value is not None and value.strip().lower() not in passed_over:
                 return value.strip(), source
@@ -132,28 +191,39 @@ class Options:
         value = self.find(section, key)[0]
         return Secret(value) if value and (section, key) in SECRETS else value
 
+    def read(self, section: str, key: str, meaning: Callable[[str], Value]) -> Value:
+        """What a function makes of an option, of ``''`` where it is not set.
+
+        Raises
+        ------
+        CottonCandyError
+            As the function raises it, with the option, its value, and where that was found.
+        """
+        try:
+            return meaning(self.find(section, key)[0] or "")
+        except CottonCandyError as error:
+            raise type(error)(f"{self.describe(section, key)}: {error}") from None
+
+    def describe(self, section: str, key: str) -> str:
+        """An option as errors name it: with its value, if that may be shown, and where it stands."""
+        value, source = self.find(section, key)
+        places = {Source.ENVIRONMENT: variable_of(section, key), Source.USER_FILE: self.file}
+        place = places.get(source, defaults_path())
+        shown = "" if (section, key) in _UNQUOTED else f" = {value!r}"
+        return f"[{section}] {key}{shown}" + (f" (from {place})" if place else "")
+
     def flag(self, section: str, key: str) -> bool:
         """An option as a truth value; the default where it is not set."""
-        value = self.find(section, key)[0] or ""
-        if value.lower() not in _TRUE | _FALSE:
-            raise ConfigurationError(f"[{section}] {key} = {value!r}: give True or False")
-        return value.lower() in _TRUE
+        return self.read(section, key, _truth)
 
     def choice(self, section: str, key: str) -> bool | str:
-        """An option that is a truth value or a word; the default where it is not set."""
-        value = (self.find(section, key)[0] or "").lower()
-        return value in _TRUE if value in _TRUE | _FALSE else value
+        """An option that is a truth value or the word that is its default; that where it is not set."""
+        word = self.default(section, key)
+        return self.read(section, key, lambda text: word if text.lower() == word else _truth(text, word))
 
     def number(self, section: str, key: str) -> float:
         """An option as a positive number; the default where it is not set."""
-        value = self.find(section, key)[0]
-        try:
-            number = float(value or "")
-        except ValueError:
-            number = -1.0
-        if not 0 < number < float("inf"):
-            raise ConfigurationError(f"[{section}] {key} = {value!r}: give a number above 0")
-        return number
+        return self.read(section, key, _number)
 
     def integer(self, section: str, key: str) -> int:
         """An option as a whole number, at least 1."""
@@ -163,16 +233,10 @@ class Options:
         """An option that is given in MB, as bytes."""
         return int(self.number(section, key) * MIB)
 
-    def unknown(self) -> list[str]:
-        """What the user's file and the environment name, and nothing reads: typing errors, and options of the past."""
-        known, user = self._defaults, self._user
-        in_file = [
-            f"[{section}] {key}" for section in user for key in user[section] if key not in known.get(section, {})
-        ]
-        sections = tuple(f"COTTONCANDY_{section}_".upper() for section in known)
-        variables = {f"COTTONCANDY_{section}_{key}".upper() for section in known for key in known[section]}
-        in_environment = [name for name in self._environ if name.startswith(sections) and name not in variables]
-        return in_file + sorted(in_environment)
+    def unread(self) -> dict[str, list[Unread]]:
+        """What nothing reads, by the places that name it: typing errors, and options of the past."""
+        in_file = unread_in_file(self._defaults, self._user)
+        return {str(self.file): in_file, "the environment": unread_in_environment(self._defaults, self._environ)}
 
     @property
     def holds_keys(self) -> bool:

@@ -24,6 +24,8 @@ CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
 SECRETS = frozenset({("login", "access_key"), ("login", "secret_key"), ("encryption", "key")})
 #: What stands for: not set.
 UNSET = {"", "false", "none"}
+#: The section whose options are those of every other one, too, as configparser has it.
+FOR_ALL = configparser.DEFAULTSECT
 
 
 def defaults_path() -> Path:
@@ -105,7 +107,8 @@ def parsed(text: str, path: Path) -> Sections:
     except configparser.Error as error:
         raise _invalid(path, error) from None
     # a parser has objects of its own for each of its options
-    return Unshown((section, Unshown(parser.items(section))) for section in parser.sections())
+    sections = [*([FOR_ALL] if parser.defaults() else []), *parser.sections()]
+    return Unshown((section, Unshown(parser.items(section))) for section in sections)
 
 
 def _invalid(path: Path, error: Exception) -> ConfigurationError:
@@ -130,21 +133,27 @@ def _fault(error: Exception) -> str:
     return f"{type(error).__name__}, line {lines[0]}" if lines[0] else type(error).__name__
 
 
-#: Files of which this process has warned.
-_warned: set[Path] = set()
+#: What this process has warned of.
+_warned: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """Log a warning, if this process has not done so before: options are read again for each interface."""
+    if message not in _warned:
+        _warned.add(message)
+        log.warning("%s", message)
 
 
 def warn_if_public(path: Path) -> None:
     """Log a warning, once, if others than its owner can read a file that holds keys."""
-    if path in _warned or os.name != "posix":
+    if os.name != "posix":
         return
     try:
         mode = path.stat().st_mode
     except OSError:
         return
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        _warned.add(path)
-        log.warning("%s holds keys, and can be read by others, who could use them: chmod 600 %s", path, path)
+        warn_once(f"{path} holds keys, and can be read by others, who could use them: chmod 600 {path}")
 
 
 def create_user_file(path: Path) -> None:
