@@ -17,8 +17,8 @@ _ENCRYPTION = "encryption"
 # How near a name is to what was meant, as difflib counts: its own measure for a key beside others of its section, more
 # where the names of all sections are compared.
 _NEAR, _NEARER = 0.6, 0.7
-# A line without a name, as one with nothing but a key on it, may be taken for an option: its text is not shown.
-_NAME = re.compile(r"[A-Za-z_ .-]{1,40}")
+# A line with nothing but a key on it may be taken for an option's name: keys have digits, and are long.
+_NAME = re.compile(r"[A-Za-z_ .-]{1,40}|[\w .-]{1,15}")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _not_known(known: Sections, user: Sections) -> Iterator[tuple[str, str]]:
 def _of_file(known: Sections, section: str, key: str) -> Unread:
     near = _meant(known, section, key)
     said = near and (near[1] if near[0] == section else f"[{near[0]}] {near[1]}")
-    return Unread(f"[{_shown(section)}] {_shown(key)}", said, _is_encryption(section))
+    return Unread(f"[{section}] {_shown(key)}", said, _is_encryption(section))
 
 
 def _shown(name: str) -> str:

@@ -100,7 +100,7 @@ def test_what_is_misspelt_is_warned_of_once(
     user_file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     user_file.write_text(
-        "[basic]\ndefault_buckt = HIDDEN\n[basi]\nthreads = 8\n[nowhere]\nx = 1\n[login]\nthreads = 8\n"
+        "[basic]\ndefault_buckt = HIDDEN\n[basi]\nthreads = 8\n[s3]\nattempt2 = 1\n[login]\nthreads = 8\n"
     )
     monkeypatch.setenv("COTTONCANDY_RETRY_ATEMPTS", "HIDDEN")
     monkeypatch.setenv("COTTONCANDY_BASI_THREADS", "8")
@@ -109,7 +109,7 @@ def test_what_is_misspelt_is_warned_of_once(
     in_file, in_environment = warnings(caplog)
     assert in_file.startswith(
         f"{user_file}: nothing reads [basic] default_buckt (near is default_bucket), "
-        "[basi] threads (near is [basic] threads), [nowhere] x, [login] threads (near is [basic] threads);"
+        "[basi] threads (near is [basic] threads), [s3] attempt2, [login] threads (near is [basic] threads);"
     )
     assert in_environment.startswith(
         "the environment: nothing reads COTTONCANDY_BASI_THREADS (near is COTTONCANDY_BASIC_THREADS), "
