@@ -527,3 +527,16 @@ def test_errors_of_what_s3_takes_say_where_the_value_stands(user_file: Path, mon
     with pytest.raises(ConfigurationError) as caught:
         open_s3(endpoint_url="s3.example.org")
     assert "from" not in str(caught.value)
+
+
+def test_errors_of_encryption_say_where_the_value_stands(user_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_file.write_text("[encryption]\nrequire = True\n")
+    user_file.chmod(0o600)
+    open_local = partial(cottoncandy.get_interface, "store", backend="local", verbose=False)
+    with pytest.raises(ConfigurationError, match=re.escape(f"[encryption] require = 'True' (from {user_file}), and")):
+        open_local()
+    monkeypatch.setenv("COTTONCANDY_ENCRYPTION_KEY", "HIDDEN")
+    place = "[encryption] key (from COTTONCANDY_ENCRYPTION_KEY): "
+    with pytest.raises(ConfigurationError, match=re.escape(place)) as caught:
+        open_local()
+    assert "HIDDEN" not in str(caught.value)

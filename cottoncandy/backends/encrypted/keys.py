@@ -187,7 +187,7 @@ def _found(options: Options) -> EncryptionKeys | None:
     try:
         return EncryptionKeys(*texts).remade_by(_found_again)
     except ConfigurationError as error:
-        places = [*(["[encryption] key"] if key else []), *([f"key_file {path}"] if path else [])]
+        places = [*([options.describe("encryption", "key")] if key else []), *([f"key_file {path}"] if path else [])]
         raise ConfigurationError(f"{' or '.join(places)}: {error}") from None
 
 
