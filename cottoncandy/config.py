@@ -6,32 +6,35 @@ is made.
 
 from __future__ import annotations
 
-import configparser
 import enum
-import errno
-import logging
 import os
-import stat
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from cottoncandy.errors import ConfigurationError, CredentialsNotFound
+from cottoncandy.configfiles import (
+    SECRETS,
+    UNSET,
+    Sections,
+    Unshown,
+    create_user_file,
+    defaults_path,
+    expanded,
+    holds_secrets,
+    read_sections,
+    user_file_path,
+    value_of,
+    warn_if_public,
+    warn_once,
+)
+from cottoncandy.errors import ConfigurationError, CottonCandyError, CredentialsNotFound
+from cottoncandy.misspelt import Unread, unread_in_environment, unread_in_file, variable_of
 from cottoncandy.redaction import Secret
-
-log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 
 MIB = 2**20
-_ON_LINUX = sys.platform == "linux"
-#: Names another user file than the one in the configuration folder.
-CONFIG_FILE_VARIABLE = "COTTONCANDY_CONFIG_FILE"
-#: What nobody is shown, in no repr and no traceback, and what makes a file one for its owner only.
-SECRETS = frozenset({("login", "access_key"), ("login", "secret_key"), ("encryption", "key")})
-_UNSET = {"", "false", "none"}
 _TRUE = {"1", "yes", "true", "on"}
 _FALSE = {"0", "no", "false", "off"}
 _NO_FLAG = {"", "none"}
@@ -42,6 +45,10 @@ _SWITCHES = {
 }
 
 
+#: Options that errors do not quote.
+_UNQUOTED = SECRETS | {("login", "endpoint_url")}  # which may hold a password
+
+
 class Source(enum.Enum):
     """Where an option's value was found."""
 
@@ -50,99 +57,20 @@ class Source(enum.Enum):
     DEFAULTS = "defaults"
 
 
-def defaults_path() -> Path:
-    """The ``defaults.cfg`` of this installation: inside an installed package, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    inside = package / "defaults.cfg"
-    return inside if inside.exists() else package.parent / "defaults.cfg"
+def _truth(text: str, *words: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise ConfigurationError(f"give {' or '.join(['True', 'False', *words])}")
+    return text.lower() in _TRUE
 
 
-def user_file_path() -> Path:
-    """Where the user's file is: ``~/.config/cottoncandy/options.cfg`` on Linux."""
-    named = os.environ.get(CONFIG_FILE_VARIABLE)
-    return _expand(named) if named else _config_folder() / "options.cfg"
-
-
-def _config_folder() -> Path:
-    named, home = os.environ.get("XDG_CONFIG_HOME", ""), os.environ.get("HOME", "")
-    base = named or os.path.join(home, ".config")  # noqa: PTH118
-    if _ON_LINUX and os.path.isabs(named or home):  # noqa: PTH117 - platformdirs would say the same, and brings much
-        return Path(base) / "cottoncandy"
-    from platformdirs import user_config_path
-
+def _number(text: str) -> float:
     try:
-        return user_config_path("cottoncandy")
-    except RuntimeError:
-        # nobody knows the home of this user, as in some containers; older releases of platformdirs give just this
-        return Path("~/.config/cottoncandy")
-
-
-def _expand(path: str | Path) -> Path:
-    # unlike Path.expanduser, no error where nobody knows the home: the name stays as it is, and nothing is there
-    return Path(os.path.expanduser(path))  # noqa: PTH111
-
-
-class _Unshown(dict[str, Value]):
-    """What may hold keys, which no repr shows."""
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} values>"
-
-
-#: The options of a file by their names, in lower case, by their sections.
-Sections = _Unshown[_Unshown[str]]
-
-
-def _parse(path: Path) -> Sections:
-    try:
-        # -sig: editors of Windows begin a file with a byte-order mark
-        return parsed(path.read_text(encoding="utf-8-sig"), path)
-    except UnicodeDecodeError as error:
-        raise _invalid(path, error) from None
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        log.warning("%s cannot be read (%s): its options are left out", path, error.strerror)
-    return _Unshown()
-
-
-def parsed(text: str, path: Path) -> Sections:
-    """The options of a configuration file's text, by section.
-
-    Raises
-    ------
-    ConfigurationError
-        Which names the file, and quotes nothing of it.
-    """
-    # no interpolation: a secret key may hold a `%`
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(text)
-    except configparser.Error as error:
-        raise _invalid(path, error) from None
-    # a parser has objects of its own for each of its options
-    return _Unshown((section, _Unshown(parser.items(section))) for section in parser.sections())
-
-
-def _invalid(path: Path, error: Exception) -> ConfigurationError:
-    # the parser's own message quotes the line, which may be a key
-    return ConfigurationError(f"{path} is no valid configuration file ({_fault(error)}): mend or remove it")
-
-
-def holds_secrets(sections: Sections) -> bool:
-    """Whether one of the keys is set."""
-    return any((_value(sections, *one) or "").strip().lower() not in _UNSET for one in SECRETS)
-
-
-def _value(sections: Sections, section: str, key: str) -> str | None:
-    options = sections.get(section)
-    return None if options is None else options.get(key.lower())
-
-
-def _fault(error: Exception) -> str:
-    """What is wrong in a file, without its text."""
-    lines = [line for line, _ in getattr(error, "errors", [])] or [getattr(error, "lineno", None)]
-    return f"{type(error).__name__}, line {lines[0]}" if lines[0] else type(error).__name__
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise ConfigurationError("give a number above 0")
+    return number
 
 
 @dataclass(frozen=True)
@@ -151,11 +79,11 @@ class Options:
 
     Attributes
     ----------
-    folder : pathlib.Path
-        The folder of the user's file; relative file names in options are resolved in it.
+    file : pathlib.Path or None
+        The user's file; None where options were given in another way.
     """
 
-    folder: Path
+    file: Path | None
     _defaults: Sections = field(repr=False)
     _user: Sections = field(repr=False)
     _environ: Mapping[str, str] = field(repr=False)
@@ -165,7 +93,7 @@ class Options:
         return Options.load, ()
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, *, create: bool = True) -> Options:
+    def load(cls, environ: Mapping[str, str] | None = None, *, create: bool = True, check: bool = True) -> Options:
         """Read the defaults, the user's file and the environment.
 
         Parameters
@@ -174,15 +102,47 @@ class Options:
             Where options and keys are looked for instead of ``os.environ``.
         create : bool
             Make the user's file if there is none. A home that cannot be written is no error.
+        check : bool
+            Warn of options that nothing reads, once in a process.
+
+        Raises
+        ------
+        ConfigurationError
+            If the file is none, or, with ``check``, something of encryption is misspelt: data would lie in plain.
         """
-        environ = _Unshown(os.environ if environ is None else environ)
+        environ = Unshown(os.environ if environ is None else environ)
         path = user_file_path()
         if create:
             create_user_file(path)
-        user = _parse(path)
+        user = read_sections(path)
         if holds_secrets(user):
             warn_if_public(path)
-        return cls(path.parent, _parse(defaults_path()), user, environ)
+        options = cls(path, read_sections(defaults_path()), user, environ)
+        if check:
+            options._check_names()
+        return options
+
+    @classmethod
+    def of_one(cls, section: str, key: str, value: str) -> Options:
+        """The defaults, and one option that is still to be set: what it would mean."""
+        return cls(None, read_sections(defaults_path()), Unshown({section: Unshown({key.lower(): value})}), {})
+
+    def _check_names(self) -> None:
+        for place, unread in self.unread().items():
+            if wrong := [str(one) for one in unread if one.of_encryption]:
+                raise ConfigurationError(
+                    f"{place}: there is no option {', '.join(wrong)}: correct it, or take it out, as what was to be "
+                    "encrypted would be stored in plain"
+                )
+            if unread:
+                warn_once(
+                    f"{place}: nothing reads {', '.join(map(str, unread))}; `cottoncandy config` shows all options"
+                )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the user's file; relative file names in options are resolved in it."""
+        return (self.file or user_file_path()).parent
 
     @property
     def names(self) -> list[tuple[str, str]]:
@@ -191,7 +151,7 @@ class Options:
 
     def default(self, section: str, key: str) -> str:
         """What ``defaults.cfg`` says of an option."""
-        value = _value(self._defaults, section, key)
+        value = value_of(self._defaults, section, key)
         if value is None:
             raise ConfigurationError(f"there is no option {key!r} in [{section}]")
         return value
@@ -211,14 +171,16 @@ class Options:
         place is asked; the defaults have the last word.
         """
         is_number, is_switch = self.is_number(section, key), self.is_switch(section, key)
-        passed_over = _UNSET if is_number else _NO_FLAG if is_switch else {""}
+        passed_over = UNSET if is_number else _NO_FLAG if is_switch else {""}
         value, source = self._first(section, key, passed_over)
-        is_set = is_number or is_switch or value.lower() not in _UNSET
+        is_set = is_number or is_switch or value.lower() not in UNSET
         return (value if is_set else None), source
 
     def _first(self, section: str, key: str, passed_over: Collection[str]) -> tuple[str, Source]:
-        variable = f"COTTONCANDY_{section}_{key}".upper()
-        told = (self._environ.get(variable), Source.ENVIRONMENT), (_value(self._user, section, key), Source.USER_FILE)
+        told = (
+            (self._environ.get(variable_of(section, key)), Source.ENVIRONMENT),
+            (value_of(self._user, section, key), Source.USER_FILE),
+        )
         for value, source in told:
             if value is not None and value.strip().lower() not in passed_over:
                 return value.strip(), source
@@ -229,28 +191,39 @@ class Options:
         value = self.find(section, key)[0]
         return Secret(value) if value and (section, key) in SECRETS else value
 
+    def read(self, section: str, key: str, meaning: Callable[[str], Value]) -> Value:
+        """What a function makes of an option, of ``''`` where it is not set.
+
+        Raises
+        ------
+        CottonCandyError
+            As the function raises it, with the option, its value, and where that was found.
+        """
+        try:
+            return meaning(self.find(section, key)[0] or "")
+        except CottonCandyError as error:
+            raise type(error)(f"{self.describe(section, key)}: {error}") from None
+
+    def describe(self, section: str, key: str) -> str:
+        """An option as errors name it: with its value, if that may be shown, and where it stands."""
+        value, source = self.find(section, key)
+        places = {Source.ENVIRONMENT: variable_of(section, key), Source.USER_FILE: self.file}
+        place = places.get(source, defaults_path())
+        shown = "" if (section, key) in _UNQUOTED else f" = {value!r}"
+        return f"[{section}] {key}{shown}" + (f" (from {place})" if place else "")
+
     def flag(self, section: str, key: str) -> bool:
         """An option as a truth value; the default where it is not set."""
-        value = self.find(section, key)[0] or ""
-        if value.lower() not in _TRUE | _FALSE:
-            raise ConfigurationError(f"[{section}] {key} = {value!r}: give True or False")
-        return value.lower() in _TRUE
+        return self.read(section, key, _truth)
 
     def choice(self, section: str, key: str) -> bool | str:
-        """An option that is a truth value or a word; the default where it is not set."""
-        value = (self.find(section, key)[0] or "").lower()
-        return value in _TRUE if value in _TRUE | _FALSE else value
+        """An option that is a truth value or the word that is its default; that where it is not set."""
+        word = self.default(section, key)
+        return self.read(section, key, lambda text: word if text.lower() == word else _truth(text, word))
 
     def number(self, section: str, key: str) -> float:
         """An option as a positive number; the default where it is not set."""
-        value = self.find(section, key)[0]
-        try:
-            number = float(value or "")
-        except ValueError:
-            number = -1.0
-        if not 0 < number < float("inf"):
-            raise ConfigurationError(f"[{section}] {key} = {value!r}: give a number above 0")
-        return number
+        return self.read(section, key, _number)
 
     def integer(self, section: str, key: str) -> int:
         """An option as a whole number, at least 1."""
@@ -260,16 +233,10 @@ class Options:
         """An option that is given in MB, as bytes."""
         return int(self.number(section, key) * MIB)
 
-    def unknown(self) -> list[str]:
-        """What the user's file and the environment name, and nothing reads: typing errors, and options of the past."""
-        known, user = self._defaults, self._user
-        in_file = [
-            f"[{section}] {key}" for section in user for key in user[section] if key not in known.get(section, {})
-        ]
-        sections = tuple(f"COTTONCANDY_{section}_".upper() for section in known)
-        variables = {f"COTTONCANDY_{section}_{key}".upper() for section in known for key in known[section]}
-        in_environment = [name for name in self._environ if name.startswith(sections) and name not in variables]
-        return in_file + sorted(in_environment)
+    def unread(self) -> dict[str, list[Unread]]:
+        """What nothing reads, by the places that name it: typing errors, and options of the past."""
+        in_file = unread_in_file(self._defaults, self._user)
+        return {str(self.file): in_file, "the environment": unread_in_environment(self._defaults, self._environ)}
 
     @property
     def holds_keys(self) -> bool:
@@ -289,7 +256,7 @@ class Options:
         """
         return (
             _pair(self.text("login", "access_key"), self.text("login", "secret_key"), "[login]")
-            or _s3fs_credentials(_expand("~/.passwd-s3fs"), bucket)
+            or _s3fs_credentials(expanded("~/.passwd-s3fs"), bucket)
             or _pair(
                 self._environ.get("AWS_ACCESS_KEY"),
                 self._environ.get("AWS_SECRET_KEY"),
@@ -299,7 +266,7 @@ class Options:
 
     def resolve(self, file_name: str) -> Path:
         """A file named in an option: absolute, or in the configuration's folder."""
-        return self.folder / _expand(file_name)
+        return self.folder / expanded(file_name)
 
 
 @dataclass(frozen=True)
@@ -344,61 +311,3 @@ def _s3fs_credentials(path: Path, bucket: str | None) -> Credentials | None:
         elif len(fields) == 3:
             found.setdefault(fields[0], Credentials(fields[1], fields[2]))
     return found.get(bucket) or found.get(None)
-
-
-#: Files of which this process has warned.
-_warned: set[Path] = set()
-
-
-def warn_if_public(path: Path) -> None:
-    """Log a warning, once, if others than its owner can read a file that holds keys."""
-    if path in _warned or os.name != "posix":
-        return
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        _warned.add(path)
-        log.warning("%s holds keys, and can be read by others, who could use them: chmod 600 %s", path, path)
-
-
-def create_user_file(path: Path) -> None:
-    """`make_user_file`, which an interface can do without."""
-    try:
-        make_user_file(path)
-    except OSError as error:
-        # a read-only home, or another process was faster: nothing is lost, the defaults serve
-        log.debug("no configuration file made at %s: %s", path, error)
-
-
-def make_user_file(path: Path) -> None:
-    """Make the user's file if there is none, with every option commented out, readable by its owner only.
-
-    Commented out, because what stands in the file is what the user chose: the defaults of a later release
-    are not frozen, and no ACL is taken for one that the user named.
-
-    Raises
-    ------
-    OSError
-    """
-    if os.path.lexists(path):
-        return  # even if we may not look at it
-    if str(path).startswith("~"):
-        raise FileNotFoundError(errno.ENOENT, "nobody knows the home of this user", str(path))
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(_template(defaults_path().read_text(encoding="utf-8")))
-    if os.environ.get(CONFIG_FILE_VARIABLE):  # by a slip of the pen, all that the meant one says is left out
-        log.warning("%s, which %s names, was not there: it was made, and sets nothing", path, CONFIG_FILE_VARIABLE)
-
-
-def _template(defaults: str) -> str:
-    lines = ["# Your own options of cottoncandy. Take the `#` away from a line `#key = value` to change it.", ""]
-    body = defaults.splitlines()
-    first_section = next(i for i, line in enumerate(body) if line.startswith("["))
-    for line in body[first_section:]:
-        is_option = line and not line.startswith(("#", "["))
-        lines.append(f"#{line}" if is_option else line)
-    return "\n".join(lines) + "\n"

@@ -52,7 +52,8 @@ def write(frame: Any, where: str) -> bytes:
         if _is_of_pandas(frame):
             _refuse_others(arrow, parquet, frame, table)
     except (arrow.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise UnsupportedArray(f"{where}: {type(frame).__name__} cannot be stored as a table: {error}") from error
+        said = f"{where}: {type(frame).__name__} cannot be stored as a table: {error}"
+        raise UnsupportedArray(said + _advice(arrow, frame, error)) from error
     return file.getvalue()  # its own memory: no copy is made
 
 
@@ -89,6 +90,15 @@ def _refuse_rounded(arrow: Any, name: str, column: Any) -> None:
                 f"{name} has numbers above 2**53 beside missing ones, and would come back rounded: make it "
                 "whole numbers that may be missing (astype('Int64')), or text"
             )
+
+
+def _advice(arrow: Any, frame: Any, error: Exception) -> str:
+    """What to do where arrow found values of several kinds in one column: it says which column, and no more."""
+    if not isinstance(error, (arrow.ArrowInvalid, arrow.ArrowTypeError)) or not _is_of_pandas(frame):
+        return ""
+    # an index of several kinds becomes a column as well
+    mixed = any(column.dtype == object for column in (*(frame.iloc[:, i] for i in range(frame.shape[1])), frame.index))
+    return ": make what is mixed in a column text or numbers, as frame['x'] = frame['x'].astype(str)" if mixed else ""
 
 
 def _is_of_pandas(frame: Any) -> bool:

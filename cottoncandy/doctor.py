@@ -14,7 +14,8 @@ from typing import Any
 
 from cottoncandy.backends.base import MIB, Backend, WriteOptions
 from cottoncandy.backends.opening import open_backend
-from cottoncandy.config import Options, user_file_path
+from cottoncandy.config import Options
+from cottoncandy.configfiles import user_file_path
 from cottoncandy.errors import CottonCandyError, ObjectNotFound
 from cottoncandy.findings import FAIL, Finding, fail, ok, warn
 from cottoncandy.stream import TransferSettings, read_range, upload
@@ -24,6 +25,7 @@ _LIBRARIES = ("numpy", "boto3", "botocore", "numcodecs", "dask", "zarr", "fsspec
 _REQUESTS = 9
 _BYTES = 16 * MIB
 _OLD = timedelta(days=1)
+_SPELLING = "check the spelling (`cottoncandy config` shows all options), or take them out"
 
 
 def diagnose(
@@ -48,14 +50,15 @@ def diagnose(
     """
     yield ok("versions", ", ".join(_versions()))
     try:
-        options = Options.load(create=False)
+        options = Options.load(create=False, check=False)
     except CottonCandyError as error:
         yield fail("configuration", str(error))
         return
     yield _configuration(options)
-    if unknown := options.unknown():
-        advice = "check the spelling (`cottoncandy config` shows all options), or take them out"
-        yield warn("configuration", f"nothing reads {', '.join(unknown)}", advice)
+    for finding in _misspelt(options):
+        yield finding
+        if finding.level == FAIL:
+            return
     try:
         opened = open_backend(backend, container, options, look_only=True, **arguments)
     except CottonCandyError as error:
@@ -92,6 +95,13 @@ def _configuration(options: Options) -> Finding:
     if os.name != "nt" and mode & 0o077 and (options.holds_keys or mode & 0o022):
         return warn("configuration", f"others may use {path} (mode {mode:o})", f"chmod 600 {path}")
     return ok("configuration", str(path))
+
+
+def _misspelt(options: Options) -> Iterator[Finding]:
+    for place, unread in options.unread().items():
+        if unread:  # what concerns encryption, no interface puts up with
+            level = fail if any(one.of_encryption for one in unread) else warn
+            yield level("configuration", f"nothing reads {', '.join(map(str, unread))} of {place}", _SPELLING)
 
 
 # ---------------------------------------------------------------------- the store

@@ -6,10 +6,24 @@ import sys
 from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from cottoncandy.errors import ConfigurationError
 
-__all__ = ["loaded_kinds", "with_extra", "with_library"]
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+__all__ = ["BACKENDS", "foreign_backends", "loaded_kinds", "with_extra", "with_library"]
+
+#: The entry points of the backends of other distributions.
+BACKENDS = "cottoncandy.backends"
+
+
+def foreign_backends() -> Iterable[EntryPoint]:
+    """The backends that other installed distributions bring."""
+    from importlib.metadata import entry_points  # reads all that is installed: only where a name is none of ours
+
+    return entry_points(group=BACKENDS)
 
 
 def loaded_kinds(places: Iterable[tuple[str, str]]) -> tuple[type[BaseException], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +16,8 @@ from cottoncandy import arrayformat, checksums, codecs, keys
 from cottoncandy.backends.base import GIB, MIB, Backend, ObjectReader, WriteOptions
 from cottoncandy.backends.encrypted.mark import refuse_mark
 from cottoncandy.bodies import in_order
+from cottoncandy.codecs.registry import is_known
+from cottoncandy.configfiles import warn_once
 from cottoncandy.errors import (
     ChecksumMismatch,
     ConfigurationError,
@@ -52,17 +54,29 @@ class CompressionDefaults:
     small, large : str or None
         The codec below 2 GiB, and from there on; None is no compression. Where the small one packs less, the large one
         begins there: what takes its place for more has a name that 0.4.0 does not know.
+    origins : dict of str
+        Of codecs that the configuration names, the option, its value, and where it stands.
     """
 
     small: str | None = "Blosc"
     large: str | None = "Zstd"
+    origins: Mapping[str | None, str] = field(default_factory=dict)
 
     @classmethod
     def from_options(cls, options: Options) -> CompressionDefaults:
-        """Take the defaults from the configuration."""
+        """Take the defaults from the configuration.
+
+        A codec that is not known is warned of. It is no error yet: somebody may register it, or only wants to read.
+        """
         if not options.flag("compression", "do_compression"):
             return cls(None, None)
-        return cls(options.text("compression", "small_array"), options.text("compression", "large_array"))
+        keys = "large_array", "small_array"
+        large, small = names = [options.text("compression", key) for key in keys]
+        origins = {name: options.describe("compression", key) for name, key in zip(names, keys, strict=True)}
+        for name, origin in origins.items():
+            if not _is_none(name) and not is_known(str(name)):
+                warn_once(f"{origin}: no such codec is known")
+        return cls(small, large, origins)
 
     def choose(self, compression: str | bool | None, nbytes: int, describe: Callable[[], str]) -> str | None:
         """The codec's name for a caller's ``compression`` argument; None is no compression.
@@ -72,21 +86,25 @@ class CompressionDefaults:
         UnknownCodec, ConfigurationError, UnsupportedArray
             With what ``describe`` says of where the array is to go.
         """
-        try:
-            if _is_true(compression):
-                compression = self._default(nbytes)
-            if _is_none(compression):
-                return None
-            if isinstance(compression, str):
+        by_default = _is_true(compression)
+        if by_default:
+            compression = self._default(nbytes)
+        if _is_none(compression):
+            return None
+        if isinstance(compression, str):
+            try:
                 return codecs.codec_for(compression, nbytes).name
-        except (UnknownCodec, UnsupportedArray) as error:
-            raise type(error)(f"{describe()}: {error}") from None
+            except (UnknownCodec, UnsupportedArray) as error:
+                origin = self.origins.get(compression) if by_default else None
+                raise type(error)(": ".join(filter(None, (describe(), origin, str(error))))) from None
         raise ConfigurationError(f"{describe()}: compression is True, False or a codec's name, not {compression!r}")
 
     def _default(self, nbytes: int) -> str | None:
         if nbytes >= _LARGE:
             return self.large
-        largest = None if self.small is None or _is_none(self.small) else codecs.get_codec(self.small).largest
+        if self.small is None or _is_none(self.small) or not is_known(self.small):
+            return self.small
+        largest = codecs.get_codec(self.small).largest
         return self.small if largest is None or nbytes <= largest else self.large
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import dask.array as da
 from distributed import Client, LocalCluster
-from place import Arguments, open_store
+from place import Arguments, ending_in_words, open_store
 
 from cottoncandy.interfaces import DefaultInterface
 
@@ -88,4 +88,5 @@ def peak_memory() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with ending_in_words():
+        main()

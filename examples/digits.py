@@ -17,7 +17,7 @@ import argparse
 import sys
 
 import numpy as np
-from place import Arguments, open_store
+from place import Arguments, ending_in_words, open_store
 from sklearn.datasets import load_digits
 
 from cottoncandy.interfaces import DefaultInterface
@@ -83,4 +83,5 @@ def covariance_is_right(cci: DefaultInterface, images: np.ndarray) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    with ending_in_words():
+        main()

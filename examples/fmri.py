@@ -24,7 +24,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import scipy.sparse
-from place import Arguments, open_store
+from place import Arguments, ending_in_words, open_store
 
 from cottoncandy.interfaces import DefaultInterface
 
@@ -129,4 +129,5 @@ def is_same(ours: np.ndarray | None, theirs: np.ndarray | None) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    with ending_in_words():
+        main()

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cottoncandy as cc
+from cottoncandy.errors import CottonCandyError
 from cottoncandy.interfaces import DefaultInterface
 
 
@@ -53,3 +57,12 @@ def open_store(arguments: argparse.Namespace) -> DefaultInterface:
     return cc.get_interface(
         arguments.bucket, endpoint_url=arguments.endpoint_url, force_bucket_creation=True, verbose=False
     )
+
+
+@contextmanager
+def ending_in_words() -> Iterator[None]:
+    """End with what the library says is wrong, as that no keys were found: a traceback would hide it."""
+    try:
+        yield
+    except CottonCandyError as error:
+        sys.exit(str(error))

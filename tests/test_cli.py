@@ -1400,7 +1400,7 @@ def test_config(cc: Run) -> None:
         ("basic.threads", "many", "give a number above 0"),
         ("basic.lean_wire", "perhaps", "give True or False"),
         ("basic.thread", "8", "near is basic.threads"),
-        ("progress.show", "maybe", "True, False, 'auto'"),
+        ("progress.show", "maybe", "give True or False or auto"),
         ("compression.small_array", "foo", "foo"),
         ("compression.large_array", "True", "True"),
     ]:

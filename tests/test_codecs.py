@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import dataclasses
 import functools
 import gzip
 import itertools
@@ -10,6 +11,7 @@ import os
 import random
 import subprocess
 import sys
+import textwrap
 import time
 import types
 import zlib
@@ -26,7 +28,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cottoncandy import codecs
+import cottoncandy
+from cottoncandy import codecs, configfiles
 from cottoncandy.bodies import Late, in_order
 from cottoncandy.codecs import BytesLike, Codec, registry, standard, zstd
 from cottoncandy.codecs.pieces import SLICE
@@ -555,3 +558,44 @@ def test_the_default_is_looked_for_only_where_it_is_asked_for() -> None:
     assert defaults.choose(True, 2**31, str) is None
     with pytest.raises(UnknownCodec, match="sub01/bold: no codec 'lzma'"):
         defaults.choose(True, 8, lambda: "sub01/bold")
+
+
+# ------------------------------------------------------------------ codecs that the configuration names
+def test_a_configured_codec_that_is_none_is_told_of_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a warning, as it may be registered yet; and by the error of an upload, which names the option."""
+    configfiles._warned.clear()
+    monkeypatch.setenv("COTTONCANDY_COMPRESSION_SMALL_ARRAY", "blosc2")
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    option = "[compression] small_array = 'blosc2' (from COTTONCANDY_COMPRESSION_SMALL_ARRAY)"
+    assert f"{option}: no such codec is known" in caplog.messages
+    with pytest.raises(UnknownCodec) as caught:
+        cci.upload_raw_array("x", np.arange(10))
+    assert str(caught.value).startswith(f"object 'x' in local container '{tmp_path}': {option}: no codec 'blosc2'; ")
+    with pytest.raises(UnknownCodec) as caught:
+        cci.upload_raw_array("x", np.arange(10), compression="blosc3")
+    assert "[compression]" not in str(caught.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_configured_codec_may_be_registered_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_COMPRESSION_SMALL_ARRAY", "Mine")
+    cci = cottoncandy.get_interface(str(tmp_path), backend="local", verbose=False)
+    monkeypatch.setattr("cottoncandy.codecs.registry._CODECS", {**registry._CODECS})
+    codecs.register(dataclasses.replace(codecs.get_codec("Zstd"), name="Mine"))
+    cci.upload_raw_array("x", np.arange(10_000))
+    assert '"compression": "Mine"' in (tmp_path / "x.meta.json").read_text()
+    assert (cci.download_raw_array("x") == np.arange(10_000)).all()
+
+
+def test_to_look_for_configured_codecs_loads_none(tmp_path: Path) -> None:
+    code = """
+    import sys, cottoncandy
+    cottoncandy.get_interface(".", backend="local", verbose=False)
+    print(sorted(name for name in sys.modules if name.startswith(("cottoncandy.codecs.", "numcodecs", "lz4"))))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout == "['cottoncandy.codecs.registry']\n"

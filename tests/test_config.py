@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import platformdirs
 import pytest
 
+import cottoncandy
 from cottoncandy import config
 from cottoncandy.config import Credentials, Options, Source
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
@@ -491,3 +493,50 @@ def test_secrets_are_in_no_repr_and_no_pickle(user_file: Path, monkeypatch: pyte
     arrived = pickle.loads(pickle.dumps(options))
     assert arrived.integer("basic", "threads") == 5
     assert arrived.credentials() is None
+
+
+# ------------------------------------------------------------------ where a wrong value stands
+def test_errors_say_where_the_value_stands(user_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_file.write_text("[basic]\nthreads = all\nlean_wire = perhaps\n[progress]\nshow = sometimes\n")
+    variables = {"COTTONCANDY_BASIC_THREADS": "many", "COTTONCANDY_PROGRESS_SHOW": "never"}
+    for options, threads, show in [
+        (Options.load({}), ("all", user_file), ("sometimes", user_file)),
+        (Options.load(variables), ("many", "COTTONCANDY_BASIC_THREADS"), ("never", "COTTONCANDY_PROGRESS_SHOW")),
+    ]:
+        for ask, value, said in (
+            (lambda options=options: options.integer("basic", "threads"), threads, "[basic] threads"),
+            (lambda options=options: options.choice("progress", "show"), show, "[progress] show"),
+            (lambda options=options: options.flag("basic", "lean_wire"), ("perhaps", user_file), "[basic] lean_wire"),
+        ):
+            with pytest.raises(ConfigurationError) as caught:
+                ask()
+            assert str(caught.value).startswith(f"{said} = '{value[0]}' (from {value[1]}): give ")
+
+
+def test_errors_of_what_s3_takes_say_where_the_value_stands(user_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_file.write_text("[basic]\nsignature_version = s3v9\n[login]\nendpoint_url = s3.example.org\n")
+    open_s3 = partial(cottoncandy.get_interface, "bucket", "AK", "SK", verbose=False)
+    with pytest.raises(ConfigurationError, match=re.escape(f"[login] endpoint_url (from {user_file}): ")):
+        open_s3()
+    with pytest.raises(ConfigurationError, match=re.escape(f"[basic] signature_version = 's3v9' (from {user_file}): ")):
+        open_s3(endpoint_url="http://127.0.0.1:9")
+    monkeypatch.setenv("COTTONCANDY_LOGIN_ENDPOINT_URL", "https://me:HIDDEN@s3.example.org")
+    with pytest.raises(ConfigurationError, match=r"\(from COTTONCANDY_LOGIN_ENDPOINT_URL\): ") as caught:
+        open_s3()
+    assert "HIDDEN" not in str(caught.value)
+    with pytest.raises(ConfigurationError) as caught:
+        open_s3(endpoint_url="s3.example.org")
+    assert "from" not in str(caught.value)
+
+
+def test_errors_of_encryption_say_where_the_value_stands(user_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    user_file.write_text("[encryption]\nrequire = True\n")
+    user_file.chmod(0o600)
+    open_local = partial(cottoncandy.get_interface, "store", backend="local", verbose=False)
+    with pytest.raises(ConfigurationError, match=re.escape(f"[encryption] require = 'True' (from {user_file}), and")):
+        open_local()
+    monkeypatch.setenv("COTTONCANDY_ENCRYPTION_KEY", "HIDDEN")
+    place = "[encryption] key (from COTTONCANDY_ENCRYPTION_KEY): "
+    with pytest.raises(ConfigurationError, match=re.escape(place)) as caught:
+        open_local()
+    assert "HIDDEN" not in str(caught.value)

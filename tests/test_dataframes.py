@@ -244,6 +244,27 @@ def test_some_columns_are_read_alone(recorded: Recorded) -> None:
 
 
 @pytest.mark.stores("local")
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"x": [1, "a"]}),
+        pd.DataFrame({"y": [1.5], "x": [object()]}),
+        pd.DataFrame({"y": [1, 2]}, index=pd.Index([1, "a"], name="x")),
+    ],
+    ids=["numbers and text", "objects", "an index"],
+)
+def test_mixed_objects_are_refused_with_advice(store: Store, frame: pd.DataFrame) -> None:
+    with pytest.raises(
+        UnsupportedArray, match=r"failed for column x .*: make what is mixed in a column text or numbers"
+    ):
+        store.interface().upload_dataframe("bad", frame)
+    with pytest.raises(UnsupportedArray) as caught:
+        store.interface().upload_dataframe("bad", pd.DataFrame({"x": [1 + 2j]}))
+    assert "text or numbers" not in str(caught.value)
+    assert not store.raw.keys()
+
+
+@pytest.mark.stores("local")
 def test_what_is_no_frame_and_no_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     cci = store.interface()
     for frame in (pd.DataFrame({"mixed": [1, "a", {}]}), [1, 2], "text", pd.Series([1]), np.zeros(3), None):

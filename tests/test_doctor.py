@@ -319,4 +319,6 @@ def test_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypa
     user_file_path().write_text("[basic]\nthreds = 9\n[nowhere]\nx = 1\n")
     monkeypatch.setenv("COTTONCANDY_RETRY_ATEMPTS", "3")
     run(["doctor", f"local://{tmp_path}/store//", "--read-only"])
-    assert "nothing reads [basic] threds, [nowhere] x, COTTONCANDY_RETRY_ATEMPTS" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert f"nothing reads [basic] threds (near is threads), [nowhere] x of {user_file_path()}" in said
+    assert "nothing reads COTTONCANDY_RETRY_ATEMPTS (near is COTTONCANDY_RETRY_ATTEMPTS) of the environment" in said

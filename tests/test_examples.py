@@ -83,6 +83,16 @@ def test_example_without_arguments_uses_a_temporary_directory(store: Store, tmp_
 
 
 @pytest.mark.stores("local")
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_example_without_keys_ends_in_words(store: Store, example: str) -> None:
+    where = ("--endpoint-url", "http://127.0.0.1:9", "--bucket", "lab")
+    done = run(example, *where, AWS_EC2_METADATA_DISABLED="true")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("bucket 'lab': no credentials were found. Pass ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.stores("local")
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="has no users of this kind")
 def test_a_second_user_of_the_machine_has_a_directory_of_his_own() -> None:
     def directory_of(user: int) -> str:

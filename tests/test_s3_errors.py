@@ -14,9 +14,12 @@ from recorder import Request, Response
 from s3_wire import ONCE, answer_writes, connect, elsewhere, error, shown
 from stores import BOTH_WIRES, Store
 
+import cottoncandy
 from cottoncandy import errors
 from cottoncandy.backends.base import WriteOptions
+from cottoncandy.backends.s3 import S3Backend
 from cottoncandy.backends.s3.errors import Place, translation
+from cottoncandy.config import Options
 
 BUCKET = "bucket 'bucket'"
 OBJECT = f"object 'key' in {BUCKET}"
@@ -261,3 +264,15 @@ def test_names_and_metadata_that_are_too_large(store: Store) -> None:
     with pytest.raises(errors.CottonCandyError, match=r"object 'm' in .*metadata .*2 KB.*object of its own"):
         cci.upload_object("m", b"", note="x" * 70_000)
     assert store.raw.keys() == ["a"]
+
+
+def test_no_bucket_is_named_where_none_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    url = "http://127.0.0.1:9"
+    of_one = S3Backend.connect("lab", None, None, url, Options.load(create=False))
+    for listed in (lambda: cottoncandy.get_interface(endpoint_url=url), of_one.list_containers):
+        with pytest.raises(errors.CredentialsNotFound, match=f"^S3 at {url}: no credentials were found"):
+            listed()
+    with pytest.raises(errors.CredentialsNotFound, match=r"^object 'x' in bucket 'lab': no credentials were found"):
+        of_one.stat("x")
+    of_one.close()

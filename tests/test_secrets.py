@@ -22,7 +22,7 @@ from s3_wire import answer_writes
 from stores import BOTH_WIRES
 
 import cottoncandy as cc
-from cottoncandy import config
+from cottoncandy import config, configfiles
 from cottoncandy.config import Credentials, Options
 from cottoncandy.errors import CottonCandyError
 from cottoncandy.fsspecfs import CottonCandyFileSystem
@@ -235,13 +235,13 @@ def test_the_traceback_of_a_record_is_redacted() -> None:
 
 
 def test_files_that_others_can_read_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    config._warned.clear()
+    configfiles._warned.clear()
     path = config.user_file_path()
     Options.load()
     passwd = Path(os.environ["HOME"], ".passwd-s3fs")
     passwd.write_text("AKID:SECRET\n")
     for mode, warned in ((0o600, 0), (0o640, 1), (0o604, 1)):
-        config._warned.clear()
+        configfiles._warned.clear()
         caplog.clear()
         path.write_text("[login]\naccess_key = A\nsecret_key = B\n")
         path.chmod(mode)
@@ -254,7 +254,7 @@ def test_files_that_others_can_read_are_warned_of_once(caplog: pytest.LogCapture
             [1, 0, 0, 1] if warned else []
         )
     caplog.clear()
-    config._warned.clear()
+    configfiles._warned.clear()
     path.write_text("[basic]\nthreads = 2\n")  # no keys, no matter
     Options.load()
     assert not caplog.records

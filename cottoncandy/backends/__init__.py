@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from cottoncandy.backends.base import Backend
 from cottoncandy.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+from cottoncandy.extras import BACKENDS, foreign_backends
 
 __all__ = ["ENTRY_POINT_GROUP", "backend_class", "backend_names"]
 
 #: Where another distribution names its `Backend` subclasses.
-ENTRY_POINT_GROUP = "cottoncandy.backends"
+ENTRY_POINT_GROUP = BACKENDS
 
 _BUILT_IN = {
     "s3": "cottoncandy.backends.s3:S3Backend",
@@ -26,7 +22,7 @@ _BUILT_IN = {
 
 def backend_names() -> list[str]:
     """What ``get_interface(backend=...)`` takes: our own names, and those of installed entry points."""
-    return sorted({*_BUILT_IN, *(point.name for point in _entry_points())})
+    return sorted({*_BUILT_IN, *(point.name for point in foreign_backends())})
 
 
 def backend_class(name: str) -> type[Backend]:
@@ -39,18 +35,12 @@ def backend_class(name: str) -> type[Backend]:
     """
     if name in _BUILT_IN:
         return _import_built_in(name)
-    for point in (point for point in _entry_points() if point.name == name):
+    for point in (point for point in foreign_backends() if point.name == name):
         loaded = point.load()
         if not (isinstance(loaded, type) and issubclass(loaded, Backend)):
             raise ConfigurationError(f"entry point {point.value!r} is no subclass of Backend")
         return loaded
     raise ConfigurationError(f"no backend {name!r}; there are: {', '.join(backend_names())}")
-
-
-def _entry_points() -> Iterable[EntryPoint]:
-    from importlib.metadata import entry_points  # reads all that is installed: only where a name is none of ours
-
-    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def _import_built_in(name: str) -> type[Backend]:

@@ -67,5 +67,6 @@ def encrypted(backend: Backend, key: KeySource | Literal[False] | None, options:
 
         return EncryptedBackend(backend, keys, require=require)
     if require and key is None:
-        raise ConfigurationError("[encryption] require = True, and there is no key: set [encryption] key_file")
+        asks = options.describe("encryption", "require")
+        raise ConfigurationError(f"{asks}, and there is no key: set [encryption] key_file")
     return backend

@@ -7,28 +7,22 @@ import io
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cottoncandy.cli.options import json_option
 from cottoncandy.cli.output import print_json
 from cottoncandy.cli.streams import tell
-from cottoncandy.config import (
-    SECRETS,
-    Options,
-    Sections,
-    holds_secrets,
-    make_user_file,
-    parsed,
-    user_file_path,
-)
+from cottoncandy.config import Options
+from cottoncandy.configfiles import SECRETS, Sections, holds_secrets, make_user_file, parsed, user_file_path
 from cottoncandy.diskfiles import replacing
 from cottoncandy.errors import ConfigurationError
-from cottoncandy.progress import Progress
+from cottoncandy.misspelt import Unread
 
 
 def _options_like(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-    names = map(".".join, Options.load(create=False).names)
+    names = map(".".join, Options.load(create=False, check=False).names)
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -73,21 +67,30 @@ def _shown(options: Options, section: str, key: str) -> tuple[str, str]:
 
 def _show(option: str | None, *, as_json: bool) -> None:
     """Print one option, or all with where each was found."""
-    options = Options.load()
+    options = Options.load(check=False)  # it is here that what is misspelt shall be found
     names = options.names if option is None else [_split(option, options)]
     rows = [(".".join(name), *_shown(options, *name)) for name in names]
+    unread = options.unread() if option is None else {}
     if as_json:
-        print_json({name: {"value": value, "from": source} for name, value, source in rows})
+        shown: dict[str, Any] = {name: {"value": value, "from": source} for name, value, source in rows}
+        print_json(shown | {one.name: _as_json(one, place) for place, all_ in unread.items() for one in all_})
         return
     for name, value, source in rows:
         tell(value if option is not None else f"{name:<35} {value:<28} {source}")
+    for place, misspelt in unread.items():
+        for one in misspelt:
+            tell(f"{one.name:<35} {'nothing reads it' + (f'; near is {one.near}' if one.near else ''):<28} {place}")
+
+
+def _as_json(one: Unread, place: str) -> dict[str, Any]:
+    return {"value": None, "from": place, "read": False, "near": one.near}
 
 
 def _tell_what_was_set(option: str, *, as_json: bool) -> None:
     if as_json:  # what counts from now on, which may be another place's
         _show(option, as_json=True)
     else:
-        section, key = _split(option, Options.load(create=False))
+        section, key = _split(option, Options.load(create=False, check=False))
         tell(f"{section}.{key} is set in {_home(user_file_path())}")
 
 
@@ -95,7 +98,7 @@ def _set(option: str, value: str) -> None:
     path = user_file_path()
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"{path} is no file that options could be kept in")
-    section, key = _split(option, Options.load(create=False))
+    section, key = _split(option, Options.load(create=False, check=False))
     if "\n" in value or "\r" in value:
         raise ConfigurationError(f"{section}.{key}: the value is one line")
     _check(section, key, value)
@@ -114,15 +117,15 @@ def _check(section: str, key: str, value: str) -> None:
     """Refuse what no call could use, where it is told what is wanted."""
     from cottoncandy import codecs
 
-    tried = Options.load({f"COTTONCANDY_{section}_{key}".upper(): value}, create=False)
+    tried = Options.of_one(section, key, value)
     if tried.is_number(section, key):
         tried.number(section, key)
     elif (section, key) == ("progress", "show"):
-        Progress(tried.choice(section, key))
+        tried.choice(section, key)
     elif tried.is_switch(section, key):
         tried.flag(section, key)
-    elif section == "compression" and (codec := tried.text(section, key)):
-        codecs.get_codec(codec)
+    elif section == "compression" and tried.text(section, key):
+        tried.read(section, key, codecs.get_codec)
 
 
 def _read_back(text: str, changed: str, path: Path, section: str, key: str, value: str) -> Sections:

@@ -128,6 +128,12 @@ def codec_names() -> list[str]:
     return sorted((codec.name for codec in _CODECS.values()), key=str.lower)
 
 
+def is_known(name: str) -> bool:
+    """Whether there is a codec of that name, in whatever case. None is loaded for it."""
+    stem, dash, layout = name.lower().partition("-")  # no codec's own name has a dash
+    return stem in _CODECS and (not dash or layout in _LAYOUTS)
+
+
 def get_codec(name: str) -> Codec:
     """The codec of a name, in whatever case.
 
@@ -140,14 +146,14 @@ def get_codec(name: str) -> Codec:
     >>> get_codec('zstd').name, get_codec('lz4-blocks').name
     ('Zstd', 'LZ4-blocks')
     """
-    stem, dash, layout = name.lower().partition("-")  # no codec's own name has a dash
-    codec = _CODECS.get(stem)
-    if codec is None or (dash and layout not in _LAYOUTS):
+    if not is_known(name):
         layouts = ", ".join(f"-{known}" for known in sorted(_LAYOUTS))
         raise UnknownCodec(f"no codec {name!r:.100}; there are: {', '.join(codec_names())}, each also with {layouts}")
+    stem, _, layout = name.lower().partition("-")
+    codec = _CODECS[stem]
     if isinstance(codec, _Later):
         codec = _CODECS[stem] = codec.load()
-    return _LAYOUTS[layout](codec) if dash else codec
+    return _LAYOUTS[layout](codec) if layout else codec
 
 
 def codec_for(name: str, nbytes: int) -> Codec:

@@ -440,7 +440,7 @@ class Backend(ABC):
 
     def describe(self, key: str | None = None) -> str:
         """How an error names the container, or an object in it."""
-        place = f"{self.name} container {self.container!r}"
+        place = f"the {self.name} store" if self.container is None else f"{self.name} container {self.container!r}"
         return place if key is None else f"object {key!r} in {place}"
 
     def _cannot(self, what: str) -> NotSupported:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cottoncandy.config import Options, warn_if_public
+from cottoncandy.config import Options
+from cottoncandy.configfiles import warn_if_public
 from cottoncandy.errors import ConfigurationError
 from cottoncandy.extras import with_extra
 from cottoncandy.redaction import Secret, hidden
@@ -186,7 +187,7 @@ def _found(options: Options) -> EncryptionKeys | None:
     try:
         return EncryptionKeys(*texts).remade_by(_found_again)
     except ConfigurationError as error:
-        places = [*(["[encryption] key"] if key else []), *([f"key_file {path}"] if path else [])]
+        places = [*([options.describe("encryption", "key")] if key else []), *([f"key_file {path}"] if path else [])]
         raise ConfigurationError(f"{' or '.join(places)}: {error}") from None
 
 

@@ -21,7 +21,7 @@ from google.oauth2.credentials import Credentials as UserCredentials
 
 from cottoncandy.backends.gdrive import errors
 from cottoncandy.backends.gdrive.settings import DriveSettings
-from cottoncandy.config import warn_if_public
+from cottoncandy.configfiles import warn_if_public
 from cottoncandy.errors import ConfigurationError, CredentialsNotFound
 from cottoncandy.forks import ForkSafeLock
 from cottoncandy.redaction import redact_logs

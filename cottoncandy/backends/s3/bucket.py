@@ -76,8 +76,8 @@ class Bucket:
         return {"Bucket": self.name, "Key": key, **version}
 
     def describe(self, key: str | None = None) -> str:
-        """How an error names the bucket, or an object in it."""
-        place = f"bucket {self.container!r}"
+        """How an error names the bucket, or an object in it; the service, where none was chosen."""
+        place = f"bucket {self.container!r}" if self.container else f"S3 at {self.connection.shown_address}"
         version = "" if self.version_id is None else f"version {self.version_id!r} of "
         return place if key is None else f"{version}object {key!r} in {place}"
 

@@ -18,7 +18,7 @@ def list_buckets(bucket: Bucket) -> list[str]:
     """The names of all buckets of these credentials, sorted."""
     names: list[str] = []
     position: dict[str, str] = {}
-    with bucket.door():
+    with Bucket(bucket.connection, None).door():  # it is not about the one that is chosen
         while True:
             page = bucket.client.list_buckets(**position)
             names += (entry["Name"] for entry in page.get("Buckets", []))

@@ -92,7 +92,7 @@ class Settings:
         acl, source = options.find("basic", "default_acl")
         pays = arguments.get("requester_pays")
         passed = _passed(access_key, secret_key)
-        endpoint_url = checked_endpoint(endpoint_url or options.text("login", "endpoint_url"))
+        endpoint_url = checked_endpoint(endpoint_url) or options.read("login", "endpoint_url", checked_endpoint)
         _check_authorities(arguments.get("verify"), endpoint_url)
         retry = RetryPolicy.from_options(options)
         if arguments.get("aws_session_token") and not passed:
@@ -205,7 +205,7 @@ def _config(arguments: Mapping[str, Any], options: Options, retry: RetryPolicy) 
     defaults = {**_DEFAULTS, "connect_timeout": retry.connect_timeout, "read_timeout": retry.read_timeout}
     given = arguments.get("config")
     chosen = defaults if given is None else _merged(given, defaults)
-    asked = arguments.get("signature_version") or options.text("basic", "signature_version")
+    asked = arguments.get("signature_version") or options.read("basic", "signature_version", _checked_version)
     version = chosen.setdefault("signature_version", _checked_version(asked))
     if version is UNSIGNED or str(version).lower() == UNSIGNED_TEXT:
         chosen["signature_version"] = UNSIGNED_TEXT  # botocore's mark does not pickle
@@ -214,9 +214,9 @@ def _config(arguments: Mapping[str, Any], options: Options, retry: RetryPolicy) 
 
 def _checked_version(version: str | None) -> str | None:
     known = ("s3v4", "s3", UNSIGNED_TEXT)
-    if isinstance(version, str) and version.lower() not in known:
+    if isinstance(version, str) and version and version.lower() not in known:
         raise ConfigurationError(f"signature_version is one of {', '.join(known)}, not {version!r}")
-    return version
+    return version or None
 
 
 def _merged(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
