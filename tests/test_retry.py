@@ -336,6 +336,39 @@ def test_what_no_store_answers_has_stored_nothing(open_s3: Open, page: Step) -> 
     assert len(server.requests) == 2 + 1 + 2 + 1
 
 
+def test_a_part_that_does_not_say_which_is_no_object(open_s3: Open) -> None:
+    part = reply(206, b"ok", ETag='"e"')
+    backend, server = open_s3(part, reply(206, b"ok", Content_Range="bytes 0-1/2"), attempts=2, longest_wait=0.01)
+    assert read(backend) == b"ok"
+    server.then(part, part)
+    with pytest.raises(TransientError, match="no Content-Range that says which"):
+        read_range(backend, "key", TransferSettings())
+    assert len(server.requests) == 4
+
+
+#: A captive portal's, which is XML; a page that does not say whether it is the last one; and another listing.
+NO_PAGES = {
+    "portal": b"<WISPAccessGatewayParam><Redirect/></WISPAccessGatewayParam>",
+    "cut off": b"<ListBucketResult><Contents><Key>a</Key><Size>1</Size></Contents></ListBucketResult>",
+    "another": b"<ListAllMyBucketsResult><IsTruncated>false</IsTruncated></ListAllMyBucketsResult>",
+}
+
+
+@pytest.mark.parametrize("body", NO_PAGES.values(), ids=list(NO_PAGES))
+def test_what_is_no_listing_says_of_nothing_that_it_is_not_there(open_s3: Open, body: bytes) -> None:
+    page = reply(200, body, Content_Type="application/xml")
+    backend, server = open_s3(attempts=1)
+    for call in (
+        lambda: list(backend.list_objects("a/")),
+        lambda: list(backend.list_names("a/")),
+        lambda: backend.list_versions("a"),
+        lambda: list(backend.unfinished_uploads("a/")),
+    ):
+        server.then(page)
+        with pytest.raises(TransientError, match="makes no sense"):
+            call()
+
+
 @pytest.mark.parametrize(("length", "told"), [(12, "0-1/2"), (2, "0-2/3"), (2, "0-1/1"), (2, "1-0/2"), (2, "all")])
 def test_a_length_that_contradicts_the_range_is_asked_for_again(open_s3: Open, length: int, told: str) -> None:
     head = f'HTTP/1.1 206 x\r\nContent-Length: {length}\r\nContent-Range: bytes {told}\r\nETag: "e"\r\n\r\n'

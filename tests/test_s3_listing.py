@@ -183,7 +183,7 @@ def _fail_below(prefix: str, request: Request) -> Response | None:
 # ------------------------------------------------------------------ names that XML cannot hold
 @BOTH_WIRES
 @pytest.mark.stores("ceph")
-@pytest.mark.parametrize("key", ["run\x01/big", "run/b+ g%20\x1f"])
+@pytest.mark.parametrize("key", ["run\x01/big", "run/b+ g%20\x1f", "run\ufffe/big\uffff"])
 def test_a_name_with_a_control_character(store: Store, key: str) -> None:
     """Ceph repeats it with references that XML forbids, as in the answer to who begins an upload."""
     cci, directory = store.interface(), key.rpartition("/")[0]

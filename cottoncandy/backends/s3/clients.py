@@ -16,7 +16,7 @@ from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.parsers import ResponseParserFactory
 
 from cottoncandy.backends.s3.foreign import is_page
-from cottoncandy.backends.s3.lean import may_explode, readable
+from cottoncandy.backends.s3.lean import EXPLOSIVE, may_explode, readable
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
 from cottoncandy.config import Credentials
@@ -170,7 +170,7 @@ def refuse_lies(response_dict: dict[str, Any], **_: Any) -> None:
     if isinstance(body, bytes) and is_page(body):
         response_dict["body"] = b""  # the status tells, and what is tried again looks at the page itself
     elif isinstance(body, bytes) and may_explode(body):
-        raise UnreadableAnswer(reason="XML with declarations, or nothing but tags, for which no S3 server has a use")
+        raise UnreadableAnswer(reason=EXPLOSIVE)
 
 
 def _clean_first(events: Any) -> None:

@@ -14,13 +14,21 @@ FOREIGN = "an answer that is no store's: does a proxy stand between, or a networ
 #: Operations whose answer is about the bytes of an object, all but these in its headers.
 _OF_BYTES = {"GetObject", "HeadObject", "PutObject", "UploadPart"}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
-#: Elements without which these answers are none: an empty one would say that all was done.
+#: Elements without which these answers are none: an empty one would say that all was done, or that nothing is there.
 _ROOTS = {
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
     "CopyObject": "CopyObjectResult",
     "CreateMultipartUpload": "InitiateMultipartUploadResult",
     "DeleteObjects": "DeleteResult",
+    "ListBuckets": "ListAllMyBucketsResult",
+    "ListMultipartUploads": "ListMultipartUploadsResult",
+    "ListObjectVersions": "ListVersionsResult",
+    "ListObjects": "ListBucketResult",
+    "ListObjectsV2": "ListBucketResult",
+    "UploadPartCopy": "CopyPartResult",
 }
+#: Listings that come in pages: one that does not say whether it is the last would be taken for the end.
+_PAGED = {"ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2"}
 # What may stand before the outermost element, and its beginning; one piece at a time, so that no text takes long.
 _BEFORE = re.compile(rb"\s+|\xef\xbb\xbf|<\?.*?\?>|<!--.*?-->|<!doctype[^>]*>", re.IGNORECASE | re.DOTALL)
 _ROOT = re.compile(rb"<(?:[\w.-]{1,100}:)?([\w.-]{1,100})")
@@ -80,9 +88,16 @@ def is_nobodys(operation: str, headers: Mapping[str, str]) -> bool:
     return not any(name.lower().startswith("x-amz-") for name in headers)
 
 
+def is_open_ended(operation: str, response: Mapping[str, Any]) -> bool:
+    """Whether a page of a listing does not say if there is another one."""
+    return operation in _PAGED and "IsTruncated" not in response
+
+
 def contradiction(response: Mapping[str, Any]) -> str | None:
     """How the headers of an object's answer do not fit each other, as where it was cut on its way; None if they do."""
     content_range = response.get("ContentRange")
+    if not content_range and response["ResponseMetadata"]["HTTPStatusCode"] == 206:
+        return "a part of an object (206), and no Content-Range that says which"
     try:
         if content_range:
             extent(content_range, response.get("ContentLength"))

@@ -21,7 +21,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from cottoncandy.backends.s3.body import Payload
-from cottoncandy.backends.s3.foreign import FOREIGN, UNREADABLE, contradiction, is_foreign, is_nobodys
+from cottoncandy.backends.s3.foreign import FOREIGN, UNREADABLE, contradiction, is_foreign, is_nobodys, is_open_ended
 from cottoncandy.backends.s3.refusals import code_of, headers_of, status_of
 from cottoncandy.interrupts import put_off
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
@@ -280,6 +280,8 @@ def _doubt(operation: Any, http: Any, parsed: Mapping[str, Any], body: Any) -> s
         return "the answer is empty"
     if is_foreign(operation.name, http.headers, http.content):
         return FOREIGN
+    if is_open_ended(operation.name, parsed):
+        return "a page of a listing that does not say whether it is the last"
     return None if _was_sent(http, body) else "the answer came before the whole body was sent"
 
 

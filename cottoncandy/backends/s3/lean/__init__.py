@@ -27,11 +27,12 @@ from __future__ import annotations
 
 from cottoncandy.backends.s3.lean.client import LeanClient, PlainClient
 from cottoncandy.backends.s3.lean.documents import LOST, parse_time, readable
-from cottoncandy.backends.s3.lean.failures import may_explode
+from cottoncandy.backends.s3.lean.failures import EXPLOSIVE, may_explode
 from cottoncandy.backends.s3.lean.model import knows
 from cottoncandy.backends.s3.lean.plain import FixedKeys, Plainness, find_plainness
 
 __all__ = [
+    "EXPLOSIVE",
     "LOST",
     "FixedKeys",
     "LeanClient",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 # https://www.w3.org/TR/xml/#charsets
-_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_FORBIDDEN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
 _REFERENCE = re.compile(rb"&#(?:x([0-9a-fA-F]{1,8})|([0-9]{1,10}));")
 #: What stands in the place of what was lost.
 LOST = "\ufffd"

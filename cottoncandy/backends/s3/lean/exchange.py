@@ -21,6 +21,7 @@ from cottoncandy.backends.s3.lean.checksums import CHECKSUM_ALGORITHM, add_reque
 from cottoncandy.backends.s3.lean.connections import BadAnswer, Connection, ConnectionPool
 from cottoncandy.backends.s3.lean.documents import NotXML
 from cottoncandy.backends.s3.lean.failures import (
+    EXPLOSIVE,
     connect_failure,
     exchange_failure,
     is_closing,
@@ -89,8 +90,8 @@ class Answer:
             if not may_explode(content):
                 return parse(content)
         except NotXML as error:
-            raise self.error(500, b"") from error
-        raise self.error(500, content)
+            raise self.unreadable(str(error)) from error
+        raise self.unreadable(EXPLOSIVE)
 
     def refuse_body(self, content: bytes) -> None:
         """Raise what passes where the body is an error, or no store's: whatever the status says, nothing was done."""

@@ -72,6 +72,10 @@ def _is_timeout(error: OSError | BadAnswer) -> bool:
 
 
 # ------------------------------------------------------------------ an answer that says no
+#: What an error says of such XML.
+EXPLOSIVE = "XML with declarations, or nothing but tags, for which no S3 server has a use"
+
+
 def may_explode(body: bytes) -> bool:
     """Whether the XML may take far more memory than it has bytes.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from cottoncandy.backends.s3.lean.documents import NotXML, local_name, parse_xml
-from cottoncandy.backends.s3.lean.failures import may_explode
+from cottoncandy.backends.s3.lean.failures import EXPLOSIVE, may_explode
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
@@ -156,7 +156,7 @@ def _pattern(form: tuple[str, ...]) -> tuple[tuple[str, ...], re.Pattern[str]]:
 # ------------------------------------------------------------------ any XML
 def _parse_any(text: str) -> ListPage:
     if may_explode(text.encode()):
-        raise ValueError("declarations, or nothing but tags, for which no S3 server has a use")
+        raise ValueError(EXPLOSIVE)
     root = parse_xml(text)
     top = _top(root)
     decoded = _decoder(top)
