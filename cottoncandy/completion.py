@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -27,19 +28,42 @@ _ITEM = re.compile(r"""(?P<of>[^\W\d]\w*(?:\.\w+)*)\[["'](?P<typed>[^"']*)$""")
 
 
 def add_to(shell: Any) -> None:
-    """Complete object names in the strings that are typed into this shell."""
+    """Complete object names in the strings that are typed into this shell, and nodes of a browser behind their dots."""
     from IPython.core.completer import context_matcher
 
     names = _Names(shell)
     remove_from(shell)
     matcher = context_matcher(identifier=_IDENTIFIER, priority=100)(lambda context: names.match(context))  # noqa: PLW0108 - a method takes no attributes
     shell.Completer.custom_matchers.append(matcher)
+    _trusted().update(_nodes(S3FSLike))
 
 
 def remove_from(shell: Any) -> None:
     """Complete them no longer."""
     matchers = shell.Completer.custom_matchers
     matchers[:] = [one for one in matchers if getattr(one, "matcher_identifier", "") != _IDENTIFIER]
+    _trusted().difference_update(_nodes(S3FSLike))
+
+
+def _trusted() -> set[Any]:
+    """The classes whose own ``__getattr__`` IPython runs where jedi is off: none of others, as it may do anything.
+
+    Those of IPython itself, by their modules and names, which it looks up by each tab; releases before 8.8 have no such
+    list.
+    """
+    try:
+        policies = importlib.import_module("IPython.core.guarded_eval").EVALUATION_POLICIES
+    except (ImportError, AttributeError):
+        return set()
+    trusted = getattr(policies.get("limited"), "allowed_getattr_external", None)
+    return trusted if isinstance(trusted, set) else set()
+
+
+def _nodes(kind: type[Any]) -> Iterator[tuple[str, ...]]:
+    """A class of a browser's nodes and all that derive from it, as IPython names them."""
+    yield (kind.__module__, *kind.__qualname__.split("."))
+    for below in kind.__subclasses__():
+        yield from _nodes(below)
 
 
 _IDENTIFIER = "cottoncandy.names"

@@ -119,7 +119,9 @@ def _of_store(backend: Backend, options: Options, *, write: bool) -> Iterator[Fi
         yield from _written(backend, prefix, TransferSettings.from_options(options))
         yield from backend.probe(prefix)
     finally:
-        backend.delete([info.key for info in backend.list_objects(prefix)])
+        stays = backend.clear_probes(prefix)
+    if stays is not None:
+        yield stays
 
 
 def _leftovers(backend: Backend) -> Finding:

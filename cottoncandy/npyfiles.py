@@ -19,12 +19,16 @@ from cottoncandy import arrayformat, checksums
 from cottoncandy.bodies import BytesLike
 from cottoncandy.errors import CorruptObject, UnsupportedArray
 
-__all__ = ["begins_one", "expected_size", "header_of", "read_array", "require_size"]
+__all__ = ["begins_one", "check", "expected_size", "header_of", "read_array", "require_size"]
 
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
-#: What becomes of pickles: their reader is another.
-_PICKLES = "those that you trust are read by download_pickle"
+#: What becomes of Python objects: their reader is another.
+_PICKLES = (
+    "reading them runs what their writer put into the file: where you trust it, take download_to_file, and "
+    "numpy.load(file, allow_pickle=True)"
+)
+_MAGIC = np.lib.format.MAGIC_PREFIX
 #: Characters of a header. numpy reads 10,000 where nobody asks for more, as long ones cost time and memory: so many
 #: took half a second and 140 MB.
 _LONGEST = 2**20
@@ -58,7 +62,9 @@ def expected_size(file: BinaryIO, of_pickles: str = _PICKLES) -> int:
     Raises
     ------
     CorruptObject
-        If it does not begin with such a header, or holds Python objects, which would be unpickled.
+        If it does not begin with such a header.
+    UnsupportedArray
+        If it holds Python objects, which would be unpickled: how many bytes these have is not in the header.
     """
     head = file.read(_FIRST)
     return _read_header(head + file.read(max(0, _header_size(head) - len(head))), of_pickles).stop
@@ -73,7 +79,9 @@ class _Found(NamedTuple):
 
 
 def _header_size(head: BytesLike) -> int:
-    """Bytes up to the end of a header, as it says itself, but no gigabytes."""
+    """Bytes up to the end of a header, as it says itself, but no gigabytes; none of what is no .npy file."""
+    if bytes(head[: len(_MAGIC)]) != _MAGIC:
+        return 0
     start = 10 if bytes(head[6:7]) == b"\1" else 12
     return start + min(int.from_bytes(head[8:start], "little"), 4 * _LONGEST)
 
@@ -87,7 +95,7 @@ def _read_header(head: BytesLike, of_pickles: str) -> _Found:
     except _NONSENSE as error:
         raise CorruptObject(f"its .npy header is damaged: {type(error).__name__}: {error!s:.200}") from error
     if dtype.hasobject:
-        raise CorruptObject(f"it holds pickled Python objects: {of_pickles}")
+        raise UnsupportedArray(f"it holds pickled Python objects: {of_pickles}")
     if any(length < 0 for length in shape) or not 0 <= nbytes < 2**63:
         raise CorruptObject(f"its .npy header tells of a shape {shape!r:.200} that cannot be")
     description = arrayformat.ArrayDescription(dtype, shape, "F" if is_fortran else "C", None)
@@ -100,6 +108,8 @@ def require_size(file: BinaryIO, size: int, of_pickles: str = _PICKLES) -> None:
     Raises
     ------
     CorruptObject
+    UnsupportedArray
+        If it holds Python objects.
     """
     _require(expected_size(file, of_pickles), size)
 
@@ -146,6 +156,27 @@ class _Beginning:
         self.header = data
 
 
+def check(size: int, fill: Callable[[int, memoryview], object], first: int = _FIRST) -> None:
+    """Hold a file, if it is a .npy, to what its header tells; more may stand behind the array.
+
+    Parameters
+    ----------
+    size, fill
+        As of `read_array`.
+    first : int
+        Bytes that are asked for at once.
+
+    Raises
+    ------
+    CorruptObject
+    UnsupportedArray
+        If it holds Python objects, of whose bytes the header tells nothing.
+    """
+    head = _head(size, fill, first)
+    if bytes(head[: len(_MAGIC)]) == _MAGIC:
+        _require(_read_header(head, _PICKLES).stop, size)
+
+
 def read_array(size: int, fill: Callable[[int, memoryview], object]) -> tuple[np.ndarray[Any, Any], str]:
     """The array of a .npy file, whose bytes go straight into its memory, and the checksum of the file.
 
@@ -159,13 +190,10 @@ def read_array(size: int, fill: Callable[[int, memoryview], object]) -> tuple[np
     Raises
     ------
     CorruptObject
+    UnsupportedArray
+        If it holds Python objects.
     """
-    head = memoryview(bytearray(min(size, _FIRST)))
-    fill(0, head)
-    if (end := min(size, _header_size(head))) > len(head):
-        first, head = head, memoryview(bytearray(end))
-        head[: len(first)] = first
-        fill(len(first), head[len(first) :])
+    head = _head(size, fill, _FIRST)
     found = _read_header(head, _PICKLES)
     _require(found.stop, size)
     array, view = arrayformat.allocate(found.description)
@@ -175,6 +203,17 @@ def read_array(size: int, fill: Callable[[int, memoryview], object]) -> tuple[np
         fill(len(head), view[len(data) :])
     pieces = chain((head[: found.start], view, head[found.stop :]), _pieces(max(found.stop, len(head)), size, fill))
     return array, checksums.of_pieces(pieces)
+
+
+def _head(size: int, fill: Callable[[int, memoryview], object], first_bytes: int) -> memoryview:
+    """The first bytes of a file: all of its header, and some behind it."""
+    head = memoryview(bytearray(min(size, first_bytes)))
+    fill(0, head)
+    if (end := min(size, _header_size(head))) > len(head):
+        first, head = head, memoryview(bytearray(end))
+        head[: len(first)] = first
+        fill(len(first), head[len(first) :])
+    return head
 
 
 def _pieces(start: int, stop: int, fill: Callable[[int, memoryview], object]) -> Iterator[memoryview]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cottoncandy import dtypes, stringarrays
 from cottoncandy.errors import CottonCandyError, UnsupportedArray
 
-__all__ = ["as_array", "gives_arrays", "is_sparse"]
+__all__ = ["as_array", "gives_arrays", "is_sparse", "tell_lost", "unlabelled", "why_unread"]
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _FRAME = "a table of columns of several types goes by upload_dataframe; or give 
 
 
 def as_array(value: Any, describe: Callable[[], str], *, fixed_width: bool = False) -> npt.NDArray[Any]:
-    """The value as a plain numpy array that can be stored. A mask is not, which is logged.
+    """The value as a plain numpy array that can be stored. A mask is not, nor labels of xarray, which is logged.
 
     Raises
     ------
@@ -67,7 +67,44 @@ def _is_of_pandas(value: Any) -> bool:
 def _is_closed(value: Any) -> bool:
     """Whether it is of an HDF5 file that is closed: not even its dtype can be asked for."""
     module = sys.modules.get("h5py")
-    return module is not None and isinstance(value, module.Dataset) and not value
+    return module is not None and isinstance(value, (module.Dataset, module.Group)) and not value
+
+
+def why_unread(value: Any) -> str:
+    """What is to be said of an array or group that cannot be read, beside what its library says."""
+    return _CLOSED if _is_closed(value) else ""
+
+
+def tell_lost(value: Any, describe: Callable[[], str]) -> bool:
+    """Log what of an object of xarray is not stored, as it is no array; whether there is anything of that.
+
+    Where xarray was never imported, nothing is.
+    """
+    module = sys.modules.get("xarray")
+    kinds = () if module is None else (module.DataArray, module.Dataset, getattr(module, "DataTree", ()))
+    if not isinstance(value, kinds):
+        return False
+    of_variables = any(each.attrs for each in getattr(value, "data_vars", {}).values())
+    if not (value.coords or value.attrs or of_variables):
+        return False
+    advice = "xarray's to_zarr(cci.zarr_store(name)) stores all of it"
+    log.warning(
+        "%s: the coordinates and attributes of the %s are not stored: %s", describe(), type(value).__name__, advice
+    )
+    return True
+
+
+def unlabelled(value: Any, describe: Callable[[], str] | None) -> Any:
+    """An array of xarray without what is not stored, which is logged here and no more; all else as it is.
+
+    Without ``describe`` it was told before, of what the array is in.
+    """
+    module = sys.modules.get("xarray")
+    if module is None or not isinstance(value, module.DataArray):
+        return value
+    if describe is not None:
+        tell_lost(value, describe)
+    return value.variable
 
 
 def _is_frame(value: Any) -> bool:
@@ -85,11 +122,12 @@ def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
     # numpy's own `is_masked` knows no masks of records
     if isinstance(value, np.ma.MaskedArray) and np.count_nonzero(np.ma.getmask(value)):
         log.warning("%s: the mask of the array is not stored: upload_masked_array stores it", describe())
+    value = unlabelled(value, describe)
     try:
         return np.asarray(value)
     except CottonCandyError:
         raise  # it is an array that is read from a store
     except (TypeError, ValueError, RuntimeError) as error:
         # the last is of libraries that have an array, and cannot give it: of h5py, or of PyTorch
-        advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else _CLOSED if _is_closed(value) else ""
+        advice = f" {_RAGGED}" if "inhomogeneous" in str(error) else why_unread(value)
         raise UnsupportedArray(f"{describe()}: {error}{advice}") from error

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
 from cottoncandy import keys
 from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
-from cottoncandy.errors import CorruptObject, InvalidObjectName
+from cottoncandy.errors import CorruptObject, CottonCandyError, InvalidObjectName, UnsupportedArray
+from cottoncandy.plainarrays import why_unread
 
 Entry = TypeVar("Entry", bound=ObjectInfo | ObjectPrefix)
 
 
-def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
+def flatten(tree: Mapping[Any, Any], see: Callable[[str, Any], object] | None = None) -> dict[str, Any]:
     """The leaves of a nested dictionary by their names: ``{'a': {'b': 1}}`` gives ``{'a/b': 1}``.
+
+    Parameters
+    ----------
+    tree : Mapping
+    see : callable, optional
+        ``see(name, branch)`` is called of each dictionary before what is in it; the name of the tree itself is ``''``.
 
     Raises
     ------
+    UnsupportedArray
+        If a branch cannot be read: a group of an HDF5 file that is closed.
     InvalidObjectName
         If two leaves get one name, a name is a leaf and a group at the same time, or one is that of what an upload has
         beside the leaves.
@@ -28,7 +37,7 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
     if branches is None:
         raise TypeError(f"a tree is a dictionary of arrays and dictionaries, not {type(tree).__name__}")
     leaves: dict[str, Any] = {}
-    for name, value in _walk(branches):
+    for name, value in _walk(branches, "", see or (lambda *_: None)):
         if name in leaves:
             raise InvalidObjectName(f"two leaves of the tree are named {name!r}: rename one")
         leaves[name] = value
@@ -38,16 +47,27 @@ def flatten(tree: Mapping[Any, Any]) -> dict[str, Any]:
     return leaves
 
 
-def _walk(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        name = keys.clean_object(str(key)).rstrip(keys.SEPARATOR)
+def _walk(tree: Mapping[Any, Any], above: str, see: Callable[[str, Any], object]) -> Iterator[tuple[str, Any]]:
+    see(above, tree)
+    for key, value in _items(tree, above):
+        name = keys.join(above, keys.clean_object(str(key)).rstrip(keys.SEPARATOR))
         if _is_staged(name):
             raise InvalidObjectName(f"{name!r} is what an upload has beside a tree, and would not be read: rename it")
         branches = _branches(value)
         if branches is None:
             yield name, value
         else:
-            yield from ((f"{name}/{below}", leaf) for below, leaf in _walk(branches))
+            yield from _walk(branches, name, see)
+
+
+def _items(tree: Mapping[Any, Any], name: str) -> list[tuple[Any, Any]]:
+    try:
+        return list(tree.items())
+    except CottonCandyError:
+        raise  # it is a group that is in a store
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        branch = f"its branch {name!r}" if name else "the tree"
+        raise UnsupportedArray(f"{branch} cannot be read: {error}{why_unread(tree)}") from error
 
 
 def _branches(value: Any) -> Mapping[Any, Any] | None:

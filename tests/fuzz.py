@@ -31,7 +31,7 @@ from cottoncandy.backends.s3.lean import answers, bodies, documents, failures, l
 from cottoncandy.backends.s3.lean.connections import Address, BadAnswer, Connection
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.codecs.blocks import BlockIndex
-from cottoncandy.errors import CorruptObject, CottonCandyError, InvalidObjectName
+from cottoncandy.errors import CorruptObject, CottonCandyError, InvalidObjectName, UnsupportedArray
 from cottoncandy.partedarrays import sparse
 from cottoncandy.redaction import redact
 
@@ -192,7 +192,7 @@ def npy(data: bytes) -> None:
         warnings.simplefilter("ignore")  # the parser's, of odd literals
         try:
             assert npyfiles.expected_size(io.BytesIO(data)) >= 0
-        except CorruptObject:
+        except (CorruptObject, UnsupportedArray):
             return
 
 

@@ -432,6 +432,10 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     interactiveshell.InteractiveShell.clear_instance()
 
 
+def _completed(shell: Any, line: str) -> list[str]:
+    return [match.rpartition(".")[2] for match in shell.complete(line)[1]]
+
+
 @pytest.mark.filterwarnings("ignore")  # IPython's own, of its many versions
 def test_tab_completes_in_ipython(shell: Any, looked_at: tuple[Any, RecordingProxy]) -> None:
     cci, proxy = looked_at
@@ -439,9 +443,18 @@ def test_tab_completes_in_ipython(shell: Any, looked_at: tuple[Any, RecordingPro
     _, matches = shell.complete("browser.")
     assert {".exp", ".NUM_01sub"} <= {f".{match.rpartition('.')[2]}" for match in matches}
     assert len(proxy.requests) <= 2
+    # that it sees behind the first dot, too, is for the extension: IPython runs no `__getattr__` that it does not know
+    assert _completed(shell, "browser.exp.su") == []
+    shell.run_line_magic("load_ext", "cottoncandy")
+    proxy.clear()
+    assert _completed(shell, "browser.exp.su") == ["sub01_DOT_grp"]
+    assert len(proxy.requests) <= 2
+    assert _completed(shell, "browser.exp.sub01_DOT_grp.b") == ["bold"]
+    assert _completed(shell, "browser.exp.sub01_DOT_grp.anat.ma") == ["mask"]
+    shell.run_line_magic("unload_ext", "cottoncandy")
+    assert _completed(shell, "browser.exp.su") == []
     shell.user_ns["exp"] = shell.user_ns["browser"].exp
-    _, matches = shell.complete("exp.su")
-    assert [match.rpartition(".")[2] for match in matches] == ["sub01_DOT_grp"]
+    assert _completed(shell, "exp.su") == ["sub01_DOT_grp"]
     _, matches = shell.complete("exp['su")
     assert any("sub01.grp" in match for match in matches)
 

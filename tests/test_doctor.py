@@ -297,6 +297,58 @@ def test_a_clock_and_refusals(recorded: Recorded) -> None:
     assert store.raw.keys() == []
 
 
+def _versions(store: Store) -> list[Any]:
+    """All that a bucket keeps, behind our back."""
+    client, bucket = store.raw.client, store.raw.bucket  # type: ignore[attr-defined]
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+    return [entry for page in pages for entry in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))]
+
+
+def _keep_versions(store: Store, status: str) -> None:
+    raw: Any = store.raw
+    raw.client.put_bucket_versioning(Bucket=raw.bucket, VersioningConfiguration={"Status": status})
+
+
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+def test_no_versions_stay(store: Store) -> None:
+    _keep_versions(store, "Enabled")
+    store.raw.put("data", b"of others")
+    store.raw.put("data", b"of others, again")
+    key = {"encryption_key": bytes(32)}
+    # SeaweedFS takes a DELETE of a marker that a suspended bucket has, and keeps it
+    suspended = [] if store.name == "seaweedfs" else [("Suspended", {})]
+    for status, changes in (("Enabled", {}), ("Enabled", key), *suspended):
+        _keep_versions(store, status)
+        found = list(diagnose("s3", store.container, **store.arguments, **changes))
+        levels = {one.check: one.level for one in found}
+        assert (levels.get("kept"), levels["write"], levels["multipart"]) == (None, "ok", "ok"), found
+        assert [entry["Key"] for entry in _versions(store)] == ["data", "data"]
+
+
+def test_versions_that_may_not_be_deleted_are_told(recorded: Recorded) -> None:
+    store, proxy = recorded
+    denied = Response(403, b"<Error><Code>AccessDenied</Code></Error>")
+
+    def may_not_delete(request: Request) -> Response | None:
+        return denied if request.method == "DELETE" and "versionId" in request.query else None
+
+    def may_not_list(request: Request) -> Response | None:
+        return denied if request.method == "GET" and "versions" in request.query else None
+
+    assert {found.level for found in diagnose("s3", store.container, **store.arguments)} <= {"ok", "warn"}
+    assert not any("versions" in request.query or "versionId" in request.query for request in proxy.requests)
+    _keep_versions(store, "Enabled")
+    known: set[str] = set()
+    for proxy.hook in (may_not_delete, may_not_list):
+        found = list(diagnose("s3", store.container, **store.arguments))
+        (finding,) = [one for one in found if (one.check, one.level) == ("kept", "warn")]
+        (prefix,) = {entry["Key"].partition("/")[0] for entry in _versions(store)} - known
+        known.add(prefix)
+        assert finding.said.startswith(f"versions of what was written and deleted stay below '{prefix}/' (16 MiB): ")
+        assert "s3:DeleteObjectVersion" in finding.advice
+    assert store.raw.keys() == []  # what hides them stays, too
+
+
 def test_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COTTONCANDY_LOGIN_ACCESS_KEY", "half")
     assert run(["doctor", "s3://bucket"]) == 1

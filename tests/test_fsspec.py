@@ -795,6 +795,11 @@ def test_an_interface_s_own_travels(store: Store) -> None:
     again.pipe_file("a", b"1")
     assert store.raw.get("a")[0] == b"1"
     again._backend.close()
+    for make in (fs.to_json, fs.to_dict):
+        with pytest.raises(NotSupported, match=r"fsspec\.filesystem\('cottoncandy', bucket=.*\)$") as caught:
+            make()
+        assert repr(store.container)[1:-1] in str(caught.value)
+        assert not any(str(secret) in str(caught.value) for secret in store.access.values() if secret)
 
 
 @pytest.mark.stores("moto")

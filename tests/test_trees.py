@@ -214,6 +214,58 @@ def test_arrays_of_other_libraries(store: Store, tmp_path: Any) -> None:
 
 
 @pytest.mark.stores("local")
+def test_a_group_of_a_closed_file_is_named(store: Store, tmp_path: Any) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a/b"] = np.ones(3)
+        group = file["a"]
+    cci = store.interface()
+    for tree in (file, group):
+        with pytest.raises(
+            UnsupportedArray, match=r"^object 't' in .*: the tree cannot be read: .* file is closed: keep"
+        ):
+            cci.dict2cloud("t", tree, verbose=False)
+    with pytest.raises(
+        UnsupportedArray, match=r"^object 't' in .*: its branch 'x/y' cannot be read: .* is closed: keep"
+    ):
+        cci.dict2cloud("t", {"first": np.ones(3), "x": {"y": group}}, verbose=False)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+def test_labels_of_xarray_are_lost_with_a_word(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    xarray, cci = pytest.importorskip("xarray"), store.interface()
+    numbers = np.arange(6.0).reshape(3, 2)
+    labelled = xarray.Dataset({"bold": (("t", "x"), numbers), "mean": ("x", numbers[0])}, coords={"x": [1, 2]})
+    described = xarray.Dataset({"bold": (("t", "x"), numbers, {"unit": "percent"})})
+    plain = xarray.Dataset({"bold": (("t", "x"), numbers), "inner": ((), 3)})
+    cci.upload_raw_array("before", numbers)
+    for tree, told in [
+        (labelled, ["object 't'", "Dataset"]),
+        ({"run": {"a": labelled}}, ["object 't/run/a'", "Dataset"]),
+        (described, ["object 't'", "Dataset"]),
+        ({"one": labelled.bold, "numpy": numbers}, ["object 't/one'", "DataArray"]),
+        (xarray.DataTree.from_dict({"/": labelled, "/run1": labelled}), ["object 't'", "DataTree"]),
+        (plain, []),
+        ({"one": plain.bold, "numpy": numbers}, []),
+    ]:
+        caplog.clear()
+        cci.dict2cloud("t", tree, verbose=False)
+        assert len(caplog.messages) == bool(told), caplog.messages
+        assert all(word in message for word in told for message in caplog.messages)
+        assert all("to_zarr(cci.zarr_store(name))" in message for message in caplog.messages)
+    for upload in (cci.upload_raw_array, cci.upload_npy_array, cci.upload_dask_array):
+        caplog.clear()
+        upload(f"{upload.__name__}/plain", plain.bold)
+        assert caplog.messages == []
+        upload(f"{upload.__name__}/labelled", labelled.bold)
+        (message,) = caplog.messages
+        assert f"'{upload.__name__}/labelled" in message
+    cci.dict2cloud("t", labelled, verbose=False)
+    assert_same_tree(cci.cloud2dict("t", verbose=False), {"bold": numbers, "mean": numbers[0]})
+
+
+@pytest.mark.stores("local")
 @pytest.mark.parametrize("tree", [[1, 2], np.ones(3), None, "text"], ids=lambda tree: type(tree).__name__)
 def test_what_is_no_tree(store: Store, tree: Any) -> None:
     with pytest.raises(TypeError, match="dict"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -15,6 +16,7 @@ import cottoncandy as cc
 from cottoncandy.cli import run
 from cottoncandy.errors import ObjectNotFound
 from cottoncandy.verification import Damage
+from cottoncandy.verification.objects import FIRST
 
 SMOOTH = np.arange(200_000.0).reshape(400, 500)
 CODECS = ["False", "gzip", "Zlib", "BZ2", "Zstd", "LZ4", "LZ4Frame", "Blosc", "BloscChunks", "Zstd-blocks"]
@@ -72,6 +74,29 @@ def test_a_branch_and_its_damage(store: Store) -> None:
     assert len(str(report).splitlines()) == len(reasons) + 1
     assert cci.verify("bold").ok
     assert cci.verify("b/tree").ok
+
+
+def test_npy_files_of_others(store: Store) -> None:
+    """Only fewer bytes than a header tells of are damage: numpy's own documentation saves two arrays to one file."""
+    one, two, objects, long_header = io.BytesIO(), io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.save(one, SMOOTH)
+    np.save(two, np.array([1, 2]))
+    np.save(two, np.array([1, 3]))
+    np.save(objects, np.array(["a", None, {"x": 1}], dtype=object), allow_pickle=True)
+    with pytest.warns(UserWarning, match="format 2.0"):
+        np.save(long_header, np.zeros(3, [(f"{number}-{'x' * 50}", "f8") for number in range(2000)]))
+    assert len(long_header.getvalue()) > 2 * FIRST
+    files = {"one": one, "two": two, "objects": objects, "long": long_header}
+    for name, file in files.items():
+        store.raw.put(f"n/{name}.npy", file.getvalue())
+    report = store.interface().verify("n")
+    assert (report.damaged, report.unchecked) == ((), len(files))
+    for name, file in files.items():
+        cut = 4 if name != "two" else 144 + 4
+        store.raw.put(f"n/{name}.npy", file.getvalue()[:-cut])
+    report = store.interface().verify("n")
+    assert {damage.name for damage in report.damaged} == {"n/long.npy", "n/one.npy", "n/two.npy"}
+    assert report.damaged[2].reason == "its .npy header tells of 144 bytes, and there are 140"
 
 
 @pytest.mark.stores("local", "moto")

@@ -52,6 +52,17 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
         """Whether it was made for these."""
         return self._backend is backend and self._settings is settings
 
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
+        """Refused: an open backend, and the keys that it found, are no options to be made again by.
+
+        Raises
+        ------
+        NotSupported
+        """
+        advice = f"open one that does, fsspec.filesystem({self.protocol!r}, bucket=..., backend={self._backend.name!r})"
+        where = self._backend.describe()
+        raise NotSupported(f"{where}: the file system of an open interface makes no JSON, only a pickle: {advice}")
+
     @property
     def fsid(self) -> str:
         """What tells this file system from others; it holds no secret."""

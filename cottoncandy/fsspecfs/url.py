@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Literal
 
+from fsspec.spec import AbstractFileSystem
 from fsspec.utils import tokenize
 
 from cottoncandy.backends.encrypted.keys import KeySource
@@ -92,6 +93,11 @@ class CottonCandyFileSystem(ObjectFileSystem, metaclass=_Opened):
     def storage_options(self, given: dict[str, Any]) -> None:
         directory = self._backend.on_disk()
         self._given = given if directory is None else {**given, "bucket": str(directory)}
+
+    def to_dict(self, *, include_password: bool = True) -> dict[str, Any]:
+        """Give the options by which it is made again, as fsspec does."""
+        options: dict[str, Any] = AbstractFileSystem.to_dict(self, include_password=include_password)
+        return options
 
     @property
     def _fs_token(self) -> str:

@@ -397,6 +397,14 @@ class Backend(ABC):
         """What the store can do that others cannot, tried on objects below ``prefix``, which are deleted again."""
         return iter(())
 
+    def clear_probes(self, prefix: str) -> Finding | None:
+        """Delete all that was written below ``prefix`` to try the store, versions too; what stays there is a finding.
+
+        Not for data: a store that keeps versions keeps none of these.
+        """
+        self.delete([info.key for info in self.list_objects(prefix)])
+        return None
+
     def rotate_key(self, key: str) -> bool:
         """Close an encrypted object with the current key, in the place of an older one; whether there was need to.
 

@@ -129,6 +129,7 @@ class EncryptedBackend(Backend):
 
     diagnose = _passed_on()
     probe = _passed_on()
+    clear_probes = _passed_on()
     close = _passed_on()
 
     # ------------------------------------------------------------------ reading

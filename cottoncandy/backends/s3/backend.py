@@ -310,6 +310,12 @@ class S3Backend(Backend):
 
         return probes.probe(self._bucket, prefix)
 
+    def clear_probes(self, prefix: str) -> Finding | None:
+        """Delete what was written to try the bucket, and the versions of it that the bucket keeps."""
+        from cottoncandy.backends.s3 import probes
+
+        return probes.clear(self._bucket, prefix)
+
     # ------------------------------------------------------------------ for all
     def close(self) -> None:
         """Close all connections, those of backends made by `at` too. The next call opens new ones."""
@@ -377,7 +383,7 @@ def _of_other_bucket(self: S3Version, container: str, **__: object) -> Any:
 _REFUSALS: dict[Callable[..., Any], tuple[str, ...]] = {
     _of_object: ("put", "begin_put", "start_upload", "copy", "begin_copy", "restore_version", "holds"),
     _of_bucket: (
-        *("delete", "unfinished_uploads", "probe"),
+        *("delete", "unfinished_uploads", "probe", "clear_probes"),
         *("list_objects", "list_level", "list_names", "level_names", "begin_names", "size"),
     ),
     _of_other_bucket: ("create_container", "remove_container"),

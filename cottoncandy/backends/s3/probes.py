@@ -5,13 +5,23 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from operator import attrgetter
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cottoncandy.backends.base import MIB
 from cottoncandy.backends.s3.bucket import Bucket
+from cottoncandy.backends.s3.listing import list_objects
 from cottoncandy.backends.s3.refusals import code_of, is_precondition, status_of
+from cottoncandy.backends.s3.versions import versions_below
+from cottoncandy.errors import CottonCandyError
 from cottoncandy.findings import Finding, fail, ok, warn
+
+_KEPT = (
+    "delete them with keys that may (s3:ListBucketVersions, s3:DeleteObjectVersion), or let a lifecycle rule do it; "
+    "--read-only writes nothing"
+)
 
 
 def probe(bucket: Bucket, prefix: str) -> Iterator[Finding]:
@@ -31,6 +41,37 @@ def probe(bucket: Bucket, prefix: str) -> Iterator[Finding]:
         finally:
             with suppress(ClientError, BotoCoreError):
                 bucket.client.delete_object(Bucket=bucket.name, Key=key)
+
+
+def clear(bucket: Bucket, prefix: str) -> Finding | None:
+    """Delete what is below a prefix, and for good: a bucket that keeps versions would fill with each try."""
+    listed = list(list_objects(bucket, prefix, None))
+    keeps_versions = [_delete(bucket, info.key) for info in listed]
+    if listed and not any(keeps_versions):
+        return None
+    left = sum(info.size for info in listed)
+    try:
+        versions = versions_below(bucket, prefix)
+        left = sum(version.size for version in versions)
+        # markers last: without the one that hides it, a version that may not be deleted would be an object again
+        for version in sorted(versions, key=attrgetter("is_delete_marker")):
+            _delete(bucket, version.key, version.version_id)
+            left -= version.size
+    except CottonCandyError as error:
+        said = f"versions of what was written and deleted stay below {prefix!r} ({left / MIB:.0f} MiB): {error}"
+        return warn("kept", said, _KEPT)
+    return None
+
+
+def _delete(bucket: Bucket, key: str, version_id: str | None = None) -> bool:
+    """Delete an object, or a version of it for good; whether the bucket keeps versions, as the answer tells.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
+    """
+    version = {} if version_id is None else {"VersionId": version_id}
+    with bucket.door(key):
+        response = bucket.client.delete_object(Bucket=bucket.name, Key=key, **version, **bucket.connection.payer)
+    return bool(response.get("DeleteMarker"))
 
 
 def _refusal(call: Callable[[], Any]) -> ClientError | None:

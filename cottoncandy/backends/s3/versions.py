@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from itertools import chain
 from typing import Any
 
 from cottoncandy.backends.base import ObjectVersion
@@ -21,10 +20,21 @@ def list_versions(bucket: Bucket, key: str) -> list[ObjectVersion]:
     return sorted(versions, key=lambda one: (one.is_latest, one.last_modified or _LONG_AGO), reverse=True)
 
 
+def versions_below(bucket: Bucket, prefix: str) -> list[ObjectVersion]:
+    """All versions of all objects whose key starts with ``prefix``, in no order that is of use."""
+    with bucket.door():
+        pages = bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name, Prefix=prefix)
+        return [_version(entry) for page in pages for entry in _entries(page)]
+
+
+def _entries(page: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+
+
 def _versions(bucket: Bucket, key: str) -> Iterator[ObjectVersion]:
     pages = bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name, Prefix=key)
     for page in pages:
-        entries = list(chain(page.get("Versions", ()), page.get("DeleteMarkers", ())))
+        entries = _entries(page)
         yield from (_version(entry) for entry in entries if entry["Key"] == key)
         if any(entry["Key"] != key for entry in entries):
             return  # keys are in order: the rest are of longer names

@@ -15,7 +15,7 @@ from cottoncandy.chunkedarrays.names import VERSION
 from cottoncandy.extras import with_extra
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.parallel import gather, number_of_threads
-from cottoncandy.plainarrays import as_array, gives_arrays
+from cottoncandy.plainarrays import as_array, gives_arrays, unlabelled
 from cottoncandy.rawarrays import refuse_names
 
 if TYPE_CHECKING:
@@ -101,8 +101,9 @@ class ChunkedArrays(FolderArrays):
         compute = metakwargs.pop("compute", True)
         together, of_one = number_of_threads(threads, self._settings.threads), number_of_threads(threads, 1)
         folder = self._chunk_folder(object_name)
+        arr = unlabelled(arr, folder.describe)  # what is lost of it is told once, not of each chunk
         if not gives_arrays(arr):
-            arr = as_array(arr, folder.describe)  # what is lost of it is told once, not of each chunk
+            arr = as_array(arr, folder.describe)
         as_array(np.empty(0, arr.dtype), folder.describe, fixed_width=True)  # refuses what cannot be stored
         if compute and not _is_dask(arr):
             from cottoncandy.chunkedarrays.upload import ChunkUpload

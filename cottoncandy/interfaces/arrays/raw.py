@@ -23,6 +23,7 @@ from cottoncandy.errors import (
     NotAnArray,
     ObjectNotFound,
     OutOfMemory,
+    UnsupportedArray,
 )
 from cottoncandy.interfaces.basic import BasicInterface
 from cottoncandy.parallel import number_of_threads
@@ -324,7 +325,7 @@ class RawArrays(BasicInterface):
         return self._upload(object_name, body, {**metadata, **own}, acl, threads, size=size)
 
     def download_npy_array(self, object_name: str, threads: int | None = None) -> npt.NDArray[Any]:
-        """Download a ``.npy`` file as an array. Pickled (``object``) arrays are refused.
+        """Download a ``.npy`` file as an array. Pickled (``object``) arrays are refused; of several the first is given.
 
         Parameters
         ----------
@@ -341,6 +342,9 @@ class RawArrays(BasicInterface):
         ObjectNotFound
         NotAnArray
             If it is a raw array, which `download_raw_array` reads.
+        UnsupportedArray
+            If it is of Python objects: where you trust its writer, `download_to_file` and
+            ``numpy.load(file, allow_pickle=True)`` read it.
         CorruptObject
         ChecksumMismatch
             If its bytes are not those that were stored, the second time, too.
@@ -364,6 +368,8 @@ class RawArrays(BasicInterface):
                     array, found = npyfiles.read_array(source.head.size, partial(source.fill, threads=threads))
             except MemoryError as error:
                 raise OutOfMemory.of(where, source.head.size) from error
+            except UnsupportedArray as error:
+                raise UnsupportedArray(f"{where}: {error}") from None
             except ChecksumMismatch:
                 raise  # of an encrypted file, as it was read
             except CorruptObject as error:

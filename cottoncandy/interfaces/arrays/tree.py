@@ -18,7 +18,7 @@ from cottoncandy.errors import InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.treedownload import TreeDownloads
 from cottoncandy.interfaces.arrays.treemark import MARK, mark
 from cottoncandy.interfaces.arrays.treeupload import TreeUpload, TreeUploads
-from cottoncandy.plainarrays import as_array, gives_arrays
+from cottoncandy.plainarrays import as_array, gives_arrays, tell_lost, unlabelled
 from cottoncandy.rawarrays import refuse_names
 
 
@@ -71,10 +71,11 @@ class ArrayTrees(TreeUploads, TreeDownloads):
         ----------
         object_name : str
         array_dict : dict
-            Or another mapping: a group of h5py, or one of `cloud2dataset`. What is neither a mapping nor an array goes
-            through `numpy.asarray`. Arrays that are not in memory (datasets of h5py, dask arrays, `open_array`) are
-            read one after the other, each when it is sent. An empty dictionary is stored as nothing, and does not come
-            back.
+            Or another mapping: a group of h5py, or one of `cloud2dataset`; of one of xarray the coordinates and
+            attributes are not stored, which is logged (`zarr_store` is for these). What is neither a mapping nor an
+            array goes through `numpy.asarray`. Arrays that are not in memory (datasets of h5py, dask arrays,
+            `open_array`) are read one after the other, each when it is sent. An empty dictionary is stored as nothing,
+            and does not come back.
         acl : str, optional
             A canned ACL.
         verbose : bool
@@ -127,17 +128,27 @@ class ArrayTrees(TreeUploads, TreeDownloads):
     def _leaves(self, root: str, array_dict: Mapping[str, Any]) -> dict[str, Any]:
         """The arrays of a dictionary by the names of their objects; those that are not in memory as `_Unread`."""
         describe = self.backend_interface.describe
+        told: list[str] = []  # branches of xarray: what is lost is told of the uppermost, and of nothing in it
+
+        def is_told(name: str) -> bool:
+            return any(not above or name == above or name.startswith(f"{above}/") for above in told)
+
+        def see(name: str, branch: Any) -> None:
+            if not is_told(name) and tell_lost(branch, partial(describe, keys.join(root, name) if name else root)):
+                told.append(name)
+
         try:
-            leaves = trees.flatten(array_dict)
+            leaves = trees.flatten(array_dict, see)
         except (InvalidObjectName, TypeError) as error:
             raise type(error)(f"{describe(root)}: {error}") from None
         reading = threading.Lock()
 
-        def leaf(key: str, value: Any) -> Any:
+        def leaf(name: str, key: str, value: Any) -> Any:
             where = partial(describe, key)
+            value = unlabelled(value, None if is_told(name) else where)
             return _Unread(value, where, reading) if gives_arrays(value) else as_array(value, where)
 
-        return {(key := keys.join(root, name)): leaf(key, value) for name, value in leaves.items()}
+        return {(key := keys.join(root, name)): leaf(name, key, value) for name, value in leaves.items()}
 
     def cloud2dict(
         self,

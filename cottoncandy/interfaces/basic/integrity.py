@@ -19,8 +19,8 @@ class Integrity(InterfaceCore):
         """Read every array of a branch, and hold it to its checksum.
 
         All parts of chunked and sparse arrays must be there, and be of one upload. Other objects are not read: nothing
-        tells what their bytes should be; but the header of a ``.npy`` file must fit its size. Damage is reported, not
-        raised.
+        tells what their bytes should be; but a ``.npy`` file must have the bytes that its header tells of. Damage is
+        reported, not raised.
 
         Parameters
         ----------
