@@ -125,13 +125,13 @@ def test_fewer_parts_are_sent_at_a_time_where_they_grow(wanted: int) -> None:
     sizes = [5, 5, 5, 8, 8, 14, 15, 16, 40, 40, 3]
     memory = bytes(40 * MIB)
     parts = [(number, memory[: size * MIB], 0) for number, size in enumerate(sizes)]
-    for is_bounded in (True, False):
-        runs = up._runs(iter(parts), wanted, is_bounded=is_bounded)
+    for room in (25 * MIB, None):
+        runs = up._runs(iter(parts), wanted, room)
         drawn = [(threads, list(run)) for threads, run in runs]
         assert [part for _, run in drawn for part in run] == parts
         for threads, run in drawn:
             most = 25 * MIB // max(len(part) for _, part, _ in run)
-            assert threads == (min(wanted, max(2, most)) if is_bounded else wanted)
+            assert threads == (wanted if room is None else min(wanted, max(2, most)))
 
 
 # ---------------------------------------------------------------------- arrays

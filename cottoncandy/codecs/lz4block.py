@@ -24,7 +24,7 @@ from cottoncandy.scattered import Bytes, contiguous
 __all__ = ["SLICE", "pack"]
 
 #: Bytes of data that are packed alone. A match is 64 KiB away at most, so little is lost between two.
-SLICE = 4 * 2**20
+SLICE = 2**20
 # A length up to here stands in the token; bytes of 255 and a last one that is less go on.
 _IN_TOKEN = 15
 _GOES_ON = 255

@@ -23,8 +23,9 @@ Part = tuple[int, BytesLike | Scattered, int]
 # thread holds one. The least that S3 takes.
 _STREAM_PART = 5 * MIB
 # Bytes of such parts that are on their way at a time, however many threads are configured: with what makes them and the
-# next one an upload takes less than 64 MiB.
+# next one an upload takes less than 64 MiB. The same where the store's own way copies each part once more.
 _MOST_GATHERED = 25 * MIB
+_MOST_COPIED = 20 * MIB
 
 
 def upload(
@@ -76,8 +77,9 @@ def upload(
     drawn = list(islice(parts, 2))
     if len(drawn) < 2:
         return _put(backend, key, contiguous(drawn[0][1]) if drawn else b"", metadata, options, settings)
-    is_bounded = threads is None and not isinstance(body, memoryview)
-    runs = _runs(_resumed(drawn, parts), count, is_bounded=is_bounded)
+    is_bounded = threads is None and not _goes_from_its_place(body, backend)
+    room = (_MOST_COPIED if backend.limits.copies_parts else _MOST_GATHERED) if is_bounded else None
+    runs = _runs(_resumed(drawn, parts), count, room)
     with settings.progress.transfer("upload", key, size):
         return _upload_parts(backend, key, runs, metadata, options)
 
@@ -127,14 +129,19 @@ def _resumed(drawn: list[Part], parts: Iterator[Part]) -> Iterator[Part]:
     yield from parts
 
 
-def _runs(parts: Iterator[Part], threads: int, *, is_bounded: bool) -> Iterator[tuple[int, Iterator[Part]]]:
-    """The parts in runs, and how many of each are sent at a time: fewer where they grow, and memory is to be bounded.
+def _goes_from_its_place(body: object, backend: Backend) -> bool:
+    """Whether a body takes no memory of its own on its way, however large its parts are."""
+    return isinstance(body, memoryview) and not backend.limits.copies_parts
+
+
+def _runs(parts: Iterator[Part], threads: int, room: int | None) -> Iterator[tuple[int, Iterator[Part]]]:
+    """The parts in runs, and how many of each are sent at a time: where memory has room for so many bytes, fewer.
 
     A run is to be drawn to its end before the next one.
     """
 
     def at_a_time(part: Part) -> int:
-        return partsizes.at_a_time(threads, len(part[1]), _MOST_GATHERED) if is_bounded else threads
+        return threads if room is None else partsizes.at_a_time(threads, len(part[1]), room)
 
     def run(count: int) -> Iterator[Part]:
         while following and at_a_time(following[0]) >= count:
@@ -183,7 +190,7 @@ def _parts(
     limits = backend.limits
     if not isinstance(body, (memoryview, Scattered)):
         return _gather_all(iter(body), stream_part_sizes(settings, limits, most), most)
-    wanted = settings.upload_part if isinstance(body, memoryview) else stream_part(settings)
+    wanted = settings.upload_part if _goes_from_its_place(body, backend) else stream_part(settings)
     step = partsizes.part_size(len(body), wanted, limits)
     return _placed(body[start:stop] for start, stop in partsizes.spans(len(body), step))
 

@@ -37,6 +37,8 @@ class TransferLimits:
         Whether parts may be sent at the same time and out of order.
     ranges : bool
         Whether a part of an object can be read.
+    copies_parts : bool
+        Whether sending a part takes as much memory again, as encryption does.
     """
 
     largest_put: int = 5 * GIB
@@ -46,6 +48,7 @@ class TransferLimits:
     part_multiple: int = 1
     parallel_parts: bool = True
     ranges: bool = True
+    copies_parts: bool = False
 
 
 # Nobody changes them once they are made. Dataclasses that are frozen take three times as long to make, and a listing

@@ -313,4 +313,5 @@ def _limits(inner: TransferLimits, layout: Layout) -> TransferLimits:
         largest_part=(inner.largest_part - OVERHEAD) // layout.stored * layout.size,
         most_parts=inner.most_parts - 1,
         part_multiple=layout.size,
+        copies_parts=True,
     )
