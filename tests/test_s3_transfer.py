@@ -203,6 +203,16 @@ def test_an_answer_of_another_range(content_range: str) -> None:
 
 
 @BOTH_WIRES
+@pytest.mark.parametrize("expires", ["5d", "never", "9" * 17, "9" * 400, "Fri, 31 Dec 99999 23:59:59 GMT", ""])
+def test_expires_is_the_writers_own_text(expires: str) -> None:
+    with elsewhere(lambda _: Response(200, b"hello", {"ETag": '"e"', "Expires": expires})) as (backend, proxy):
+        assert read(backend.open("key")) == b"hello"
+        assert backend.stat("key").e_tag == '"e"'
+        assert backend.exists("key")
+        assert [request.method for request in proxy.requests] == ["GET", "HEAD", "HEAD"]
+
+
+@BOTH_WIRES
 @pytest.mark.parametrize("second", [0, 5])
 def test_without_etags_size_and_date_are_the_version(second: int) -> None:
     asked: list[str] = []
