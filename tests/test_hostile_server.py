@@ -84,6 +84,32 @@ def test_a_listing_that_cannot_be_ends_with_an_error(name: str, call: str) -> No
         assert len(proxy.requests) <= _MOST_IDLE + 10
 
 
+def _circle(root: str, entry: str) -> Answers:
+    """Pages that say each second time where the next one is, and then where the one before it was."""
+    markers = "<NextKeyMarker>k{0}</NextKeyMarker><NextVersionIdMarker>u</NextVersionIdMarker>"
+    markers += "<NextUploadIdMarker>u</NextUploadIdMarker><ContinuationToken>t{0}</ContinuationToken>"
+    xml = f"<{root}><IsTruncated>true</IsTruncated>{markers}{entry}</{root}>"
+    return _endless(lambda n: Response(200, xml.format(n % 2).encode()) if n < 100 else Response(403))
+
+
+CIRCLES = {
+    "list_containers": _circle("ListAllMyBucketsResult", "<Buckets><Bucket><Name>a</Name></Bucket></Buckets>"),
+    "unfinished_uploads": _circle("ListMultipartUploadsResult", "<Upload><Key>k</Key><UploadId>u</UploadId></Upload>"),
+    "list_versions": _circle(
+        "ListVersionsResult", "<Version><Key>k</Key><VersionId>u</VersionId><ETag>e</ETag><Size>1</Size></Version>"
+    ),
+}
+
+
+@pytest.mark.parametrize("call", CIRCLES)
+def test_no_listing_goes_in_a_circle(call: str) -> None:
+    arguments = [] if call == "list_containers" else ["k"]
+    with elsewhere(CIRCLES[call]()) as (backend, proxy):
+        with pytest.raises(ServiceError, match="listing without an end"):
+            list(getattr(backend, call)(*arguments))
+        assert len(proxy.requests) == 3
+
+
 def test_amazons_directory_buckets_have_no_order() -> None:
     pages = [ListPage([("b", 1, "", None)], [], "t1", truncated=True), ListPage([("a", 1, "", None)], [], None, False)]
     for ordered in (True, False):

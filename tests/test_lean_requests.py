@@ -355,6 +355,16 @@ def test_what_comes_is_compared_with_its_checksum(headers: dict[str, str], right
                 whole.readinto(buffer)
 
 
+@pytest.mark.parametrize("expires", ["Sun, 22 Nov 2026 19:33:06 GMT", "2030-01-01", "0", "-1", "5d", "9" * 17])
+def test_expires_comes_as_a_text_and_as_the_date_that_it_may_be(expires: str) -> None:
+    with ScriptedServer(*[reply(Expires=expires)] * 2) as server:
+        client = plain_client(server.url)
+        ours, theirs = (each.head_object(Bucket="bucket", Key="x") for each in (lean_client(client), client))
+        assert [asked.by_botocore for asked in server.requests] == [False, True]
+    assert ours["ExpiresString"] == theirs["ExpiresString"] == expires
+    assert ours.get("Expires") == theirs.get("Expires")
+
+
 # ------------------------------------------------------------------ botocore's way
 @pytest.mark.parametrize(
     ("method", "arguments"),

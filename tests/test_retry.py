@@ -512,10 +512,9 @@ def test_a_line_that_breaks_and_moves_on_is_gone_on_with(open_s3: Open) -> None:
 
 
 # ------------------------------------------------------------------ credentials that have expired
-def test_an_expired_token_is_renewed_once(
-    open_s3: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The store takes the token for expired an hour before we do: its clock is another, or it was revoked."""
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """What opens a backend with keys that a program gives for an hour: token-1, token-2, and so on."""
     expiry = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
     keys = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "s", "Expiration": expiry, "SessionToken": "token-"}
     giver, config = tmp_path / "giver.sh", tmp_path / "config"
@@ -524,23 +523,43 @@ def test_an_expired_token_is_renewed_once(
     )
     config.write_text(f"[profile lab]\ncredential_process = sh {giver}\nregion = us-east-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    return {"keys": (None, None), "profile_name": "lab"}
+
+
+def tokens(server: ScriptedServer) -> list[str]:
+    return [asked.headers["x-amz-security-token"] for asked in server.requests]
+
+
+def test_an_expired_token_is_renewed_once(open_s3: Open, caplog: pytest.LogCaptureFixture, lab: dict[str, Any]) -> None:
+    """The store takes the token for expired an hour before we do: its clock is another, or it was revoked."""
     backend, server = open_s3(
         *(
             error(400, "ExpiredToken"),
             reply(206, b"ok", Content_Range="bytes 0-1/2"),
             *[error(400, "ExpiredToken")] * 9,
         ),
-        keys=(None, None),
-        profile_name="lab",
+        **lab,
     )
     caplog.set_level(logging.INFO, "cottoncandy")
     assert read(backend) == b"ok"
-    assert [asked.headers["x-amz-security-token"] for asked in server.requests] == ["token-1", "token-2"]
+    assert tokens(server) == ["token-1", "token-2"]
     with pytest.raises(AccessDenied, match="the session token has expired"):
         read(backend)
     assert len(server.requests) == 4  # new keys are tried once
     assert "renewed" in caplog.text
     assert "token-" not in caplog.text
+
+
+def test_a_token_may_expire_while_the_store_is_busy(open_s3: Open, lab: dict[str, Any]) -> None:
+    busy, expired = error(503, "SlowDown"), error(400, "ExpiredToken")
+    backend, server = open_s3(
+        *(busy, expired, busy, reply(206, b"ok", Content_Range="bytes 0-1/2"), busy, *[expired] * 9), **lab
+    )
+    assert read(backend) == b"ok"
+    assert tokens(server) == ["token-1"] * 2 + ["token-2"] * 2
+    with pytest.raises(AccessDenied, match="the session token has expired"):
+        read(backend)
+    assert len(server.requests) == 7  # the renewed ones are tried once
 
 
 def test_keys_that_cannot_be_renewed(open_s3: Open) -> None:

@@ -198,6 +198,21 @@ def test_amazons_hosts_of_buckets_are_there() -> None:
     assert "addressing_style" not in str(ours)
 
 
+@BOTH_WIRES
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_version_that_says_that_the_object_was_deleted(method: str) -> None:
+    """As Amazon answers: a method is not allowed where nothing may be read."""
+    marker = error("MethodNotAllowed", 405) if method == "GET" else Response(405)
+    marked = Response(405, marker.body, {**marker.headers, "x-amz-delete-marker": "true"})
+    with elsewhere(lambda request: marked if "versionId" in request.query else answer_writes(request)) as (backend, _):
+        old = backend.at_version("v1")
+        with pytest.raises(errors.ObjectNotFound, match=r"^version 'v1' of object 'key' .*was deleted here"):
+            old.open("key") if method == "GET" else old.stat("key")
+        assert not old.exists("key")
+    with elsewhere(lambda _: marker) as (backend, _), pytest.raises(errors.ServiceError, match="the store refused"):
+        backend.stat("key")  # whoever else says so means something else
+
+
 @pytest.mark.stores("ceph-tls")
 def test_a_certificate_that_is_not_trusted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(retries=ONCE)

@@ -16,7 +16,7 @@ from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.parsers import ResponseParserFactory
 
 from cottoncandy.backends.s3.foreign import is_page
-from cottoncandy.backends.s3.lean import EXPLOSIVE, may_explode, readable
+from cottoncandy.backends.s3.lean import EXPLOSIVE, may_explode, parse_expires, readable
 from cottoncandy.backends.s3.retrying import BotocoreRetries, client_policy
 from cottoncandy.backends.s3.settings import Settings, is_amazon, with_defaults
 from cottoncandy.config import Credentials
@@ -198,6 +198,7 @@ class _Parsers(ResponseParserFactory):
         parse = parser.parse
 
         def parse_or_tell(response: Any, shape: Any) -> Any:
+            _drop_expires(response["headers"])
             try:
                 return parse(response, shape)
             except (ValueError, OverflowError, RuntimeError) as error:
@@ -205,6 +206,12 @@ class _Parsers(ResponseParserFactory):
 
         parser.parse = parse_or_tell  # type: ignore[method-assign]
         return parser
+
+
+def _drop_expires(headers: Any) -> None:
+    """Take away an ``Expires`` that is no date: botocore does so itself, but for an empty one, and not before 1.35."""
+    if "expires" in headers and parse_expires(headers["expires"]) is None:
+        del headers["expires"]
 
 
 #: The handlers of ours, whose work is done on the lean way too.

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response
 from cottoncandy.backends.s3.errors import InvalidBucketName
+from cottoncandy.backends.s3.positions import Positions
 from cottoncandy.backends.s3.refusals import code_of, was_retried
 from cottoncandy.backends.s3.writing import with_acl
 
@@ -18,13 +19,16 @@ def list_buckets(bucket: Bucket) -> list[str]:
     """The names of all buckets of these credentials, sorted."""
     names: list[str] = []
     position: dict[str, str] = {}
-    with Bucket(bucket.connection, None).door():  # it is not about the one that is chosen
+    service = Bucket(bucket.connection, None)  # it is not about the bucket that is chosen
+    positions = Positions(service.describe())
+    with service.door():
         while True:
             page = bucket.client.list_buckets(**position)
             names += (entry["Name"] for entry in page.get("Buckets", []))
             if not page.get("ContinuationToken"):
                 return sorted(names)
             position = {"ContinuationToken": page["ContinuationToken"]}
+            positions.go_on(page["ContinuationToken"])
 
 
 def bucket_exists(bucket: Bucket) -> bool:

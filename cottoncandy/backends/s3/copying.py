@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from cottoncandy import partsizes
 from cottoncandy.allornothing import give_up
-from cottoncandy.backends.base import MIB, ObjectReader, Receipt, WriteOptions
+from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, quoted, receipt
-from cottoncandy.backends.s3.reader import open_object
+from cottoncandy.backends.s3.comparing import holds, read_span
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -29,7 +28,6 @@ from cottoncandy.backends.s3.writing import (
 from cottoncandy.errors import ContainerNotFound, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
-from cottoncandy.resuming import read_resuming
 
 #: Of the object's own, beside its metadata: where that is not copied with it, a request must repeat them.
 _KEPT = (
@@ -42,8 +40,6 @@ _KEPT = (
     "StorageClass",
     "WebsiteRedirectLocation",
 )
-#: Bytes that are compared at a time, where only they can tell whether an object is a copy.
-_COMPARED = 8 * MIB
 
 
 class Sizes(NamedTuple):
@@ -162,11 +158,11 @@ class Copy:
         """
         if found["ContentLength"] != head["ContentLength"] or not has_metadata(found, head.get("Metadata", {})):
             return False
-        of_source, of_found = quoted(head.get("ETag")), quoted(found.get("ETag"))
-        return (of_source is not None and opaque(of_source) == opaque(of_found)) or all(
-            _read(self._source, self._source_key, *span, of_source) == _read(self._bucket, self._key, *span, of_found)
-            for span in partsizes.spans(head["ContentLength"], _COMPARED)
-        )
+        of_source, of_found = quoted(head.get("ETag")), opaque(found.get("ETag"))
+        if of_source is not None and opaque(of_source) == of_found:
+            return True
+        source = partial(read_span, self._source, self._source_key, e_tag=of_source)
+        return holds(self._bucket, self._key, found, source)
 
     # ------------------------------------------------------------------ in parts
     def _in_parts(self, head: Response, part: int) -> Receipt:
@@ -180,7 +176,7 @@ class Copy:
                 upload.copy_part(number, self._place, start, stop, e_tag)
             except (NotSupported, ObjectNotFound):
                 # Ceph 16 does not find a source whose name is percent-encoded, others copy no parts at all
-                upload.send_part(number, _read(self._source, self._source_key, start, stop, e_tag))
+                upload.send_part(number, read_span(self._source, self._source_key, start, stop, e_tag))
 
         try:
             for_each(copy_part, range(0, size, part), self._bucket.connection.settings.threads)
@@ -203,13 +199,3 @@ def _receipt(response: Response) -> Receipt:
 
 def _kept(head: Response) -> dict[str, Any]:
     return {name: head[name] for name in _KEPT if head.get(name)}
-
-
-def _read(bucket: Bucket, key: str, start: int, stop: int, e_tag: str | None) -> bytearray:
-    buffer = bytearray(stop - start)
-
-    def open_at(done: int) -> ObjectReader:
-        return open_object(bucket, key, start + done, stop, e_tag)
-
-    read_resuming(bucket.connection.settings.retry, memoryview(buffer), open_at, bucket.describe(key))
-    return buffer

@@ -263,8 +263,8 @@ def _forget_requests(error: BaseException | None) -> None:
 def translation(error: BaseException, place: Place) -> tuple[CottonCandyError, bool]:
     """Our error for a foreign one, and whether the foreign one may be shown as its cause."""
     if isinstance(error, ClientError):
-        code, sent_on = code_of(error), _sent_on(error, place)
-        ours = sent_on or refusal(place, code, status_of(error), message_of(error))
+        code, told = code_of(error), _sent_on(error, place) or _deleted(error, place)
+        ours = told or refusal(place, code, status_of(error), message_of(error))
         return ours, code not in _ABOUT_KEYS
     if isinstance(error, boto.ParamValidationError):
         return _invalid(error, place), False
@@ -285,6 +285,17 @@ def _sent_on(error: ClientError, place: Place) -> CottonCandyError | None:
     is_same = address.hostname == asked.hostname
     advice = "use that as endpoint_url" if is_same else "use that as endpoint_url if it is the store's"
     return ServiceError(f"{place.name}: the server sends on to {where}: {advice} ({status_of(error)})")
+
+
+def _deleted(error: ClientError, place: Place) -> CottonCandyError | None:
+    """The error for a version that holds nothing: it says that the object was deleted.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html
+    """
+    if status_of(error) != 405 or headers_of(error).get("x-amz-delete-marker") != "true":
+        return None
+    reason = "the object was deleted here, there is nothing to read: take the version before it"
+    return ObjectNotFound(f"{place.name}: {reason} ({code_of(error)})")
 
 
 def _host(address: SplitResult) -> str:

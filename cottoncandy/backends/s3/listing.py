@@ -12,6 +12,7 @@ from cottoncandy.backends.s3.bucket import Bucket, quoted
 from cottoncandy.backends.s3.lean import parse_time
 from cottoncandy.backends.s3.lean.listing import ListPage
 from cottoncandy.backends.s3.pages import goes_by_directory, is_ordered, list_pages
+from cottoncandy.backends.s3.positions import Positions
 from cottoncandy.errors import ServiceError
 from cottoncandy.pipelines import Begun
 
@@ -199,7 +200,7 @@ class _Progress:
         self._ordered = ordered
         self._last = self._last_object = ""
         self._idle = 0
-        self._positions: set[str] = set()
+        self._positions = Positions(where)
 
     def check(self, page: ListPage) -> None:
         """Refuse a page, sorted, that does not bring the listing further."""
@@ -212,9 +213,6 @@ class _Progress:
         self._last = max(self._last, last)
         self._last_object = max([self._last_object, *last_objects])
         if page.truncated:
-            self._go_on(page.token or page.marker)
-
-    def _go_on(self, position: str | None) -> None:
-        if not position or position in self._positions or self._idle > _MOST_IDLE:
-            raise ServiceError(f"{self._where}: S3 gave a listing without an end")
-        self._positions.add(position)
+            if self._idle > _MOST_IDLE:
+                raise self._positions.endless()
+            self._positions.go_on(page.token or page.marker)

@@ -59,7 +59,8 @@ _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "40
 _RENEWED = 5.0
 #: Modes of botocore's retries that the policy stands for. `adaptive`, where the user chose it, stays botocore's own.
 _MODES = {"legacy": 5, "standard": 3}
-_MINE = "cottoncandy-retries"
+#: What the context of a request keeps: its `Retries`, and that it took other credentials once.
+_MINE, _SIGNED_ANEW = "cottoncandy-retries", "cottoncandy-signed-anew"
 
 
 # ------------------------------------------------------------------ which failures pass
@@ -217,8 +218,9 @@ class BotocoreRetries:
         kept = request_dict["context"]
         if _MINE not in kept:
             kept[_MINE] = self.policy.start(f"{operation.name} {request_dict.get('url', '').partition('?')[0]}")
-            if self.renewal.serves(failure):
-                return 0.0
+        if _SIGNED_ANEW not in kept and self.renewal.serves(failure):
+            kept[_SIGNED_ANEW] = True
+            return 0.0
         if not may_pass(failure):
             return None
         try:

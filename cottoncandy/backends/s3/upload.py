@@ -15,6 +15,7 @@ from cottoncandy.backends import ending
 from cottoncandy.backends.base import BytesLike, MultipartUpload, Receipt, UnfinishedUpload, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, receipt
 from cottoncandy.backends.s3.lean import LOST
+from cottoncandy.backends.s3.positions import Positions
 from cottoncandy.backends.s3.refusals import code_of
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -66,16 +67,18 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
 
 def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:
     """Multipart uploads that were begun and neither completed nor aborted."""
-    position: dict[str, str] = {"Prefix": prefix}
-    before: dict[str, str] = {}
-    while position != before:
+    position, positions = {"Prefix": prefix}, Positions(bucket.describe())
+    while True:
         page = _page_of_uploads(bucket, position)
         for entry in page.get("Uploads", []):
             upload = S3Upload(bucket, entry["Key"], entry["UploadId"])
             yield UnfinishedUpload(entry["Key"], entry.get("Initiated"), upload.abort)
         # SeaweedFS tells the id alone, and wants no more; Ceph tells both on the last page, too
         behind = {name: page[f"Next{name}"] for name in _MARKERS if page.get("IsTruncated") and page.get(f"Next{name}")}
-        position, before = {**position, **behind}, position
+        if not behind:
+            return
+        positions.go_on(tuple(behind.values()))
+        position |= behind
 
 
 def _page_of_uploads(bucket: Bucket, position: Mapping[str, str]) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cottoncandy.backends.base import ObjectVersion
 from cottoncandy.backends.s3.bucket import Bucket, quoted
+from cottoncandy.backends.s3.positions import Positions
 
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
@@ -32,12 +33,15 @@ def _entries(page: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _versions(bucket: Bucket, key: str) -> Iterator[ObjectVersion]:
+    positions = Positions(bucket.describe(key))
     pages = bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name, Prefix=key)
     for page in pages:
         entries = _entries(page)
         yield from (_version(entry) for entry in entries if entry["Key"] == key)
         if any(entry["Key"] != key for entry in entries):
             return  # keys are in order: the rest are of longer names
+        if page.get("IsTruncated"):
+            positions.go_on((page.get("NextKeyMarker"), page.get("NextVersionIdMarker")))
 
 
 def _version(entry: dict[str, Any]) -> ObjectVersion:

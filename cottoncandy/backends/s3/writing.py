@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from cottoncandy.backends.base import BytesLike, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, opaque, quoted, receipt
+from cottoncandy.backends.s3.comparing import holds
 from cottoncandy.backends.s3.errors import Kind
 from cottoncandy.backends.s3.refusals import (
     code_of,
@@ -73,7 +74,7 @@ def put_object(
         response = with_condition(bucket, key, "PutObject", options, partial(with_acl, bucket, options, call))
     except ClientError as error:
         with bucket.door(key, precondition(options), checked):
-            response = lost_answer(bucket, key, error, lambda head: _has_stored(head, body, checked))
+            response = lost_answer(bucket, key, error, partial(_has_stored, bucket, key, body, checked))
     except Exception as error:
         bucket.let_out(error, key, precondition(options), checked)
         raise
@@ -118,9 +119,13 @@ def lost_answer(bucket: Bucket, key: str, error: ClientError, is_ours: Callable[
     return head
 
 
-def _has_stored(head: Response, body: BytesLike, metadata: Mapping[str, str]) -> bool:
-    e_tag = quoted(hashlib.md5(body, usedforsecurity=False).hexdigest())
-    return opaque(head.get("ETag")) == e_tag and has_metadata(head, metadata)
+def _has_stored(bucket: Bucket, key: str, body: BytesLike, metadata: Mapping[str, str], head: Response) -> bool:
+    """Whether an object is what was sent. The ETag of one that is encrypted is no MD5: then the bytes tell."""
+    view = memoryview(body)
+    if head["ContentLength"] != len(view) or not has_metadata(head, metadata):
+        return False
+    e_tag = quoted(hashlib.md5(view, usedforsecurity=False).hexdigest())
+    return opaque(head.get("ETag")) == e_tag or holds(bucket, key, head, lambda start, stop: view[start:stop])
 
 
 def has_metadata(head: Response, metadata: Mapping[str, str]) -> bool:

@@ -29,6 +29,7 @@ from cottoncandy.backends.s3.lean.client import LeanClient, PlainClient
 from cottoncandy.backends.s3.lean.documents import LOST, parse_time, readable
 from cottoncandy.backends.s3.lean.failures import EXPLOSIVE, may_explode
 from cottoncandy.backends.s3.lean.model import knows
+from cottoncandy.backends.s3.lean.operations import parse_expires
 from cottoncandy.backends.s3.lean.plain import FixedKeys, Plainness, find_plainness
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "find_plainness",
     "knows",
     "may_explode",
+    "parse_expires",
     "parse_time",
     "readable",
 ]

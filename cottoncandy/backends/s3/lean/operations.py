@@ -259,6 +259,14 @@ def parse_date(text: str) -> datetime:
 _READERS: Mapping[str, Callable[[str], Any]] = {**READERS, "timestamp": parse_date}
 
 
+def parse_expires(text: str) -> datetime | None:
+    """``Expires`` as a date; None where it is none: its writer may say there what he wants, and servers repeat it."""
+    try:
+        return parse_date(text)
+    except (ValueError, OverflowError):
+        return None
+
+
 # ------------------------------------------------------------------ operations
 # Amazon sends the head, and spaces, while it is still at work: "HTTP/1.1 200 OK" does not say that it has been done.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html, and of CopyObject
@@ -307,7 +315,10 @@ class Operation:
         self.output_shape = model.output_shape
         self._has_metadata = "Metadata" in outputs
         self._outputs = {
-            shape.serialization["name"].lower(): (name, _READERS[shape.type_name])
+            shape.serialization["name"].lower(): (
+                name,
+                parse_expires if name == "Expires" else _READERS[shape.type_name],
+            )
             for name, shape in outputs.items()
             if shape.serialization.get("location") == "header"
         }
@@ -346,8 +357,16 @@ class Operation:
         if self._has_metadata:
             response["Metadata"] = head.metadata
         if "Expires" in response:
-            response["ExpiresString"] = headers["expires"]
+            _note_expires(response, headers["expires"])
         return response
+
+
+def _note_expires(response: dict[str, Any], text: str) -> None:
+    """The text beside the date, or in its place (`botocore.handlers.handle_expires_header`)."""
+    if text:
+        response["ExpiresString"] = text
+    if response["Expires"] is None:
+        del response["Expires"]
 
 
 def _request_ids(headers: Mapping[str, str]) -> dict[str, Any]:
