@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from cottoncandy import checksums
-from cottoncandy.arrayformat import read_checksum
+from cottoncandy.arrayformat import is_array, read_checksum
 from cottoncandy.backends.base import Backend, Receipt, WriteOptions
-from cottoncandy.errors import ChecksumMismatch, CorruptObject, ObjectNotFound
+from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, ObjectNotFound
 from cottoncandy.stream import CloudStream, TransferSettings, upload
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ def load_document(backend: Backend, key: str, settings: TransferSettings, most: 
     ChecksumMismatch
     CorruptObject
         If it has more than ``most`` bytes: it is no document of ours, and would take many times as much memory.
+        NotAnArray, if it is a raw array: a leaf of a tree may have a document's name.
     """
     try:
         return _load(backend, key, settings, most)
@@ -47,6 +48,8 @@ def load_document(backend: Backend, key: str, settings: TransferSettings, most: 
 def _load(backend: Backend, key: str, settings: TransferSettings, most: int) -> tuple[bytes, str | None]:
     where = backend.describe(key)
     with CloudStream(backend, key, settings, 1) as stream:
+        if is_array(stream.metadata):  # its checksum is not that of the bytes that are stored
+            raise NotAnArray(f"{where} is a raw array: download_raw_array reads it, and cloud2dict a tree")
         if stream.size > most:
             raise CorruptObject(f"{where} is too large for a table: {most} bytes are the most")
         text, expected = stream.read(), read_checksum(stream.metadata, where)

@@ -13,7 +13,7 @@ import numpy as np
 from cottoncandy import stringarrays
 from cottoncandy.errors import CorruptObject, UnsupportedArray
 
-__all__ = ["Dtype", "check_dtype", "descr_of", "parse_dtype"]
+__all__ = ["LONGEST", "Dtype", "check_dtype", "descr_of", "parse_dtype", "text_of"]
 
 Dtype = np.dtype[Any]
 
@@ -21,6 +21,8 @@ Dtype = np.dtype[Any]
 _DTYPE = re.compile(r"[<>|=](?P<kind>[biufcmMSUV])(?P<size>[0-9]{1,10})(?P<unit>\[([1-9][0-9]{0,8})?[A-Za-zμ]{1,7}\])?")
 # numpy's own bound: an itemsize is a C int
 _LARGEST_ITEM = 2**31 - 1
+#: Characters of the text that tells of a dtype's fields. No longer one is read: it would take memory and time.
+LONGEST = 2**20
 # of Python's objects; numpy's oldest releases told the bytes of an address
 _OBJECTS = re.compile(r"[<>|=]O[48]?")
 _ADDRESSES = (
@@ -39,7 +41,7 @@ def check_dtype(dtype: Dtype) -> None:
         With what to do instead.
     """
     if stringarrays.is_text(dtype):
-        stringarrays.descr_of(dtype)
+        text_of(dtype)
         return
     if dtype.hasobject:
         raise UnsupportedArray(
@@ -47,8 +49,9 @@ def check_dtype(dtype: Dtype) -> None:
             "to text (astype('U'), or numpy 2's astype(np.dtypes.StringDType())) or to a structured dtype, "
             "or use upload_pickle"
         )
+    text = text_of(dtype)
     try:
-        described = parse_dtype(dtype.str, json.loads(json.dumps(descr_of(dtype))))
+        described = parse_dtype(dtype.str, None if text is None else json.loads(text))
     except (CorruptObject, TypeError) as error:
         raise UnsupportedArray(f"dtype {dtype} cannot be described: {error}") from error
     if described != dtype:
@@ -68,6 +71,29 @@ def descr_of(dtype: Dtype) -> Any:
     if stringarrays.is_text(dtype):
         return stringarrays.descr_of(dtype)
     return _to_json(dtype) if dtype.names is not None else None
+
+
+def text_of(dtype: Dtype) -> str | None:
+    """What `descr_of` gives, as the text that is stored.
+
+    Raises
+    ------
+    UnsupportedArray
+        If it is longer than any that is read, or a title is none that JSON can hold.
+    """
+    descr = descr_of(dtype)
+    if descr is None:
+        return None
+    try:
+        text = json.dumps(descr, separators=(",", ":"))
+    except TypeError as error:
+        raise UnsupportedArray(f"dtype {dtype} cannot be described: {error}") from error
+    if len(text) > LONGEST:  # the dtype itself would make a message as long
+        raise UnsupportedArray(
+            f"a dtype of {len(dtype.names or ())} fields, which {len(text)} characters describe; {LONGEST} are the "
+            "most that is read again: have fewer fields, of several items each, or use upload_pickle"
+        )
+    return text
 
 
 def _to_json(dtype: Dtype) -> Any:

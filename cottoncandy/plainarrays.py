@@ -22,6 +22,10 @@ _SPARSE = (
     "scipy.sparse arrays have a call, and names, of their own: upload_sparse_array; or make it dense with toarray()"
 )
 _CLOSED = ". Its HDF5 file is closed: keep it open until the call is done"
+_NULL = (
+    "h5py.Empty has a dtype, and no shape and no items: there is no such array. Leave it out, or give "
+    "numpy.empty(0, value.dtype)"
+)
 _FRAME = "a table of columns of several types goes by upload_dataframe; or give a column of it, as numbers or text"
 
 
@@ -107,6 +111,15 @@ def unlabelled(value: Any, describe: Callable[[], str] | None) -> Any:
     return value.variable
 
 
+def _is_null(value: Any) -> bool:
+    """Whether it is HDF5's null, itself or a dataset of it: numpy would make it an object, or say nothing of use."""
+    module = sys.modules.get("h5py")
+    if module is None:
+        return False
+    is_open_dataset = isinstance(value, module.Dataset) and bool(value)
+    return isinstance(value, module.Empty) or (is_open_dataset and value.shape is None)
+
+
 def _is_frame(value: Any) -> bool:
     """Whether it is a table of pandas, polars or another library: each calls it so."""
     return type(value).__name__ == "DataFrame"
@@ -119,6 +132,8 @@ def is_sparse(value: Any) -> bool:
 
 
 def _plain(value: Any, describe: Callable[[], str]) -> npt.NDArray[Any]:
+    if _is_null(value):
+        raise UnsupportedArray(f"{describe()}: {_NULL}")
     # numpy's own `is_masked` knows no masks of records
     if isinstance(value, np.ma.MaskedArray) and np.count_nonzero(np.ma.getmask(value)):
         log.warning("%s: the mask of the array is not stored: upload_masked_array stores it", describe())

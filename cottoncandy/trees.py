@@ -131,6 +131,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None
 _BEGINS = ".upload-"
 _STAGE = re.compile(r"(?:(?P<root>.*?)/)?\.upload-(?P<version>[0-9a-f]{16})/(?P<rest>.+)", re.DOTALL)
 _STAGE_NAME = re.compile(r"\.upload-[0-9a-f]{16}")
+_IN_STAGE = re.compile(r"(?:.*?/)?\.upload-[0-9a-f]{16}/", re.DOTALL)
 _COMPLETE = re.compile(r"complete-(\d+)-(\d+)")
 _REPLACES = re.compile(r"replaces-([0-9a-f]{8})-([0-9a-f]{16})?")
 _STARTED = "started"
@@ -245,6 +246,15 @@ class Stage:
         """Whether all objects of this stage were written before then."""
         return all(date is not None and date < than for date in self.dates)
 
+    @property
+    def told(self) -> str:
+        """What it is, as a sentence for who sees its bytes, and not its names."""
+        if self.is_complete:
+            reason = "is stored, and cloud2dict reads it; its leaves wait beside their places until the next dict2cloud"
+        else:
+            reason = "is being uploaded, or what a killed upload left: a dict2cloud removes that when it is a day old"
+        return f"the tree {self.root or keys.SEPARATOR!r} {reason}"
+
 
 def stage_prefix(root: str) -> str:
     """The prefix of the names of all stages of a tree."""
@@ -262,6 +272,18 @@ def is_stage(name: str) -> bool:
     return _STAGE_NAME.fullmatch(name) is not None
 
 
+def stages_of(names: Iterable[str]) -> set[str]:
+    """The prefixes of the stages that names are in, or are.
+
+    Examples
+    --------
+    >>> stages_of(['exp/.upload-0123456789abcdef/leaves/mean', 'exp/.upload-0123456789abcdef/', 'exp/std'])
+    {'exp/.upload-0123456789abcdef/'}
+    """
+    found = (_IN_STAGE.match(name) for name in names if _BEGINS in name)
+    return {match[0] for match in found if match}
+
+
 def _is_staged(name: str) -> bool:
     return _BEGINS in name and any(map(is_stage, name.split(keys.SEPARATOR)))
 
@@ -270,7 +292,8 @@ def shown(entries: Iterable[Entry], asked: str) -> Iterator[Entry]:
     """Leave out of a listing what uploads have beside their trees: it is no data yet, or not any more.
 
     All calls that show names pass through here, or through `shown_names`. What removes, copies, moves, downloads or
-    mirrors a branch takes all of it: a tree may be read from where it waits, and without it would be another.
+    mirrors a branch takes all of it: a tree may be read from where it waits, and without it would be another. What
+    measures a branch counts all of it: these bytes are stored, and paid for.
 
     Parameters
     ----------
@@ -326,6 +349,12 @@ def stages(dates: Mapping[str, datetime | None]) -> tuple[list[str], list[Stage]
         root, version, rest = match["root"] or "", match["version"], match["rest"]
         found.setdefault((root, version), Stage(root, version)).add(rest, date)
     return plain, list(found.values())
+
+
+def told_of(found: Iterable[Stage]) -> str | None:
+    """What stages are, as a sentence; None where there are none. A tree that can be read is what counts."""
+    first = min(found, key=lambda stage: not stage.is_complete, default=None)
+    return None if first is None else first.told
 
 
 def newest(found: Iterable[Stage]) -> dict[str, Stage]:

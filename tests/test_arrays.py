@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import subprocess
 import sys
 import warnings
@@ -23,6 +24,7 @@ from test_objects import small_parts
 
 from benchmarks.server.running import running
 from cottoncandy.checksums import checksum
+from cottoncandy.dtypes import LONGEST, text_of
 from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 CODECS = ["gzip", "LZ4", "Zlib", "Zstd", "BZ2"]
@@ -333,11 +335,49 @@ def test_npy_files_of_many_fields(store: Store) -> None:
 
 @pytest.mark.stores("local")
 def test_a_npy_file_that_would_not_be_read_is_refused(store: Store) -> None:
-    cci, array = store.interface(), np.zeros(1, [(f"field{number:09}", "<i2") for number in range(45_000)])
+    cci, fields = store.interface(), [(f"f{number:04}", "V0") for number in range(9_000)]
+    fields[0] = ("f" * (LONGEST - len(str(text_of(np.dtype(fields)))) + 5), "V0")
+    array = np.zeros(1, fields)
+    assert len(str(text_of(array.dtype))) == LONGEST
     warnings.simplefilter("ignore", UserWarning)  # numpy's: older ones cannot read it; pytest puts this back
     with pytest.raises(UnsupportedArray, match=r"'a'.* 1048576 characters.*upload_raw_array"):
         cci.upload_npy_array("a", array)
     assert store.raw.keys() == []
+    cci.upload_raw_array("a", array)  # as it advises
+    assert_same(cci.download_raw_array("a"), array)
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize(
+    ("upload", "named"),
+    [
+        (lambda cci, array: cci.upload_raw_array("a", array), "a"),
+        (lambda cci, array: cci.upload_npy_array("a", array), "a"),
+        (lambda cci, array: cci.upload_dask_array("a", array), "a"),
+        (lambda cci, array: cci.dict2cloud("t", {"few": np.ones(2), "a": array}, verbose=False), "t/a"),
+    ],
+    ids=["raw", "npy", "chunks", "tree"],
+)
+def test_more_fields_than_are_read_again_are_refused(store: Store, upload: Any, named: str) -> None:
+    cci, array = store.interface(), np.zeros(3, [(f"field{number}", "<i2") for number in range(50_000)])
+    reason = r"a dtype of 50000 fields, which \d+ characters describe; 1048576 are the most .* or use upload_pickle$"
+    with pytest.raises(UnsupportedArray, match=rf"^object '{named}' in \S+ container '[^']*': {reason}"):
+        upload(cci, array)
+    assert store.raw.keys() == []
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("packs", [True, False])
+def test_as_many_fields_as_are_read_come_back(store: Store, packs: bool) -> None:
+    """Names without any pattern are more characters when they are packed."""
+    names, cci = random.Random(0), store.interface()
+    alphabet = "".join(map(chr, range(0x5D, 0x7F))) + "".join(map(chr, range(0x23, 0x5C)))
+    letters = alphabet[:1] if packs else alphabet
+    array = np.zeros(2, [(f"{number:04}{''.join(names.choices(letters, k=850))}", "<i2") for number in range(1200)])
+    cci.upload_raw_array("a", array)
+    stored = store.raw.get("a")[1]["descr"]
+    assert (len(stored) < 100_000, stored.startswith("eN"), len(stored) <= 2**20) == (packs, packs, True)
+    assert_same(cci.download_raw_array("a"), array)
 
 
 def test_npy_is_a_file_for_others(store: Store, tmp_path: Any) -> None:

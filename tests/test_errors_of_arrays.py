@@ -146,6 +146,24 @@ def test_an_array_whose_file_is_closed_is_told_of_with_its_name(store: Store, tm
 
 @pytest.mark.stores("local")
 @pytest.mark.parametrize("name", CALLS)
+def test_what_has_no_items_in_a_hdf5_file_is_told_of_with_its_name(store: Store, name: str, tmp_path: Path) -> None:
+    h5py, cci, (call, key) = pytest.importorskip("h5py"), store.interface(), CALLS[name]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["nothing"] = file.attrs["nothing"] = h5py.Empty("f4")
+        for value in (file["nothing"], file.attrs["nothing"]):
+            with pytest.raises(UnsupportedArray, match=r"h5py\.Empty has a dtype, and no shape and no items") as caught:
+                call(cci, value)
+            assert str(caught.value).startswith(f"{store.backend().describe(key)}: ")
+            assert not store.raw.keys()
+            call(cci, np.empty(0, value.dtype))  # as it advises
+            stored = store.raw.keys()
+            assert stored
+            for made in stored:
+                store.raw.delete(made)
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("name", CALLS)
 def test_what_a_library_says_of_an_array_that_it_cannot_give_is_told_with_its_name(store: Store, name: str) -> None:
     class Tensor:
         def __array__(self, *_: Any, **__: Any) -> Any:

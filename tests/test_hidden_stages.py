@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +61,6 @@ def stored(store: Store) -> set[str]:
         lambda cci: cci.fs.find("st"),
         lambda cci: [name for name in cci.fs.glob("st/**") if cci.fs.isfile(name)],
         lambda cci: [f"{root}/{name}" for root, _, names in cci.fs.walk("st") for name in names],
-        lambda cci: list(cci.fs.du("st", total=False)),
         lambda cci: cci.get_browser().st._glob(),
     ],
 )
@@ -119,8 +119,20 @@ def test_a_limit_counts_what_is_shown(cci: DefaultInterface) -> None:
 
 
 def test_what_is_stored_counts(cci: DefaultInterface, store: Store) -> None:
-    sizes = sum(info.size for info in store.backend().list_objects())
-    assert cci.get_bucket_size() == cci.get_size() == sizes
+    sizes = {info.key: info.size for info in store.backend().list_objects()}
+    assert cci.get_bucket_size() == cci.get_size() == cci.fs.du("st") == cci.fs.disk_usage("st") == sum(sizes.values())
+    assert cci.fs.du("st", total=False) == sizes
+    assert sum(info.size for info in cci.find("st", stages=True)) == sum(sizes.values())
+    below = {name: size for name, size in sizes.items() if name.startswith(TREE)}
+    assert cci.fs.du(TREE) == cci.fs.du(TREE, maxdepth=4) == sum(below.values())
+    assert cci.fs.du(TREE, maxdepth=1) == sizes[f"{TREE}/mean"]
+
+
+def test_to_measure_takes_one_listing(recorded: Recorded) -> None:
+    cci = killed(recorded.store.interface())
+    recorded.proxy.clear()
+    assert cci.fs.du(TREE) > 0
+    assert recorded.proxy.count() == 1
 
 
 def test_millions_are_tested_once() -> None:
@@ -224,8 +236,19 @@ def test_the_command(
 
     assert call("ls", "-r", "st").split() == call("ls", "-r", "s*").split() == SHOWN
     assert call("ls", TREE).split() == call("ls", "st/*/res/*").split() == [f"{TREE}/mean"]
-    for arguments in (["tree", "st"], ["tree", "st", "-L", "4"], ["du", TREE], ["info", TREE]):
+    for arguments in (["tree", "st"], ["tree", "st", "-L", "4"], ["info", TREE]):
         assert ".upload-0" not in call(*arguments).replace("x.upload-0", "")
+    sizes = {info.key: info.size for info in store.backend().list_objects(f"{TREE}/")}
+    rows = [line.split() for line in call("du", TREE).splitlines()]
+    assert [(int(size), int(count)) for size, count, _ in rows] == [
+        (sizes[LEAF] + 1, 2),
+        (sizes[f"{TREE}/mean"], 1),
+        (sum(sizes.values()), 3),
+    ]
+    assert [name for _, _, name in rows[:2]] == [f"{STAGE}/", f"{TREE}/mean"]
+    found = json.loads(call("info", TREE, "--json"))
+    assert (found["objects"], found["size"]) == (3, sum(sizes.values()))
+    assert found["upload"].startswith(f"the tree '{TREE}' is being uploaded, or what a killed upload left: ")
     call("get", "-r", "-q", "st", "got")
     call("get", "-r", "-q", "st/*/re*", "matched")
     for folder in ("got", "matched"):
@@ -249,6 +272,30 @@ def test_the_command_gets_and_moves_a_tree_that_only_waits(store: Store, cc: Run
     assert "is a directory: use -r" in cc("mv", *options, TREE, "new").err
     ok(cc("mv", *options, "-q", "-r", TREE, "new"))
     assert mean(cci, "new") == 99
+
+
+@pytest.mark.stores("local")
+def test_the_command_tells_of_what_it_does_not_show(store: Store, cc: Run) -> None:
+    cci, options = store.interface(), ["--backend", "local", "--bucket", store.container]
+    cci.upload_raw_array(LEAF, np.ones(2))
+    listings = [["ls", TREE], ["ls", f"{TREE}/*"], ["ls", "-r", f"{TREE}/*"], ["ls", "-r", f"{TREE}/*/mean"]]
+    trees = [["tree", TREE], ["tree", TREE, "-L", "1"]]
+    for arguments in (*listings, *trees):
+        done = cc(*arguments, *options)
+        assert done.code == 0
+        assert done.out == (f"local://{store.container}//{TREE}\n" if arguments in trees else "")
+        assert f"the tree '{TREE}' is being uploaded, or what a killed upload left" in done.err
+    cci.upload_object(MARK[:-1] + "1", b".")
+    for arguments in (*listings, *trees):
+        assert f"the tree '{TREE}' is stored, and cloud2dict reads it; its leaves wait" in cc(*arguments, *options).err
+    assert "cloud2dict reads it" in json.loads(ok(cc("info", TREE, *options, "--json")))["upload"]
+    assert ok(cc("du", TREE, *options)).splitlines()[0].endswith(f"2  {STAGE}/")
+    assert cc("ls", TREE, *options, "--json").out == "[]\n"
+    assert ok(cc("ls", STAGE, *options)).split() == [f"{STAGE}/complete-1-1", f"{STAGE}/leaves/"]
+    for arguments in (["ls", f"{TREE}/mean"], ["ls", f"{TREE}/x*"], ["du", f"{TREE}/mean"], ["tree", "sta"]):
+        done = cc(*arguments, *options)
+        assert done.code == 1
+        assert "nothing " in done.err
 
 
 @pytest.mark.stores("local")

@@ -14,7 +14,8 @@ from test_objects import small_parts
 
 import cottoncandy as cc
 from cottoncandy.cli import run
-from cottoncandy.errors import ObjectNotFound
+from cottoncandy.cli.contents import array_facts
+from cottoncandy.errors import NotAnArray, ObjectNotFound
 from cottoncandy.verification import Damage
 from cottoncandy.verification.objects import FIRST
 
@@ -185,6 +186,23 @@ def test_what_makes_no_sense_ends_no_verification(tmp_path: Any) -> None:
         assert [damage.name for damage in cci.verify(name).damaged] == ["b/damaged"]
     assert cci.rm("b/damaged") == {"DeletedCount": 1}
     assert cci.verify("b").ok
+
+
+@pytest.mark.parametrize("compression", [False, "Zstd"])
+def test_a_leaf_that_is_called_as_a_table_is_no_table(store: Store, compression: Any) -> None:
+    """Its checksum is that of the array, and not of the bytes that are stored."""
+    cci = store.interface()
+    cci.dict2cloud("t", {"metadata.json": SMOOTH, "x": SMOOTH[:2]}, compression=compression, verbose=False)
+    assert (cci.verify("t").checked, cci.verify("t").damaged) == (2, ())
+    for read in (cci.download_dask_array, cci.download_sparse_array, cci.download_masked_array):
+        with pytest.raises(NotAnArray, match=r"'t/metadata.json'.* is a raw array: .*cloud2dict a tree"):
+            read("t")
+    assert array_facts(cci, "t") == {}
+    # and where an array of parts takes the tree's name, the leaf is nothing that was in its way
+    cci.upload_sparse_array("t", scipy.sparse.eye(3).tocsr())
+    assert cci.download_sparse_array("t").sum() == 3
+    flip(store, "t/x", 20)
+    assert [damage.name for damage in cci.verify("t").damaged] == ["t/x"]
 
 
 @pytest.mark.parametrize("known", [1, 3, 5, 6])

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cottoncandy import checksums, codecs, stringarrays
-from cottoncandy.dtypes import Dtype, descr_of, parse_dtype
+from cottoncandy.dtypes import LONGEST, Dtype, parse_dtype, text_of
 from cottoncandy.errors import ChecksumMismatch, CorruptObject, NotAnArray, UnknownCodec, UnsupportedArray
 
 __all__ = ["RESERVED_KEYS", "ArrayDescription", "add_description_checksum", "is_array", "lowered", "read_checksum"]
@@ -35,9 +35,8 @@ _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _SHAPE = re.compile(r"[0-9]{1,19}(,[0-9]{1,19})*", re.ASCII)
 # numpy's own bound: the bytes of an array are a C ssize_t
 _LARGEST_ARRAY = 2**63 - 1
-# Characters of the description of a dtype: longer ones are packed, and none is longer than the second.
+# Characters of the description of a dtype: longer ones are packed.
 _LONG = 1000
-_LONGEST = 2**20
 # What zlib begins with, at its best, in base64.
 _PACKED = re.compile(r"eN[o-r][A-Za-z0-9+/]+={0,2}")
 
@@ -148,9 +147,9 @@ class ArrayDescription:
         metadata = _plain_metadata(name, self.shape, self.compression, self.order).copy()
         if self.utf8 is None and self.dtype.names is None:
             return metadata
-        descr = descr_of(self.dtype)
+        descr = text_of(self.dtype)
         if descr is not None:
-            metadata["descr"] = _pack(json.dumps(descr, separators=(",", ":")))
+            metadata["descr"] = _pack(descr)
         if self.utf8 is not None:
             metadata["utf8"] = str(self.utf8)
         return metadata
@@ -182,8 +181,8 @@ class ArrayDescription:
         """
         metadata = lowered(metadata)
         texts = tuple(map(metadata.get, _KEYS))
-        if max(map(len, filter(None, texts)), default=0) > _LONGEST:
-            raise CorruptObject(f"{where}: its description has more than {_LONGEST} characters")
+        if max(map(len, filter(None, texts)), default=0) > LONGEST:
+            raise CorruptObject(f"{where}: its description has more than {LONGEST} characters")
         _check_description(metadata, where)
         try:
             return _read(texts, size)
@@ -233,14 +232,17 @@ def _parse_texts(text: str, descr: str | None) -> Dtype:
 
 def _pack(text: str) -> str:
     """A long text in fewer characters, all ASCII: stores take about 2,000 of metadata in all."""
-    return text if len(text) <= _LONG else base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    if len(text) <= _LONG:
+        return text
+    # of names without any pattern it has more characters, and might be longer than what is read
+    return min(text, base64.b64encode(zlib.compress(text.encode(), 9)).decode(), key=len)
 
 
 def _unpack(text: str) -> str:
     if not _PACKED.fullmatch(text):
         return text
     unpacking = zlib.decompressobj()
-    unpacked = unpacking.decompress(base64.b64decode(text), _LONGEST)
+    unpacked = unpacking.decompress(base64.b64decode(text), LONGEST)
     if not unpacking.eof:
         raise ValueError("it is cut off, or longer than any dtype")
     return unpacked.decode()

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cottoncandy import keys
+from cottoncandy import keys, trees
 from cottoncandy.backends.base import ObjectHead, ObjectInfo, ObjectPrefix
 from cottoncandy.cli.options import command, human_option, json_option, names_argument, recursive_option
 from cottoncandy.cli.output import as_record, date_text, long_line, print_json, size_text
-from cottoncandy.cli.places import Access, Place, directory_of, is_pattern, open_store, place
+from cottoncandy.cli.places import Access, Place, directory_of, is_pattern, open_store, place, tell_hidden
 from cottoncandy.cli.streams import is_terminal, tell
 from cottoncandy.errors import CottonCandyError, NotAnArray, ObjectNotFound
 
@@ -49,12 +50,13 @@ def ls(names: tuple[str, ...], *, long: bool, human: bool, recursive: bool, as_j
 
 
 def _entries(cci: DefaultInterface, where: Place, *, recursive: bool) -> Iterator[Entry]:
+    look = partial(cci.find if recursive else cci.scandir, where.name, literal=not is_pattern(cci, where.name))
     nothing = True
-    for entry in (cci.find if recursive else cci.scandir)(where.name, literal=not is_pattern(cci, where.name)):
+    for entry in look():
         nothing = False
         yield entry
     if nothing and where.name:
-        raise where.nothing()
+        tell_hidden(where, cci, look(stages=True))
 
 
 # ---------------------------------------------------------------------- tree
@@ -70,7 +72,8 @@ def tree(name: str, *, level: int | None, sizes: bool, human: bool, access: Acce
     prefix = keys.as_directory(where.name)
     branch = _levels(cci, prefix, level) if level else _nested(cci.find(prefix, literal=True), prefix)
     if not branch:
-        raise ObjectNotFound(f"{where.at(where.name)}: nothing is below this name")
+        everything = cci.find(prefix, literal=True, stages=True)
+        tell_hidden(where, cci, everything, reason="nothing is below this name")
     tell(where.at(where.name))
     for line in _drawn(branch, "", sizes=sizes, human=human):
         tell(line)
@@ -120,7 +123,8 @@ def _drawn(branch: Branch, indent: str, *, sizes: bool, human: bool) -> Iterator
 def info(name: str, *, as_json: bool, access: Access) -> None:
     """Tell what is known of an object: size, date, metadata, and what array it is. One request.
 
-    Of what lies below a name it tells the sum, and what array it is if it is one in chunks, a sparse or a masked one.
+    Of what lies below a name it tells the sum, and what array it is if it is one in chunks, a sparse or a masked one;
+    and whether an upload of a tree has not ended there, whose objects count, too.
     """
     where = place(name, access)
     cci = open_store(where, access)
@@ -150,10 +154,12 @@ def _summed(cci: DefaultInterface, name: str) -> dict[str, Any]:
     from cottoncandy.chunkedarrays.names import TABLE  # it brings numpy, which a completion does without
 
     prefix = keys.as_directory(name)
-    sizes = {info.key: info.size for info in cci.find(prefix, literal=True)}
+    sizes = {info.key: info.size for info in cci.find(prefix, literal=True, stages=True)}
     if not sizes:
         raise ObjectNotFound(f"{cci.backend_interface.describe(name)} does not exist, and nothing is below that name")
-    facts = {"type": "directory", "objects": len(sizes), "size": sum(sizes.values())}
+    facts: dict[str, Any] = {"type": "directory", "objects": len(sizes), "size": sum(sizes.values())}
+    if told := trees.told_of(trees.stages(dict.fromkeys(sizes))[1]):
+        facts["upload"] = told
     return {**facts, **_array_in(cci, name)} if prefix + TABLE in sizes else facts
 
 
@@ -187,13 +193,16 @@ def _array(head: ObjectHead, where: str) -> dict[str, Any]:
 @human_option
 @json_option
 def du(name: str, *, summarize: bool, human: bool, as_json: bool, access: Access) -> None:
-    """Add up the sizes of what is below NAME: bytes, objects and name of each child, and the sum."""
+    """Add up the sizes of what is below NAME: bytes, objects and name of each child, and the sum.
+
+    What uploads of trees have beside them, as NAME/.upload-..., counts: ls shows it when it is asked for.
+    """
     where = place(name, access)
     cci = open_store(where, access)
     pattern = is_pattern(cci, where.name)
     prefix = directory_of(where.name, pattern=pattern)
     sums: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for found in cci.find(where.name, literal=not pattern):
+    for found in cci.find(where.name, literal=not pattern, stages=True):
         first, slash, _ = found.key.removeprefix(prefix).partition(keys.SEPARATOR)
         child = prefix + first + slash if found.key.startswith(prefix) else found.key  # which was named itself
         for total in (sums[child], sums[""]):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from cottoncandy import keys
-from cottoncandy.cli.streams import is_terminal
+from cottoncandy.cli.streams import is_terminal, tell
 from cottoncandy.errors import ContainerNotFound, InvalidObjectName, ObjectNotFound
 
 if TYPE_CHECKING:
+    from cottoncandy.backends.base import ObjectInfo, ObjectPrefix
     from cottoncandy.interfaces import DefaultInterface
 
 _URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
@@ -90,9 +91,9 @@ class Place:
         between = "//" if "/" in self.container else "/"
         return f"{self.backend}://{self.container}{between}{name}"
 
-    def nothing(self) -> ObjectNotFound:
+    def nothing(self, reason: str = "nothing has this name, or matches it") -> ObjectNotFound:
         """What is raised where nothing has the name, or matches it."""
-        return ObjectNotFound(f"{self.at(self.name)}: nothing has this name, or matches it")
+        return ObjectNotFound(f"{self.at(self.name)}: {reason}")
 
 
 def is_url(text: str) -> bool:
@@ -173,6 +174,32 @@ def is_pattern(cci: DefaultInterface, name: str) -> bool:
 def is_directory(cci: DefaultInterface, name: str) -> bool:
     """Whether anything is below a name, if only a tree that waits in its stage. One listing."""
     return next(cci.find(keys.as_directory(name), limit=1, literal=True, stages=True), None) is not None
+
+
+def tell_hidden(one: Place, cci: DefaultInterface, listed: Iterable[ObjectInfo | ObjectPrefix], **reason: str) -> None:
+    """Where a listing shows nothing, tell of what uploads of trees have there: a tree may be read from it.
+
+    Parameters
+    ----------
+    one : Place
+    cci : DefaultInterface
+    listed : iterable of ObjectInfo or ObjectPrefix
+        The same listing, with stages.
+    **reason
+        What `Place.nothing` says.
+
+    Raises
+    ------
+    ObjectNotFound
+        If nothing is there at all.
+    """
+    from cottoncandy import trees
+
+    below = [name for stage in trees.stages_of(entry.key for entry in listed) for name in objects_of(cci, stage)]
+    told = trees.told_of(trees.stages(dict.fromkeys(below))[1])
+    if told is None:
+        raise one.nothing(**reason)
+    tell(f"{one.at(one.name)}: {told}", err=True)
 
 
 def directory_of(name: str, *, pattern: bool) -> str:

@@ -244,8 +244,11 @@ class Names(AbstractFileSystem):  # type: ignore[misc] # fsspec has no type hint
     def du(
         self, path: str, total: bool = True, maxdepth: int | None = None, withdirs: bool = False, **kwargs: Any
     ) -> Any:
-        """Sum up the bytes of all objects below a name, from their listing."""
-        found = self.find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
+        """Sum up the bytes of all objects below a name, from their listing.
+
+        With what uploads have beside their trees: no other listing shows that, but it is stored, and paid for.
+        """
+        found = self._with_stages().find(path, maxdepth=maxdepth, withdirs=withdirs, detail=True)
         sizes = {name: facts["size"] for name, facts in found.items()}
         return sum(sizes.values()) if total else sizes
 

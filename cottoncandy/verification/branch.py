@@ -114,7 +114,7 @@ class _Look:
     def _read(self) -> None:
         with ObjectSource(self._backend, self._key, self._settings, FIRST) as source:
             check_object(source, self._findings)
-            may_be_table = folders.is_table(self._key) and source.head.size <= LARGEST_TABLE
+            may_be_table = folders.may_be_table(source.head)
         if may_be_table:
             self._look_at_parts()
 

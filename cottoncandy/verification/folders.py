@@ -9,15 +9,15 @@ from itertools import product
 from typing import Any
 
 from cottoncandy import keys
-from cottoncandy.arrayformat import ArrayDescription
+from cottoncandy.arrayformat import ArrayDescription, is_array
 from cottoncandy.backends.base import Backend, ObjectHead
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
-from cottoncandy.chunkedarrays.names import TABLE, VERSION, version_of
+from cottoncandy.chunkedarrays.names import LARGEST_TABLE, TABLE, VERSION, version_of
 from cottoncandy.chunkedarrays.standing import FORMS
 from cottoncandy.chunkedarrays.table import ChunkTable
 from cottoncandy.errors import CorruptObject, ObjectNotFound, OutOfMemory, UnknownCodec, UnsupportedArray, WrongKey
 
-__all__ = ["UNREADABLE", "Part", "is_table", "part_damage", "parts_of"]
+__all__ = ["UNREADABLE", "Part", "may_be_table", "part_damage", "parts_of"]
 
 #: What cannot be read here; elsewhere, where there is the key or the codec, it can.
 UNREADABLE = (UnknownCodec, UnsupportedArray, WrongKey, OutOfMemory)
@@ -42,9 +42,9 @@ class Part:
     form: tuple[Any, tuple[int, ...]] | None = None
 
 
-def is_table(key: str) -> bool:
-    """Whether an object of that name may be a table."""
-    return keys.basename(key) == TABLE
+def may_be_table(head: ObjectHead) -> bool:
+    """Whether an object may be a table. A leaf of a tree may have its name, and what is larger is another program's."""
+    return keys.basename(head.key) == TABLE and head.size <= LARGEST_TABLE and not is_array(head.metadata)
 
 
 def parts_of(key: str, text: bytes) -> Iterator[Part]:
