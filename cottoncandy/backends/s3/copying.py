@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -13,7 +15,9 @@ from cottoncandy import partsizes
 from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import MIB, ObjectReader, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, quoted, receipt
+from cottoncandy.backends.s3.deleting import delete_objects
 from cottoncandy.backends.s3.reader import open_object
+from cottoncandy.backends.s3.refusals import is_precondition
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -26,10 +30,12 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import ContainerNotFound, NotSupported, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import ContainerNotFound, CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
 from cottoncandy.resuming import read_resuming
+
+log = logging.getLogger(__name__)
 
 #: Of the object's own, beside its metadata: where that is not copied with it, a request must repeat them.
 _KEPT = (
@@ -44,6 +50,8 @@ _KEPT = (
 )
 #: Bytes that are compared at a time, where only they can tell whether an object is a copy.
 _COMPARED = 8 * MIB
+#: The ETag of no object.
+_NO_VERSION = '"00000000000000000000000000000000"'
 
 
 class Sizes(NamedTuple):
@@ -89,6 +97,9 @@ class Copy:
         """Copy it with its metadata, or with others, whatever its size; ``e_tag`` holds it to one version.
 
         It is looked at first, but for one whose ``size`` is known, and which goes as it is, in whichever version.
+        One request copies a version where the server heeds that condition. Elsewhere the copy would be of another one
+        that came meanwhile, under the metadata of the first: so it is made of parts, and the source looked at again
+        before it takes its name.
         """
         sizes, is_itself = self._sizes, self._place == {"Bucket": self._bucket.name, "Key": self._key}
         if size is not None and size <= sizes.at_once and metadata is None and e_tag is None and not is_itself:
@@ -100,7 +111,7 @@ class Copy:
             return receipt(head, head.get("ETag"))  # S3 refuses to copy an object onto itself
         if metadata is not None:
             head = {**head, "Metadata": metadata}
-        if head["ContentLength"] <= sizes.at_once:
+        if head["ContentLength"] <= sizes.at_once and (e_tag is None or self._is_held(e_tag)):
             more: dict[str, Any] = held(e_tag, "CopySourceIfMatch")
             if metadata is not None:
                 more |= _kept(head) | {"MetadataDirective": "REPLACE", "Metadata": dict(metadata)}
@@ -125,6 +136,35 @@ class Copy:
 
     def _head(self, e_tag: str | None = None) -> Response:
         return self._source.head(self._source_key, e_tag)
+
+    # ------------------------------------------------------------------ of one version
+    def _is_held(self, e_tag: str) -> bool:
+        """Whether the server copies this version or none with one request."""
+        if not held(e_tag):
+            return False  # it cannot be told a weak one
+        facts = self._bucket.facts
+        if facts.holds_copies is None and not self._bucket.connection.amazon:
+            facts.holds_copies = self._heeds_condition()
+        return self._bucket.connection.amazon or bool(facts.holds_copies)
+
+    def _heeds_condition(self) -> bool | None:
+        """Whether a version that there is not is not copied; None where the server refuses it for another reason.
+
+        Not onto the name itself: where it is copied all the same, under a name of our own, it is removed.
+        """
+        bucket, key = self._bucket, f"{self._key}.{secrets.token_hex(8)}"
+        more = {**bucket.connection.payer, **held(_NO_VERSION, "CopySourceIfMatch")}
+        may_be_there = True
+        with bucket.door(key):
+            try:
+                bucket.data.copy_object(Bucket=bucket.name, Key=key, CopySource=self._place, **more)
+            except ClientError as error:
+                may_be_there = False
+                return is_precondition(error) or None
+            finally:
+                if may_be_there:
+                    _remove(bucket, key)
+        return False
 
     # ------------------------------------------------------------------ with one request
     def _listed(self) -> Receipt:
@@ -195,6 +235,14 @@ class Copy:
         if opaque(self._head().get("ETag")) != opaque(e_tag):
             where = self._source.describe(self._source_key)
             raise ObjectChanged(f"{where} was replaced while it was copied: copy it again")
+
+
+def _remove(bucket: Bucket, key: str) -> None:
+    """Delete a copy that was only to be tried: what it was tried for goes on in any case."""
+    try:
+        delete_objects(bucket, [key])
+    except CottonCandyError as error:
+        log.warning("a copy that is of no more use could not be removed: %s", error)
 
 
 def _receipt(response: Response) -> Receipt:
