@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
 
@@ -17,7 +18,7 @@ from cottoncandy.backends.base import MIB, ObjectReader, Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, quoted, receipt
 from cottoncandy.backends.s3.deleting import delete_objects
 from cottoncandy.backends.s3.reader import open_object
-from cottoncandy.backends.s3.refusals import is_precondition
+from cottoncandy.backends.s3.refusals import code_of, is_precondition
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -211,7 +212,8 @@ class Copy:
     # ------------------------------------------------------------------ in parts
     def _in_parts(self, head: Response, part: int) -> Receipt:
         size, e_tag = head["ContentLength"], quoted(head.get("ETag"))
-        options = replace(self._options, extra=_kept(head) | dict(self._options.extra))
+        tags = [] if "Tagging" in self._options.extra else self._tags(head)
+        options = replace(self._options, extra=_kept(head) | _tagging(tags) | dict(self._options.extra))
         upload = start_upload(self._bucket, self._key, head.get("Metadata", {}), options)
 
         def copy_part(start: int) -> None:
@@ -225,10 +227,33 @@ class Copy:
         try:
             for_each(copy_part, range(0, size, part), self._bucket.connection.settings.threads)
             self._require_unchanged(e_tag)
-            return upload.complete()
+            made = upload.complete()
         except BaseException:  # Ctrl-C as well
             give_up(upload, self._bucket.describe(self._key))
             raise
+        self._require_tags(tags)
+        return made
+
+    def _tags(self, head: Response) -> list[dict[str, str]]:
+        """The source's tags, which a copy with one request takes along by itself."""
+        if not _has_tags(head):
+            return []
+        try:
+            tags: list[dict[str, str]] = self._source.client.get_object_tagging(**self._place).get("TagSet", [])
+        except ClientError as error:
+            where = self._source.describe(self._source_key)
+            log.warning("%s: its tags cannot be read (%s), so its copy has none", where, code_of(error))
+            return []
+        return tags
+
+    def _require_tags(self, tags: list[dict[str, str]]) -> None:
+        """Give the copy its tags where the server did not: Ceph 16 passes over those of an upload in parts."""
+        if not tags or _has_tags(self._bucket.head(self._key)):
+            return
+        try:
+            self._bucket.client.put_object_tagging(Bucket=self._bucket.name, Key=self._key, Tagging={"TagSet": tags})
+        except ClientError as error:
+            log.warning("%s: the server refuses its tags (%s)", self._bucket.describe(self._key), code_of(error))
 
     def _require_unchanged(self, e_tag: str | None) -> None:
         # Ceph 16 and moto pass over CopySourceIfMatch: the parts might be of two versions
@@ -250,7 +275,26 @@ def _receipt(response: Response) -> Receipt:
 
 
 def _kept(head: Response) -> dict[str, Any]:
-    return {name: head[name] for name in _KEPT if head.get(name)}
+    return {name: _as_sent(head[name]) for name in _KEPT if head.get(name)}
+
+
+def _has_tags(head: Response) -> bool:
+    # older releases of botocore know the header in an answer to GET alone
+    return bool(head["ResponseMetadata"]["HTTPHeaders"].get("x-amz-tagging-count", "").strip("0"))
+
+
+def _tagging(tags: list[dict[str, str]]) -> dict[str, str]:
+    """Tags as the parameter of a write. Ceph 16 takes a ``+`` for one, so blanks are ``%20``."""
+    pairs = [(tag["Key"], tag["Value"]) for tag in tags]
+    return {"Tagging": urlencode(pairs, quote_via=quote)} if pairs else {}
+
+
+def _as_sent(value: Any) -> Any:
+    """A header's value as it was sent: the text of a request goes as UTF-8, that of an answer is read as latin-1."""
+    try:
+        return value.encode("latin-1").decode() if isinstance(value, str) else value
+    except UnicodeError:  # it came in another encoding
+        return value
 
 
 def _read(bucket: Bucket, key: str, start: int, stop: int, e_tag: str | None) -> bytearray:
