@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stores import RawBucket, Store
+from stores import BOTH_WIRES, RawBucket, Store
 
 import cottoncandy as cc
 from cottoncandy.backends.base import Backend
@@ -52,6 +52,23 @@ def test_who_has_the_url_reads_and_writes_without_keys(store: Store, caplog: pyt
     assert asked["X-Amz-Expires"] == ["300"]
     assert store.access["secret_key"] not in url
     assert asked["X-Amz-Signature"][0] not in caplog.text
+
+
+@BOTH_WIRES
+@pytest.mark.stores("moto", "seaweedfs", "ceph")
+def test_a_url_of_who_pays_says_so(store: Store) -> None:
+    """In its query, under its signature: a browser sends no header of Amazon's."""
+    cci = store.interface(requester_pays=True)
+    for url in (cci.get_presigned_url(ODD, method="put"), cci.get_presigned_url(ODD)):
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)
+        assert asked["x-amz-request-payer"] == ["requester"]
+        assert asked["X-Amz-SignedHeaders"] == ["host"]
+        fetched = fetch(store, url, None if store.raw.keys() else b"bytes")
+    assert fetched == b"bytes"
+    assert "payer" not in store.interface().get_presigned_url(ODD)
+    if store.name == "ceph":  # which looks at signatures
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            fetch(store, url.replace("x-amz-request-payer=requester", "x-amz-request-payer=somebody"))
 
 
 @pytest.mark.stores("ceph")

@@ -27,7 +27,7 @@ from stores import Recorded, Store
 
 from cottoncandy import generate_encryption_key
 from cottoncandy.diskfiles import replacing, replacing_path
-from cottoncandy.errors import ConfigurationError, InvalidObjectName, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import ConfigurationError, InvalidObjectName, ObjectChanged, ObjectExists, ObjectNotFound
 from cottoncandy.stream import TransferSettings, file_pieces
 from cottoncandy.waits import Waits
 
@@ -469,6 +469,26 @@ def test_extra_arguments_that_boto3_knows_do_no_harm_elsewhere(store: Store, tmp
     extra = dict.fromkeys(known - {"Metadata"}, "text/plain") | {"Metadata": {"subject": "S01"}}
     store.interface().upload_from_file(path, "a", ExtraArgs=extra)
     assert store.raw.get("a") == (b"x", {"subject": "S01"})
+
+
+@pytest.mark.stores("local", "moto", "seaweedfs", "ceph", "gdrive")
+@pytest.mark.parametrize("encryption_key", [None, generate_encryption_key()], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("size", [5, 12 * 2**20], ids=["at once", "in parts"])
+def test_what_is_to_replace_nothing_in_boto3s_words_replaces_nothing(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, encryption_key: str | None
+) -> None:
+    """Ceph 16 passes over that condition where an upload in parts is completed."""
+    monkeypatch.setenv("COTTONCANDY_UPLOAD_SETTINGS_MPU_USE_THRESHOLD", "6")
+    cci, path, extra = store.interface(encryption_key=encryption_key), tmp_path / "a.bin", {"IfNoneMatch": "*"}
+    path.write_bytes(bytes(size))
+    store.raw.put("a.bin", b"precious")
+    for call, source, name in ((cci.upload_from_file, path, "a.bin"), (cci.upload_from_directory, tmp_path, "/")):
+        with pytest.raises(ObjectExists, match=r"a\.bin"):
+            call(source, name, ExtraArgs=extra)
+    assert store.raw.get("a.bin")[0] == b"precious"
+    cci.upload_from_file(path, "b.bin", ExtraArgs=extra)
+    assert cci.download_object("b.bin") == bytes(size)
+    assert extra == {"IfNoneMatch": "*"}
 
 
 def grow(path: Path) -> None:

@@ -499,6 +499,18 @@ def test_a_botocore_without_conditions_asks_beforehand(write: str, monkeypatch: 
         assert not any(request.headers["If-None-Match"] for request in proxy.requests)
 
 
+@BOTH_WIRES
+def test_what_only_a_whole_body_can_have_is_refused_for_parts(wire: str) -> None:
+    md5 = WriteOptions(extra={"ContentMD5": "XUFAKrxLKna5cZ2REBfFkg==", "ContentType": "text/plain"})
+    with elsewhere() as (backend, proxy):
+        backend.put("key", b"hello", {}, md5)
+        assert proxy.requests[-1].headers["Content-MD5"] == md5.extra["ContentMD5"]
+        proxy.clear()
+        with pytest.raises(ConfigurationError, match=r"'key' in bucket .*'ContentMD5'.* in parts"):
+            backend.start_upload("key", {}, md5)
+        assert not proxy.requests
+
+
 # ------------------------------------------------------------------ buckets
 def test_the_region_of_a_new_bucket() -> None:
     with amazon() as (backend, proxy):

@@ -67,6 +67,7 @@ def prepare(client: Client, settings: Settings) -> BotocoreRetries:
     client.meta.events.register_first("choose-signer.s3", sign_urls_as_requests)
     if settings.requester_pays:
         client.meta.events.register("before-call.s3", pay)
+        client.meta.events.register("before-sign.s3", pay_by_url)
     if not is_amazon(client.meta.endpoint_url):
         client.meta.events.register("before-call.s3", stay)
         client.meta.events.register("before-sign.s3.DeleteObjects", sum_by_md5)
@@ -130,6 +131,15 @@ def _loader(data_path: str | None) -> Loader:
 def pay(params: dict[str, Any], **_: Any) -> None:
     """Say in every request that we pay for it."""
     params["headers"]["x-amz-request-payer"] = "requester"
+
+
+def pay_by_url(request: Any, **_: Any) -> None:
+    """Say so in a URL, too: in its query, as a browser sends no header.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/ObjectsinRequesterPaysBuckets.html
+    """
+    if request.context.get("is_presign_request"):
+        request.params = {**(request.params or {}), "x-amz-request-payer": "requester"}
 
 
 def stay(context: dict[str, Any], **_: Any) -> None:
@@ -215,4 +225,4 @@ def _drop_expires(headers: Any) -> None:
 
 
 #: The handlers of ours, whose work is done on the lean way too.
-KNOWN_HANDLERS = (pay, stay, sum_by_md5, sign_urls_as_requests, refuse_lies, clean)
+KNOWN_HANDLERS = (pay, pay_by_url, stay, sum_by_md5, sign_urls_as_requests, refuse_lies, clean)

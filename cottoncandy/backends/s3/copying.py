@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 from botocore.exceptions import ClientError
 
@@ -13,6 +16,8 @@ from cottoncandy.allornothing import give_up
 from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, quoted, receipt
 from cottoncandy.backends.s3.comparing import holds, read_span
+from cottoncandy.backends.s3.deleting import delete_objects
+from cottoncandy.backends.s3.refusals import code_of, is_precondition
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -25,9 +30,11 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import ContainerNotFound, NotSupported, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import ContainerNotFound, CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
+
+log = logging.getLogger(__name__)
 
 #: Of the object's own, beside its metadata: where that is not copied with it, a request must repeat them.
 _KEPT = (
@@ -40,6 +47,8 @@ _KEPT = (
     "StorageClass",
     "WebsiteRedirectLocation",
 )
+#: The ETag of no object.
+_NO_VERSION = '"00000000000000000000000000000000"'
 
 
 class Sizes(NamedTuple):
@@ -85,6 +94,9 @@ class Copy:
         """Copy it with its metadata, or with others, whatever its size; ``e_tag`` holds it to one version.
 
         It is looked at first, but for one whose ``size`` is known, and which goes as it is, in whichever version.
+        One request copies a version where the server heeds that condition. Elsewhere the copy would be of another one
+        that came meanwhile, under the metadata of the first: so it is made of parts, and the source looked at again
+        before it takes its name.
         """
         sizes, is_itself = self._sizes, self._place == {"Bucket": self._bucket.name, "Key": self._key}
         if size is not None and size <= sizes.at_once and metadata is None and e_tag is None and not is_itself:
@@ -96,7 +108,7 @@ class Copy:
             return receipt(head, head.get("ETag"))  # S3 refuses to copy an object onto itself
         if metadata is not None:
             head = {**head, "Metadata": metadata}
-        if head["ContentLength"] <= sizes.at_once:
+        if head["ContentLength"] <= sizes.at_once and (e_tag is None or self._is_held(e_tag)):
             more: dict[str, Any] = held(e_tag, "CopySourceIfMatch")
             if metadata is not None:
                 more |= _kept(head) | {"MetadataDirective": "REPLACE", "Metadata": dict(metadata)}
@@ -121,6 +133,35 @@ class Copy:
 
     def _head(self, e_tag: str | None = None) -> Response:
         return self._source.head(self._source_key, e_tag)
+
+    # ------------------------------------------------------------------ of one version
+    def _is_held(self, e_tag: str) -> bool:
+        """Whether the server copies this version or none with one request."""
+        if not held(e_tag):
+            return False  # it cannot be told a weak one
+        facts = self._bucket.facts
+        if facts.holds_copies is None and not self._bucket.connection.amazon:
+            facts.holds_copies = self._heeds_condition()
+        return self._bucket.connection.amazon or bool(facts.holds_copies)
+
+    def _heeds_condition(self) -> bool | None:
+        """Whether a version that there is not is not copied; None where the server refuses it for another reason.
+
+        Not onto the name itself: where it is copied all the same, under a name of our own, it is removed.
+        """
+        bucket, key = self._bucket, f"{self._key}.{secrets.token_hex(8)}"
+        more = {**bucket.connection.payer, **held(_NO_VERSION, "CopySourceIfMatch")}
+        may_be_there = True
+        with bucket.door(key):
+            try:
+                bucket.data.copy_object(Bucket=bucket.name, Key=key, CopySource=self._place, **more)
+            except ClientError as error:
+                may_be_there = False
+                return is_precondition(error) or None
+            finally:
+                if may_be_there:
+                    _remove(bucket, key)
+        return False
 
     # ------------------------------------------------------------------ with one request
     def _listed(self) -> Receipt:
@@ -167,7 +208,8 @@ class Copy:
     # ------------------------------------------------------------------ in parts
     def _in_parts(self, head: Response, part: int) -> Receipt:
         size, e_tag = head["ContentLength"], quoted(head.get("ETag"))
-        options = replace(self._options, extra=_kept(head) | dict(self._options.extra))
+        tags = [] if "Tagging" in self._options.extra else self._tags(head)
+        options = replace(self._options, extra=_kept(head) | _tagging(tags) | dict(self._options.extra))
         upload = start_upload(self._bucket, self._key, head.get("Metadata", {}), options)
 
         def copy_part(start: int) -> None:
@@ -181,10 +223,33 @@ class Copy:
         try:
             for_each(copy_part, range(0, size, part), self._bucket.connection.settings.threads)
             self._require_unchanged(e_tag)
-            return upload.complete()
+            made = upload.complete()
         except BaseException:  # Ctrl-C as well
             give_up(upload, self._bucket.describe(self._key))
             raise
+        self._require_tags(tags)
+        return made
+
+    def _tags(self, head: Response) -> list[dict[str, str]]:
+        """The source's tags, which a copy with one request takes along by itself."""
+        if not _has_tags(head):
+            return []
+        try:
+            tags: list[dict[str, str]] = self._source.client.get_object_tagging(**self._place).get("TagSet", [])
+        except ClientError as error:
+            where = self._source.describe(self._source_key)
+            log.warning("%s: its tags cannot be read (%s), so its copy has none", where, code_of(error))
+            return []
+        return tags
+
+    def _require_tags(self, tags: list[dict[str, str]]) -> None:
+        """Give the copy its tags where the server did not: Ceph 16 passes over those of an upload in parts."""
+        if not tags or _has_tags(self._bucket.head(self._key)):
+            return
+        try:
+            self._bucket.client.put_object_tagging(Bucket=self._bucket.name, Key=self._key, Tagging={"TagSet": tags})
+        except ClientError as error:
+            log.warning("%s: the server refuses its tags (%s)", self._bucket.describe(self._key), code_of(error))
 
     def _require_unchanged(self, e_tag: str | None) -> None:
         # Ceph 16 and moto pass over CopySourceIfMatch: the parts might be of two versions
@@ -193,9 +258,36 @@ class Copy:
             raise ObjectChanged(f"{where} was replaced while it was copied: copy it again")
 
 
+def _remove(bucket: Bucket, key: str) -> None:
+    """Delete a copy that was only to be tried: what it was tried for goes on in any case."""
+    try:
+        delete_objects(bucket, [key])
+    except CottonCandyError as error:
+        log.warning("a copy that is of no more use could not be removed: %s", error)
+
+
 def _receipt(response: Response) -> Receipt:
     return receipt(response, response["CopyObjectResult"].get("ETag"))
 
 
 def _kept(head: Response) -> dict[str, Any]:
-    return {name: head[name] for name in _KEPT if head.get(name)}
+    return {name: _as_sent(head[name]) for name in _KEPT if head.get(name)}
+
+
+def _has_tags(head: Response) -> bool:
+    # older releases of botocore know the header in an answer to GET alone
+    return bool(head["ResponseMetadata"]["HTTPHeaders"].get("x-amz-tagging-count", "").strip("0"))
+
+
+def _tagging(tags: list[dict[str, str]]) -> dict[str, str]:
+    """Tags as the parameter of a write. Ceph 16 takes a ``+`` for one, so blanks are ``%20``."""
+    pairs = [(tag["Key"], tag["Value"]) for tag in tags]
+    return {"Tagging": urlencode(pairs, quote_via=quote)} if pairs else {}
+
+
+def _as_sent(value: Any) -> Any:
+    """A header's value as it was sent: the text of a request goes as UTF-8, that of an answer is read as latin-1."""
+    try:
+        return value.encode("latin-1").decode() if isinstance(value, str) else value
+    except UnicodeError:  # it came in another encoding
+        return value

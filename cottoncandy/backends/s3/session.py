@@ -30,13 +30,17 @@ Client = Any
 
 @dataclass
 class Facts:
-    """What an endpoint has taught us by its answers, so that nothing is asked for in vain twice. It only grows."""
+    """What an endpoint has taught us by its answers, so that nothing is asked for in vain twice. It only grows.
+
+    ``holds_copies`` is whether it heeds the condition to copy one version; None as long as that was not asked.
+    """
 
     no_acl: bool = False
     no_conditions: bool = False
     no_batches: bool = False
     no_list_v2: bool = False
     lists_by_directory: bool = False
+    holds_copies: bool | None = None
     buckets_without_acl: set[str] = field(default_factory=set)
     buckets_seen: set[str] = field(default_factory=set)
 

@@ -26,11 +26,14 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
+from cottoncandy.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _MARKERS = ("KeyMarker", "UploadIdMarker")
+#: What takes a caller's extra arguments in an upload in parts.
+_OF_PARTS = ("CreateMultipartUpload", "CompleteMultipartUpload")
 #: The caller's extra arguments that each part must repeat.
 _OF_EACH_PART = (
     "ChecksumAlgorithm",
@@ -43,9 +46,10 @@ _OF_EACH_PART = (
 
 def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options: WriteOptions) -> S3Upload:
     """Begin a multipart upload."""
+    parameters = accepted(bucket, "CreateMultipartUpload", options.extra)
+    _refuse_what_is_of_whole_bodies(bucket, key, options.extra)
     if options.if_absent:
         refuse_existing(bucket, key)  # before gigabytes are sent; `complete` looks again
-    parameters = accepted(bucket, "CreateMultipartUpload", options.extra)
     checked = user_metadata(bucket, key, metadata, options)
     parameters |= bucket.connection.payer | {"Metadata": checked}
 
@@ -63,6 +67,16 @@ def start_upload(bucket: Bucket, key: str, metadata: Mapping[str, str], options:
         return S3Upload(bucket, key, response["UploadId"], options)
 
     return ending.begin(start)
+
+
+def _refuse_what_is_of_whole_bodies(bucket: Bucket, key: str, extra: Mapping[str, Any]) -> None:
+    """Refuse what S3 takes only beside a whole body, as its MD5: passed over, it would seem to have been looked at."""
+    accepts = bucket.connection.accepts
+    for name in extra:
+        if not any(accepts(operation, name) for operation in _OF_PARTS) and accepts("PutObject", name):
+            raise ConfigurationError(
+                f"{bucket.describe(key)}: ExtraArgs: S3 takes no {name!r} with what goes up in parts: leave it out"
+            )
 
 
 def unfinished_uploads(bucket: Bucket, prefix: str) -> Iterator[UnfinishedUpload]:

@@ -84,7 +84,14 @@ class InterfaceCore(InterfaceObject):
         return keys.join(a, *p)
 
     def _write_options(self, acl: str | None, extra: Mapping[str, Any] | None = None) -> WriteOptions:
-        return _USUAL if acl is None and not extra else replace(_USUAL, acl=acl, extra=extra or {})
+        if acl is None and not extra:
+            return _USUAL
+        others = dict(extra or {})
+        # boto3's word for what every store can look at: not all that speak S3 heed it in an upload in parts
+        absent = others.get("IfNoneMatch") == "*"
+        if absent:
+            del others["IfNoneMatch"]
+        return replace(_USUAL, acl=acl, extra=others, if_absent=absent)
 
     def _upload(
         self,

@@ -35,7 +35,8 @@ class Files(Objects):
         object_name : str, optional
             The file's full name by default.
         ExtraArgs : dict, optional
-            boto3's: ``ACL``, ``Metadata``, ``ContentType``, ``StorageClass``...
+            boto3's: ``ACL``, ``Metadata``, ``ContentType``, ``StorageClass``... Of them
+            ``{'IfNoneMatch': '*'}`` holds on every store: write only if there is no such object.
         threads : int, optional
             Connections, each of which takes the memory of a part of 5 MiB (more for files over 45 GB). By default the
             configured ``threads``, as far as 25 MiB have room for them.
@@ -49,6 +50,8 @@ class Files(Objects):
         ------
         ConfigurationError
             For something in ``ExtraArgs`` that boto3 does not know.
+        ObjectExists
+            With ``IfNoneMatch``, if it is there already.
         ObjectChanged
             If somebody writes to the file meanwhile; the object is left as it was.
         """
