@@ -122,7 +122,7 @@ def select(names: Iterable[str], wanted: Iterable[str] | None, where: str | None
 #   started              the started mark: leaves of this VERSION that are in their places do not count
 #   leaves/NAME          a leaf that waits, beside its place ROOT/NAME
 #   complete-N-COUNT     the complete mark: the COUNT leaves that wait are the tree, before those of a lower order N
-#   replaces-DIGEST-V    leaves of version V, whose tree was copied to this root from another, are replaced as well
+#   replaces-DIGEST-V    leaves of version V, written for the root of DIGEST, are replaced, also where all was copied
 #   settled              the settled mark: these leaves are in their places, too, where others may replace them now
 #
 # A tree that replaces another waits there until the complete mark is written; from then on readers get it from where it
@@ -158,7 +158,7 @@ class Stage:
         The order of the complete mark, 0 where there is none. Of several complete stages, that of the highest order is
         the tree.
     replaces : set of (str, str or None)
-        Digests of the first root, and versions, of trees that were copied here as a whole and are replaced.
+        Digests of the first root, and versions, of trees that are replaced: of this root, and copied here as a whole.
     settled : bool
         Whether it has the settled mark: its leaves have taken their places, and wait only because another writer may
         yet write there.
@@ -192,7 +192,7 @@ class Stage:
         return self.name(_SETTLED)
 
     def replaces_mark(self, digest: str, version: str | None) -> str:
-        """The name of the mark that a tree which was copied here is replaced."""
+        """The name of the mark that a tree is replaced, whose leaves may be known by nothing else in a copy."""
         return self.name(f"replaces-{digest}-{version or ''}")
 
     @property

@@ -196,6 +196,38 @@ def test_a_mirror_reads_as_what_it_mirrors(store: Store, tmp_path: Path) -> None
     assert {name for name in stored(store) if name.startswith("st/")} == {f"{TREE}/mean"}
 
 
+@pytest.mark.parametrize("ended", ["sync", "rm"])
+def test_what_only_a_mirror_has_of_an_upload_is_told_and_stays(
+    store: Store, caplog: pytest.LogCaptureFixture, ended: str
+) -> None:
+    """It may be of somebody who is at work there; as long as it is there, it may be what readers get."""
+    cci = store.interface()
+    complete(cci)
+    assert told(caplog, lambda: cci.sync("st", "mirror")) == [f"object '{TREE}'"]
+    cci.dict2cloud(TREE, {"mean": np.zeros(3)}, verbose=False)
+    stage = STAGE.replace("st/", "mirror/")
+    before = stored(store)
+    assert told(caplog, lambda: cci.sync("st", "mirror")) == ["object 'mirror/sub01/res'"]
+    assert f"rm('{stage}/', recursive=True)" in caplog.text
+    assert stored(store) == before
+    assert len(cci.cloud2dict("mirror/sub01/res", verbose=False)["mean"]) == 2
+    if ended == "sync":
+        assert told(caplog, lambda: cci.sync("st", "mirror", delete=True)) == []
+    else:
+        cci.rm(f"{stage}/", recursive=True)
+        assert told(caplog, lambda: cci.sync("st", "mirror")) == []
+    assert len(cci.cloud2dict("mirror/sub01/res", verbose=False)["mean"]) == 3
+    assert {name for name in stored(store) if name.startswith("mirror/")} == {"mirror/sub01/res/mean"}
+
+
+def told(caplog: pytest.LogCaptureFixture, call: Callable[[], object]) -> list[str]:
+    """Where uploads were broken off, as the warnings of a call have it."""
+    caplog.clear()
+    call()
+    found = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    return [message.partition(" in ")[0] for message in found if "an upload of a tree was broken off" in message]
+
+
 def test_files_of_any_name_go_up(store: Store, tmp_path: Path) -> None:
     cci = store.interface()
     (tmp_path / "disk/.upload-0123456789abcdef").mkdir(parents=True)

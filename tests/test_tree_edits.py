@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,69 @@ def test_a_copied_tree_is_replaced_as_a_whole_wherever_that_is_broken_off(
         if not was_killed:
             break
     assert writes > 10
+
+
+# A tree, and one that is broken off when it is to take its place: with other names, the same, and fewer.
+REPLACED = [
+    ({"a": 1, "b": 1, "g": {"x": 1, "y": 1}}, {"a": 2, "c": 2, "g": {"x": 2}}),
+    ({"a": 1, "b": 1, "g": {"x": 1, "y": 1}}, {"a": 2, "b": 2, "g": {"x": 2, "y": 2}}),
+    ({"a": 1, "b": 1, "c": 1}, {"a": 2, "b": 2}),
+]
+
+
+@pytest.mark.stores("local")
+@pytest.mark.parametrize("fails", [False, True], ids=["killed", "refused"])
+@pytest.mark.parametrize(("old", "new"), REPLACED, ids=["others", "same", "fewer"])
+@pytest.mark.parametrize("call", ["cp", "mv", "sync"])
+def test_a_copy_of_a_tree_that_waits_is_that_tree_wherever_it_was_broken_off(
+    store: Store, monkeypatch: pytest.MonkeyPatch, call: str, old: Tree, new: Tree, fails: bool
+) -> None:
+    """And the next tree of the copy's name takes the place of all of it; what is somebody's own stays."""
+    for writes in range(40):
+        cci = store.interface()
+        send(cci, "sub01", mask=7, bold=0)
+        send(cci, "t", **old)
+        cci.cp("sub01/mask", "t/mask")
+        was_killed = broken_off(cci, monkeypatch, writes, leaves(**new), fails)
+        reader = store.interface()
+        found = get(reader, "t")
+        assert found in ({**old, "mask": 7}, {**new, "mask": 7})
+        if call == "sync":
+            reader.sync("t", "u", delete=True)
+        else:
+            getattr(reader, call)("t", "u", recursive=True)
+        assert get(reader, "u") == found
+        assert get(reader, "u", keys="b") == {"b": found["b"]} if "b" in found else True
+        send(reader, "u", a=3, d=3)
+        assert get(reader, "u") == {"a": 3, "d": 3, "mask": 7}
+        reader.backend_interface.delete(store.raw.keys())
+        if not was_killed:
+            break
+    assert writes > (1 if fails else 7)
+
+
+def broken_off(cci: DefaultInterface, monkeypatch: pytest.MonkeyPatch, writes: int, tree: Tree, fails: bool) -> bool:
+    """Upload a tree as t; after so many writes none gets through, or so many copies, and no more."""
+    if not fails:
+        return stopped(cci, monkeypatch, writes + 1, tree, "t")
+    backend, done = cci.backend_interface, count()
+
+    def refused(write: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if next(done) >= writes:
+                raise AccessDenied("no copies")
+            return write(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backend, "copy", refused(backend.copy))
+        patch.setattr(backend, "begin_copy", lambda *arguments, **named: None)
+        try:
+            cci.dict2cloud("t", tree, verbose=False, threads=1)
+        except AccessDenied:
+            return True
+    return False
 
 
 @pytest.mark.stores("local")

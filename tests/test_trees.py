@@ -481,8 +481,8 @@ def test_the_requests_of_a_tree_that_is_replaced(recorded: Recorded, monkeypatch
     proxy.clear()
     cci.dict2cloud("t", {name: np.arange(6) for name in names}, verbose=False)
     methods = Counter(request.method for request in proxy.requests)
-    # two marks; each leaf is sent and copied; one object is not of the new tree, and looked at
-    assert methods["PUT"] == 2 * len(names) + 2
+    # two marks; one more, as an object is not of the new tree, and looked at; each leaf is sent and copied
+    assert methods["PUT"] == 2 * len(names) + 3
     assert methods["HEAD"] == 1
     # before, when the leaves are there, and when they have taken their places
     assert methods["GET"] == 3

@@ -106,6 +106,15 @@ class Pair(ABC):
         """Begin with a transfer that is done with one request; None where `transfer` is to do it."""
         return None
 
+    def tell_of_uploads(self, deleted: Container[str]) -> None:  # noqa: B027 - nobody reads trees on disk
+        """Log what uploads of trees keep beside their places, where it decides what readers of the destination get.
+
+        Parameters
+        ----------
+        deleted : container of str
+            What is to be deleted from the destination.
+        """
+
     def is_emptied(self, name: str, extra: Container[str]) -> bool:
         """Whether nothing is in the place of a name when what is to be deleted is gone."""
         return self.goal.has_only(name, extra)

@@ -40,6 +40,7 @@ from cottoncandy.syncing.likeness import (
 )
 from cottoncandy.syncing.pair import Pair
 from cottoncandy.syncing.trees import Branch, Disk
+from cottoncandy.trees import stages
 from cottoncandy.waits import Waits
 
 log = logging.getLogger(__name__)
@@ -268,6 +269,26 @@ class _Copy(Pair):
     def target(self) -> Iterable[str]:
         self._to = self.target_branch.list()
         return self._to
+
+    def tell_of_uploads(self, deleted: Container[str]) -> None:
+        # those that only the destination has are not removed without being asked: they may be of somebody who is at
+        # work there, or a tree that he stored
+        left = [name for name in self._to if name not in self._from and name not in deleted]
+        for stage in stages(dict.fromkeys(left))[1]:
+            log.warning(
+                "%s: an upload of a tree was broken off or is under way there, of which the source has nothing. "
+                "cloud2dict may read that, whatever is transferred beside it. If nobody is at work there, sync with "
+                "delete=True ends it, or rm(%r, recursive=True)",
+                self.target_branch.describe(stage.root),
+                self.target_branch.key(stage.name("")),
+            )
+        for stage in stages(dict.fromkeys(self._from))[1]:
+            log.warning(
+                "%s: an upload of a tree was broken off or is under way there, and what it has beside its places is "
+                "transferred as well. When the next dict2cloud to that name has ended it, sync with delete=True ends "
+                "it in the destination",
+                self.source_branch.describe(stage.root),
+            )
 
     def check(self, names: Iterable[str]) -> dict[str, Exception]:  # noqa: ARG002 - all are names in the store
         return {}

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cottoncandy import trees
+from cottoncandy import keys, trees
 from cottoncandy.allornothing import logging_failures
 from cottoncandy.backends.base import Receipt
 from cottoncandy.backends.encrypted.mark import refuse_encrypted
@@ -18,7 +18,7 @@ from cottoncandy.chunkedarrays.names import new_version
 from cottoncandy.errors import CottonCandyError, InvalidObjectName, ObjectNotFound
 from cottoncandy.interfaces.arrays.folder import FolderArrays
 from cottoncandy.interfaces.arrays.treelooks import Seen
-from cottoncandy.interfaces.arrays.treemark import Origin, is_leaf, of_moved_tree
+from cottoncandy.interfaces.arrays.treemark import Origin, claimed, is_leaf, of_moved_tree, origin
 from cottoncandy.interrupts import Insistence, shielded
 from cottoncandy.pipelines import Begun
 
@@ -250,8 +250,9 @@ class TreeSettling(FolderArrays):
         """The leaves of an older tree that the newest one does not have, and that are to be removed.
 
         These are what an earlier `dict2cloud`, of this root or of one above it, wrote of `Seen.strangers`; and the
-        leaves of a tree that was copied to this root as a whole, as `Stage.replaces` names it, which is told as well. A
-        leaf that was copied here alone is somebody's own.
+        leaves of a tree that was copied to this root as a whole, or with another one that waits here. A leaf that was
+        copied here alone is somebody's own. Told as well are the trees of this root that go, as `Stage.replaces` has
+        them.
 
         Raises
         ------
@@ -261,20 +262,49 @@ class TreeSettling(FolderArrays):
         root, candidates = seen.own.root, seen.strangers
         found = self._metadata_of(candidates, threads, root)
         stale = {key for key, metadata in found.items() if is_leaf(metadata, key, root)}
-        # of a tree whose removal was begun, not all leaves are there
-        known, moved = set[tuple[str, str | None]]().union(*(one.replaces for one in (*seen.others, seen.own))), set()
-        for tree, leaves in of_moved_tree(found, root).items():
-            name = tree.digest, tree.version
-            if name in known or 1 < tree.total == len(leaves) + self._replaced(tree, seen, threads):
-                stale.update(leaves)
-                moved.add(name)
+        # in a copy of what lies here, only the name of the upload tells these leaves from those of somebody's own
+        told = [origin(key, found[key]) for key in stale]
+        gone = {(tree.digest, tree.version) for tree in told if tree is not None and tree.root == root}
+        for tree, leaves in self._copied_trees(found, seen, threads).items():
+            stale.update(leaves)
+            gone.add((tree.digest, tree.version))
         if len(stale) < len(candidates):
             log.info(
                 "%d objects below %r were not written there by dict2cloud: left alone",
                 len(candidates) - len(stale),
                 root,
             )
-        return [key for key in candidates if key in stale], moved
+        return [key for key in candidates if key in stale], gone
+
+    def _copied_trees(
+        self, found: Mapping[str, Mapping[str, str]], seen: Seen, threads: int | None
+    ) -> dict[Origin, list[str]]:
+        """The leaves of trees that were copied to this root as a whole, or with another one that waits here.
+
+        Of a tree whose removal was begun, or over which another one was being copied, not all leaves are there.
+        """
+        moved = of_moved_tree(found, seen.own.root)
+        if not moved:
+            return moved
+        known = set[tuple[str, str | None]]().union(*(one.replaces for one in (*seen.others, seen.own)))
+        first = self._first_root(seen, threads)
+        return {
+            tree: leaves
+            for tree, leaves in moved.items()
+            if tree.digest == first
+            or (tree.digest, tree.version) in known
+            or 1 < tree.total == len(leaves) + self._replaced(tree, seen, threads)
+        }
+
+    def _first_root(self, seen: Seen, threads: int | None) -> str | None:
+        """The digest of the root for which the tree was written that waited here before; None where none did."""
+        root = seen.own.root
+        waited = trees.newest(seen.others).get(root)
+        for name, place in waited.leaves.items() if waited else ():
+            for metadata in self._metadata_of([place], threads, root).values():
+                tree = claimed(keys.join(root, name), metadata)
+                return None if tree is None else tree.digest
+        return None
 
     def _replaced(self, tree: Origin, seen: Seen, threads: int | None) -> int:
         """How many leaves of a copied tree lie in places of the newest tree."""

@@ -8,7 +8,7 @@ A writer is one call of `dict2cloud`. It has a version of its own, and these obj
 ``ROOT/.upload-VERSION/started``       started mark: the leaves of VERSION that are in places do not count
 ``ROOT/.upload-VERSION/leaves/NAME``   a leaf that waits
 ``ROOT/.upload-VERSION/complete-N-C``  complete mark: the C leaves that wait are the tree; the highest N wins
-``ROOT/.upload-VERSION/replaces-D-V``  leaves of version V, copied here with their tree from the root of digest D, go
+``ROOT/.upload-VERSION/replaces-D-V``  leaves of version V, written for the root of digest D, go: also in a copy
 ``ROOT/.upload-VERSION/settled``       settled mark: they are in their places, too, but another writer is at work
 =====================================  =========================================================================
 
@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 # Sends the array of a name to a place. Where the third argument is true, the answer is read later.
 _Send = Callable[[str, str, bool], Any]
 _Arrays = Mapping[str, npt.NDArray[Any]]
-_REPLACES = b"A tree that was copied here is replaced by the arrays beside this.\n"
+_REPLACES = b"A tree that was here is replaced by the arrays beside this.\n"
 
 # Seconds. A writer that found no other one looks again if sending its leaves took longer than that.
 _SOON = 1.0
@@ -188,8 +188,8 @@ class TreeUploads(TreeSettling):
             mark = stage.complete(1 + max((other.order for other in seen.others), default=0), len(waiting))
             (own,) = trees.stages(dict.fromkeys([stage.started_mark, mark, *waiting.values()]))[1]
             seen = replace(seen, own=own)
-            stale, moved = self._stale_leaves(seen, upload.threads)
-            for tree in moved:
+            stale, gone = self._stale_leaves(seen, upload.threads)
+            for tree in gone:
                 written.append(own.replaces_mark(*tree))
                 self._upload(written[-1], _REPLACES, {}, upload.acl)
                 own.add(written[-1].removeprefix(own.name("")))

@@ -91,6 +91,11 @@ class Synchronizing(BasicInterface):
         bare bytes of it, which is logged as a warning. So a directory is no way from one store to another:
         `download_stream` and `upload_object` are.
 
+        A tree of arrays waits beside its places if its upload was broken off, or is under way (see `dict2cloud`). Then
+        the destination gets what waits as well. What of that only the destination has may be of somebody who is at work
+        there. So without ``delete`` it stays, and readers may get it in place of what is transferred later: a warning
+        in the log says so.
+
         Examples
         --------
         >>> from pathlib import Path
@@ -106,6 +111,7 @@ class Synchronizing(BasicInterface):
         pair = pair_of(*ends, self._settings, checksum=checksum)
         takes, may_take = selection(include, exclude), selection((), exclude)
         plan = self._compare(pair, str(source), takes, may_take, threads, delete=delete)
+        pair.tell_of_uploads(plan.extra)
         if not dry_run:
             pair.clean_up()
             pair.share(threads, len(plan.moved))
