@@ -673,7 +673,7 @@ def test_the_configured_threads_keep_to_little_memory(
     cci, here = store.interface(), make(tmp_path / "here", {"large": os.urandom(60 * 2**20)})
     up_at_a_time = _noted(monkeypatch, up, "for_each")
     cci.sync(here, "exp", threads=asked)
-    assert up_at_a_time == [asked or 6]
+    assert up_at_a_time == [asked or 5]
     down_at_a_time = _noted(monkeypatch, source, "map_threads")
     cci.sync("exp", tmp_path / "there", threads=asked)
     assert down_at_a_time == [asked or 4]
