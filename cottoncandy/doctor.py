@@ -16,7 +16,7 @@ from cottoncandy.backends.base import MIB, Backend, WriteOptions
 from cottoncandy.backends.opening import open_backend
 from cottoncandy.config import Options
 from cottoncandy.configfiles import user_file_path
-from cottoncandy.errors import CottonCandyError, ObjectNotFound
+from cottoncandy.errors import CottonCandyError, NotSupported, ObjectNotFound
 from cottoncandy.findings import FAIL, Finding, fail, ok, warn
 from cottoncandy.stream import TransferSettings, read_range, upload
 
@@ -126,7 +126,10 @@ def _of_store(backend: Backend, options: Options, *, write: bool) -> Iterator[Fi
 
 def _leftovers(backend: Backend) -> Finding:
     day = datetime.now(timezone.utc) - _OLD
-    old = [one for one in backend.unfinished_uploads() if one.started is not None and one.started < day]
+    try:
+        old = [one for one in backend.unfinished_uploads() if one.started is not None and one.started < day]
+    except NotSupported as error:
+        return warn("uploads", str(error), "what killed uploads leave stays, and cannot be found")
     if old:
         return warn("uploads", f"{len(old)} were begun over a day ago and never ended", "cottoncandy clean-uploads")
     return ok("uploads", "none was left unfinished for a day")

@@ -20,7 +20,7 @@ from lean_faults import foreign as page_of
 
 from cottoncandy.backends.s3 import S3Backend, foreign
 from cottoncandy.config import Options
-from cottoncandy.errors import AccessDenied, TransientError
+from cottoncandy.errors import AccessDenied, NotSupported, TransientError
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
 from cottoncandy.stream import TransferSettings, read_range
 
@@ -365,8 +365,30 @@ def test_what_is_no_listing_says_of_nothing_that_it_is_not_there(open_s3: Open, 
         lambda: list(backend.unfinished_uploads("a/")),
     ):
         server.then(page)
-        with pytest.raises(TransientError, match="makes no sense"):
+        with pytest.raises((TransientError, NotSupported), match=r"makes no sense|it does not know List"):
             call()
+
+
+def test_a_server_that_does_not_know_a_call_is_asked_once(open_s3: Open) -> None:
+    """It passes over the parameter that names the call, and lists objects."""
+    page = reply(200, b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    backend, server = open_s3(page, page)
+    for call in (lambda: backend.list_versions("a"), lambda: list(backend.unfinished_uploads())):
+        with pytest.raises(NotSupported, match=r"bucket 'bucket': the store cannot do that .*it does not know List"):
+            call()
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("root", ["CopyPartResult", "CopyObjectResult"])
+def test_a_part_that_was_copied(open_s3: Open, root: str) -> None:
+    """S3Proxy answers as to a copy of a whole object."""
+    copied = reply(200, f"<{root}><ETag>&quot;p&quot;</ETag></{root}>".encode())
+    backend, server = open_s3(copied, attempts=1)
+    told = backend._bucket.client.upload_part_copy(
+        Bucket="bucket", Key="key", PartNumber=1, UploadId="u", CopySource="bucket/other"
+    )
+    assert told["CopyPartResult"]["ETag"] == '"p"'
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(("length", "told"), [(12, "0-1/2"), (2, "0-2/3"), (2, "0-1/1"), (2, "1-0/2"), (2, "all")])

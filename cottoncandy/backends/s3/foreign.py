@@ -14,19 +14,22 @@ FOREIGN = "an answer that is no store's: does a proxy stand between, or a networ
 #: Operations whose answer is about the bytes of an object, all but these in its headers.
 _OF_BYTES = {"GetObject", "HeadObject", "PutObject", "UploadPart"}
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
-#: Elements without which these answers are none: an empty one would say that all was done, or that nothing is there.
+#: Elements, in lower case, without one of which these answers are none: an empty one would say that all was done, or
+#: that nothing is there.
 _ROOTS = {
-    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
-    "CopyObject": "CopyObjectResult",
-    "CreateMultipartUpload": "InitiateMultipartUploadResult",
-    "DeleteObjects": "DeleteResult",
-    "ListBuckets": "ListAllMyBucketsResult",
-    "ListMultipartUploads": "ListMultipartUploadsResult",
-    "ListObjectVersions": "ListVersionsResult",
-    "ListObjects": "ListBucketResult",
-    "ListObjectsV2": "ListBucketResult",
-    "UploadPartCopy": "CopyPartResult",
+    "CompleteMultipartUpload": {"completemultipartuploadresult"},
+    "CopyObject": {"copyobjectresult"},
+    "CreateMultipartUpload": {"initiatemultipartuploadresult"},
+    "DeleteObjects": {"deleteresult"},
+    "ListBuckets": {"listallmybucketsresult"},
+    "ListMultipartUploads": {"listmultipartuploadsresult"},
+    "ListObjectVersions": {"listversionsresult"},
+    "ListObjects": {"listbucketresult"},
+    "ListObjectsV2": {"listbucketresult"},
+    "UploadPartCopy": {"copypartresult", "copyobjectresult"},  # the second one is S3Proxy's
 }
+#: Calls that only a parameter tells from a listing of objects, which is what servers answer that do not know them.
+_NAMED_BY_PARAMETER = {"ListMultipartUploads", "ListObjectVersions"}
 #: Listings that come in pages: one that does not say whether it is the last would be taken for the end.
 _PAGED = {"ListMultipartUploads", "ListObjectVersions", "ListObjects", "ListObjectsV2"}
 # What may stand before the outermost element, and its beginning; one piece at a time, so that no text takes long.
@@ -61,9 +64,14 @@ def is_foreign(operation: str, headers: Mapping[str, str], content: bytes) -> bo
         return False
     root = _root(content)
     if operation in _ROOTS:
-        return root != _ROOTS[operation].lower()
+        return root not in _ROOTS[operation]
     by_type = root in _OF_PAGES and is_html(headers.get("content-type"))
     return (root == "html" or by_type) and "etag" not in headers
+
+
+def is_unknown(operation: str, content: bytes) -> bool:
+    """Whether a server has listed objects in the place of what it was asked for: it has no such call."""
+    return operation in _NAMED_BY_PARAMETER and _root(content) == "listbucketresult"
 
 
 def is_error(content: bytes) -> bool:

@@ -21,7 +21,15 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 
 from cottoncandy.backends.s3.body import Payload
-from cottoncandy.backends.s3.foreign import FOREIGN, UNREADABLE, contradiction, is_foreign, is_nobodys, is_open_ended
+from cottoncandy.backends.s3.foreign import (
+    FOREIGN,
+    UNREADABLE,
+    contradiction,
+    is_foreign,
+    is_nobodys,
+    is_open_ended,
+    is_unknown,
+)
 from cottoncandy.backends.s3.refusals import code_of, headers_of, status_of
 from cottoncandy.interrupts import put_off
 from cottoncandy.retry import Retries, RetryPolicy, retry_after
@@ -260,7 +268,9 @@ def _refusal(operation: Any, response: tuple[Any, dict[str, Any]] | None, body: 
     if response is None:
         return None
     name, (http, parsed) = operation.name, response
-    if http.status_code < 300 and (reason := _doubt(operation, http, parsed, body)):
+    if http.status_code < 300 and not operation.has_streaming_output and is_unknown(name, http.content):
+        http.status_code, parsed["Error"] = 501, {"Code": "NotImplemented", "Message": f"it does not know {name}"}
+    elif http.status_code < 300 and (reason := _doubt(operation, http, parsed, body)):
         http.status_code, parsed["Error"] = 500, {"Code": UNREADABLE, "Message": reason}
         if operation.has_streaming_output:  # nobody is to read it any more
             parsed.pop("Body").close()
