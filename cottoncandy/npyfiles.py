@@ -18,6 +18,7 @@ import numpy as np
 from cottoncandy import arrayformat, checksums
 from cottoncandy.bodies import BytesLike
 from cottoncandy.errors import CorruptObject, UnsupportedArray
+from cottoncandy.forks import ForkSafeLock
 
 __all__ = ["begins_one", "check", "expected_size", "header_of", "read_array", "require_size"]
 
@@ -90,7 +91,8 @@ def _read_header(head: BytesLike, of_pickles: str) -> _Found:
     beginning = io.BytesIO(head)
     try:
         version = np.lib.format.read_magic(beginning)
-        shape, is_fortran, dtype = _READERS[version](beginning)
+        with _PARSING:
+            shape, is_fortran, dtype = _READERS[version](beginning)
         nbytes = math.prod(shape) * int(dtype.itemsize)
     except _NONSENSE as error:
         raise CorruptObject(f"its .npy header is damaged: {type(error).__name__}: {error!s:.200}") from error
@@ -239,6 +241,9 @@ def _of_any_length(read: Any) -> Any:
     return partial(read, max_header_size=_LONGEST) if "max_header_size" in signature(read).parameters else read
 
 
+# Python 3.11 counts the depth of what is parsed for all threads together, and fails where one parses a literal while
+# another one does, as in a callback of the garbage collector: https://github.com/python/cpython/issues/106905
+_PARSING = ForkSafeLock()
 _READERS: Any = {
     (1, 0): _of_any_length(np.lib.format.read_array_header_1_0),
     (2, 0): _of_any_length(np.lib.format.read_array_header_2_0),

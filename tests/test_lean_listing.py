@@ -189,7 +189,7 @@ def test_no_listing_takes_more_time_than_it_has_bytes(body: bytes) -> None:
     """Patterns that begin anew at each byte would take hours for these."""
     with ScriptedServer(reply(body=body)) as server:
         lean = LeanClient(plain_client(server.url), policy=RetryPolicy(attempts=1))
-        with pytest.raises(ClientError, match="500"):
+        with pytest.raises(ClientError, match="UnreadableAnswer"):
             lean.list_page(Bucket="b")
         lean.close()
 
@@ -212,7 +212,7 @@ def test_declarations_are_not_read(method: str) -> None:
                 **arguments.get(method, {"Bucket": "b"}), **({"Key": "x"} if method == "get_object" else {})
             )
         lean.close()
-    told = {"get_object": "404", "delete_objects": "UnreadableAnswer"}.get(method, "500")
+    told = "404" if method == "get_object" else "UnreadableAnswer"
     assert caught.value.response["Error"]["Code"] == told
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -98,6 +100,25 @@ def test_npy_files_of_others(store: Store) -> None:
     report = store.interface().verify("n")
     assert {damage.name for damage in report.damaged} == {"n/long.npy", "n/one.npy", "n/two.npy"}
     assert report.damaged[2].reason == "its .npy header tells of 144 bytes, and there are 140"
+
+
+@pytest.mark.stores("local")
+def test_long_headers_are_read_by_several_threads(store: Store) -> None:
+    """While Python 3.11 parses one, the garbage collector may let another thread do so, and then it fails."""
+    file = io.BytesIO()
+    with pytest.warns(UserWarning, match="format 2.0"):
+        np.save(file, np.zeros(3, [(f"{number}-{'x' * 50}", "f8") for number in range(2000)]))
+    for number in range(40):
+        store.raw.put(f"n/{number}.npy", file.getvalue())
+
+    def let_others_go_on(*_: object) -> None:
+        time.sleep(0.0001)
+
+    gc.callbacks.append(let_others_go_on)
+    try:
+        assert store.interface().verify("n", threads=8).ok
+    finally:
+        gc.callbacks.remove(let_others_go_on)
 
 
 @pytest.mark.stores("local", "moto")
