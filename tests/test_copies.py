@@ -15,7 +15,7 @@ from stores import BOTH_WIRES, Store
 
 import cottoncandy as cc
 from cottoncandy.backends.base import MIB, WriteOptions
-from cottoncandy.errors import ObjectChanged, ObjectExists
+from cottoncandy.errors import ObjectChanged, ObjectExists, TransientError
 
 with_acls = pytest.mark.stores("moto", "ceph", "ceph-tls")
 OTHERS = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers"
@@ -190,6 +190,21 @@ def test_tags_that_cannot_be_read_are_told_of(store: Store, caplog: pytest.LogCa
     assert "'from'" in caplog.text
     assert "AccessDenied" in caplog.text
     assert store.raw.get("to")[0] == bytes(7 * MIB)
+
+
+@pytest.mark.stores("moto")
+def test_tags_are_not_lost_because_the_store_is_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COTTONCANDY_RETRY_LONGEST_WAIT", "0.01")
+    in_small_parts(store).put("from", bytes(7 * MIB), {}, WriteOptions(extra={"Tagging": "a=b"}))
+    assert store.server is not None
+    busy = lambda request: error("SlowDown", 503) if "tagging" in request.query else None  # noqa: E731
+    with RecordingProxy(store.server.endpoint, hook=busy) as proxy:
+        backend = store.backend(endpoint_url=proxy.url)
+        backend.largest_copy = backend.copy_part = 6 * MIB
+        with pytest.raises(TransientError, match="'from'"):
+            backend.copy("from", "to")
+    assert store.raw.keys() == ["from"]
+    assert store.raw.leftovers() == []
 
 
 def client_of(store: Store) -> Any:

@@ -17,7 +17,7 @@ from cottoncandy.backends.base import Receipt, WriteOptions
 from cottoncandy.backends.s3.bucket import Bucket, Response, held, opaque, quoted, receipt
 from cottoncandy.backends.s3.comparing import holds, read_span
 from cottoncandy.backends.s3.deleting import delete_objects
-from cottoncandy.backends.s3.refusals import code_of, is_precondition
+from cottoncandy.backends.s3.refusals import is_precondition
 from cottoncandy.backends.s3.upload import start_upload
 from cottoncandy.backends.s3.writing import (
     accepted,
@@ -30,7 +30,14 @@ from cottoncandy.backends.s3.writing import (
     with_acl,
     with_condition,
 )
-from cottoncandy.errors import ContainerNotFound, CottonCandyError, NotSupported, ObjectChanged, ObjectNotFound
+from cottoncandy.errors import (
+    AccessDenied,
+    ContainerNotFound,
+    CottonCandyError,
+    NotSupported,
+    ObjectChanged,
+    ObjectNotFound,
+)
 from cottoncandy.parallel import for_each
 from cottoncandy.pipelines import Begun
 
@@ -235,10 +242,10 @@ class Copy:
         if not _has_tags(head):
             return []
         try:
-            tags: list[dict[str, str]] = self._source.client.get_object_tagging(**self._place).get("TagSet", [])
-        except ClientError as error:
-            where = self._source.describe(self._source_key)
-            log.warning("%s: its tags cannot be read (%s), so its copy has none", where, code_of(error))
+            with self._source.door(self._source_key):
+                tags: list[dict[str, str]] = self._source.client.get_object_tagging(**self._place).get("TagSet", [])
+        except (AccessDenied, NotSupported) as error:  # what may pass is raised: a copy onto itself would lose them
+            log.warning("its tags cannot be read, so its copy has none: %s", error)
             return []
         return tags
 
@@ -247,9 +254,12 @@ class Copy:
         if not tags or _has_tags(self._bucket.head(self._key)):
             return
         try:
-            self._bucket.client.put_object_tagging(Bucket=self._bucket.name, Key=self._key, Tagging={"TagSet": tags})
-        except ClientError as error:
-            log.warning("%s: the server refuses its tags (%s)", self._bucket.describe(self._key), code_of(error))
+            with self._bucket.door(self._key):
+                self._bucket.client.put_object_tagging(
+                    Bucket=self._bucket.name, Key=self._key, Tagging={"TagSet": tags}
+                )
+        except CottonCandyError as error:  # the copy itself is made
+            log.warning("it has no tags: %s", error)
 
     def _require_unchanged(self, e_tag: str | None) -> None:
         # Ceph 16 and moto pass over CopySourceIfMatch: the parts might be of two versions
