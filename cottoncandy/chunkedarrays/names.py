@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from cottoncandy import arrayformat, keys
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 TABLE = "metadata.json"
 #: Bytes: a table has about 100 for each chunk.
 LARGEST_TABLE = 2**28
+#: Names in a directory that tell what array it is: the table and the parts of one come among the first.
+_TELLING = 16
 PREFIX = "pt"
 #: The metadata key that ties the chunks of one upload together.
 VERSION = "version"
@@ -28,6 +31,13 @@ LEAF = "tree"
 FORGOTTEN = timedelta(days=1)
 _MARK = re.compile(rf"{PREFIX}-[0-9a-f]{{16}}")
 _NUMBER = re.compile("[0-9]{1,18}")
+
+
+def first_names(backend: Backend, directory: str) -> list[str]:
+    """The first names in a directory, as many as tell what array it is. One short listing."""
+    prefix = keys.as_directory(directory)
+    listed = backend.level_names(prefix, page_size=_TELLING)
+    return [name.removeprefix(prefix) for name in islice(listed, _TELLING)]
 
 
 def new_version() -> str:

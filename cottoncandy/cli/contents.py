@@ -8,15 +8,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cottoncandy import keys
 from cottoncandy.backends.base import ObjectHead
-from cottoncandy.chunkedarrays.names import TABLE
+from cottoncandy.chunkedarrays.names import TABLE, first_names
 from cottoncandy.chunkedarrays.standing import CHUNKS_READER, FORMS, reader_by_table
 from cottoncandy.cli.formats import FORMATS, Format, Metadata
 from cottoncandy.diskfiles import replacing_path
@@ -26,9 +24,6 @@ from cottoncandy.partedarrays import masked, sparse
 if TYPE_CHECKING:
     from cottoncandy.chunkedarrays.reader import StoredChunks
     from cottoncandy.interfaces import DefaultInterface
-
-# Names in a directory that tell what is there: the table of an array comes among the first.
-_TELLING = 16
 
 
 @dataclass(frozen=True)
@@ -94,9 +89,7 @@ def below(cci: DefaultInterface, name: str) -> Contents | None:
 
     One listing, and where that shows a table, one request for it.
     """
-    prefix = keys.as_directory(name)
-    listed = cci.backend_interface.level_names(prefix, page_size=_TELLING)
-    names = {key.removeprefix(prefix) for key in islice(listed, _TELLING)}
+    names = first_names(cci.backend_interface, name)
     if not names:
         return None
     document = _document(cci._table_in(name)) if TABLE in names else None  # noqa: SLF001 - no call tells it unread

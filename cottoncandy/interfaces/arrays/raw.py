@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Loaded = TypeVar("Loaded")
-
-# Names in a directory that tell what array it is: the table and the parts of one come among the first.
-_TELLING = 16
 
 
 class RawArrays(BasicInterface):
@@ -214,12 +211,11 @@ class RawArrays(BasicInterface):
 
     def _reader_below(self, key: str) -> str | None:
         """The call that reads what is in a directory, as one short listing tells; None where there is nothing."""
+        from cottoncandy.chunkedarrays.names import first_names
         from cottoncandy.chunkedarrays.standing import reader_by_names
 
-        prefix = keys.as_directory(key)
         with contextlib.suppress(CottonCandyError):
-            listed = self.backend_interface.level_names(prefix, page_size=_TELLING)
-            return reader_by_names(name.removeprefix(prefix) for name in islice(listed, _TELLING))
+            return reader_by_names(first_names(self.backend_interface, key))
         return None
 
     def open_array(self, object_name: str, threads: int | None = None) -> Dataset:
